@@ -1,0 +1,453 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Call is one submitted task on its way through an executor, whatever the
+// task's types: what [Executor.Submit] is given. Programs hold the [Future]
+// instead; a Call is for those who write a backend.
+//
+// A backend either runs the call in its own process with [Call.Run], or claims
+// it with [Call.Claim], carries it elsewhere with [Call.AppendInput] and
+// completes it with [Call.Complete] or [Call.Fail]. The first completion
+// counts and later ones are ignored. Every call that was submitted must be
+// completed.
+//
+// Note: a Call holds the context that it was submitted with. A context is kept
+// out of structs because it should follow the flow of calls; here the flow
+// itself is handed from one goroutine to another, and the Call is the parcel.
+type Call struct {
+	// Number tells the calls of one executor apart. The Observer sets it.
+	Number uint64
+
+	body   body
+	ctx    context.Context
+	worker *Worker            // set while it runs in this process
+	abort  func(*Call, error) // set by Claim: reaches a task that runs elsewhere
+	obs    *Observer
+	timed  bool
+	phase  atomic.Uint32
+	meet   atomic.Pointer[meeting]
+	err    error // written while settling, read once settled
+	timing Timing
+}
+
+// body is what a call needs of its task's types.
+type body interface {
+	name() string
+	run(ctx context.Context) error
+	appendInput(b []byte) ([]byte, error)
+	appendOutput(b []byte) ([]byte, error)
+	decodeOutput(b []byte) error
+}
+
+// The phases of a call. Whoever moves it to settling, by compare-and-swap, is
+// the only one to write its outcome.
+const (
+	waiting uint32 = iota
+	running
+	settling
+	settled
+)
+
+// A meeting is where those who wait for a call meet the one who completes it.
+// It is made only if somebody asks before the call is done.
+type meeting struct {
+	done chan struct{} // closed when the call is settled
+
+	mu          sync.Mutex
+	callbacks   []func() // in order
+	over        bool     // every callback that was added has run
+	ctx         context.Context
+	cancel      context.CancelCauseFunc
+	interrupted bool        // the task was told to stop
+	unwatch     func() bool // stops watching the submitter's context
+}
+
+// met stands in for the meeting of a call that was done before anybody asked.
+var met = func() *meeting {
+	m := &meeting{done: make(chan struct{}), over: true}
+	close(m.done)
+	return m
+}()
+
+func (c *Call) init(ctx context.Context, b body) { c.ctx, c.body = ctx, b }
+
+// Task returns the name of the task.
+func (c *Call) Task() string { return c.body.name() }
+
+// Context returns the context that the task was submitted with.
+func (c *Call) Context() context.Context { return c.ctx }
+
+// Watch tells the call who observes it, and the observer that the call was
+// submitted. An executor does so first thing in Submit. Without an observer
+// the call is timed only if timed is true.
+func (c *Call) Watch(obs *Observer, timed bool) {
+	c.obs, c.timed = obs, timed || obs != nil
+	if c.timed {
+		c.timing.Submitted = Now()
+	}
+	if obs != nil && obs.Submit != nil {
+		obs.Submit(c)
+	}
+}
+
+// Timing returns the moments stamped so far. It is for the goroutine that
+// drives the call, and for anyone once the call is done.
+func (c *Call) Timing() Timing { return c.timing }
+
+// State tells how far the call has come. Safe for concurrent use.
+func (c *Call) State() State {
+	switch c.phase.Load() {
+	case waiting:
+		return Pending
+	case settled:
+		return doneState(c.err)
+	default:
+		return Running
+	}
+}
+
+// Err returns the error of a call that is done, and nil before.
+func (c *Call) Err() error {
+	if c.phase.Load() != settled {
+		return nil
+	}
+	return c.err
+}
+
+// Done returns a channel that is closed when the call is done.
+func (c *Call) Done() <-chan struct{} { return c.meeting().done }
+
+// Claim takes the call for a worker in another process. It reports false if
+// the call is not to run any more: it was cancelled, or the context it was
+// submitted with has ended. Should the task be asked to stop while it runs,
+// abort is called with the cause, at most once, from any goroutine.
+func (c *Call) Claim(worker, pid int, abort func(c *Call, cause error)) bool {
+	if c.ended() {
+		return false
+	}
+	c.abort = abort
+	c.timing.Worker, c.timing.PID = worker, pid
+	if c.timed {
+		c.timing.Sent = Now()
+	}
+	if !c.phase.CompareAndSwap(waiting, running) {
+		return false
+	}
+	if c.ctx.Done() != nil {
+		c.meeting() // watches the context
+	}
+	return true
+}
+
+// ended reports whether the context ended before the task started, and then
+// completes the call.
+func (c *Call) ended() bool {
+	if c.ctx.Done() == nil || c.ctx.Err() == nil {
+		return false
+	}
+	c.Cancel(context.Cause(c.ctx))
+	return true
+}
+
+// Run claims the call, runs its task on the calling goroutine as worker w, and
+// completes it. A panic of the task is recovered and becomes a *PanicError. If
+// the task calls runtime.Goexit, Run completes the call with a *PanicError and
+// the goroutine ends.
+func (c *Call) Run(w *Worker) {
+	if c.ended() || !c.phase.CompareAndSwap(waiting, running) {
+		return
+	}
+	c.worker = w
+	c.timing.Worker, c.timing.PID = w.Index, w.PID
+	ctx := context.Context((*taskContext)(c))
+	if c.timed {
+		c.timing.Started = Now()
+		c.timing.Sent = c.timing.Started
+		if c.obs != nil && c.obs.Start != nil {
+			ctx = c.obs.Start(ctx, c)
+		}
+	}
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		err := &PanicError{Task: c.Task(), Value: "runtime.Goexit was called"}
+		if v := recover(); v != nil {
+			err.Value, err.Stack = fmt.Sprint(v), string(debug.Stack())
+		}
+		c.ran(err)
+	}()
+	err := c.body.run(ctx)
+	returned = true
+	if err != nil {
+		err = c.explain(&TaskError{Task: c.Task(), Err: err})
+	}
+	c.ran(err)
+}
+
+// ran completes a call whose function has ended in this process.
+func (c *Call) ran(err error) {
+	if c.timed {
+		c.timing.Ended = Now()
+		c.timing.Received = c.timing.Ended
+	}
+	c.settle(running, err)
+}
+
+// explain replaces the error of a task that stopped because its context ended
+// with the reason why it ended.
+func (c *Call) explain(err error) error {
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	if cause := context.Cause((*taskContext)(c)); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// Complete completes a claimed call with its encoded result, which the call
+// may keep. started and ended are when its function began and returned, as the
+// worker's process stamped them.
+func (c *Call) Complete(out []byte, started, ended Stamp) {
+	err := c.body.decodeOutput(out)
+	if err != nil {
+		err = encodeError("result", c.Task(), err)
+	}
+	c.arrived(started, ended)
+	c.settle(running, err)
+}
+
+// Fail completes a call, claimed or not, with an error. started and ended are
+// as for Complete, or zero if the function never ran.
+func (c *Call) Fail(err error, started, ended Stamp) {
+	if c.settle(waiting, err) {
+		return
+	}
+	c.arrived(started, ended)
+	c.settle(running, c.explain(err))
+}
+
+func (c *Call) arrived(started, ended Stamp) {
+	if c.timed {
+		c.timing.Started, c.timing.Ended, c.timing.Received = started, ended, Now()
+	}
+}
+
+// settle ends the call if it is in phase from, and reports whether it did.
+func (c *Call) settle(from uint32, err error) bool {
+	if !c.phase.CompareAndSwap(from, settling) {
+		return false
+	}
+	c.err = err
+	if c.obs != nil && c.obs.End != nil {
+		c.obs.End(c)
+	}
+	c.phase.Store(settled)
+	if m := c.meet.Swap(met); m != nil {
+		m.end()
+	}
+	return true
+}
+
+// Cancel completes a call that has not started with cause, or cancels the
+// context of a running task with it. It reports whether the task never ran.
+func (c *Call) Cancel(cause error) bool {
+	if c.settle(waiting, cause) {
+		return true
+	}
+	if c.phase.Load() != running {
+		return false
+	}
+	if m := c.meeting(); m != met && m.interrupt(c, cause) && c.abort != nil {
+		c.abort(c, cause)
+	}
+	return false
+}
+
+// AppendInput encodes the task's argument onto b. The error wraps ErrEncode.
+func (c *Call) AppendInput(b []byte) ([]byte, error) {
+	b, err := c.body.appendInput(b)
+	if err != nil {
+		return b, encodeError("input", c.Task(), err)
+	}
+	return b, nil
+}
+
+// AppendOutput encodes the result of a call that Run has completed onto b. The
+// error wraps ErrEncode.
+func (c *Call) AppendOutput(b []byte) ([]byte, error) {
+	b, err := c.body.appendOutput(b)
+	if err != nil {
+		return b, encodeError("result", c.Task(), err)
+	}
+	return b, nil
+}
+
+// meeting returns where to meet the one who completes the call, and sees to it
+// that those who wait hear of the end of the submitter's context.
+func (c *Call) meeting() *meeting {
+	if m := c.meet.Load(); m != nil {
+		return m
+	}
+	m := &meeting{done: make(chan struct{})}
+	if !c.meet.CompareAndSwap(nil, m) {
+		return c.meet.Load()
+	}
+	if c.ctx.Done() == nil {
+		return m
+	}
+	unwatch := context.AfterFunc(c.ctx, func() { c.Cancel(context.Cause(c.ctx)) })
+	m.mu.Lock()
+	m.unwatch = unwatch
+	m.mu.Unlock()
+	if c.phase.Load() == settled {
+		unwatch()
+	}
+	return m
+}
+
+// wait blocks until the call is done, and then returns nil, or until ctx ends.
+func (c *Call) wait(ctx context.Context) error {
+	if c.phase.Load() == settled {
+		return nil
+	}
+	done := c.Done()
+	Blocking(ctx, func() {
+		select {
+		case <-done:
+		case <-ctx.Done():
+		}
+	})
+	if c.phase.Load() == settled {
+		return nil
+	}
+	return context.Cause(ctx)
+}
+
+// onDone has f called when the call is done, after what was added before.
+func (c *Call) onDone(f func()) {
+	m := c.meeting()
+	m.mu.Lock()
+	over := m.over
+	if !over {
+		m.callbacks = append(m.callbacks, f)
+	}
+	m.mu.Unlock()
+	if over {
+		f()
+	}
+}
+
+// end wakes everybody who waits, ends the task's context and runs the
+// callbacks, those included that are added meanwhile.
+func (m *meeting) end() {
+	close(m.done)
+	m.mu.Lock()
+	if m.unwatch != nil {
+		m.unwatch()
+	}
+	if m.cancel != nil {
+		m.cancel(nil)
+	}
+	for len(m.callbacks) > 0 {
+		f := m.callbacks[0]
+		m.callbacks = m.callbacks[1:]
+		m.mu.Unlock()
+		f()
+		m.mu.Lock()
+	}
+	m.over = true
+	m.mu.Unlock()
+}
+
+// context returns the context that can be cancelled apart from the
+// submitter's, made when it is first asked for.
+func (m *meeting) context(c *Call) context.Context {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ctx == nil {
+		m.ctx, m.cancel = context.WithCancelCause(c.ctx)
+		if c.phase.Load() == settled {
+			m.cancel(nil)
+		}
+	}
+	return m.ctx
+}
+
+// interrupt cancels the task's context and reports whether it was the first to.
+func (m *meeting) interrupt(c *Call, cause error) bool {
+	m.context(c)
+	m.mu.Lock()
+	first := !m.interrupted
+	m.interrupted = true
+	m.mu.Unlock()
+	if first {
+		m.cancel(cause)
+	}
+	return first
+}
+
+// A taskContext is the context that a task's function runs with: the
+// submitter's context, ended also by Cancel and by the function's return. It
+// is the Call itself, so that a task costs no second allocation; what can be
+// cancelled is made only if the task asks.
+type taskContext Call
+
+func (t *taskContext) call() *Call { return (*Call)(t) }
+
+// own returns the context that Cancel cancels, if there is one yet.
+func (t *taskContext) own() context.Context {
+	m := t.meet.Load()
+	if m == nil || m == met {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ctx
+}
+
+func (t *taskContext) Deadline() (time.Time, bool) { return t.ctx.Deadline() }
+
+func (t *taskContext) Done() <-chan struct{} {
+	m := t.call().meeting()
+	if m == met {
+		return met.done
+	}
+	return m.context(t.call()).Done()
+}
+
+func (t *taskContext) Err() error {
+	if ctx := t.own(); ctx != nil {
+		return ctx.Err()
+	}
+	if t.meet.Load() == met {
+		return context.Canceled
+	}
+	return t.ctx.Err()
+}
+
+func (t *taskContext) Value(key any) any {
+	if key == (workerKey{}) {
+		return t.worker
+	}
+	// The one that can be cancelled must be found by those derived from it.
+	if ctx := t.own(); ctx != nil {
+		return ctx.Value(key)
+	}
+	return t.ctx.Value(key)
+}
+
+func encodeError(what, task string, err error) error {
+	return fmt.Errorf("%s of task %s %w: %w", what, task, ErrEncode, err)
+}

@@ -1,0 +1,148 @@
+package harness
+
+import "context"
+
+// An Executor runs submitted calls on the workers of one backend.
+type Executor interface {
+	// Submit takes the call. It does not wait for a free worker: what the
+	// call waits in the queue is part of its time. Whatever goes wrong, the
+	// closing of the executor included, completes the call. Safe for
+	// concurrent use.
+	Submit(ctx context.Context, c *Call)
+
+	// Close takes no more calls, waits for those that were submitted and
+	// releases the workers. Afterwards no goroutine and no process of the
+	// executor remains. Closing twice is harmless. The error tells what went
+	// wrong on the way out, never what a task returned.
+	Close() error
+}
+
+// A Controller is an Executor whose workers live in other processes and can be
+// asked, one by one, for things that are not tasks, such as their accounting.
+type Controller interface {
+	Executor
+
+	// Control sends the request to every worker and returns one reply per
+	// worker, in order of their indexes. It blocks until all have answered
+	// or ctx ends. What a request means is settled between the worker
+	// program's hooks and the caller.
+	Control(ctx context.Context, request string, payload []byte) ([]Reply, error)
+}
+
+// A Reply is one worker's answer to a Control request.
+type Reply struct {
+	Worker  int
+	PID     int
+	Payload []byte
+}
+
+// A Backend is a named way to execute tasks.
+type Backend struct {
+	// Name is what users type, lower case. Doc is a line for the list, then
+	// what the model does and what it shares.
+	Name, Doc string
+
+	// Shared tells that tasks run in the submitter's memory.
+	Shared bool
+
+	// Serial tells that one task's code runs at a time, however many workers
+	// there are; what a task waits for may still overlap.
+	Serial bool
+
+	// MaxWorkers bounds the workers; zero is no bound.
+	MaxWorkers int
+
+	// GOMAXPROCS is the setting that the model needs in the process that
+	// opens it; zero is all processors.
+	GOMAXPROCS int
+
+	// Open starts the workers and returns when they are ready. ctx bounds
+	// the opening, not the life of the executor, which lasts until Close.
+	Open func(ctx context.Context, cfg Config) (Executor, error)
+}
+
+// A Config says how to open a backend. The zero Config is usable.
+type Config struct {
+	// Workers is how many tasks can run at once; zero is GOMAXPROCS.
+	Workers int
+
+	// Tasks are those that worker processes must know. Backends that stay
+	// inside the process ignore it.
+	Tasks []AnyTask
+
+	// Timing has every call's moments stamped. It costs about a tenth of a
+	// microsecond a task.
+	Timing bool
+
+	// Observer watches every call; nil watches none and costs nothing.
+	Observer *Observer
+
+	// Processes is told about worker processes; nil if nobody cares.
+	Processes *ProcessObserver
+}
+
+// An Observer watches the calls of an executor. Its fields may be nil. They are
+// called without locks held and must be safe for concurrent use; they should be
+// quick, since they run beside what is measured.
+type Observer struct {
+	// Submit is called in Executor.Submit before the call is queued.
+	Submit func(c *Call)
+
+	// Header appends what the message that carries the call to another
+	// process should say about it, such as a trace context.
+	Header func(b []byte, c *Call) []byte
+
+	// Start is called on the goroutine that is about to run the task, and
+	// returns the context that the task gets. In a worker process it is the
+	// worker's own observer that is called; what Header sent along is in the
+	// task's Worker.
+	Start func(ctx context.Context, c *Call) context.Context
+
+	// End is called when the call is over, with its timing complete, before
+	// anybody who waits for it is woken: on the goroutine that ran it, or,
+	// for a task that ran in another process, where its result arrived.
+	End func(c *Call)
+}
+
+// A ProcessObserver is told about the worker processes of an executor.
+type ProcessObserver struct {
+	// Spawning is called before worker i is started and returns what to add
+	// to its environment.
+	Spawning func(worker int) (env []string)
+
+	// Message is called with what a worker sends outside of any task, in the
+	// order in which it was sent.
+	Message func(worker int, topic string, payload []byte)
+
+	// Exited is called when the process has been reaped.
+	Exited func(ProcessExit)
+}
+
+// A ProcessExit describes a worker process that has ended.
+type ProcessExit struct {
+	Worker  int
+	PID     int
+	Started Stamp // before it was started
+	Ready   Stamp // it could take tasks
+	Ended   Stamp // it had been reaped
+	Code    int   // exit code, -1 if a signal ended it
+	Cause   string
+}
+
+// A Worker is one worker of an executor as the task that runs on it sees it.
+type Worker struct {
+	Index  int    // from 0
+	PID    int    // of the process that it is, or is in
+	Header []byte // what the submitter's Observer sent along, in a worker process
+	Gate   Gate   // what must be held while running; nil if nothing
+	Link   Link   // the way back to the submitter; nil inside its process
+}
+
+type workerKey struct{}
+
+// WorkerOf returns the worker that a task with this context runs on, or nil
+// outside of a task.
+func WorkerOf(ctx context.Context) *Worker {
+	w, _ := ctx.Value(workerKey{}).(*Worker)
+	return w
+}

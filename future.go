@@ -1,0 +1,109 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// A Future is one task's pending result. The zero Future is not usable;
+// [Task.Submit] makes them. All methods are safe for concurrent use.
+type Future[Out any] struct {
+	call Call
+	out  Out
+}
+
+// Wait blocks until the task is done or ctx ends. Then it returns the task's
+// result, or the error that tells why there is none:
+//
+//   - *TaskError: the function returned an error
+//   - *PanicError: the function panicked
+//   - ErrCancelled: Cancel was called
+//   - the cause of the context that the task was submitted with, if that ended
+//   - *WorkerLostError, ErrClosed, ErrEncode, ErrUnknownTask: the backend
+//     could not run it
+//
+// If ctx ends first, Wait returns context.Cause(ctx) and the task goes on.
+func (f *Future[Out]) Wait(ctx context.Context) (Out, error) {
+	if err := f.call.wait(ctx); err != nil {
+		var zero Out
+		return zero, err
+	}
+	if f.call.err != nil {
+		var zero Out
+		return zero, f.call.err
+	}
+	return f.out, nil
+}
+
+// Done returns a channel that is closed when the task is done. It may be used
+// in a select beside anything else.
+func (f *Future[Out]) Done() <-chan struct{} { return f.call.Done() }
+
+// Cancel asks for the task not to run, or to stop. A task that has not started
+// never will, and Cancel reports true: its future is done, with ErrCancelled.
+// Of a task that is running, the context is cancelled and Cancel reports
+// false: the future is done when the function returns. A task that is done is
+// left alone.
+func (f *Future[Out]) Cancel() bool { return f.call.Cancel(ErrCancelled) }
+
+// State tells how far the task has come.
+func (f *Future[Out]) State() State { return f.call.State() }
+
+// OnDone calls fn once when the task is done, or at once if it already is.
+// Callbacks of one future run in the order in which they were added, on the
+// goroutine that completed it, so they should be short and must not wait for
+// another task of the same executor.
+func (f *Future[Out]) OnDone(fn func(*Future[Out])) { f.call.onDone(func() { fn(f) }) }
+
+// Timing returns when the task's phases began and ended. It is complete once
+// the task is done, and all zero unless the executor was opened with
+// Config.Timing or an Observer.
+func (f *Future[Out]) Timing() Timing { return f.call.Timing() }
+
+// A State is how far a task has come.
+type State uint8
+
+// The states of a task. A cancelled task is done, too.
+const (
+	Pending   State = iota // not started
+	Running                // started, not finished
+	Done                   // finished, with a result or an error
+	Cancelled              // ended because it was asked to
+)
+
+func (s State) String() string {
+	return [...]string{"pending", "running", "done", "cancelled"}[s]
+}
+
+// A Timing holds the moments of one task's life. Inside one process Sent
+// equals Started and Received equals Ended.
+type Timing struct {
+	Submitted Stamp // Submit was called
+	Sent      Stamp // the backend gave it to a worker
+	Started   Stamp // the function began
+	Ended     Stamp // the function returned
+	Received  Stamp // the result was back with the submitter
+	Worker    int   // index of the worker that ran it
+	PID       int   // process that ran it
+}
+
+// Queue is the time between submission and a worker taking the task.
+func (t Timing) Queue() time.Duration { return t.Sent.Sub(t.Submitted) }
+
+// Run is the time inside the task's function.
+func (t Timing) Run() time.Duration { return t.Ended.Sub(t.Started) }
+
+// IPC is the time that the task and its result spent between processes,
+// encoding and decoding included; zero where no process was crossed.
+func (t Timing) IPC() time.Duration {
+	return t.Received.Sub(t.Sent) - t.Run()
+}
+
+// doneState tells a cancelled task from one that is done.
+func doneState(err error) State {
+	if errors.Is(err, ErrCancelled) || errors.Is(err, context.Canceled) {
+		return Cancelled
+	}
+	return Done
+}

@@ -1,0 +1,108 @@
+package harness
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// A Workload is a program that can be run on any backend.
+type Workload struct {
+	// Name is what users type, lower case. Doc is a line for the list, then
+	// what the program does and what it is made to show.
+	Name, Doc string
+
+	// Params points to a struct with the default parameters, or is nil. Its
+	// exported fields are numbers, strings, booleans and time.Durations; a
+	// yaml tag names each, and a doc tag explains it with its unit.
+	Params any
+
+	// Tasks are all tasks that the program submits.
+	Tasks []AnyTask
+
+	// Workers returns how many workers suit the program on a machine with
+	// that many cores; nil means as many as there are cores.
+	Workers func(cores int) int
+
+	// NeedsSharedMemory tells that the tasks share memory; the workload is
+	// not applicable on a backend that does not.
+	NeedsSharedMemory bool
+
+	// Serve, if set, is a server that the program talks to. It runs in a
+	// process of its own, started before Open and ended after Close. It
+	// calls ready with its address once it listens, on loopback, and returns
+	// when ctx ends.
+	Serve func(ctx context.Context, params any, ready func(addr string)) error
+
+	// Nominal returns about how long the program takes one task after the
+	// other. It is used for the time estimate before a run only; nil means
+	// that nobody knows.
+	Nominal func(params any) time.Duration
+
+	// Open sets the program up. None of its time is measured.
+	Open func(ctx context.Context, env Env) (Session, error)
+}
+
+// An Env is what a workload is opened with.
+type Env struct {
+	Params  any    // like Workload.Params, with the values of this run
+	Workers int    // how many workers the executor has
+	Addr    string // of the server that Serve started, if any
+	Dir     string // an empty directory for the program's files, removed afterwards
+}
+
+// A Session is one set-up program. Its methods are called in this order, once
+// each, except that Close is called whatever happened before. A session that
+// also is a [Warmer] is warmed up before Run.
+type Session interface {
+	// Run does the work: it submits tasks to ex and waits for them. This is
+	// what is measured. The output stays in the session.
+	Run(ctx context.Context, ex Executor) error
+
+	// Check holds the output of Run against an independent oracle, and tells
+	// what came out. An error means that the output is wrong.
+	Check() (Outcome, error)
+
+	// Close releases what Open made.
+	Close() error
+}
+
+// A Warmer is a Session with something to do before the measured part that
+// every worker should have done once, such as opening a connection.
+type Warmer interface {
+	Warm(ctx context.Context, ex Executor) error
+}
+
+// An Outcome is what a checked run of a workload produced.
+type Outcome struct {
+	// Digest stands for the whole output: equal parameters must give equal
+	// digests on every backend. See [Digest].
+	Digest string
+
+	// Tasks is how many tasks the program ran.
+	Tasks int
+
+	// Metrics are measurements that only the program can make.
+	Metrics []Metric
+}
+
+// A Metric is a measurement of a workload's own.
+type Metric struct {
+	Name  string  `json:"name"` // lower case, words joined by _
+	Unit  string  `json:"unit"` // "ns", "1/s", "B", …
+	Value float64 `json:"value"`
+}
+
+// Digest returns the SHA-256 of v's JSON form, shortened to 16 hexadecimal
+// digits. It panics if v has no JSON form.
+func Digest(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("harness: digest: %v", err))
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8])
+}
