@@ -1,0 +1,221 @@
+// Package child starts this program again in another role, and sees to it that
+// what was started is heard, is told when to end, and is reaped.
+//
+// A child talks to its parent on two descriptors of its own, so what it prints
+// cannot disturb the conversation: it reads from descriptor 3 and writes to
+// descriptor 4. When its input ends, its parent is done with it or gone, and
+// it is to exit. Where the kernel can, it also kills a child whose parent has
+// died.
+//
+// To add a role, divert on [Role] first thing in the program's main.
+package child
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	roleEnv = "HARNESS_ROLE"
+	inFD    = 3
+	outFD   = 4
+)
+
+// role is read once, and removed so that no program started from here takes
+// itself for one of ours.
+var role = func() string {
+	r := os.Getenv(roleEnv)
+	os.Unsetenv(roleEnv)
+	return r
+}()
+
+// Role returns the role that this process was started in; empty if it was not
+// started by this package.
+func Role() string { return role }
+
+// Parent returns the two ends of the conversation with the process that
+// started this one. It is for a process that has a Role, and for one caller in
+// it. The input is in blocking mode, so that a busy scheduler cannot delay the
+// news that the parent is gone.
+func Parent() (in io.ReadCloser, out io.WriteCloser) {
+	// Not for the programs that this one starts.
+	syscall.CloseOnExec(inFD)
+	syscall.CloseOnExec(outFD)
+	return os.NewFile(inFD, "from-parent"), os.NewFile(outFD, "to-parent")
+}
+
+// A Command says what to start.
+type Command struct {
+	// Role is what Role returns in the child.
+	Role string
+
+	// Env is added to this process's environment.
+	Env []string
+
+	// Stdout and Stderr get what the child writes there; nil discards it.
+	// The last lines of standard error are kept anyway.
+	Stdout, Stderr io.Writer
+
+	// Group makes the child the first of a process group, so that Kill
+	// reaches whatever it has started, and a terminal's Ctrl-C does not.
+	Group bool
+}
+
+// A Process is a child that was started.
+type Process struct {
+	// In is what the child hears; closing it tells the child to end. Out is
+	// what it says. Wait closes both.
+	In, Out *os.File
+
+	cmd   *exec.Cmd
+	group bool
+	tail  *tail
+	done  chan struct{}
+	exit  Exit
+	once  sync.Once
+}
+
+// Start starts the child. The caller must call Wait.
+func (c Command) Start() (*Process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program to start it as %s: %w", c.Role, err)
+	}
+	childIn, in, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("starting %s: %w", c.Role, err)
+	}
+	out, childOut, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("starting %s: %w", c.Role, err), childIn.Close(), in.Close())
+	}
+	p := &Process{In: in, Out: out, group: c.Group, tail: &tail{}, done: make(chan struct{})}
+	p.cmd = &exec.Cmd{
+		Path:        self,
+		Args:        os.Args[:1],
+		Env:         append(append(os.Environ(), c.Env...), roleEnv+"="+c.Role),
+		Stdout:      c.Stdout,
+		Stderr:      p.tail,
+		ExtraFiles:  []*os.File{childIn, childOut},
+		SysProcAttr: attributes(c.Group),
+		WaitDelay:   time.Second, // for a grandchild that holds the output open
+	}
+	if c.Stderr != nil {
+		p.cmd.Stderr = io.MultiWriter(p.tail, c.Stderr)
+	}
+	err = parent.start(p.cmd)
+	// Ours are not the child's ends: it would never see the end of input.
+	err = errors.Join(err, childIn.Close(), childOut.Close())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("starting %s: %w", c.Role, err), in.Close(), out.Close())
+	}
+	go p.reap() // ends with the process; Wait waits for it
+	return p, nil
+}
+
+func (p *Process) reap() {
+	err := p.cmd.Wait()
+	parent.reaped()
+	s := p.cmd.ProcessState
+	p.exit = Exit{Code: s.ExitCode(), Cause: s.String(), Stderr: p.tail.String(), CPU: s.UserTime() + s.SystemTime()}
+	if errors.Is(err, exec.ErrWaitDelay) {
+		p.exit.Cause += " (and left a process behind that holds its output open)"
+	}
+	close(p.done)
+}
+
+// PID returns the child's process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Kill ends the child at once, and with it its group if it has one. A child
+// that has ended already is left alone.
+func (p *Process) Kill() {
+	select {
+	case <-p.done:
+		return // its id may belong to somebody else by now
+	default:
+	}
+	if p.group {
+		syscall.Kill(-p.PID(), syscall.SIGKILL)
+		return
+	}
+	p.cmd.Process.Kill()
+}
+
+// Interrupt asks the child to end, with SIGTERM.
+func (p *Process) Interrupt() { p.cmd.Process.Signal(syscall.SIGTERM) }
+
+// Done returns a channel that is closed when the child has been reaped.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Wait blocks until the child has ended and been reaped, closes both ends of
+// the conversation, and tells how it ended. It may be called more than once
+// and concurrently.
+func (p *Process) Wait() Exit {
+	<-p.done
+	p.once.Do(func() {
+		p.In.Close()
+		p.Out.Close()
+	})
+	return p.exit
+}
+
+// End closes the child's input, gives it until the grace period is over to
+// exit by itself, then kills it, and waits.
+func (p *Process) End(grace time.Duration) Exit {
+	p.In.Close()
+	t := time.NewTimer(grace)
+	defer t.Stop()
+	select {
+	case <-p.done:
+	case <-t.C:
+		p.Kill()
+	}
+	return p.Wait()
+}
+
+// An Exit tells how a child ended.
+type Exit struct {
+	Code   int           // exit code; -1 if a signal ended it
+	Cause  string        // "exit status 3", "signal: killed"
+	Stderr string        // the last lines it wrote there
+	CPU    time.Duration // user and system time, its reaped children's included
+}
+
+// A tail keeps the last lines that were written to it.
+type tail struct {
+	mu  sync.Mutex
+	buf []byte
+}
+
+const tailBytes = 4096
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = append(t.buf, b...)
+	if over := len(t.buf) - tailBytes; over > 0 {
+		t.buf = append(t.buf[:0], t.buf[over:]...)
+	}
+	return len(b), nil
+}
+
+// String returns what was kept, from the start of a line if anything was lost.
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := string(t.buf)
+	if len(s) == tailBytes {
+		if _, rest, ok := strings.Cut(s, "\n"); ok {
+			s = rest
+		}
+	}
+	return strings.TrimRight(s, "\n")
+}
