@@ -1,0 +1,654 @@
+package harnesstest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/f3f4c0de/harness"
+)
+
+// Tasks are the tasks that TestBackend submits.
+var Tasks = []harness.AnyTask{
+	double, echo, fails, panics, exits, holds, untilCancelled, unencodable, encodes, produces, nap,
+}
+
+var (
+	double = harness.NewTask("harnesstest.double", func(_ context.Context, n int64) (int64, error) { return 2 * n, nil })
+	echo   = harness.NewTask("harnesstest.echo", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
+	fails  = harness.NewTask("harnesstest.fails", func(_ context.Context, text string) (int64, error) {
+		return 0, fmt.Errorf("%s: %w", text, errMine)
+	})
+	panics = harness.NewTask("harnesstest.panics", func(_ context.Context, v string) (int64, error) { panic(v) })
+	exits  = harness.NewTask("harnesstest.exits", func(context.Context, int64) (int64, error) {
+		runtime.Goexit()
+		return 0, nil
+	})
+	// holds tells that it has started, then keeps its worker until released.
+	holds = harness.NewTask("harnesstest.holds", func(ctx context.Context, h hold) (int64, error) {
+		if err := h.Started.Put(ctx, h.N); err != nil {
+			return 0, err
+		}
+		_, err := h.Release.Get(ctx)
+		return h.N, err
+	})
+	untilCancelled = harness.NewTask("harnesstest.untilCancelled", func(ctx context.Context, started *harness.Queue[int64]) (int64, error) {
+		if err := started.Put(ctx, 1); err != nil {
+			return 0, err
+		}
+		var err error
+		harness.Blocking(ctx, func() {
+			<-ctx.Done()
+			err = ctx.Err()
+		})
+		return 0, err
+	})
+	unencodable = harness.NewTask("harnesstest.unencodable", func(_ context.Context, ok bool) (any, error) {
+		if ok {
+			return "fine", nil
+		}
+		return make(chan int), nil
+	})
+	encodes = harness.NewTask("harnesstest.encodes", func(_ context.Context, v any) (string, error) {
+		return fmt.Sprint(v), nil
+	})
+	produces = harness.NewTask("harnesstest.produces", func(ctx context.Context, h hold) (int64, error) {
+		for i := range h.N {
+			if err := h.Started.Put(ctx, i); err != nil {
+				return i, err
+			}
+		}
+		return h.N, nil
+	})
+	nap = harness.NewTask("harnesstest.nap", func(ctx context.Context, d int64) (int64, error) {
+		harness.Blocking(ctx, func() {
+			select {
+			case <-time.After(time.Duration(d)):
+			case <-ctx.Done():
+			}
+		})
+		return d, nil
+	})
+)
+
+var errMine = errors.New("an error of the task's own")
+
+type hold struct {
+	N       int64
+	Started *harness.Queue[int64]
+	Release *harness.Queue[int64]
+}
+
+func newHold(n int64) hold {
+	return hold{n, harness.NewQueue[int64](1000), harness.NewQueue[int64](1000)}
+}
+
+func (h hold) close(ctx context.Context) {
+	h.Started.Close(ctx)
+	h.Release.Close(ctx)
+}
+
+// TestBackend checks every promise that a backend makes, on b. The test's
+// TestMain must call [Main].
+func TestBackend(t *testing.T, b *harness.Backend) {
+	t.Helper()
+	if b.Name != strings.ToLower(b.Name) || strings.ContainsAny(b.Name, " /.,=") {
+		t.Errorf("Name is %q; want one lower-case word", b.Name)
+	}
+	if first, _, _ := strings.Cut(b.Doc, "\n"); first == "" || len(first) > 72 {
+		t.Errorf("Doc begins with %q; want a line of at most 72 characters", first)
+	}
+	promises := []struct {
+		name string
+		test func(*testing.T, *suite)
+	}{
+		{"results", testResults},
+		{"payloads", testPayloads},
+		{"order", testOrder},
+		{"width", testWidth},
+		{"task error", testTaskError},
+		{"panic", testPanic},
+		{"goexit", testGoexit},
+		{"cannot be encoded", testUnencodable},
+		{"cancel queued", testCancelQueued},
+		{"cancel running", testCancelRunning},
+		{"context ends queued", testContextEndsQueued},
+		{"context ends running", testContextEndsRunning},
+		{"wait gives up", testWaitGivesUp},
+		{"callbacks", testCallbacks},
+		{"state", testState},
+		{"timing", testTiming},
+		{"observer", testObserver},
+		{"queue", testQueue},
+		{"queue get cancelled", testQueueCancelled},
+		{"close waits", testCloseWaits},
+		{"closed", testClosed},
+		{"many submitters", testManySubmitters},
+	}
+	for _, p := range promises {
+		t.Run(p.name, func(t *testing.T) {
+			s := &suite{b: b, before: ours()}
+			p.test(t, s)
+			s.finish(t)
+		})
+	}
+}
+
+// A suite is what one test of a backend works with.
+type suite struct {
+	b      *harness.Backend
+	ex     harness.Executor
+	before []string
+}
+
+// open opens the backend with up to n workers and returns how many it has.
+func (s *suite) open(t *testing.T, n int, cfg harness.Config) (context.Context, harness.Executor, int) {
+	t.Helper()
+	if s.b.MaxWorkers > 0 {
+		n = min(n, s.b.MaxWorkers)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	cfg.Workers, cfg.Tasks = n, Tasks
+	ex, err := s.b.Open(ctx, cfg)
+	if err != nil {
+		t.Fatalf("Open(%+v) = %v", cfg, err)
+	}
+	s.ex = ex
+	return ctx, ex, n
+}
+
+// finish closes the executor and checks that nothing of it remains.
+func (s *suite) finish(t *testing.T) {
+	t.Helper()
+	if s.ex == nil {
+		return
+	}
+	for range 2 {
+		if err := s.ex.Close(); err != nil {
+			t.Errorf("Close() = %v", err)
+		}
+	}
+	// A goroutine that has just done its last deed may still be on its way out.
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		left := remaining(s.before)
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("after Close, %d goroutines remain:\n%s", len(left), strings.Join(left, "\n\n"))
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
+// ours returns the stacks of the goroutines that run this module's code.
+func ours() []string {
+	buf := make([]byte, 1<<20)
+	buf = buf[:runtime.Stack(buf, true)]
+	var mine []string
+	for g := range strings.SplitSeq(string(buf), "\n\n") {
+		if strings.Contains(g, "f3f4c0de/harness") && !strings.Contains(g, "testing.tRunner") && !strings.Contains(g, "testing.(*M)") {
+			mine = append(mine, g)
+		}
+	}
+	return mine
+}
+
+// remaining returns those of ours that were not there before.
+func remaining(before []string) []string {
+	id := func(g string) string { s, _, _ := strings.Cut(g, " ["); return s }
+	return slices.DeleteFunc(ours(), func(g string) bool {
+		return slices.ContainsFunc(before, func(b string) bool { return id(b) == id(g) })
+	})
+}
+
+// occupy keeps all workers busy until release is called.
+func occupy(t *testing.T, ctx context.Context, ex harness.Executor, workers int) (release func()) {
+	t.Helper()
+	h := newHold(0)
+	var futures []*harness.Future[int64]
+	for range workers {
+		futures = append(futures, holds.Submit(ctx, ex, h))
+	}
+	for range workers {
+		if _, err := h.Started.Get(ctx); err != nil {
+			t.Fatalf("occupying %d workers: %v", workers, err)
+		}
+	}
+	return func() {
+		h.close(ctx) // Get then returns ErrQueueClosed
+		for _, f := range futures {
+			if _, err := f.Wait(ctx); !errors.Is(err, harness.ErrQueueClosed) {
+				t.Errorf("a task whose queue was closed returned %v; want %v", err, harness.ErrQueueClosed)
+			}
+		}
+	}
+}
+
+func testResults(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 3, harness.Config{})
+	var futures []*harness.Future[int64]
+	for i := range int64(500) {
+		futures = append(futures, double.Submit(ctx, ex, i))
+	}
+	for i, f := range futures {
+		if got, err := f.Wait(ctx); got != int64(2*i) || err != nil {
+			t.Fatalf("task %d returned %d, %v; want %d, nil", i, got, err, 2*i)
+		}
+	}
+}
+
+func testPayloads(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 2, harness.Config{})
+	for _, n := range []int{0, 1, 4095, 65536, 3 << 20} {
+		in := bytes.Repeat([]byte{0, 0xff, '\n', 'x'}, n/4+1)[:n]
+		if got, err := echo.Submit(ctx, ex, in).Wait(ctx); !bytes.Equal(got, in) || err != nil {
+			t.Errorf("%d bytes came back as %d bytes, %v", n, len(got), err)
+		}
+	}
+}
+
+func testOrder(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	h := newHold(0)
+	defer h.close(ctx)
+	release := occupy(t, ctx, ex, 1)
+	var last *harness.Future[int64]
+	for i := range int64(20) {
+		if err := h.Release.Put(ctx, i); err != nil {
+			t.Fatal(err)
+		}
+		h.N = i
+		last = holds.Submit(ctx, ex, h)
+	}
+	release()
+	if _, err := last.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for want := range int64(20) {
+		if got, err := h.Started.Get(ctx); got != want || err != nil {
+			t.Fatalf("one worker started task %d, %v; want %d: the order of submission", got, err, want)
+		}
+	}
+}
+
+func testWidth(t *testing.T, s *suite) {
+	ctx, ex, n := s.open(t, 5, harness.Config{})
+	occupy(t, ctx, ex, n)() // all must be inside their tasks at the same time
+	seen := make(map[int]bool)
+	release := occupy(t, ctx, ex, n-1)
+	defer release()
+	f := double.Submit(ctx, ex, 1)
+	if _, err := f.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	seen[f.Timing().Worker] = true
+	for w := range seen {
+		if w < 0 || w >= n {
+			t.Errorf("a task ran on worker %d of %d", w, n)
+		}
+	}
+}
+
+func testTaskError(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	_, err := fails.Submit(ctx, ex, "while trying").Wait(ctx)
+	var te *harness.TaskError
+	if !errors.As(err, &te) || te.Task != fails.Name() {
+		t.Errorf("error is %#v; want a *TaskError of %s", err, fails.Name())
+	}
+	if !errors.Is(err, errMine) || errors.Is(err, io.EOF) {
+		t.Errorf("errors.Is(err, errMine), errors.Is(err, io.EOF) = %v, %v; want true, false", errors.Is(err, errMine), errors.Is(err, io.EOF))
+	}
+	if want := "task harnesstest.fails: while trying: an error of the task's own"; err == nil || err.Error() != want {
+		t.Errorf("error reads %q; want %q", err, want)
+	}
+}
+
+func testPanic(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	_, err := panics.Submit(ctx, ex, "kaboom").Wait(ctx)
+	var pe *harness.PanicError
+	if !errors.As(err, &pe) || pe.Task != panics.Name() || pe.Value != "kaboom" || !strings.Contains(pe.Stack, "harnesstest/backend.go") {
+		t.Errorf("error is %#v; want a *PanicError with its value and the stack of the task", err)
+	}
+	if got, err := double.Submit(ctx, ex, 4).Wait(ctx); got != 8 || err != nil {
+		t.Errorf("after a panic a task returned %d, %v; want 8, nil", got, err)
+	}
+}
+
+func testGoexit(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	if _, err := exits.Submit(ctx, ex, 0).Wait(ctx); err == nil {
+		t.Error("a task that ended its goroutine reported no error")
+	}
+	if got, err := double.Submit(ctx, ex, 4).Wait(ctx); got != 8 || err != nil {
+		t.Errorf("after it a task returned %d, %v; want 8, nil", got, err)
+	}
+}
+
+func testUnencodable(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	_, errIn := encodes.Submit(ctx, ex, make(chan int)).Wait(ctx)
+	_, errOut := unencodable.Submit(ctx, ex, false).Wait(ctx)
+	for what, err := range map[string]error{"input": errIn, "result": errOut} {
+		switch {
+		case s.b.Shared && err != nil:
+			t.Errorf("%s: %v; want it passed as it is", what, err)
+		case !s.b.Shared && !errors.Is(err, harness.ErrEncode):
+			t.Errorf("%s: %v; want an error that wraps ErrEncode", what, err)
+		}
+	}
+	if got, err := unencodable.Submit(ctx, ex, true).Wait(ctx); got != "fine" || err != nil {
+		t.Errorf("after it a task returned %v, %v; want fine, nil", got, err)
+	}
+}
+
+func testCancelQueued(t *testing.T, s *suite) {
+	ctx, ex, n := s.open(t, 2, harness.Config{})
+	release := occupy(t, ctx, ex, n)
+	h := newHold(7)
+	defer h.close(ctx)
+	f := holds.Submit(ctx, ex, h)
+	if !f.Cancel() {
+		t.Error("Cancel() of a queued task = false; want true")
+	}
+	if f.Cancel() {
+		t.Error("Cancel() of a cancelled task = true; want false")
+	}
+	if _, err := f.Wait(ctx); !errors.Is(err, harness.ErrCancelled) {
+		t.Errorf("Wait() = %v; want ErrCancelled", err)
+	}
+	if f.State() != harness.Cancelled {
+		t.Errorf("State() = %v; want cancelled", f.State())
+	}
+	release()
+	if _, err := double.Submit(ctx, ex, 1).Wait(ctx); err != nil {
+		t.Error(err)
+	}
+	h.Started.Close(ctx)
+	if n, err := h.Started.Get(ctx); err == nil {
+		t.Errorf("a cancelled task ran: it started %d", n)
+	}
+}
+
+func testCancelRunning(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	started := harness.NewQueue[int64](1)
+	defer started.Close(ctx)
+	f := untilCancelled.Submit(ctx, ex, started)
+	if _, err := started.Get(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if f.Cancel() {
+		t.Error("Cancel() of a running task = true; want false")
+	}
+	if _, err := f.Wait(ctx); !errors.Is(err, harness.ErrCancelled) {
+		t.Errorf("Wait() = %v; want ErrCancelled", err)
+	}
+	if f.State() != harness.Cancelled {
+		t.Errorf("State() = %v; want cancelled", f.State())
+	}
+}
+
+func testContextEndsQueued(t *testing.T, s *suite) {
+	ctx, ex, n := s.open(t, 1, harness.Config{})
+	release := occupy(t, ctx, ex, n)
+	defer release()
+	cause := errors.New("no longer wanted")
+	taskCtx, cancel := context.WithCancelCause(ctx)
+	f := double.Submit(taskCtx, ex, 1)
+	cancel(cause)
+	if _, err := f.Wait(ctx); err != cause {
+		t.Errorf("Wait() = %v; want the context's cause", err)
+	}
+}
+
+func testContextEndsRunning(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	cause := errors.New("no longer wanted")
+	taskCtx, cancel := context.WithCancelCause(ctx)
+	started := harness.NewQueue[int64](1)
+	defer started.Close(ctx)
+	f := untilCancelled.Submit(taskCtx, ex, started)
+	if _, err := started.Get(ctx); err != nil {
+		t.Fatal(err)
+	}
+	cancel(cause)
+	if _, err := f.Wait(ctx); err != cause {
+		t.Errorf("Wait() = %v; want the context's cause", err)
+	}
+}
+
+func testWaitGivesUp(t *testing.T, s *suite) {
+	ctx, ex, n := s.open(t, 1, harness.Config{})
+	release := occupy(t, ctx, ex, n)
+	f := double.Submit(ctx, ex, 1)
+	cause := errors.New("cannot wait")
+	waitCtx, cancel := context.WithCancelCause(ctx)
+	cancel(cause)
+	if _, err := f.Wait(waitCtx); err != cause {
+		t.Errorf("Wait() = %v; want the cause of its own context", err)
+	}
+	release()
+	if got, err := f.Wait(ctx); got != 2 || err != nil {
+		t.Errorf("the task itself returned %d, %v; want 2, nil", got, err)
+	}
+	if got, err := f.Wait(waitCtx); got != 2 || err != nil {
+		t.Errorf("Wait() of a task that is done = %d, %v; want 2, nil even though the context has ended", got, err)
+	}
+}
+
+func testCallbacks(t *testing.T, s *suite) {
+	ctx, ex, n := s.open(t, 1, harness.Config{})
+	release := occupy(t, ctx, ex, n)
+	f := double.Submit(ctx, ex, 1)
+	var mu sync.Mutex
+	var got []int
+	note := func(i int) func(*harness.Future[int64]) {
+		return func(g *harness.Future[int64]) {
+			mu.Lock()
+			defer mu.Unlock()
+			if v, err := g.Wait(ctx); v != 2 || err != nil {
+				t.Errorf("callback %d sees %d, %v; want 2, nil", i, v, err)
+			}
+			got = append(got, i)
+		}
+	}
+	called := make(chan struct{})
+	for i := range 3 {
+		f.OnDone(note(i))
+	}
+	f.OnDone(func(*harness.Future[int64]) { close(called) })
+	release()
+	<-called
+	f.OnDone(note(3))
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.Equal(got, []int{0, 1, 2, 3}) {
+		t.Errorf("callbacks ran in the order %v; want 0 1 2 3", got)
+	}
+}
+
+func testState(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	h := newHold(1)
+	defer h.close(ctx)
+	running, queued := holds.Submit(ctx, ex, h), double.Submit(ctx, ex, 1)
+	if _, err := h.Started.Get(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if running.State() != harness.Running || queued.State() != harness.Pending {
+		t.Errorf("states are %v and %v; want running and pending", running.State(), queued.State())
+	}
+	select {
+	case <-running.Done():
+		t.Error("Done() is closed while the task runs")
+	default:
+	}
+	if err := h.Release.Put(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	<-queued.Done()
+	if running.State() != harness.Done || queued.State() != harness.Done {
+		t.Errorf("states are %v and %v; want done and done", running.State(), queued.State())
+	}
+}
+
+func testTiming(t *testing.T, s *suite) {
+	ctx, ex, n := s.open(t, 2, harness.Config{Timing: true})
+	const asked = 3 * time.Millisecond
+	before := harness.Now()
+	f := nap.Submit(ctx, ex, int64(asked))
+	if _, err := f.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	tm := f.Timing()
+	order := []harness.Stamp{before, tm.Submitted, tm.Sent, tm.Started, tm.Ended, tm.Received, harness.Now()}
+	if harness.StampsCompare && !slices.IsSorted(order) {
+		t.Errorf("moments are %v; want them in order", order)
+	}
+	if tm.Run() < asked || tm.Queue() < 0 || harness.StampsCompare && tm.IPC() < 0 {
+		t.Errorf("a task of %v ran %v, after %v in the queue, with %v between processes", asked, tm.Run(), tm.Queue(), tm.IPC())
+	}
+	if inside := tm.PID == os.Getpid(); inside != s.b.Shared || tm.PID == 0 {
+		t.Errorf("it ran in process %d, this one being %d; the backend shares memory: %v", tm.PID, os.Getpid(), s.b.Shared)
+	}
+	if tm.Worker < 0 || tm.Worker >= n {
+		t.Errorf("it ran on worker %d of %d", tm.Worker, n)
+	}
+}
+
+func testObserver(t *testing.T, s *suite) {
+	var submitted, ended atomic.Int64
+	obs := &harness.Observer{
+		Submit: func(c *harness.Call) { c.Number = uint64(submitted.Add(1)) },
+		End: func(c *harness.Call) {
+			if c.Number == 0 || c.Timing().Received == 0 && c.Err() == nil {
+				t.Errorf("End was called with number %d and timing %+v", c.Number, c.Timing())
+			}
+			ended.Add(1)
+		},
+	}
+	ctx, ex, _ := s.open(t, 2, harness.Config{Observer: obs})
+	const n = 50
+	for i := range int64(n) {
+		if i%10 == 9 {
+			fails.Submit(ctx, ex, "x")
+		} else {
+			double.Submit(ctx, ex, i)
+		}
+	}
+	s.finish(t)
+	if submitted.Load() != n || ended.Load() != n {
+		t.Errorf("the observer saw %d calls submitted and %d ended; want %d of each", submitted.Load(), ended.Load(), n)
+	}
+}
+
+func testQueue(t *testing.T, s *suite) {
+	ctx, ex, n := s.open(t, 3, harness.Config{})
+	h := newHold(100)
+	var producers []*harness.Future[int64]
+	for range n {
+		producers = append(producers, produces.Submit(ctx, ex, h))
+	}
+	sum := int64(0)
+	for range n * 100 {
+		v, err := h.Started.Get(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += v
+	}
+	if want := int64(n) * 99 * 100 / 2; sum != want {
+		t.Errorf("the queue handed over a sum of %d; want %d", sum, want)
+	}
+	for _, f := range producers {
+		if _, err := f.Wait(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+	h.close(ctx)
+	if _, err := produces.Submit(ctx, ex, h).Wait(ctx); !errors.Is(err, harness.ErrQueueClosed) {
+		t.Errorf("Put on a closed queue = %v; want ErrQueueClosed", err)
+	}
+}
+
+func testQueueCancelled(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	h := newHold(1)
+	f := holds.Submit(ctx, ex, h)
+	if _, err := h.Started.Get(ctx); err != nil {
+		t.Fatal(err)
+	}
+	f.Cancel() // while it waits in Get
+	if _, err := f.Wait(ctx); !errors.Is(err, harness.ErrCancelled) {
+		t.Errorf("Wait() = %v; want ErrCancelled", err)
+	}
+	// What is put now must not go to the one that gave up.
+	if err := h.Release.Put(ctx, 42); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := h.Release.Get(ctx); v != 42 || err != nil {
+		t.Errorf("Get() = %d, %v; want 42, nil", v, err)
+	}
+	h.close(ctx)
+}
+
+func testCloseWaits(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 2, harness.Config{})
+	var futures []*harness.Future[int64]
+	for i := range int64(50) {
+		futures = append(futures, double.Submit(ctx, ex, i))
+	}
+	if err := ex.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for i, f := range futures {
+		if f.State() != harness.Done {
+			t.Fatalf("after Close task %d is %v; want done", i, f.State())
+		}
+	}
+}
+
+func testClosed(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	if err := ex.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := double.Submit(ctx, ex, 1).Wait(ctx); !errors.Is(err, harness.ErrClosed) {
+		t.Errorf("a task submitted after Close: %v; want ErrClosed", err)
+	}
+}
+
+func testManySubmitters(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 4, harness.Config{})
+	var submitters sync.WaitGroup
+	for g := range int64(8) {
+		submitters.Go(func() {
+			for i := range int64(100) {
+				f := double.Submit(ctx, ex, g*i)
+				if i%7 == 0 {
+					f.Cancel()
+				}
+				if got, err := f.Wait(ctx); err == nil && got != 2*g*i || err != nil && !errors.Is(err, harness.ErrCancelled) {
+					t.Errorf("task returned %d, %v; want %d", got, err, 2*g*i)
+				}
+			}
+		})
+	}
+	submitters.Wait()
+}

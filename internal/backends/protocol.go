@@ -1,0 +1,393 @@
+package backends
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/f3f4c0de/harness"
+)
+
+// The protocol between the submitter's process and a worker process.
+//
+// Each direction is a stream of frames on a descriptor of its own. A frame is
+// a length (4 bytes, of what follows), a kind (1 byte) and the kind's fields,
+// little-endian, the last of which takes the rest. The worker speaks first,
+// with hello. It runs one task at a time, in the order in which it gets them.
+// The end of its input ends it.
+type frameKind uint8
+
+const (
+	frameTask    frameKind = iota + 1 // to the worker: run this
+	frameCancel                       // to the worker: ask that task to stop
+	frameAnswer                       // to the worker: what it asked for
+	frameControl                      // to the worker: a request outside of any task
+	frameHello                        // from the worker: ready, and what it knows
+	frameResult                       // from the worker: a task is over
+	frameAsk                          // from the worker: do this with a queue
+	frameUnask                        // from the worker: no longer, but answer
+	frameReply                        // from the worker: to a control
+	frameMessage                      // from the worker: unasked
+)
+
+// protocolVersion changes with the frames. Both ends are the same program, so
+// a difference means that the program was replaced while it ran.
+const protocolVersion = 1
+
+// maxFrame bounds a frame, and so the size of one task's input or result.
+const maxFrame = 1 << 30
+
+// A frame as it was read. The body may be kept.
+type frame struct {
+	kind frameKind
+	body []byte
+}
+
+func readFrame(r *bufio.Reader) (frame, error) {
+	var head [5]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return frame{}, err
+	}
+	n := binary.LittleEndian.Uint32(head[:4])
+	if n < 1 || n > maxFrame {
+		return frame{}, fmt.Errorf("frame of %d bytes; the limit is %d", n, maxFrame)
+	}
+	body := make([]byte, n-1)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return frame{}, io.ErrUnexpectedEOF
+	}
+	return frame{frameKind(head[4]), body}, nil
+}
+
+// begin starts a frame at the end of b; end fills in the length of the frame
+// that begins at start.
+func begin(b []byte, k frameKind) []byte { return append(b, 0, 0, 0, 0, byte(k)) }
+
+func end(b []byte, start int) ([]byte, error) {
+	n := len(b) - start - 4
+	if n > maxFrame {
+		return b[:start], fmt.Errorf("%d bytes %w in one message; the limit is %d", n, harness.ErrEncode, maxFrame)
+	}
+	binary.LittleEndian.PutUint32(b[start:], uint32(n))
+	return b, nil
+}
+
+// A frameWriter writes whole frames for any number of goroutines.
+type frameWriter struct {
+	mu  sync.Mutex
+	w   io.Writer
+	buf []byte
+}
+
+// write sends one frame of kind k, whose fields fill appends. A fill that
+// fails sends nothing.
+func (w *frameWriter) write(k frameKind, fill func(b []byte) ([]byte, error)) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b, err := fill(begin(w.buf[:0], k))
+	if err == nil {
+		b, err = end(b, 0)
+	}
+	if cap(b) <= 1<<20 { // one large payload must not be held for ever
+		w.buf = b
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := w.w.Write(b); err != nil {
+		return lostError{err}
+	}
+	return nil
+}
+
+// lostError marks an error of the connection, as opposed to the message.
+type lostError struct{ error }
+
+func (e lostError) Unwrap() error { return e.error }
+
+// task: id, index of the task in hello's list, header, input.
+type taskFrame struct {
+	id     uint32
+	task   uint16
+	header []byte
+	input  []byte
+}
+
+func (f taskFrame) appendTo(b []byte, header func([]byte) []byte) []byte {
+	b = binary.LittleEndian.AppendUint32(b, f.id)
+	b = binary.LittleEndian.AppendUint16(b, f.task)
+	at := len(b)
+	b = append(b, 0, 0)
+	if header != nil {
+		b = header(b)
+		binary.LittleEndian.PutUint16(b[at:], uint16(len(b)-at-2))
+	}
+	return append(b, f.input...)
+}
+
+func parseTask(b []byte) (f taskFrame, err error) {
+	d := decoder{b: b}
+	f.id, f.task = d.uint32(), d.uint16()
+	f.header = d.bytes(int(d.uint16()))
+	f.input = d.b
+	return f, d.err
+}
+
+// result: id, outcome, when the function began and returned, then the encoded
+// result or failure.
+type resultFrame struct {
+	id             uint32
+	failed         bool
+	started, ended harness.Stamp
+	payload        []byte
+}
+
+func (f resultFrame) appendTo(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint32(b, f.id)
+	b = appendBool(b, f.failed)
+	b = binary.LittleEndian.AppendUint64(b, uint64(f.started))
+	b = binary.LittleEndian.AppendUint64(b, uint64(f.ended))
+	return append(b, f.payload...)
+}
+
+func parseResult(b []byte) (f resultFrame, err error) {
+	d := decoder{b: b}
+	f.id, f.failed = d.uint32(), d.bool()
+	f.started, f.ended = harness.Stamp(d.uint64()), harness.Stamp(d.uint64())
+	f.payload = d.b
+	return f, d.err
+}
+
+// ask: request number, operation, queue, value.
+type askFrame struct {
+	request uint32
+	op      harness.QueueOp
+	queue   uint64
+	payload []byte
+}
+
+func (f askFrame) appendTo(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint32(b, f.request)
+	b = append(b, byte(f.op))
+	b = binary.LittleEndian.AppendUint64(b, f.queue)
+	return append(b, f.payload...)
+}
+
+func parseAsk(b []byte) (f askFrame, err error) {
+	d := decoder{b: b}
+	f.request, f.op, f.queue = d.uint32(), harness.QueueOp(d.uint8()), d.uint64()
+	f.payload = d.b
+	return f, d.err
+}
+
+// unask: request number.
+func parseUnask(b []byte) (request uint32, err error) {
+	d := decoder{b: b}
+	return d.uint32(), d.err
+}
+
+// answer and reply: request number, outcome, then a value or a failure.
+type answerFrame struct {
+	request uint32
+	failed  bool
+	payload []byte
+}
+
+func (f answerFrame) appendTo(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint32(b, f.request)
+	b = appendBool(b, f.failed)
+	return append(b, f.payload...)
+}
+
+func parseAnswer(b []byte) (f answerFrame, err error) {
+	d := decoder{b: b}
+	f.request, f.failed = d.uint32(), d.bool()
+	f.payload = d.b
+	return f, d.err
+}
+
+// outcome makes an answer of a value or an error.
+func outcome(request uint32, payload []byte, err error) answerFrame {
+	if err != nil {
+		return answerFrame{request, true, encodeFailure(err)}
+	}
+	return answerFrame{request, false, payload}
+}
+
+func (f answerFrame) value() ([]byte, error) {
+	if f.failed {
+		return nil, decodeFailure(f.payload)
+	}
+	return f.payload, nil
+}
+
+// control: request number, name, payload.
+type controlFrame struct {
+	request uint32
+	name    string
+	payload []byte
+}
+
+func (f controlFrame) appendTo(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint32(b, f.request)
+	b = appendString(b, f.name)
+	return append(b, f.payload...)
+}
+
+func parseControl(b []byte) (f controlFrame, err error) {
+	d := decoder{b: b}
+	f.request = d.uint32()
+	f.name = d.string()
+	f.payload = d.b
+	return f, d.err
+}
+
+// message: topic, payload.
+type messageFrame struct {
+	topic   string
+	payload []byte
+}
+
+func (f messageFrame) appendTo(b []byte) []byte {
+	return append(appendString(b, f.topic), f.payload...)
+}
+
+func parseMessage(b []byte) (f messageFrame, err error) {
+	d := decoder{b: b}
+	f.topic = d.string()
+	f.payload = d.b
+	return f, d.err
+}
+
+// cancel: id, cause.
+type cancelFrame struct {
+	id    uint32
+	cause string
+}
+
+func (f cancelFrame) appendTo(b []byte) []byte {
+	return append(binary.LittleEndian.AppendUint32(b, f.id), f.cause...)
+}
+
+func parseCancel(b []byte) (f cancelFrame, err error) {
+	d := decoder{b: b}
+	f.id = d.uint32()
+	f.cause = string(d.b)
+	return f, d.err
+}
+
+// hello is sent once, as JSON.
+type helloFrame struct {
+	Version int      `json:"version"`
+	Tasks   []string `json:"tasks"`
+}
+
+// A failure is how an error crosses the process boundary.
+type failure struct {
+	Panic  *harness.PanicError  `json:"panic,omitempty"`
+	Task   string               `json:"task,omitempty"` // set for a task's own error
+	Encode bool                 `json:"encode,omitempty"`
+	Err    *harness.RemoteError `json:"err,omitempty"`
+}
+
+func encodeFailure(err error) []byte {
+	var f failure
+	var te *harness.TaskError
+	switch {
+	case errors.As(err, &f.Panic):
+	case errors.As(err, &te):
+		f.Task, f.Err = te.Task, harness.NewRemoteError(te.Err)
+	default:
+		f.Encode = errors.Is(err, harness.ErrEncode)
+		f.Err = harness.NewRemoteError(err)
+	}
+	b, e := json.Marshal(f)
+	if e != nil {
+		panic("harness: a failure is plain data: " + e.Error())
+	}
+	return b
+}
+
+func decodeFailure(b []byte) error {
+	var f failure
+	if err := json.Unmarshal(b, &f); err != nil {
+		return fmt.Errorf("a worker's failure could not be read: %w", err)
+	}
+	switch {
+	case f.Panic != nil:
+		return f.Panic
+	case f.Err == nil:
+		return errors.New("a worker failed without saying why")
+	case f.Task != "":
+		return &harness.TaskError{Task: f.Task, Err: f.Err}
+	}
+	return f.Err
+}
+
+// A decoder takes fields off the front of b. Once b is too short, err is set
+// and every field is zero.
+type decoder struct {
+	b   []byte
+	err error
+}
+
+var errShortFrame = errors.New("frame too short")
+
+func (d *decoder) bytes(n int) []byte {
+	if len(d.b) < n {
+		d.b, d.err = nil, errShortFrame
+		return nil
+	}
+	v := d.b[:n:n]
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) uint8() uint8 {
+	if v := d.bytes(1); v != nil {
+		return v[0]
+	}
+	return 0
+}
+
+func (d *decoder) uint16() uint16 {
+	if v := d.bytes(2); v != nil {
+		return binary.LittleEndian.Uint16(v)
+	}
+	return 0
+}
+
+func (d *decoder) uint32() uint32 {
+	if v := d.bytes(4); v != nil {
+		return binary.LittleEndian.Uint32(v)
+	}
+	return 0
+}
+
+func (d *decoder) uint64() uint64 {
+	if v := d.bytes(8); v != nil {
+		return binary.LittleEndian.Uint64(v)
+	}
+	return 0
+}
+
+func (d *decoder) bool() bool { return d.uint8() != 0 }
+
+func (d *decoder) string() string { return string(d.bytes(int(d.uint16()))) }
+
+func appendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}
+
+// appendString appends a short string: a name, not a payload.
+func appendString(b []byte, s string) []byte {
+	s = s[:min(len(s), 1<<16-1)]
+	return append(binary.LittleEndian.AppendUint16(b, uint16(len(s))), s...)
+}

@@ -1,0 +1,24 @@
+package backends
+
+import (
+	"context"
+
+	"github.com/f3f4c0de/harness"
+)
+
+// Sequential runs one task after the other, in the order of submission. It is
+// what every speed-up is measured against.
+var Sequential = &harness.Backend{
+	Name: "sequential",
+	Doc: `one task after the other, on one goroutine
+
+The baseline of every comparison: a single long-lived worker runs the tasks in
+the order in which they were submitted. The garbage collector may still use
+the other processors, as in any Go program.`,
+	Shared:     true,
+	Serial:     true,
+	MaxWorkers: 1,
+	Open: func(_ context.Context, cfg harness.Config) (harness.Executor, error) {
+		return openPool(cfg, 1), nil
+	},
+}

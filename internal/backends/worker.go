@@ -1,0 +1,310 @@
+package backends
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+
+	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/child"
+)
+
+// WorkerRole is the [child.Role] of a worker process.
+const WorkerRole = "worker"
+
+// Hooks let the program that a worker process belongs to take part in it. Its
+// fields may be nil.
+type Hooks struct {
+	// Observer watches the tasks that the worker runs.
+	Observer *harness.Observer
+
+	// Control answers a request that was sent with Controller.Control. It
+	// runs beside the worker's task, if there is one.
+	Control func(request string, payload []byte) ([]byte, error)
+
+	// Exit is called when the worker ends in good order. What it sends gets
+	// to ProcessObserver.Message.
+	Exit func(send func(topic string, payload []byte) error) error
+}
+
+// ServeWorker makes this process a worker that runs the given tasks, and never
+// returns. It is called first thing in main by a process whose role is
+// [WorkerRole].
+func ServeWorker(tasks []harness.AnyTask, hooks Hooks) {
+	// Ctrl-C in a terminal reaches every process of the program. The parent
+	// decides what it means.
+	signal.Ignore(os.Interrupt)
+	in, out := child.Parent()
+	w := newWorker(tasks, hooks, out)
+	if err := w.serve(in); err != nil {
+		fmt.Fprintln(os.Stderr, "worker:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// A worker is the worker's end of the conversation.
+type worker struct {
+	tasks []harness.AnyTask
+	hooks Hooks
+	out   frameWriter
+	todo  chan job
+	busy  atomic.Bool
+	self  harness.Worker
+
+	mu      sync.Mutex
+	calls   map[uint32]*harness.Call // by id, those not answered
+	asked   map[uint32]chan answerFrame
+	lastAsk uint32
+}
+
+// A job is a task that the worker was sent. err says why it cannot be run.
+type job struct {
+	id     uint32
+	header []byte
+	call   *harness.Call
+	err    error
+}
+
+// inFlight bounds the tasks that a worker may have been sent and not answered.
+const inFlight = 1
+
+func newWorker(tasks []harness.AnyTask, hooks Hooks, out io.Writer) *worker {
+	w := &worker{
+		tasks: tasks,
+		hooks: hooks,
+		out:   frameWriter{w: out},
+		todo:  make(chan job, inFlight),
+		calls: make(map[uint32]*harness.Call),
+		asked: make(map[uint32]chan answerFrame),
+	}
+	w.self = harness.Worker{PID: os.Getpid(), Link: w}
+	return w
+}
+
+// serve runs tasks until the input ends.
+func (w *worker) serve(in io.Reader) error {
+	hello := helloFrame{Version: protocolVersion}
+	for _, t := range w.tasks {
+		hello.Tasks = append(hello.Tasks, t.Name())
+	}
+	b, err := json.Marshal(hello)
+	if err != nil {
+		return err
+	}
+	if err := w.send(frameHello, b); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { // ends with the input; the process does not outlive it
+		err := w.listen(in)
+		if w.busy.Load() && err == nil {
+			// The parent closes the input when nothing is left to do: it
+			// is gone, and nobody wants what is being computed.
+			os.Exit(1)
+		}
+		close(w.todo)
+		ended <- err
+	}()
+	done := make(chan error, 1)
+	go w.work(done) // ends when listen does
+	if err := errors.Join(<-done, <-ended); err != nil {
+		return err
+	}
+	if w.hooks.Exit == nil {
+		return nil
+	}
+	return w.hooks.Exit(func(topic string, payload []byte) error {
+		return w.send(frameMessage, messageFrame{topic, payload}.appendTo(nil))
+	})
+}
+
+func (w *worker) send(k frameKind, body []byte) error {
+	return w.out.write(k, func(b []byte) ([]byte, error) { return append(b, body...), nil })
+}
+
+// listen takes frames until the input ends, and then returns nil.
+func (w *worker) listen(in io.Reader) error {
+	r := bufio.NewReaderSize(in, 64<<10)
+	for {
+		f, err := readFrame(r)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reading from the parent: %w", err)
+		}
+		if err := w.take(f); err != nil {
+			return fmt.Errorf("frame of kind %d from the parent: %w", f.kind, err)
+		}
+	}
+}
+
+func (w *worker) take(f frame) error {
+	switch f.kind {
+	case frameTask:
+		t, err := parseTask(f.body)
+		if err != nil {
+			return err
+		}
+		w.busy.Store(true)
+		w.todo <- w.accept(t)
+		return nil
+	case frameCancel:
+		c, err := parseCancel(f.body)
+		if err != nil {
+			return err
+		}
+		w.cancel(c)
+		return nil
+	case frameAnswer:
+		a, err := parseAnswer(f.body)
+		if err != nil {
+			return err
+		}
+		w.mu.Lock()
+		ch := w.asked[a.request]
+		delete(w.asked, a.request)
+		w.mu.Unlock()
+		if ch != nil {
+			ch <- a
+		}
+		return nil
+	case frameControl:
+		c, err := parseControl(f.body)
+		if err != nil {
+			return err
+		}
+		return w.control(c)
+	}
+	return errors.New("unknown kind")
+}
+
+// accept makes the call for a task, so that it can be cancelled from now on.
+func (w *worker) accept(t taskFrame) job {
+	j := job{id: t.id, header: t.header}
+	if int(t.task) >= len(w.tasks) {
+		j.err = harness.ErrUnknownTask
+		return j
+	}
+	j.call, j.err = w.tasks[t.task].Incoming(context.Background(), t.input)
+	if j.err != nil {
+		return j
+	}
+	j.call.Watch(w.hooks.Observer, true)
+	w.mu.Lock()
+	w.calls[t.id] = j.call
+	w.mu.Unlock()
+	return j
+}
+
+// work runs tasks until there are no more or the connection is lost.
+func (w *worker) work(done chan<- error) {
+	finished := false
+	defer func() {
+		if !finished { // a task ended the goroutine with runtime.Goexit
+			go w.work(done)
+		}
+	}()
+	var err error
+	for j := range w.todo {
+		if err = w.run(j); err != nil {
+			break
+		}
+	}
+	finished = true
+	done <- err
+}
+
+// run runs one task and sends its result, even if the task ends the goroutine.
+// The error is that of the connection.
+func (w *worker) run(j job) (err error) {
+	defer func() { err = w.report(j) }()
+	if j.err == nil {
+		w.self.Header = j.header
+		j.call.Run(&w.self)
+	}
+	return nil
+}
+
+func (w *worker) report(j job) error {
+	res := resultFrame{id: j.id}
+	err := j.err
+	if err == nil {
+		err = j.call.Err()
+		res.started, res.ended = j.call.Timing().Started, j.call.Timing().Ended
+		w.mu.Lock()
+		delete(w.calls, j.id)
+		w.mu.Unlock()
+	}
+	w.busy.Store(false) // before the parent can know, and close the input
+	if err == nil {
+		err = w.out.write(frameResult, func(b []byte) ([]byte, error) { return j.call.AppendOutput(res.appendTo(b)) })
+		if err == nil || errors.As(err, new(lostError)) {
+			return err
+		}
+	}
+	res.failed, res.payload = true, encodeFailure(err)
+	return w.send(frameResult, res.appendTo(nil))
+}
+
+func (w *worker) cancel(f cancelFrame) {
+	w.mu.Lock()
+	c := w.calls[f.id]
+	w.mu.Unlock()
+	if c != nil {
+		c.Cancel(cancelled(f.cause))
+	}
+}
+
+// cancelled is the cause with which a task is cancelled, as its submitter
+// worded it. The submitter recognises it and puts the original in its place.
+type cancelled string
+
+func (c cancelled) Error() string { return string(c) }
+func (c cancelled) Unwrap() error { return context.Canceled }
+
+func (w *worker) control(f controlFrame) error {
+	var payload []byte
+	err := fmt.Errorf("this worker knows no request %q", f.name)
+	if w.hooks.Control != nil {
+		payload, err = w.hooks.Control(f.name, f.payload)
+	}
+	return w.send(frameReply, outcome(f.request, payload, err).appendTo(nil))
+}
+
+// Ask implements [harness.Link].
+func (w *worker) Ask(ctx context.Context, op harness.QueueOp, queue uint64, payload []byte) ([]byte, error) {
+	ch := make(chan answerFrame, 1)
+	w.mu.Lock()
+	w.lastAsk++
+	request := w.lastAsk
+	w.asked[request] = ch
+	w.mu.Unlock()
+	err := w.send(frameAsk, askFrame{request, op, queue, payload}.appendTo(nil))
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case a := <-ch:
+		return a.value()
+	case <-ctx.Done():
+	}
+	// Too late, perhaps: a value that is on its way must not be lost.
+	if err := w.send(frameUnask, binary.LittleEndian.AppendUint32(nil, request)); err != nil {
+		return nil, err
+	}
+	v, err := (<-ch).value()
+	if err != nil {
+		return nil, context.Cause(ctx)
+	}
+	return v, nil
+}
