@@ -1,0 +1,113 @@
+package workloads
+
+import (
+	"context"
+	"fmt"
+	"math/big"
+	"math/rand/v2"
+	"time"
+
+	"github.com/f3f4c0de/harness"
+)
+
+// Factor is the book's computation: prime factors of random numbers.
+var Factor = &harness.Workload{
+	Name: "factor",
+	Doc: `CPU-bound: the prime factors of 10,000 random numbers
+
+The book's calculatePrimeFactors, by trial division, on numbers between 20,000
+and 100,000,000. How long one takes depends on its factors, so the tasks are
+of unequal length, and each returns a list.`,
+	Params:  &factorParams{N: 10_000, Tasks: 100, Seed: 1},
+	Tasks:   []harness.AnyTask{factorTask},
+	Nominal: func(p any) time.Duration { return time.Duration(p.(*factorParams).N) * 15 * time.Microsecond },
+	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
+		p := *env.Params.(*factorParams)
+		if p.N < 1 || p.N > 10_000_000 {
+			return nil, fmt.Errorf("n is %d; want 1 to 10,000,000", p.N)
+		}
+		if err := checkTasks(p.Tasks); err != nil {
+			return nil, err
+		}
+		rng := rand.New(rand.NewPCG(p.Seed, 0))
+		s := &factorSession{numbers: make([]uint32, p.N)}
+		for i := range s.numbers {
+			s.numbers[i] = 20_000 + rng.Uint32N(100_000_000-20_000+1)
+		}
+		for _, sp := range split(int64(p.N), p.Tasks) {
+			s.parts = append(s.parts, s.numbers[sp.From:sp.To])
+		}
+		return s, nil
+	},
+}
+
+type factorParams struct {
+	N     int    `yaml:"n" doc:"numbers to factorise"`
+	Tasks int    `yaml:"tasks" doc:"tasks that they are split over"`
+	Seed  uint64 `yaml:"seed" doc:"of the random numbers"`
+}
+
+var factorTask = harness.NewTask("factor", func(ctx context.Context, numbers []uint32) ([][]uint32, error) {
+	out := make([][]uint32, len(numbers))
+	for i, n := range numbers {
+		out[i] = primeFactors(n)
+		if i%8 == 7 { // about 100 µs
+			harness.Checkpoint(ctx)
+		}
+	}
+	return out, nil
+})
+
+// primeFactors returns the prime factors of n in ascending order, each as
+// often as it divides n.
+func primeFactors(n uint32) []uint32 {
+	var factors []uint32
+	for d := uint32(2); d*d <= n; d++ {
+		for n%d == 0 {
+			factors = append(factors, d)
+			n /= d
+		}
+	}
+	if n > 1 {
+		factors = append(factors, n)
+	}
+	return factors
+}
+
+type factorSession struct {
+	numbers []uint32
+	parts   [][]uint32
+	factors [][][]uint32
+}
+
+func (s *factorSession) Run(ctx context.Context, ex harness.Executor) (err error) {
+	s.factors, err = submitAll(ctx, ex, factorTask, s.parts)
+	return err
+}
+
+// Check multiplies the factors and tests that each is prime with the test of
+// Baillie, Pomerance, Selfridge and Wagstaff, which is exact below 2^64.
+func (s *factorSession) Check() (harness.Outcome, error) {
+	i := 0
+	for _, part := range s.factors {
+		for _, factors := range part {
+			product, last := uint64(1), uint32(0)
+			for _, f := range factors {
+				if f < last || !big.NewInt(int64(f)).ProbablyPrime(0) {
+					return harness.Outcome{}, fmt.Errorf("the factors of %d came out as %v; want primes in ascending order", s.numbers[i], factors)
+				}
+				product, last = product*uint64(f), f
+			}
+			if product != uint64(s.numbers[i]) {
+				return harness.Outcome{}, fmt.Errorf("the factors of %d came out as %v; their product is %d", s.numbers[i], factors, product)
+			}
+			i++
+		}
+	}
+	if i != len(s.numbers) {
+		return harness.Outcome{}, fmt.Errorf("%d of %d numbers were factorised", i, len(s.numbers))
+	}
+	return harness.Outcome{Digest: harness.Digest(s.factors), Tasks: len(s.factors)}, nil
+}
+
+func (s *factorSession) Close() error { return nil }

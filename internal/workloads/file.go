@@ -1,0 +1,124 @@
+package workloads
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/f3f4c0de/harness"
+)
+
+// File writes files to disk and reads them back.
+var File = &harness.Workload{
+	Name: "file",
+	Doc: `I/O-bound: write files through to the disk and read them back
+
+Each task writes a file, waits with fsync until the disk has it, reads it back
+and returns its checksum. File I/O is a blocking system call in Go: it keeps
+an OS thread, not a processor, so it overlaps even with GOMAXPROCS=1. How far
+it speeds up is up to the disk and its file system.`,
+	Params:  &fileParams{Files: 40, Size: 64 << 10},
+	Tasks:   []harness.AnyTask{fileTask},
+	Workers: always(8),
+	Nominal: func(p any) time.Duration { return time.Duration(p.(*fileParams).Files) * 3 * time.Millisecond },
+	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
+		p := *env.Params.(*fileParams)
+		if err := checkTasks(p.Files); err != nil {
+			return nil, fmt.Errorf("files: %w", err)
+		}
+		if p.Size < 0 || p.Size > 1<<30 {
+			return nil, fmt.Errorf("size is %d; want 0 to %d", p.Size, 1<<30)
+		}
+		return &fileSession{p: p, dir: env.Dir}, nil
+	},
+}
+
+type fileParams struct {
+	Files int `yaml:"files" doc:"files, one task each"`
+	Size  int `yaml:"size" doc:"bytes of a file"`
+}
+
+type fileIn struct {
+	Path string `json:"path"`
+	Seed int    `json:"seed"`
+	Size int    `json:"size"`
+}
+
+var fileTask = harness.NewTask("file", func(ctx context.Context, in fileIn) (uint32, error) {
+	data := fileData(in.Seed, in.Size)
+	var back []byte
+	var err error
+	harness.Blocking(ctx, func() {
+		if err = writeThrough(in.Path, data); err == nil {
+			back, err = os.ReadFile(in.Path)
+		}
+	})
+	return crc32.ChecksumIEEE(back), err
+})
+
+// fileData is what file number seed holds: its number, repeated.
+func fileData(seed, size int) []byte {
+	unit := []byte(strconv.Itoa(seed) + "\n")
+	return bytes.Repeat(unit, size/len(unit)+1)[:size]
+}
+
+// writeThrough writes a new file and returns when the disk has it.
+func writeThrough(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+type fileSession struct {
+	p    fileParams
+	dir  string
+	sums []uint32
+}
+
+func (s *fileSession) path(i int) string { return filepath.Join(s.dir, fmt.Sprintf("%06d", i)) }
+
+func (s *fileSession) Run(ctx context.Context, ex harness.Executor) (err error) {
+	in := make([]fileIn, s.p.Files)
+	for i := range in {
+		in[i] = fileIn{Path: s.path(i), Seed: i, Size: s.p.Size}
+	}
+	s.sums, err = submitAll(ctx, ex, fileTask, in)
+	return err
+}
+
+// Check reads every file once more, byte by byte.
+func (s *fileSession) Check() (harness.Outcome, error) {
+	if len(s.sums) != s.p.Files {
+		return harness.Outcome{}, fmt.Errorf("%d files came back; want %d", len(s.sums), s.p.Files)
+	}
+	for i, sum := range s.sums {
+		got, err := os.ReadFile(s.path(i))
+		if err != nil {
+			return harness.Outcome{}, err
+		}
+		want := fileData(i, s.p.Size)
+		if !bytes.Equal(got, want) {
+			return harness.Outcome{}, fmt.Errorf("file %d does not hold what was written", i)
+		}
+		if w := crc32.ChecksumIEEE(want); sum != w {
+			return harness.Outcome{}, fmt.Errorf("file %d came back with the checksum %08x; want %08x", i, sum, w)
+		}
+	}
+	return harness.Outcome{Digest: harness.Digest(s.sums), Tasks: len(s.sums)}, nil
+}
+
+func (s *fileSession) Close() error { return nil }
