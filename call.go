@@ -134,13 +134,13 @@ func (c *Call) Claim(worker, pid int, abort func(c *Call, cause error)) bool {
 	if c.ended() {
 		return false
 	}
-	c.abort = abort
+	c.abort = abort // before anybody can see that it runs
+	if !c.phase.CompareAndSwap(waiting, running) {
+		return false
+	}
 	c.timing.Worker, c.timing.PID = worker, pid
 	if c.timed {
 		c.timing.Sent = Now()
-	}
-	if !c.phase.CompareAndSwap(waiting, running) {
-		return false
 	}
 	if c.ctx.Done() != nil {
 		c.meeting() // watches the context

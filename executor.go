@@ -129,6 +129,21 @@ type ProcessExit struct {
 	Cause   string
 }
 
+// WorkerHooks let the program that a worker process belongs to take part in
+// it. The fields may be nil.
+type WorkerHooks struct {
+	// Observer watches the tasks that the worker runs.
+	Observer *Observer
+
+	// Control answers what Controller.Control sends. It runs beside the
+	// worker's task, if there is one.
+	Control func(request string, payload []byte) ([]byte, error)
+
+	// Exit is called when the worker ends in good order. What it sends gets
+	// to ProcessObserver.Message.
+	Exit func(send func(topic string, payload []byte) error) error
+}
+
 // A Worker is one worker of an executor as the task that runs on it sees it.
 type Worker struct {
 	Index  int    // from 0

@@ -40,6 +40,6 @@ func Open(ctx context.Context, name string, cfg harness.Config) (harness.Executo
 // worker processes, and in the TestMain of tests that do so.
 func Main(tasks ...harness.AnyTask) {
 	if child.Role() == backends.WorkerRole {
-		backends.ServeWorker(tasks, backends.Hooks{})
+		backends.ServeWorker(tasks, harness.WorkerHooks{})
 	}
 }

@@ -20,25 +20,10 @@ import (
 // WorkerRole is the [child.Role] of a worker process.
 const WorkerRole = "worker"
 
-// Hooks let the program that a worker process belongs to take part in it. Its
-// fields may be nil.
-type Hooks struct {
-	// Observer watches the tasks that the worker runs.
-	Observer *harness.Observer
-
-	// Control answers a request that was sent with Controller.Control. It
-	// runs beside the worker's task, if there is one.
-	Control func(request string, payload []byte) ([]byte, error)
-
-	// Exit is called when the worker ends in good order. What it sends gets
-	// to ProcessObserver.Message.
-	Exit func(send func(topic string, payload []byte) error) error
-}
-
 // ServeWorker makes this process a worker that runs the given tasks, and never
 // returns. It is called first thing in main by a process whose role is
 // [WorkerRole].
-func ServeWorker(tasks []harness.AnyTask, hooks Hooks) {
+func ServeWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks) {
 	// Ctrl-C in a terminal reaches every process of the program. The parent
 	// decides what it means.
 	signal.Ignore(os.Interrupt)
@@ -54,7 +39,7 @@ func ServeWorker(tasks []harness.AnyTask, hooks Hooks) {
 // A worker is the worker's end of the conversation.
 type worker struct {
 	tasks []harness.AnyTask
-	hooks Hooks
+	hooks harness.WorkerHooks
 	out   frameWriter
 	todo  chan job
 	busy  atomic.Bool
@@ -77,7 +62,7 @@ type job struct {
 // inFlight bounds the tasks that a worker may have been sent and not answered.
 const inFlight = 1
 
-func newWorker(tasks []harness.AnyTask, hooks Hooks, out io.Writer) *worker {
+func newWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks, out io.Writer) *worker {
 	w := &worker{
 		tasks: tasks,
 		hooks: hooks,

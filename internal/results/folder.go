@@ -1,0 +1,236 @@
+package results
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// The files of a run's folder.
+const (
+	RunFile     = "run.json"
+	TrialsFile  = "trials.ndjson"
+	LanesFile   = "lanes.ndjson"
+	TracesFile  = "traces.jsonl" // OTLP, a TracesData per line
+	ProfilesDir = "profiles"     // a folder per cell
+	ChartsDir   = "charts"
+	ResultsFile = "results.json"
+	HTMLFile    = "report.html"
+	MDFile      = "report.md"
+	BenchFile   = "bench.txt"
+	CSVFile     = "results.csv"
+)
+
+// A Folder is the folder of a run that is being written. Its methods are safe
+// for concurrent use. The caller must call Close.
+type Folder struct {
+	dir    string
+	lock   *os.File
+	mu     sync.Mutex
+	trials *os.File
+	lanes  *os.File
+}
+
+// Create makes the folder of a new run, which must not exist or be empty.
+func Create(dir string, r *Run) (*Folder, error) {
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+		return nil, fmt.Errorf("folder %s is not empty; name another, or continue the run in it with --resume", dir)
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, fmt.Errorf("making the run's folder: %w", err)
+	}
+	f, err := open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.WriteRun(r); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// Resume opens the folder of a run that did not end. A line that was being
+// written when it ended is removed.
+func Resume(dir string) (*Folder, *Data, error) {
+	f, err := open(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, file := range []*os.File{f.trials, f.lanes} {
+		if err := dropPartialLine(file); err != nil {
+			return nil, nil, errors.Join(err, f.Close())
+		}
+	}
+	d, err := Read(dir)
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return f, d, nil
+}
+
+func open(dir string) (*Folder, error) {
+	f := &Folder{dir: dir}
+	var err error
+	if f.lock, err = lock(dir); err != nil {
+		return nil, fmt.Errorf("folder %s: %w", dir, err)
+	}
+	const flags = os.O_RDWR | os.O_CREATE | os.O_APPEND
+	f.trials, err = os.OpenFile(filepath.Join(dir, TrialsFile), flags, 0o666)
+	if err == nil {
+		f.lanes, err = os.OpenFile(filepath.Join(dir, LanesFile), flags, 0o666)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// Dir returns the folder's path.
+func (f *Folder) Dir() string { return f.dir }
+
+// WriteRun replaces run.json.
+func (f *Folder) WriteRun(r *Run) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encoding %s: %w", RunFile, err)
+	}
+	return WriteFile(filepath.Join(f.dir, RunFile), append(b, '\n'))
+}
+
+// AddTrial appends a trial. When it returns, the disk has it.
+func (f *Folder) AddTrial(t *Trial) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := appendLine(f.trials, t); err != nil {
+		return err
+	}
+	return f.trials.Sync()
+}
+
+// AddLanes appends the lanes of a traced trial.
+func (f *Folder) AddLanes(l *Lanes) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return appendLine(f.lanes, l)
+}
+
+// Close lets go of the folder. Closing twice is harmless.
+func (f *Folder) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var errs []error
+	for _, file := range []**os.File{&f.trials, &f.lanes, &f.lock} {
+		if *file != nil {
+			errs = append(errs, (*file).Close())
+			*file = nil
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func appendLine(f *os.File, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encoding a line of %s: %w", filepath.Base(f.Name()), err)
+	}
+	if _, err := f.Write(append(b, '\n')); err != nil {
+		return fmt.Errorf("recording: %w", err)
+	}
+	return nil
+}
+
+// dropPartialLine cuts off what follows the last newline.
+func dropPartialLine(f *os.File) error {
+	b, err := io.ReadAll(f)
+	if err != nil {
+		return err
+	}
+	if whole := bytes.LastIndexByte(b, '\n') + 1; whole < len(b) {
+		return f.Truncate(int64(whole))
+	}
+	return nil
+}
+
+// WriteFile replaces the file at path, which holds either what it held before
+// or all of b, whatever happens meanwhile.
+func WriteFile(path string, b []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(b)
+	err = errors.Join(err, tmp.Chmod(0o644), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp.Name()))
+	}
+	return nil
+}
+
+// Data are all records of a run.
+type Data struct {
+	Run    Run
+	Trials []Trial
+	Lanes  []Lanes
+}
+
+// Read reads the records in a run's folder.
+func Read(dir string) (*Data, error) {
+	d := &Data{}
+	b, err := os.ReadFile(filepath.Join(dir, RunFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is not the folder of a run: it has no %s", dir, RunFile)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(b, &d.Run); err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, RunFile), err)
+	}
+	if d.Run.Schema != Schema {
+		return nil, fmt.Errorf("%s has schema %d; this program reads schema %d", filepath.Join(dir, RunFile), d.Run.Schema, Schema)
+	}
+	if d.Trials, err = readLines[Trial](filepath.Join(dir, TrialsFile)); err != nil {
+		return nil, err
+	}
+	d.Lanes, err = readLines[Lanes](filepath.Join(dir, LanesFile))
+	return d, err
+}
+
+// readLines decodes a file of one JSON value per line. A last line without its
+// newline was being written when the run ended, and is left out.
+func readLines[T any](path string) ([]T, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var all []T
+	r := bufio.NewReader(f)
+	for n := 1; ; n++ {
+		line, err := r.ReadBytes('\n')
+		if err == io.EOF {
+			return all, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", path, err)
+		}
+		var v T
+		if err := json.Unmarshal(line, &v); err != nil {
+			return nil, fmt.Errorf("%s, line %d: %w", path, n, err)
+		}
+		all = append(all, v)
+	}
+}

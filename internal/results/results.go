@@ -1,0 +1,185 @@
+// Package results defines what a run leaves behind: the records, and the
+// layout of the folder that holds them.
+//
+// A record keeps what was measured, not what was concluded from it: statistics
+// are computed by those who read it, and can be computed better later. To add
+// a field, add it to the record with its unit in its name; to change what a
+// field means, raise [Schema].
+package results
+
+import (
+	"time"
+
+	"github.com/f3f4c0de/harness"
+)
+
+// Schema is the version of the records.
+const Schema = 1
+
+// A Run is what one experiment did: run.json.
+type Run struct {
+	Schema  int       `json:"schema"`
+	ID      string    `json:"id"` // begins with the time of the start
+	Started time.Time `json:"started"`
+	Ended   time.Time `json:"ended,omitzero"` // of the last part, if it was resumed
+	Status  Status    `json:"status"`
+
+	Version Version `json:"version"`
+	Machine Machine `json:"machine"`
+
+	Preset string `json:"preset"`
+	Seed   uint64 `json:"seed"`
+	Rounds int    `json:"rounds"`
+	// ProfileNS is how long a profiled trial repeats its program.
+	ProfileNS int64 `json:"profile_ns"`
+	// TimeoutNS bounds a trial.
+	TimeoutNS int64 `json:"timeout_ns"`
+
+	Workloads []WorkloadInfo `json:"workloads"`
+	Backends  []BackendInfo  `json:"backends"`
+	Cells     []Cell         `json:"cells"`
+}
+
+// A Status is how a run stands.
+type Status string
+
+// The states of a run.
+const (
+	Running     Status = "running"     // or its end could not be recorded
+	Completed   Status = "completed"   // every trial was made and verified
+	Failed      Status = "failed"      // every trial was made, some failed
+	Interrupted Status = "interrupted" // it can be resumed
+)
+
+// A Version tells what program made the records.
+type Version struct {
+	Harness    string `json:"harness"`            // module version or "devel"
+	Revision   string `json:"revision,omitempty"` // of its source
+	Go         string `json:"go"`
+	Executable string `json:"executable"` // SHA-256 of the program, 16 digits
+}
+
+// A Machine tells where they were made.
+type Machine struct {
+	OS     string `json:"os"`
+	Arch   string `json:"arch"`
+	Kernel string `json:"kernel,omitempty"`
+	CPU    string `json:"cpu,omitempty"` // model
+	Cores  int    `json:"cores"`         // that the program may use
+	Memory int64  `json:"memory_bytes,omitempty"`
+}
+
+// A WorkloadInfo is a workload of the run, with its parameters.
+type WorkloadInfo struct {
+	Name   string         `json:"name"`
+	Label  string         `json:"label"` // tells two with different parameters apart
+	Doc    string         `json:"doc"`   // first line
+	Params map[string]any `json:"params,omitempty"`
+}
+
+// A BackendInfo is a backend of the run.
+type BackendInfo struct {
+	Name       string `json:"name"`
+	Doc        string `json:"doc"` // first line
+	Shared     bool   `json:"shared"`
+	Serial     bool   `json:"serial"`
+	GOMAXPROCS int    `json:"gomaxprocs,omitempty"`
+}
+
+// A Cell is one workload with its parameters on one backend with its workers.
+type Cell struct {
+	ID       string `json:"id"`       // also the name of its folder
+	Workload string `json:"workload"` // label of the workload
+	Backend  string `json:"backend"`
+	Workers  int    `json:"workers"`
+	Baseline bool   `json:"baseline,omitempty"` // what the workload's other cells are compared with
+	// NotApplicable tells why the cell is not run; empty if it is.
+	NotApplicable string `json:"not_applicable,omitempty"`
+}
+
+// A Kind is what a trial is made for.
+type Kind string
+
+// The kinds of trials. Only timed ones enter the statistics: the others are
+// evidence, and observing costs time.
+const (
+	Timed    Kind = "timed"
+	Traced   Kind = "traced"
+	Profiled Kind = "profiled"
+)
+
+// A Trial is one fresh process that ran one cell once: a line of
+// trials.ndjson.
+type Trial struct {
+	Cell    string    `json:"cell"`
+	Kind    Kind      `json:"kind"`
+	Round   int       `json:"round"`          // from 0; 0 for evidence
+	Copy    bool      `json:"copy,omitempty"` // the second trial of the baseline in its round
+	Order   int       `json:"order"`          // place in the round, from 0
+	Started time.Time `json:"started"`
+
+	// Error tells why the trial failed; the rest is then incomplete.
+	Error string `json:"error,omitempty"`
+
+	Measured
+}
+
+// OK reports whether the trial ran and its output was verified.
+func (t *Trial) OK() bool { return t.Error == "" }
+
+// Measured is what the process of a trial found out.
+type Measured struct {
+	GOMAXPROCS int `json:"gomaxprocs"`
+	Workers    int `json:"workers"`
+	PID        int `json:"pid"`
+
+	OpenNS  int64 `json:"open_ns"`  // setting up the workload, its server included
+	StartNS int64 `json:"start_ns"` // starting the backend's workers
+	WarmNS  int64 `json:"warm_ns"`  // warming up
+	WallNS  int64 `json:"wall_ns"`  // the measured part
+	CloseNS int64 `json:"close_ns"` // ending the workers
+
+	// Of all processes that ran the program, in the measured part.
+	UserNS              int64 `json:"user_ns"`
+	SystemNS            int64 `json:"system_ns"`
+	VoluntarySwitches   int64 `json:"voluntary_switches"`
+	InvoluntarySwitches int64 `json:"involuntary_switches"`
+	GCCycles            int64 `json:"gc_cycles"`
+	// MaxRSSBytes is the sum of the processes' peaks.
+	MaxRSSBytes int64 `json:"max_rss_bytes"`
+
+	Tasks   int              `json:"tasks"`
+	Digest  string           `json:"digest"`
+	Metrics []harness.Metric `json:"metrics,omitempty"`
+
+	// Of a traced trial.
+	TraceID       string `json:"trace_id,omitempty"`
+	SpansExpected int    `json:"spans_expected,omitempty"`
+	SpansExported int    `json:"spans_exported,omitempty"`
+
+	// Of a profiled trial: how often the program ran.
+	Repeats int `json:"repeats,omitempty"`
+}
+
+// CPUNS is the processor time of the measured part.
+func (m *Measured) CPUNS() int64 { return m.UserNS + m.SystemNS }
+
+// Lanes are what the workers of a traced trial did, task by task: a line of
+// lanes.ndjson. All times are nanoseconds since the start of the measured part.
+type Lanes struct {
+	Cell    string     `json:"cell"`
+	TraceID string     `json:"trace_id"`
+	WallNS  int64      `json:"wall_ns"`
+	Workers int        `json:"workers"`
+	Tasks   []LaneTask `json:"tasks"`
+}
+
+// A LaneTask is one task in a worker's lane.
+type LaneTask struct {
+	Task        string `json:"task"`
+	Worker      int    `json:"worker"`
+	SubmittedNS int64  `json:"submitted_ns"`
+	StartedNS   int64  `json:"started_ns"`
+	EndedNS     int64  `json:"ended_ns"`
+	SpanID      string `json:"span_id"`
+}

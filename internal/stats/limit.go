@@ -1,0 +1,63 @@
+package stats
+
+import (
+	"math"
+	"slices"
+)
+
+// A Demand is what a program needs, as the sequential baseline showed it.
+type Demand struct {
+	Wall  float64   // time of all tasks one after the other
+	CPU   float64   // processor time in it
+	Tasks []float64 // time of each task; may be unknown
+}
+
+// SpeedupLimit returns how many times faster than one after the other the
+// tasks can be done by that many workers on that many processors, and names
+// what limits it. It is a bound by conservation of work: no schedule can beat
+// the largest of the processors' share of the CPU time, and the bounds on the
+// makespan of independent tasks (Graham, 1969): the workers' share of the
+// time, the longest task, and, of the k*workers+1 longest, the k+1 shortest,
+// which one worker must do.
+func SpeedupLimit(d Demand, workers, processors int) (limit float64, by Bound) {
+	least, by := d.Wall/float64(workers), ByWorkers
+	if t := d.CPU / float64(min(processors, workers)); t > least {
+		least, by = t, ByProcessors
+	}
+	if total := sum(d.Tasks); total > 0 {
+		// The tasks were timed in another trial: only their shares count.
+		scale := d.Wall / total
+		s := slices.Sorted(slices.Values(d.Tasks))
+		slices.Reverse(s)
+		if t := s[0] * scale; t > least {
+			least, by = t, ByLongestTask
+		}
+		for k := 1; k*workers < len(s); k++ {
+			if t := sum(s[k*workers-k:k*workers+1]) * scale; t > least*(1+1e-9) {
+				least, by = t, ByTaskCount
+			}
+		}
+	}
+	if least <= 0 {
+		return math.Inf(1), ByWorkers
+	}
+	return d.Wall / least, by
+}
+
+// A Bound names what limits a speed-up.
+type Bound string
+
+// What can limit a speed-up.
+const (
+	ByWorkers     Bound = "workers"      // all workers busy all the time
+	ByProcessors  Bound = "processors"   // all processors busy all the time
+	ByLongestTask Bound = "longest task" // nothing is shorter than its longest part
+	ByTaskCount   Bound = "task count"   // the tasks cannot be dealt out evenly
+)
+
+func sum(x []float64) (t float64) {
+	for _, v := range x {
+		t += v
+	}
+	return t
+}
