@@ -251,7 +251,7 @@ func (c *Call) settle(from uint32, err error) bool {
 	}
 	c.err = err
 	if c.obs != nil && c.obs.End != nil {
-		c.obs.End(c)
+		c.obs.End(c, err)
 	}
 	c.phase.Store(settled)
 	if m := c.meet.Swap(met); m != nil {

@@ -98,10 +98,10 @@ type Observer struct {
 	// task's Worker.
 	Start func(ctx context.Context, c *Call) context.Context
 
-	// End is called when the call is over, with its timing complete, before
-	// anybody who waits for it is woken: on the goroutine that ran it, or,
+	// End is called when the call is over, with its timing complete and its
+	// error if it has one, before anybody who waits for it is woken: on the goroutine that ran it, or,
 	// for a task that ran in another process, where its result arrived.
-	End func(c *Call)
+	End func(c *Call, err error)
 }
 
 // A ProcessObserver is told about the worker processes of an executor.

@@ -536,9 +536,10 @@ func testObserver(t *testing.T, s *suite) {
 	var submitted, ended atomic.Int64
 	obs := &harness.Observer{
 		Submit: func(c *harness.Call) { c.Number = uint64(submitted.Add(1)) },
-		End: func(c *harness.Call) {
-			if c.Number == 0 || c.Timing().Received == 0 && c.Err() == nil {
-				t.Errorf("End was called with number %d and timing %+v", c.Number, c.Timing())
+		End: func(c *harness.Call, err error) {
+			var te *harness.TaskError
+			if c.Number == 0 || c.Timing().Received == 0 || (c.Number%10 == 0) != errors.As(err, &te) {
+				t.Errorf("End was called with number %d, error %v and timing %+v", c.Number, err, c.Timing())
 			}
 			ended.Add(1)
 		},

@@ -103,6 +103,7 @@ type Kind string
 // The kinds of trials. Only timed ones enter the statistics: the others are
 // evidence, and observing costs time.
 const (
+	Pilot    Kind = "pilot" // one of each workload on the baseline, before the rounds
 	Timed    Kind = "timed"
 	Traced   Kind = "traced"
 	Profiled Kind = "profiled"

@@ -1,0 +1,240 @@
+package experiment
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/profile"
+	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/trace"
+)
+
+// An evidenceOrder is what a trial that is observed is told in addition.
+type evidenceOrder struct {
+	Epoch     trace.Epoch   `json:"epoch,omitempty"`
+	CellSpan  string        `json:"cell_span,omitempty"`  // traceparent
+	SpansFile string        `json:"spans_file,omitempty"` // to be written
+	Profiles  string        `json:"profiles,omitempty"`   // folder to be written
+	ProfileNS time.Duration `json:"profile_ns,omitempty"`
+}
+
+// What a worker process can be asked for.
+const (
+	requestUsage        = "usage"
+	requestProfileStart = "profile.start"
+	requestProfileStop  = "profile.stop"
+)
+
+// profileEnv tells a worker process that its trial is profiled, and the labels
+// to use.
+const profileEnv = "HARNESS_PROFILE"
+
+// WorkerHooks returns the hooks with which a worker process takes part in a
+// trial. It is called once, when the process starts.
+func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
+	hooks, err := trace.WorkerHooks(ctx)
+	if err != nil {
+		return hooks, err
+	}
+	if env := os.Getenv(profileEnv); env != "" {
+		profile.EarlySettings()
+		var labels profile.Labels
+		if err := json.Unmarshal([]byte(env), &labels); err != nil {
+			return hooks, fmt.Errorf("%s: %w", profileEnv, err)
+		}
+		hooks.Observer = labels.Observer()
+	}
+	var stop func() (profile.Set, error)
+	hooks.Control = func(request string, _ []byte) (_ []byte, err error) {
+		switch {
+		case request == requestUsage:
+			u, err := profile.ReadUsage()
+			if err != nil {
+				return nil, err
+			}
+			return json.Marshal(u)
+		case request == requestProfileStart:
+			stop, err = profile.Start()
+			return nil, err
+		case request == requestProfileStop && stop != nil:
+			set, err := stop()
+			if err != nil {
+				return nil, err
+			}
+			return json.Marshal(set)
+		}
+		return nil, fmt.Errorf("unknown request %q", request)
+	}
+	return hooks, nil
+}
+
+// evidence is what a trial does beside running its program. The methods are
+// called in this order.
+type evidence struct {
+	configure func(cfg *harness.Config)
+	context   func(ctx context.Context) context.Context
+	begin     func(ctx context.Context, ex harness.Executor) error              // before the measured part
+	repeat    func(ctx context.Context, again func() error) error               // after it
+	collect   func(ctx context.Context, ex harness.Executor) error              // before the executor is closed
+	finish    func(ctx context.Context, reply *trialReply, failure error) error // after
+}
+
+// unobserved is the evidence of a timed trial: none.
+func unobserved() evidence {
+	return evidence{
+		configure: func(*harness.Config) {},
+		context:   func(ctx context.Context) context.Context { return ctx },
+		begin:     func(context.Context, harness.Executor) error { return nil },
+		repeat:    func(context.Context, func() error) error { return nil },
+		collect:   func(context.Context, harness.Executor) error { return nil },
+		finish:    func(context.Context, *trialReply, error) error { return nil },
+	}
+}
+
+func (t trial) evidence(ctx context.Context) (evidence, error) {
+	switch t.order.Kind {
+	case results.Traced:
+		return t.traced(ctx)
+	case results.Profiled:
+		return t.profiled(), nil
+	}
+	return unobserved(), nil
+}
+
+// traced records every task and writes the spans when the trial is over.
+func (t trial) traced(ctx context.Context) (evidence, error) {
+	cell := t.order.Cell
+	rec, err := trace.NewTrial(ctx, trace.TrialConfig{
+		Identity: trace.Identity{RunID: t.order.RunID, Role: "trial", Version: t.order.Version},
+		Epoch:    t.order.Evidence.Epoch, Cell: t.order.Evidence.CellSpan, CellID: cell.ID,
+		Workload: cell.Workload, Backend: cell.Backend, Workers: cell.Workers, GOMAXPROCS: runtime.GOMAXPROCS(0),
+	})
+	if err != nil {
+		return evidence{}, err
+	}
+	ev := unobserved()
+	ev.configure = func(cfg *harness.Config) { cfg.Observer, cfg.Processes = rec.Observer(), rec.Processes() }
+	ev.context = rec.Context
+	ev.begin = func(context.Context, harness.Executor) error {
+		rec.Begin()
+		return nil
+	}
+	ev.finish = func(ctx context.Context, reply *trialReply, failure error) (err error) {
+		m := &reply.Measured
+		w, err := trace.NewWriter(ctx, t.order.Evidence.SpansFile)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, w.Close()) }()
+		count, err := rec.Export(ctx, w, m.WallNS, m.CPUNS(), failure)
+		m.TraceID, m.SpansExpected, m.SpansExported = rec.TraceID(), count.Expected, count.Exported
+		reply.Lanes = lanes(cell, rec, m.WallNS)
+		return errors.Join(err, count.Err())
+	}
+	return ev, nil
+}
+
+func lanes(cell results.Cell, rec *trace.Trial, wallNS int64) *results.Lanes {
+	l := &results.Lanes{Cell: cell.ID, TraceID: rec.TraceID(), WallNS: wallNS, Workers: cell.Workers}
+	for _, t := range rec.Lanes() {
+		l.Tasks = append(l.Tasks, results.LaneTask{
+			Task: t.Task, Worker: t.Worker, SubmittedNS: t.Submitted, StartedNS: t.Started, EndedNS: t.Ended, SpanID: t.SpanID,
+		})
+	}
+	return l
+}
+
+// profiled repeats the program until there is enough to be sampled, and writes
+// the profiles of every process and of all together.
+func (t trial) profiled() evidence {
+	profile.EarlySettings()
+	cell := t.order.Cell
+	labels := profile.Labels{Workload: cell.Workload, Backend: cell.Backend}
+	var stop func() (profile.Set, error)
+	started := time.Now()
+	repeats := 1
+
+	ev := unobserved()
+	ev.configure = func(cfg *harness.Config) {
+		cfg.Observer = labels.Observer()
+		cfg.Processes = &harness.ProcessObserver{Spawning: func(int) []string {
+			b, err := json.Marshal(labels)
+			if err != nil {
+				panic(err) // two strings
+			}
+			return []string{profileEnv + "=" + string(b)}
+		}}
+	}
+	ev.begin = func(ctx context.Context, ex harness.Executor) (err error) {
+		if _, err = control(ctx, ex, requestProfileStart); err != nil {
+			return err
+		}
+		stop, err = profile.Start()
+		started = time.Now()
+		return err
+	}
+	ev.repeat = func(ctx context.Context, again func() error) error {
+		for ; time.Since(started) < t.order.Evidence.ProfileNS; repeats++ {
+			if err := again(); err != nil {
+				return fmt.Errorf("repeating the program: %w", err)
+			}
+		}
+		return nil
+	}
+	ev.collect = func(ctx context.Context, ex harness.Executor) error {
+		if stop == nil {
+			return nil
+		}
+		set, err := stop()
+		if err != nil {
+			return err
+		}
+		parts := []profile.Part{{Process: "trial", Set: set}}
+		replies, err := control(ctx, ex, requestProfileStop)
+		if err != nil {
+			return err
+		}
+		for _, r := range replies {
+			var set profile.Set
+			if err := json.Unmarshal(r.Payload, &set); err != nil {
+				return fmt.Errorf("profiles of worker %d: %w", r.Worker, err)
+			}
+			parts = append(parts, profile.Part{Process: fmt.Sprintf("worker-%d", r.Worker), Set: set})
+		}
+		return writeProfiles(t.order.Evidence.Profiles, cell.ID, parts)
+	}
+	ev.finish = func(_ context.Context, reply *trialReply, _ error) error {
+		reply.Measured.Repeats = repeats
+		return nil
+	}
+	return ev
+}
+
+// writeProfiles writes each process's profiles and those of all, merged.
+func writeProfiles(dir, cell string, parts []profile.Part) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return fmt.Errorf("making the folder for profiles: %w", err)
+	}
+	for _, kind := range profile.Kinds {
+		merged, err := profile.Merge(kind, cell, parts)
+		if err != nil {
+			return err
+		}
+		if err := results.WriteFile(filepath.Join(dir, kind+".pb.gz"), merged); err != nil {
+			return err
+		}
+		for _, p := range parts {
+			if err := results.WriteFile(filepath.Join(dir, kind+"."+p.Process+".pb.gz"), p.Set[kind]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,254 @@
+package experiment
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/results"
+)
+
+// A Plan is what a run will do, step by step. The same run has the same plan,
+// which is how an interrupted one is continued.
+type Plan struct {
+	Run      results.Run
+	Steps    []Step
+	programs map[string]Program // by label
+	backends map[string]*harness.Backend
+	cells    map[string]results.Cell
+}
+
+// A Step is one trial to be made.
+type Step struct {
+	Cell  string
+	Kind  results.Kind
+	Round int
+	Copy  bool // the second trial of the baseline in its round
+	Order int
+}
+
+// NewPlan plans an experiment.
+func NewPlan(spec Spec) (*Plan, error) {
+	now := time.Now()
+	version, err := thisVersion()
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{Run: results.Run{
+		Schema:    results.Schema,
+		ID:        fmt.Sprintf("%s-%04x", now.UTC().Format("20060102-150405"), rand.Uint32N(1<<16)),
+		Started:   now.UTC().Truncate(time.Millisecond),
+		Status:    results.Running,
+		Version:   version,
+		Machine:   thisMachine(),
+		Preset:    spec.Preset,
+		Seed:      spec.Seed,
+		Rounds:    spec.Rounds,
+		ProfileNS: int64(spec.Profile),
+		TimeoutNS: int64(spec.Timeout),
+	}}
+	for _, b := range spec.Backends {
+		p.Run.Backends = append(p.Run.Backends, results.BackendInfo{
+			Name: b.Name, Doc: firstLine(b.Doc), Shared: b.Shared, Serial: b.Serial, GOMAXPROCS: b.GOMAXPROCS,
+		})
+	}
+	for _, prog := range spec.Programs {
+		params, err := encodeParams(prog.Params)
+		if err != nil {
+			return nil, fmt.Errorf("parameters of %s: %w", prog.Label, err)
+		}
+		p.Run.Workloads = append(p.Run.Workloads, results.WorkloadInfo{
+			Name: prog.Workload.Name, Label: prog.Label, Doc: firstLine(prog.Workload.Doc), Params: params,
+		})
+		for _, b := range spec.Backends {
+			p.Run.Cells = append(p.Run.Cells, cellOf(prog, b, spec.Cores))
+		}
+	}
+	p.index(spec.Programs, spec.Backends)
+	p.Steps = steps(&p.Run)
+	return p, nil
+}
+
+func cellOf(prog Program, b *harness.Backend, cores int) results.Cell {
+	workers := prog.Workers
+	if workers == 0 && prog.Workload.Workers != nil {
+		workers = prog.Workload.Workers(cores)
+	}
+	if workers == 0 {
+		workers = cores
+	}
+	if b.MaxWorkers > 0 {
+		workers = min(workers, b.MaxWorkers)
+	}
+	c := results.Cell{
+		ID:       fmt.Sprintf("%s-%s-w%d", prog.Label, b.Name, workers),
+		Workload: prog.Label, Backend: b.Name, Workers: workers, Baseline: b.Name == baseline,
+	}
+	if prog.Workload.NeedsSharedMemory && !b.Shared {
+		c.NotApplicable = "the workload's tasks share memory, which this backend does not"
+	}
+	return c
+}
+
+// ResumePlan is the plan of a run that was recorded. It fails if this program
+// or machine is not the one that began it: their trials could not be compared.
+func ResumePlan(run results.Run, kinds Kinds) (*Plan, error) {
+	version, err := thisVersion()
+	if err != nil {
+		return nil, err
+	}
+	if version.Executable != run.Version.Executable {
+		return nil, fmt.Errorf("the run was begun by another build of this program (%s, this is %s); trials of two builds cannot be compared: start a new run", run.Version.Executable, version.Executable)
+	}
+	if m := thisMachine(); m != run.Machine {
+		return nil, fmt.Errorf("the run was begun on another machine (%+v, this is %+v); start a new run", run.Machine, m)
+	}
+	p := &Plan{Run: run}
+	var programs []Program
+	for _, info := range run.Workloads {
+		w, err := kinds.workload(info.Name)
+		if err != nil {
+			return nil, err
+		}
+		params, err := decodeParams(w, info.Params)
+		if err != nil {
+			return nil, err
+		}
+		programs = append(programs, Program{Workload: w, Label: info.Label, Params: params})
+	}
+	var backends []*harness.Backend
+	for _, info := range run.Backends {
+		b, err := kinds.backend(info.Name)
+		if err != nil {
+			return nil, err
+		}
+		backends = append(backends, b)
+	}
+	p.index(programs, backends)
+	p.Steps = steps(&p.Run)
+	return p, nil
+}
+
+func (p *Plan) index(programs []Program, backends []*harness.Backend) {
+	p.programs = make(map[string]Program)
+	for _, prog := range programs {
+		p.programs[prog.Label] = prog
+	}
+	p.backends = make(map[string]*harness.Backend)
+	for _, b := range backends {
+		p.backends[b.Name] = b
+	}
+	p.cells = make(map[string]results.Cell)
+	for _, c := range p.Run.Cells {
+		p.cells[c.ID] = c
+	}
+}
+
+// steps lays out the trials. First comes a pilot of each workload, whose output
+// the others must equal. Then the rounds: each runs every cell of every
+// workload once and the baseline twice, the workloads in random order and the
+// cells of a workload one after the other in random order, so that what is
+// compared is close in time. Last comes the evidence.
+func steps(run *results.Run) []Step {
+	groups := make([][]Step, len(run.Workloads))
+	var pilots []Step
+	var evidence []Step
+	for i, w := range run.Workloads {
+		for _, c := range run.Cells {
+			if c.Workload != w.Label || c.NotApplicable != "" {
+				continue
+			}
+			groups[i] = append(groups[i], Step{Cell: c.ID, Kind: results.Timed})
+			if c.Baseline {
+				groups[i] = append(groups[i], Step{Cell: c.ID, Kind: results.Timed, Copy: true})
+				pilots = append(pilots, Step{Cell: c.ID, Kind: results.Pilot})
+			}
+			evidence = append(evidence, Step{Cell: c.ID, Kind: results.Traced}, Step{Cell: c.ID, Kind: results.Profiled})
+		}
+	}
+	all := pilots
+	for round := range run.Rounds {
+		rng := rand.New(rand.NewPCG(run.Seed, uint64(round)))
+		order := 0
+		for _, g := range rng.Perm(len(groups)) {
+			for _, i := range rng.Perm(len(groups[g])) {
+				s := groups[g][i]
+				s.Round, s.Order = round, order
+				order++
+				all = append(all, s)
+			}
+		}
+	}
+	return append(all, evidence...)
+}
+
+// overhead is about what a trial costs beside its program: two processes or
+// more must start.
+const overhead = 60 * time.Millisecond
+
+// Estimate returns about how long the steps take. pilots holds what the pilots
+// of the workloads took, by label, where they have been made already; the
+// workloads' own nominal times stand in for the others. known is false if a
+// workload has neither.
+func (p *Plan) Estimate(steps []Step, pilots map[string]time.Duration) (total time.Duration, known bool) {
+	known = true
+	for _, s := range steps {
+		cell := p.cells[s.Cell]
+		prog := p.programs[cell.Workload]
+		one, ok := pilots[cell.Workload]
+		if !ok && prog.Workload.Nominal != nil {
+			one, ok = prog.Workload.Nominal(prog.Params), true
+		}
+		known = known && ok
+		if !cell.Baseline {
+			one = one * 2 / 3 // some are faster, some are not
+		}
+		if s.Kind == results.Profiled {
+			one = max(one, time.Duration(p.Run.ProfileNS))
+		}
+		total += one + overhead
+	}
+	return total, known
+}
+
+func thisVersion() (results.Version, error) {
+	v := results.Version{Harness: "devel", Go: runtime.Version()}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		if info.Main.Version != "" && info.Main.Version != "(devel)" {
+			v.Harness = info.Main.Version
+		}
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				v.Revision = s.Value
+			}
+		}
+	}
+	path, err := os.Executable()
+	if err != nil {
+		return v, fmt.Errorf("finding this program: %w", err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return v, fmt.Errorf("reading this program: %w", err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return v, fmt.Errorf("reading this program: %w", err)
+	}
+	v.Executable = hex.EncodeToString(h.Sum(nil)[:8])
+	return v, nil
+}
+
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(s, "\n")
+	return s
+}

@@ -1,0 +1,265 @@
+package experiment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/trace"
+)
+
+// A Progress tells how far a run is. It is reported between trials, never while
+// one runs.
+type Progress struct {
+	Step   Step
+	Done   int // steps
+	Total  int
+	Left   time.Duration // about
+	Failed string        // why the last step failed; empty if it did not
+}
+
+// Options are how a run is made.
+type Options struct {
+	Folder *results.Folder
+	Done   []results.Trial // made before, by a run that is resumed
+
+	// Stop ends the run after the trial under way, when it is closed.
+	Stop <-chan struct{}
+
+	// Report is called before the first trial and after each.
+	Report func(Progress)
+}
+
+// maxFailures of a cell's trials mean that more of them would not help.
+const maxFailures = 3
+
+// A runner makes the trials of a plan.
+type runner struct {
+	plan    *Plan
+	opts    Options
+	scratch string
+	epoch   trace.Epoch
+	trace   *trace.Run
+	spans   map[string]string // traceparent of each cell
+	digests map[string]string // of each workload, from its pilot
+	pilots  map[string]time.Duration
+	failed  map[string]int    // failures of each cell
+	why     map[string]string // the last one
+}
+
+// Execute makes the trials of a plan that have not been made yet, and records
+// them. It returns when all are made, after the trial during which Stop was
+// closed, or at once when ctx ends, which kills the trial under way. Failed
+// trials are recorded and counted in the status; the error is for what keeps
+// the run from being recorded.
+func Execute(ctx context.Context, p *Plan, o Options) (results.Status, error) {
+	r := &runner{
+		plan: p, opts: o, epoch: trace.NewEpoch(),
+		spans: make(map[string]string), digests: make(map[string]string), pilots: make(map[string]time.Duration),
+		failed: make(map[string]int), why: make(map[string]string),
+	}
+	var err error
+	r.scratch, err = os.MkdirTemp(o.Folder.Dir(), "scratch-*")
+	if err != nil {
+		return results.Interrupted, fmt.Errorf("making room for trials: %w", err)
+	}
+	defer os.RemoveAll(r.scratch)
+	r.trace, err = trace.NewRun(ctx, trace.Identity{RunID: p.Run.ID, Role: "run", Version: p.Run.Version.Harness})
+	if err != nil {
+		return results.Interrupted, err
+	}
+	for _, c := range p.Run.Cells {
+		if c.NotApplicable == "" {
+			r.spans[c.ID] = r.trace.Cell(c.ID, c.Workload, c.Backend, c.Workers)
+		}
+	}
+	status, err := r.steps(ctx)
+	p.Run.Status, p.Run.Ended = status, time.Now().UTC().Truncate(time.Millisecond)
+	return status, errors.Join(err, r.exportRun(), o.Folder.WriteRun(&p.Run))
+}
+
+func (r *runner) steps(ctx context.Context) (results.Status, error) {
+	todo := r.remaining()
+	total := len(todo)
+	report := func(done int, s Step, failure error) {
+		left, _ := r.plan.Estimate(todo[done:], r.pilots)
+		p := Progress{Step: s, Done: done, Total: total, Left: left}
+		if failure != nil {
+			p.Failed = failure.Error()
+		}
+		r.opts.Report(p)
+	}
+	if total > 0 {
+		report(0, todo[0], nil)
+	}
+	for i, s := range todo {
+		select {
+		case <-r.opts.Stop:
+			return results.Interrupted, nil
+		default:
+		}
+		if ctx.Err() != nil {
+			return results.Interrupted, nil
+		}
+		failure, err := r.step(ctx, s)
+		if err != nil {
+			return results.Interrupted, err
+		}
+		if ctx.Err() != nil {
+			return results.Interrupted, nil
+		}
+		report(i+1, s, failure)
+	}
+	if len(r.failed) > 0 {
+		return results.Failed, nil
+	}
+	return results.Completed, nil
+}
+
+// remaining returns the steps that have not been made with success, and takes
+// over what the pilots among those that have been found out.
+func (r *runner) remaining() []Step {
+	done := make(map[Step]bool)
+	for _, t := range r.opts.Done {
+		if !t.OK() {
+			continue
+		}
+		done[Step{t.Cell, t.Kind, t.Round, t.Copy, t.Order}] = true
+		if t.Kind == results.Pilot {
+			r.piloted(r.plan.cells[t.Cell].Workload, &t.Measured)
+		}
+	}
+	var todo []Step
+	for _, s := range r.plan.Steps {
+		if !done[s] {
+			todo = append(todo, s)
+		}
+	}
+	return todo
+}
+
+func (r *runner) piloted(workload string, m *results.Measured) {
+	r.digests[workload] = m.Digest
+	r.pilots[workload] = time.Duration(m.WallNS)
+}
+
+// step makes one trial and records it. failure is why the trial failed.
+func (r *runner) step(ctx context.Context, s Step) (failure, err error) {
+	cell := r.plan.cells[s.Cell]
+	t := results.Trial{Cell: s.Cell, Kind: s.Kind, Round: s.Round, Copy: s.Copy, Order: s.Order, Started: time.Now().UTC()}
+	reply, failure := r.try(ctx, s, cell)
+	if ctx.Err() != nil {
+		return nil, nil // it was killed, which is no result
+	}
+	t.Measured = reply.Measured
+	if failure == nil {
+		failure = r.judge(s, cell, &t.Measured)
+	}
+	if failure == nil {
+		failure = r.keep(&reply, s)
+	}
+	if failure != nil {
+		t.Error = failure.Error()
+		r.failed[s.Cell]++
+		r.why[s.Cell] = t.Error
+	}
+	return failure, r.opts.Folder.AddTrial(&t)
+}
+
+func (r *runner) try(ctx context.Context, s Step, cell results.Cell) (trialReply, error) {
+	prog, b := r.plan.programs[cell.Workload], r.plan.backends[cell.Backend]
+	if n := r.failed[s.Cell]; n >= maxFailures {
+		return trialReply{}, fmt.Errorf("not tried: %d trials of this cell have failed, the last one with: %s", n, firstLine(r.why[s.Cell]))
+	}
+	if r.digests[cell.Workload] == "" && s.Kind != results.Pilot {
+		return trialReply{}, errors.New("not tried: the workload's pilot failed, so there is nothing to hold the output against")
+	}
+	params, err := encodeParams(prog.Params)
+	if err != nil {
+		return trialReply{}, err
+	}
+	dir, err := os.MkdirTemp(r.scratch, "trial-*")
+	if err != nil {
+		return trialReply{}, err
+	}
+	defer os.RemoveAll(dir)
+	order := trialOrder{
+		RunID: r.plan.Run.ID, Version: r.plan.Run.Version.Harness, Cell: cell,
+		Workload: prog.Workload.Name, Params: params, Kind: s.Kind, Dir: dir,
+		Evidence: evidenceOrder{
+			Epoch: r.epoch, CellSpan: r.spans[s.Cell], SpansFile: r.spansFile(),
+			Profiles: filepath.Join(r.opts.Folder.Dir(), results.ProfilesDir, s.Cell), ProfileNS: time.Duration(r.plan.Run.ProfileNS),
+		},
+	}
+	procs := b.GOMAXPROCS
+	if procs == 0 {
+		procs = r.plan.Run.Machine.Cores
+	}
+	return r.runTrial(ctx, order, procs, time.Duration(r.plan.Run.TimeoutNS))
+}
+
+// judge holds a trial's output against the pilot's.
+func (r *runner) judge(s Step, cell results.Cell, m *results.Measured) error {
+	if s.Kind == results.Pilot {
+		r.piloted(cell.Workload, m)
+		return nil
+	}
+	if want := r.digests[cell.Workload]; m.Digest != want {
+		return fmt.Errorf("the output differs from the sequential one: its digest is %s, not %s", m.Digest, want)
+	}
+	return nil
+}
+
+// spansFile is where a traced trial writes its spans.
+func (r *runner) spansFile() string { return filepath.Join(r.scratch, results.TracesFile) }
+
+// keep moves what a traced trial has written into the run's folder.
+func (r *runner) keep(reply *trialReply, s Step) error {
+	if s.Kind != results.Traced {
+		return nil
+	}
+	defer os.Remove(r.spansFile())
+	n, err := trace.CountFile(r.spansFile())
+	if err != nil {
+		return err
+	}
+	if n != reply.Measured.SpansExported {
+		return fmt.Errorf("the trial exported %d spans, and its file holds %d", reply.Measured.SpansExported, n)
+	}
+	if err := appendFile(filepath.Join(r.opts.Folder.Dir(), results.TracesFile), r.spansFile()); err != nil {
+		return fmt.Errorf("keeping the spans: %w", err)
+	}
+	return r.opts.Folder.AddLanes(reply.Lanes)
+}
+
+func appendFile(to, from string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+// exportRun writes the trace that the trials' traces link to.
+func (r *runner) exportRun() (err error) {
+	ctx := context.Background() // also when the run was interrupted
+	w, err := trace.NewWriter(ctx, filepath.Join(r.opts.Folder.Dir(), results.TracesFile))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	run := &r.plan.Run
+	count, err := r.trace.Export(ctx, w, run.Rounds, run.Seed, string(run.Status), r.why)
+	return errors.Join(err, count.Err())
+}

@@ -1,0 +1,457 @@
+package experiment
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"reflect"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+
+	"github.com/f3f4c0de/harness"
+)
+
+// Settings are what a user asks for. A zero field stands for the default.
+type Settings struct {
+	Workloads []Choice // all workloads with their defaults if empty
+	Backends  []string // all if empty
+	Workers   int      // what suits each workload if zero
+	Preset    string   // "quick" if empty
+	Rounds    int      // those of the preset if zero
+	Seed      *uint64  // a random one if nil
+	Timeout   time.Duration
+}
+
+// A Choice is a workload with the parameters that differ from its defaults.
+type Choice struct {
+	Workload string
+	Label    string // tells it from another choice of the same workload
+	Workers  int
+	Params   map[string]any
+}
+
+// A preset says how much is measured.
+type preset struct {
+	name    string
+	rounds  int
+	profile time.Duration // how long a profiled trial repeats its program
+}
+
+var presets = []preset{
+	{"quick", 7, 300 * time.Millisecond},
+	{"standard", 20, time.Second},
+	{"rigorous", 40, 3 * time.Second},
+}
+
+// Presets returns the names of the presets, least work first.
+func Presets() []string {
+	var names []string
+	for _, p := range presets {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// A fileSpec is the YAML form of Settings. Fields whose content is checked
+// against the known kinds stay nodes, so that errors can tell where they are.
+type fileSpec struct {
+	Workloads []ast.Node    `yaml:"workloads"`
+	Backends  []ast.Node    `yaml:"backends"`
+	Workers   int           `yaml:"workers"`
+	Preset    ast.Node      `yaml:"preset"`
+	Rounds    int           `yaml:"rounds"`
+	Seed      *uint64       `yaml:"seed"`
+	Timeout   time.Duration `yaml:"timeout"`
+}
+
+type fileChoice struct {
+	Workload ast.Node            `yaml:"workload"`
+	Label    string              `yaml:"label"`
+	Workers  int                 `yaml:"workers"`
+	Params   map[string]ast.Node `yaml:"params"`
+}
+
+// ParseFile reads the YAML form of Settings. Errors name the file, the line and
+// the column.
+func ParseFile(name string, data []byte, kinds Kinds) (Settings, error) {
+	var s Settings
+	at := func(n ast.Node, err error) error {
+		if err == nil {
+			return nil
+		}
+		p := n.GetToken().Position
+		return fmt.Errorf("%s:%d:%d: %w", name, p.Line, p.Column, err)
+	}
+	file, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		return s, yamlError(name, err)
+	}
+	if len(file.Docs) > 1 {
+		return s, at(file.Docs[1].Body, errors.New("a second document; want one"))
+	}
+	var spec fileSpec
+	if err := yaml.UnmarshalWithOptions(data, &spec, yaml.Strict()); err != nil {
+		return s, yamlError(name, err)
+	}
+	s = Settings{Workers: spec.Workers, Rounds: spec.Rounds, Seed: spec.Seed, Timeout: spec.Timeout}
+	for _, n := range spec.Workloads {
+		var c fileChoice
+		if n.Type() == ast.StringType {
+			c.Workload = n
+		} else if err := yaml.NodeToValue(n, &c, yaml.Strict()); err != nil {
+			return s, yamlError(name, err)
+		} else if c.Workload == nil {
+			return s, at(n, errors.New(`want the name of a workload, or "workload: NAME" with its parameters`))
+		}
+		choice := Choice{Label: c.Label, Workers: c.Workers, Params: make(map[string]any)}
+		if err := yaml.NodeToValue(c.Workload, &choice.Workload); err != nil {
+			return s, yamlError(name, err)
+		}
+		w, err := kinds.workload(choice.Workload)
+		if err != nil {
+			return s, at(c.Workload, err)
+		}
+		for _, key := range slices.Sorted(maps.Keys(c.Params)) {
+			var v any
+			if err := yaml.NodeToValue(c.Params[key], &v); err != nil {
+				return s, yamlError(name, err)
+			}
+			choice.Params[key] = v
+			if _, err := decodeParams(w, map[string]any{key: v}); err != nil {
+				return s, at(c.Params[key], err)
+			}
+		}
+		s.Workloads = append(s.Workloads, choice)
+	}
+	for _, n := range spec.Backends {
+		var b string
+		if err := yaml.NodeToValue(n, &b); err != nil {
+			return s, yamlError(name, err)
+		}
+		if _, err := kinds.backend(b); err != nil {
+			return s, at(n, err)
+		}
+		s.Backends = append(s.Backends, b)
+	}
+	if spec.Preset != nil {
+		if err := yaml.NodeToValue(spec.Preset, &s.Preset); err != nil {
+			return s, yamlError(name, err)
+		}
+		if _, err := findPreset(s.Preset); err != nil {
+			return s, at(spec.Preset, err)
+		}
+	}
+	return s, nil
+}
+
+// yamlError puts the place first, as compilers do.
+func yamlError(name string, err error) error {
+	var y yaml.Error
+	if errors.As(err, &y) && y.GetToken() != nil {
+		p := y.GetToken().Position
+		return fmt.Errorf("%s:%d:%d: %s", name, p.Line, p.Column, y.GetMessage())
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}
+
+func findPreset(name string) (preset, error) {
+	if name == "" {
+		return presets[0], nil
+	}
+	return find("preset", presets, name, func(p preset) string { return p.name })
+}
+
+// SetParam applies a parameter of the form workload.name=value to every choice
+// of that workload. If none is listed, which stands for all, every workload
+// becomes one.
+func (s *Settings) SetParam(arg string, kinds Kinds) error {
+	target, value, ok := strings.Cut(arg, "=")
+	name, key, ok2 := strings.Cut(target, ".")
+	if !ok || !ok2 {
+		return fmt.Errorf("parameter %q; want workload.name=value, such as mixed.wait=2ms", arg)
+	}
+	w, err := kinds.workload(name)
+	if err != nil {
+		return fmt.Errorf("parameter %q: %w", arg, err)
+	}
+	var v any
+	if err := yaml.Unmarshal([]byte(value), &v); err != nil {
+		v = value
+	}
+	if _, err := decodeParams(w, map[string]any{key: v}); err != nil {
+		return fmt.Errorf("parameter %q: %w", arg, err)
+	}
+	if len(s.Workloads) == 0 {
+		for _, w := range kinds.Workloads {
+			s.Workloads = append(s.Workloads, Choice{Workload: w.Name})
+		}
+	}
+	applied := false
+	for i := range s.Workloads {
+		if c := &s.Workloads[i]; c.Workload == name {
+			c.Params = maps.Clone(c.Params)
+			if c.Params == nil {
+				c.Params = make(map[string]any)
+			}
+			c.Params[key] = v
+			applied = true
+		}
+	}
+	if !applied {
+		return fmt.Errorf("parameter %q: workload %s is not part of this run", arg, name)
+	}
+	return nil
+}
+
+// SetWorkers gives every workload that many workers, whatever it had before.
+func (s *Settings) SetWorkers(n int) {
+	s.Workers = n
+	for i := range s.Workloads {
+		s.Workloads[i].Workers = 0
+	}
+}
+
+// Select keeps the named workloads, with the parameters that they have so far.
+func (s *Settings) Select(names []string, kinds Kinds) error {
+	var selected []Choice
+	for _, name := range names {
+		if _, err := kinds.workload(name); err != nil {
+			return err
+		}
+		n := len(selected)
+		for _, c := range s.Workloads {
+			if c.Workload == name {
+				selected = append(selected, c)
+			}
+		}
+		if len(selected) == n {
+			selected = append(selected, Choice{Workload: name})
+		}
+	}
+	s.Workloads = selected
+	return nil
+}
+
+// decodeParams returns a copy of the workload's default parameters with the
+// given ones in their places.
+func decodeParams(w *harness.Workload, params map[string]any) (any, error) {
+	if w.Params == nil {
+		if len(params) > 0 {
+			return nil, fmt.Errorf("workload %s has no parameters", w.Name)
+		}
+		return nil, nil
+	}
+	fields := paramFields(w)
+	for key := range params {
+		if _, ok := fields[key]; !ok {
+			return nil, unknown("parameter of "+w.Name, key, slices.Collect(maps.Keys(fields)))
+		}
+	}
+	p := reflect.New(reflect.TypeOf(w.Params).Elem())
+	p.Elem().Set(reflect.ValueOf(w.Params).Elem())
+	b, err := yaml.Marshal(params)
+	if err != nil {
+		return nil, err
+	}
+	if err := yaml.UnmarshalWithOptions(b, p.Interface(), yaml.Strict()); err != nil {
+		var y yaml.Error
+		if errors.As(err, &y) {
+			err = errors.New(y.GetMessage())
+		}
+		for key, v := range params {
+			if t := fields[key].Type; len(params) == 1 {
+				return nil, fmt.Errorf("parameter %s of %s is %v; want %s: %w", key, w.Name, v, article(t), err)
+			}
+		}
+		return nil, fmt.Errorf("parameters of %s: %w", w.Name, err)
+	}
+	return p.Interface(), nil
+}
+
+func article(t reflect.Type) string {
+	switch {
+	case t == reflect.TypeFor[time.Duration]():
+		return "a duration such as 5ms"
+	case t.Kind() == reflect.String:
+		return "text"
+	case t.Kind() == reflect.Bool:
+		return "true or false"
+	case t.Kind() == reflect.Float64:
+		return "a number"
+	}
+	return "a whole number"
+}
+
+// paramFields returns the fields of the workload's parameters by name.
+func paramFields(w *harness.Workload) map[string]reflect.StructField {
+	fields := make(map[string]reflect.StructField)
+	if w.Params != nil {
+		for f := range reflect.TypeOf(w.Params).Elem().Fields() {
+			name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+			fields[name] = f
+		}
+	}
+	return fields
+}
+
+// encodeParams is the inverse of decodeParams: all parameters by name.
+func encodeParams(params any) (map[string]any, error) {
+	if params == nil {
+		return nil, nil
+	}
+	b, err := yaml.Marshal(params)
+	if err != nil {
+		return nil, err
+	}
+	m := make(map[string]any)
+	return m, yaml.Unmarshal(b, &m)
+}
+
+// A Param describes a parameter of a workload.
+type Param struct {
+	Name    string `json:"name"`
+	Default any    `json:"default"`
+	Doc     string `json:"doc"`
+}
+
+// Params lists the parameters of a workload in the order of their declaration.
+func Params(w *harness.Workload) ([]Param, error) {
+	defaults, err := encodeParams(w.Params)
+	if err != nil || defaults == nil {
+		return nil, err
+	}
+	var all []Param
+	for f := range reflect.TypeOf(w.Params).Elem().Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		all = append(all, Param{name, defaults[name], f.Tag.Get("doc")})
+	}
+	return all, nil
+}
+
+// A Spec is an experiment with every name resolved and every default filled
+// in.
+type Spec struct {
+	Programs []Program
+	Backends []*harness.Backend
+	Preset   string
+	Rounds   int
+	Seed     uint64
+	Timeout  time.Duration // of a trial
+	Profile  time.Duration // how long a profiled trial repeats its program
+	Cores    int
+}
+
+// A Program is a workload with its parameters.
+type Program struct {
+	Workload *harness.Workload
+	Label    string
+	Params   any
+	Workers  int // zero: what suits the workload
+}
+
+// DefaultTimeout bounds a trial.
+const DefaultTimeout = time.Minute
+
+var labelForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_]*$`)
+
+// Resolve checks the settings and fills in what they leave open.
+func (s Settings) Resolve(kinds Kinds) (Spec, error) {
+	p, err := findPreset(s.Preset)
+	if err != nil {
+		return Spec{}, err
+	}
+	spec := Spec{
+		Preset: p.name, Rounds: p.rounds, Profile: p.profile,
+		Seed: rand.Uint64(), Timeout: DefaultTimeout, Cores: runtime.NumCPU(),
+	}
+	if s.Seed != nil {
+		spec.Seed = *s.Seed
+	}
+	if s.Rounds != 0 {
+		spec.Rounds = s.Rounds
+	}
+	if s.Timeout != 0 {
+		spec.Timeout = s.Timeout
+	}
+	if spec.Rounds < 1 || spec.Rounds > 10_000 {
+		return Spec{}, fmt.Errorf("rounds is %d; want 1 to 10,000", spec.Rounds)
+	}
+	if spec.Timeout < time.Second {
+		return Spec{}, fmt.Errorf("timeout is %v; want at least 1s", spec.Timeout)
+	}
+	if err := checkWorkers(s.Workers); err != nil {
+		return Spec{}, err
+	}
+	if spec.Backends, err = s.backends(kinds); err != nil {
+		return Spec{}, err
+	}
+	choices := s.Workloads
+	if len(choices) == 0 {
+		for _, w := range kinds.Workloads {
+			choices = append(choices, Choice{Workload: w.Name})
+		}
+	}
+	labels := make(map[string]bool)
+	for _, c := range choices {
+		w, err := kinds.workload(c.Workload)
+		if err != nil {
+			return Spec{}, err
+		}
+		prog := Program{Workload: w, Label: c.Label, Workers: c.Workers}
+		if prog.Workers == 0 {
+			prog.Workers = s.Workers
+		}
+		if err := checkWorkers(prog.Workers); err != nil {
+			return Spec{}, fmt.Errorf("workload %s: %w", w.Name, err)
+		}
+		if prog.Params, err = decodeParams(w, c.Params); err != nil {
+			return Spec{}, err
+		}
+		if prog.Label == "" {
+			prog.Label = w.Name
+			for n := 2; labels[prog.Label]; n++ {
+				prog.Label = fmt.Sprintf("%s_%d", w.Name, n)
+			}
+		}
+		if !labelForm.MatchString(prog.Label) {
+			return Spec{}, fmt.Errorf("label %q; want lower-case letters, digits and _", prog.Label)
+		}
+		if labels[prog.Label] {
+			return Spec{}, fmt.Errorf("two workloads have the label %q", prog.Label)
+		}
+		labels[prog.Label] = true
+		spec.Programs = append(spec.Programs, prog)
+	}
+	return spec, nil
+}
+
+func checkWorkers(n int) error {
+	if n < 0 || n > 4096 {
+		return fmt.Errorf("workers is %d; want 1 to 4096, or 0 for what suits each workload", n)
+	}
+	return nil
+}
+
+// backends returns the chosen backends in the order of the list, the baseline
+// among them in any case.
+func (s Settings) backends(kinds Kinds) ([]*harness.Backend, error) {
+	if len(s.Backends) == 0 {
+		return kinds.Backends, nil
+	}
+	chosen := map[string]bool{baseline: true}
+	for _, name := range s.Backends {
+		if _, err := kinds.backend(name); err != nil {
+			return nil, err
+		}
+		chosen[name] = true
+	}
+	return slices.DeleteFunc(slices.Clone(kinds.Backends), func(b *harness.Backend) bool { return !chosen[b.Name] }), nil
+}

@@ -1,0 +1,146 @@
+package trace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+)
+
+// A Target is an OTLP receiver.
+type Target struct {
+	URL  string // as the user gave it
+	grpc bool
+	url  *url.URL
+}
+
+// ParseTarget understands http://HOST:PORT (OTLP over HTTP, to /v1/traces
+// unless a path is given) and grpc://HOST:PORT; with TLS, https:// and
+// grpcs://. An http URL with port 4317, where gRPC is spoken by convention, is
+// taken for gRPC unless OTEL_EXPORTER_OTLP_PROTOCOL says otherwise.
+func ParseTarget(s string) (Target, error) {
+	u, err := url.Parse(s)
+	if err == nil && (u.Host == "" || u.User != nil) {
+		err = errors.New("it has no host")
+	}
+	if err != nil {
+		return Target{}, fmt.Errorf("%q is not the URL of an OTLP receiver: %w; want http://localhost:4318 or grpc://localhost:4317", s, err)
+	}
+	t := Target{URL: s, url: u}
+	switch u.Scheme {
+	case "grpc", "grpcs":
+		t.grpc = true
+	case "http", "https":
+		protocol := firstOf(os.Getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"), os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL"))
+		t.grpc = protocol == "grpc" || protocol == "" && u.Port() == "4317"
+	default:
+		return Target{}, fmt.Errorf("%q is not the URL of an OTLP receiver: scheme %q; want http, https, grpc or grpcs", s, u.Scheme)
+	}
+	return t, nil
+}
+
+// TargetFromEnv returns the receiver that OTEL_EXPORTER_OTLP_TRACES_ENDPOINT or
+// OTEL_EXPORTER_OTLP_ENDPOINT names, if any does.
+func TargetFromEnv() (t Target, ok bool, err error) {
+	if os.Getenv("OTEL_SDK_DISABLED") == "true" {
+		return t, false, nil
+	}
+	s := firstOf(os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT"))
+	if s == "" {
+		return t, false, nil
+	}
+	t, err = ParseTarget(s)
+	if err != nil {
+		err = fmt.Errorf("environment: %w", err)
+	}
+	return t, true, err
+}
+
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// sendTimeout bounds the delivery of one batch.
+const sendTimeout = 10 * time.Second
+
+func (t Target) client() otlptrace.Client {
+	secure := t.url.Scheme == "https" || t.url.Scheme == "grpcs"
+	if t.grpc {
+		opts := []otlptracegrpc.Option{
+			otlptracegrpc.WithEndpoint(t.url.Host),
+			otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{Enabled: false}),
+			otlptracegrpc.WithTimeout(sendTimeout),
+		}
+		if !secure {
+			opts = append(opts, otlptracegrpc.WithInsecure())
+		}
+		return otlptracegrpc.NewClient(opts...)
+	}
+	opts := []otlptracehttp.Option{
+		otlptracehttp.WithEndpoint(t.url.Host),
+		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: false}),
+		otlptracehttp.WithTimeout(sendTimeout),
+	}
+	switch path := strings.TrimSuffix(t.url.Path, "/"); {
+	case path == "":
+		opts = append(opts, otlptracehttp.WithURLPath("/v1/traces"))
+	case strings.HasSuffix(path, "/v1/traces"):
+		opts = append(opts, otlptracehttp.WithURLPath(path))
+	default:
+		opts = append(opts, otlptracehttp.WithURLPath(path+"/v1/traces"))
+	}
+	if !secure {
+		opts = append(opts, otlptracehttp.WithInsecure())
+	}
+	return otlptracehttp.NewClient(opts...)
+}
+
+// SendFile sends the spans of a file to the receiver and returns how many were
+// delivered. It stops at the first batch that is not taken; sending the same
+// file again then sends the first ones twice, which receivers keep as
+// duplicates.
+func (t Target) SendFile(ctx context.Context, path string) (sent int, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	client := t.client()
+	startCtx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	if err := client.Start(startCtx); err != nil {
+		return 0, fmt.Errorf("connecting to %s: %w", t.URL, err)
+	}
+	defer func() {
+		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
+		defer cancel()
+		err = errors.Join(err, client.Stop(stopCtx))
+	}()
+	for spans, err := range ReadLines(f) {
+		if err != nil {
+			return sent, fmt.Errorf("%s: %w", path, err)
+		}
+		batchCtx, cancel := context.WithTimeout(ctx, sendTimeout)
+		err := client.UploadTraces(batchCtx, spans)
+		cancel()
+		if err != nil {
+			return sent, fmt.Errorf("sending spans to %s: %w", t.URL, err)
+		}
+		for _, rs := range spans {
+			sent += countSpans(rs)
+		}
+	}
+	return sent, nil
+}
