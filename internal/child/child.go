@@ -42,12 +42,17 @@ func Role() string { return role }
 
 // Parent returns the two ends of the conversation with the process that
 // started this one. It is for a process that has a Role, and for one caller in
-// it. The input is in blocking mode, so that a busy scheduler cannot delay the
-// news that the parent is gone.
+// it.
+//
+// Note: the ends are in non-blocking mode, so that a goroutine that reads gives
+// its processor away at once. In a blocking read it would keep it until the
+// runtime's monitor takes it back, up to 10 ms later, and with GOMAXPROCS=1
+// nothing else runs until then.
 func Parent() (in io.ReadCloser, out io.WriteCloser) {
-	// Not for the programs that this one starts.
-	syscall.CloseOnExec(inFD)
-	syscall.CloseOnExec(outFD)
+	for _, fd := range []int{inFD, outFD} {
+		syscall.CloseOnExec(fd) // not for the programs that this one starts
+		syscall.SetNonblock(fd, true)
+	}
 	return os.NewFile(inFD, "from-parent"), os.NewFile(outFD, "to-parent")
 }
 

@@ -234,3 +234,25 @@ func readLines[T any](path string) ([]T, error) {
 		all = append(all, v)
 	}
 }
+
+// Latest returns the trials in the order of their records, without those that
+// were made again later: a run that is resumed repeats what failed.
+func (d *Data) Latest() []Trial {
+	type key struct {
+		cell  string
+		kind  Kind
+		round int
+		copy  bool
+	}
+	last := make(map[key]int)
+	for i, t := range d.Trials {
+		last[key{t.Cell, t.Kind, t.Round, t.Copy}] = i
+	}
+	var latest []Trial
+	for i, t := range d.Trials {
+		if last[key{t.Cell, t.Kind, t.Round, t.Copy}] == i {
+			latest = append(latest, t)
+		}
+	}
+	return latest
+}

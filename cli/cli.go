@@ -1,0 +1,153 @@
+// Package cli is the command line of harness, for its own workloads and for
+// those that a program brings along:
+//
+//	func main() { cli.Main(&myWorkload) }
+//
+// It is the one place that knows all workloads and backends, the flags and the
+// exit codes. To add a command, write a file with a function that returns it
+// and add that to newRoot.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/child"
+	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/workloads"
+)
+
+// Main is the whole of a program's main: it runs the command line with the
+// given workloads beside the built-in ones, and exits. In a process that was
+// started as a worker, a trial or a server it serves as that instead, so it
+// must be called first thing in main.
+func Main(more ...*harness.Workload) {
+	ctx := context.Background()
+	kinds, err := kindsWith(more)
+	if err == nil {
+		divert(ctx, kinds)
+		err = Run(ctx, os.Stdout, os.Stderr, os.Args[1:], more...)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "harness:", err)
+	}
+	os.Exit(ExitCode(err))
+}
+
+// Run runs the command line with those arguments, without the program's name.
+// It does not exit, and returns the error that [ExitCode] knows the code of.
+// When ctx ends, what is under way is killed.
+func Run(ctx context.Context, stdout, stderr io.Writer, args []string, more ...*harness.Workload) error {
+	kinds, err := kindsWith(more)
+	if err != nil {
+		return err
+	}
+	root := newRoot(&app{kinds: kinds, stdout: stdout, stderr: stderr})
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return root.ExecuteContext(ctx)
+}
+
+// divert makes this process what it was started as, if that was by us.
+func divert(ctx context.Context, kinds experiment.Kinds) {
+	if child.Role() == backends.WorkerRole {
+		hooks, err := experiment.WorkerHooks(ctx)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "worker:", err)
+			os.Exit(1)
+		}
+		backends.ServeWorker(kinds.Tasks(), hooks)
+	}
+	experiment.Divert(ctx, kinds)
+}
+
+// kindsWith returns the built-in kinds and the given workloads.
+func kindsWith(more []*harness.Workload) (experiment.Kinds, error) {
+	k := experiment.Kinds{Workloads: slices.Concat(more, workloads.All), Backends: backends.All}
+	names := make(map[string]bool)
+	for _, w := range k.Workloads {
+		if names[w.Name] {
+			return k, exitError{exitUsage, fmt.Errorf("two workloads are named %q", w.Name)}
+		}
+		names[w.Name] = true
+	}
+	return k, nil
+}
+
+// An app is what the commands work with.
+type app struct {
+	kinds          experiment.Kinds
+	stdout, stderr io.Writer
+}
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "harness",
+		Short: "Which execution model helps this program, and why?",
+		Long: `harness runs the same program on one goroutine, on many, on one processor and
+on worker processes, verifies every result, and says with intervals and
+physical limits where each model helps.
+
+  harness run                      compare everything, in about 90 seconds
+  harness run experiment.yaml      compare what the file asks for
+  harness list workloads           what can be run, with its parameters
+
+Exit codes: 0 done, 1 a trial failed, 2 usage or configuration, 130 interrupted.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
+	})
+	root.AddCommand(newRunCommand(a), newListCommand(a), newReportCommand(a), newTraceCommand(a), newVersionCommand(a))
+	return root
+}
+
+// The exit codes.
+const (
+	exitFailed      = 1   // a trial failed, or something could not be written
+	exitUsage       = 2   // the command line or the configuration is wrong
+	exitInterrupted = 130 // by Ctrl-C, as shells report it
+)
+
+// An exitError is an error with an exit code of its own.
+type exitError struct {
+	code int
+	error
+}
+
+func (e exitError) Unwrap() error { return e.error }
+
+// failed marks an error that is not the user's.
+func failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return exitError{exitFailed, err}
+}
+
+// ExitCode returns the exit code for an error of [Run]: 0 for none. What has no
+// code of its own is an error of usage: the command line is parsed before
+// anything else can go wrong.
+func ExitCode(err error) int {
+	var e exitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &e):
+		return e.code
+	}
+	return exitUsage
+}

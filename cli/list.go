@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/f3f4c0de/harness/internal/experiment"
+)
+
+// A listed is an entry of a list, as --json prints it.
+type listed struct {
+	Name   string             `json:"name"`
+	Doc    string             `json:"doc"`
+	Params []experiment.Param `json:"params,omitempty"`
+}
+
+func newListCommand(a *app) *cobra.Command {
+	var asJSON, long bool
+	cmd := &cobra.Command{
+		Use:       "list workloads|backends",
+		Short:     "List what can be run, and on what",
+		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: []string{"workloads", "backends"},
+		RunE: func(_ *cobra.Command, args []string) error {
+			entries, err := a.list(args[0])
+			if err != nil {
+				return failed(err)
+			}
+			if asJSON {
+				enc := json.NewEncoder(a.stdout)
+				enc.SetIndent("", "  ")
+				return failed(enc.Encode(entries))
+			}
+			return failed(printList(a.stdout, entries, long))
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	cmd.Flags().BoolVarP(&long, "long", "l", false, "print what each is about")
+	return cmd
+}
+
+func (a *app) list(what string) ([]listed, error) {
+	var entries []listed
+	if what == "backends" {
+		for _, b := range a.kinds.Backends {
+			entries = append(entries, listed{Name: b.Name, Doc: b.Doc})
+		}
+		return entries, nil
+	}
+	for _, w := range a.kinds.Workloads {
+		params, err := experiment.Params(w)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, listed{w.Name, w.Doc, params})
+	}
+	return entries, nil
+}
+
+func printList(w io.Writer, entries []listed, long bool) error {
+	var b strings.Builder
+	for i, e := range entries {
+		first, rest, _ := strings.Cut(e.Doc, "\n")
+		fmt.Fprintf(&b, "%-12s %s\n", e.Name, first)
+		if long {
+			for line := range strings.Lines(strings.TrimSpace(rest)) {
+				fmt.Fprintf(&b, "             %s\n", strings.TrimSuffix(line, "\n"))
+			}
+		}
+		for _, p := range e.Params {
+			fmt.Fprintf(&b, "    %-24s %s\n", fmt.Sprintf("%s.%s=%v", e.Name, p.Name, p.Default), p.Doc)
+		}
+		if long && i < len(entries)-1 {
+			b.WriteByte('\n')
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,367 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/report"
+	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/trace"
+)
+
+// runFlags are the flags of run as they were given.
+type runFlags struct {
+	workloads, backends, params []string
+	workers, rounds             int
+	preset, out, resume, otlp   string
+	seed                        uint64
+	timeout                     time.Duration
+	dryRun, json                bool
+	progress                    string
+}
+
+func newRunCommand(a *app) *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run [experiment.yaml]",
+		Short: "Compare execution models on workloads",
+		Long: `run makes the trials of an experiment: rounds in random order, each trial a
+fresh process, every output verified. Then it makes the evidence, spans and
+profiles, and the report. Without a file and flags it compares all workloads
+on all backends.
+
+A flag has precedence over the file. The file looks like this; every line may
+be left out:
+
+  workloads:
+    - sqrt
+    - workload: mixed
+      label: small_waits
+      workers: 4
+      params: {cpu: 1ms, wait: 2ms}
+  backends: [sequential, goroutines, processes]
+  workers: 8
+  preset: standard
+  rounds: 30
+  seed: 7
+  timeout: 2m`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.run(cmd, args, f) },
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringSliceVar(&f.workloads, "workloads", nil, "workloads to run (all)")
+	flags.StringSliceVar(&f.backends, "backends", nil, "backends to compare; sequential is always among them (all)")
+	flags.IntVar(&f.workers, "workers", 0, "workers of every backend (what suits each workload)")
+	flags.StringVar(&f.preset, "preset", "", "how much to measure: "+strings.Join(experiment.Presets(), ", ")+" (quick)")
+	flags.IntVar(&f.rounds, "rounds", 0, "rounds (those of the preset)")
+	flags.Uint64Var(&f.seed, "seed", 0, "seed of the random order (a new one)")
+	flags.StringArrayVar(&f.params, "param", nil, "parameter of a workload, as workload.name=value; may be repeated")
+	flags.DurationVar(&f.timeout, "timeout", 0, "longest that a trial may take (1m)")
+	flags.StringVar(&f.out, "out", "", "folder for the results, new or empty (run-ID)")
+	flags.StringVar(&f.resume, "resume", "", "folder of an interrupted run to continue")
+	flags.StringVar(&f.otlp, "otlp", "", "also send the spans to this OTLP receiver, such as http://localhost:4318")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan and stop")
+	flags.BoolVar(&f.json, "json", false, "print the report as JSON")
+	flags.StringVar(&f.progress, "progress", "auto", "progress on standard error: auto, plain, none")
+	return cmd
+}
+
+// run parses, then does.
+func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
+	target, err := targetOf(f.otlp)
+	if err != nil {
+		return err
+	}
+	progress, err := newProgress(a.stderr, f.progress)
+	if err != nil {
+		return err
+	}
+	if f.resume != "" {
+		if err := onlyWithResume(cmd, args); err != nil {
+			return err
+		}
+		folder, data, err := results.Resume(f.resume)
+		if err != nil {
+			return err
+		}
+		defer folder.Close()
+		plan, err := experiment.ResumePlan(data.Run, a.kinds)
+		if err != nil {
+			return err
+		}
+		return a.execute(cmd.Context(), plan, folder, data.Latest(), progress, target, f.json)
+	}
+	spec, err := a.spec(cmd, args, f)
+	if err != nil {
+		return err
+	}
+	plan, err := experiment.NewPlan(spec)
+	if err != nil {
+		return failed(err)
+	}
+	if f.dryRun {
+		_, err := fmt.Fprint(a.stdout, describePlan(plan, ""))
+		return failed(err)
+	}
+	if f.out == "" {
+		f.out = "run-" + plan.Run.ID
+	}
+	folder, err := results.Create(f.out, &plan.Run)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return a.execute(cmd.Context(), plan, folder, nil, progress, target, f.json)
+}
+
+// onlyWithResume refuses what would change a run that has begun.
+func onlyWithResume(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return errors.New("--resume continues the run as it was planned; it takes no experiment file")
+	}
+	for _, name := range []string{"workloads", "backends", "workers", "preset", "rounds", "seed", "param", "timeout", "out", "dry-run"} {
+		if cmd.Flags().Changed(name) {
+			return fmt.Errorf("--resume continues the run as it was planned; it cannot be combined with --%s", name)
+		}
+	}
+	return nil
+}
+
+// spec puts the file and the flags together.
+func (a *app) spec(cmd *cobra.Command, args []string, f runFlags) (experiment.Spec, error) {
+	var s experiment.Settings
+	if len(args) == 1 {
+		data, err := os.ReadFile(args[0])
+		if err != nil {
+			return experiment.Spec{}, fmt.Errorf("reading the experiment: %w", err)
+		}
+		if s, err = experiment.ParseFile(args[0], data, a.kinds); err != nil {
+			return experiment.Spec{}, err
+		}
+	}
+	changed := cmd.Flags().Changed
+	if changed("workloads") {
+		if err := s.Select(f.workloads, a.kinds); err != nil {
+			return experiment.Spec{}, fmt.Errorf("--workloads: %w", err)
+		}
+	}
+	if changed("backends") {
+		s.Backends = f.backends
+	}
+	if changed("workers") {
+		s.SetWorkers(f.workers)
+	}
+	if changed("preset") {
+		s.Preset, s.Rounds = f.preset, 0
+	}
+	if changed("rounds") {
+		s.Rounds = f.rounds
+		if f.rounds == 0 {
+			return experiment.Spec{}, errors.New("--rounds is 0; want at least 1")
+		}
+	}
+	if changed("seed") {
+		s.Seed = &f.seed
+	}
+	if changed("timeout") {
+		s.Timeout = f.timeout
+	}
+	for _, p := range f.params {
+		if err := s.SetParam(p, a.kinds); err != nil {
+			return experiment.Spec{}, fmt.Errorf("--param: %w", err)
+		}
+	}
+	return s.Resolve(a.kinds)
+}
+
+// targetOf returns where spans are to be sent: nil for nowhere. The flag has
+// precedence over the environment.
+func targetOf(flag string) (*trace.Target, error) {
+	if flag != "" {
+		t, err := trace.ParseTarget(flag)
+		if err != nil {
+			return nil, fmt.Errorf("--otlp: %w", err)
+		}
+		return &t, nil
+	}
+	t, ok, err := trace.TargetFromEnv()
+	if !ok || err != nil {
+		return nil, err
+	}
+	return &t, nil
+}
+
+// execute makes the trials, then the report, then sends the spans.
+func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *results.Folder, done []results.Trial, progress *progress, target *trace.Target, asJSON bool) error {
+	ctx, kill := context.WithCancel(ctx)
+	defer kill()
+	stop := make(chan struct{})
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	go func() { // ends with ctx
+		for n := 0; ; n++ {
+			select {
+			case <-signals:
+			case <-ctx.Done():
+				return
+			}
+			if n > 0 {
+				kill()
+				return
+			}
+			progress.say("Interrupted: finishing the trial under way. Once more ends it at once.")
+			close(stop)
+		}
+	}()
+
+	progress.say("%s", describePlan(plan, folder.Dir()))
+	status, err := experiment.Execute(ctx, plan, experiment.Options{Folder: folder, Done: done, Stop: stop, Report: progress.report})
+	progress.finish()
+	if err != nil {
+		return failed(err)
+	}
+	if status == results.Interrupted {
+		return exitError{exitInterrupted, fmt.Errorf("interrupted; continue with: harness run --resume %s", folder.Dir())}
+	}
+	data, err := results.Read(folder.Dir())
+	if err != nil {
+		return failed(err)
+	}
+	r := report.Build(data)
+	if err := writeReport(folder.Dir(), data, r); err != nil {
+		return failed(err)
+	}
+	if asJSON {
+		err = report.JSON(a.stdout, r)
+	} else {
+		err = report.Text(a.stdout, r)
+	}
+	if err != nil {
+		return failed(fmt.Errorf("printing the report: %w", err))
+	}
+	if target != nil {
+		a.send(ctx, progress, *target, folder.Dir())
+	}
+	progress.say("%s", nextSteps(folder.Dir(), data))
+	if status == results.Failed {
+		return failed(fmt.Errorf("%d trials failed; the report tells why", len(r.Failures)))
+	}
+	return nil
+}
+
+// send delivers the spans of a run. A receiver that is down does not make a
+// run fail: its spans can be sent later.
+func (a *app) send(ctx context.Context, progress *progress, target trace.Target, dir string) {
+	n, err := target.SendFile(ctx, filepath.Join(dir, results.TracesFile))
+	if err != nil {
+		progress.say("Warning: only %d spans were sent: %v\nSend them later with: harness trace %s --otlp %s", n, err, dir, target.URL)
+		return
+	}
+	progress.say("%d spans sent to %s.", n, target.URL)
+}
+
+// writeReport writes all forms of the report into the run's folder.
+func writeReport(dir string, data *results.Data, r *report.Report) error {
+	charts := report.Charts(r)
+	if err := os.MkdirAll(filepath.Join(dir, results.ChartsDir), 0o777); err != nil {
+		return fmt.Errorf("making the folder for charts: %w", err)
+	}
+	files := map[string]func(w *strings.Builder) error{
+		results.HTMLFile:    func(w *strings.Builder) error { return report.HTML(w, r, charts) },
+		results.MDFile:      func(w *strings.Builder) error { return report.Markdown(w, r, charts) },
+		results.ResultsFile: func(w *strings.Builder) error { return report.JSON(w, r) },
+		results.CSVFile:     func(w *strings.Builder) error { return report.CSV(w, data) },
+		results.BenchFile:   func(w *strings.Builder) error { return report.Bench(w, data) },
+	}
+	for _, c := range charts {
+		files[filepath.Join(results.ChartsDir, c.Name+".svg")] = func(w *strings.Builder) error {
+			_, err := w.WriteString(c.SVG())
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		var b strings.Builder
+		err := files[name](&b)
+		if err == nil {
+			err = results.WriteFile(filepath.Join(dir, name), []byte(b.String()))
+		}
+		if err != nil {
+			return fmt.Errorf("writing %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// describePlan says what a run is about to do, and how long it will take.
+func describePlan(p *experiment.Plan, dir string) string {
+	var b strings.Builder
+	run := p.Run
+	fmt.Fprintf(&b, "Run %s: preset %s, %d rounds, seed %d\n", run.ID, run.Preset, run.Rounds, run.Seed)
+	for _, w := range run.Workloads {
+		var backends []string
+		for _, c := range run.Cells {
+			switch {
+			case c.Workload != w.Label:
+			case c.NotApplicable != "":
+				backends = append(backends, c.Backend+" (not applicable)")
+			default:
+				backends = append(backends, fmt.Sprintf("%s×%d", c.Backend, c.Workers))
+			}
+		}
+		var params []string
+		for _, k := range slices.Sorted(maps.Keys(w.Params)) {
+			params = append(params, fmt.Sprintf("%s=%v", k, w.Params[k]))
+		}
+		fmt.Fprintf(&b, "  %-10s %s\n  %-10s %s\n", w.Label, strings.Join(backends, "  "), "", strings.Join(params, " "))
+	}
+	counts := make(map[results.Kind]int)
+	for _, s := range p.Steps {
+		counts[s.Kind]++
+	}
+	fmt.Fprintf(&b, "%d trials: %d pilots, %d timed in random order (the baseline twice a round), %d traced, %d profiled\n",
+		len(p.Steps), counts[results.Pilot], counts[results.Timed], counts[results.Traced], counts[results.Profiled])
+	eta, known := p.Estimate(p.Steps, nil)
+	about := "about " + roundDuration(eta)
+	if !known {
+		about = "at least " + about
+	}
+	fmt.Fprintf(&b, "Takes %s", about)
+	if dir != "" {
+		fmt.Fprintf(&b, "; results go to %s", dir)
+	}
+	b.WriteString("\n")
+	return b.String()
+}
+
+func roundDuration(d time.Duration) string {
+	if d < 10*time.Second {
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}
+
+// nextSteps names what to look at.
+func nextSteps(dir string, data *results.Data) string {
+	s := fmt.Sprintf("Report:   %s", filepath.Join(dir, results.HTMLFile))
+	for _, c := range data.Run.Cells {
+		if !c.Baseline && c.NotApplicable == "" {
+			s += fmt.Sprintf("\nProfiles: go tool pprof -http=: %s", filepath.Join(dir, results.ProfilesDir, c.ID, "cpu.pb.gz"))
+			break
+		}
+	}
+	return s + fmt.Sprintf("\nSpans:    harness trace %s --otlp http://localhost:4318, or upload %s to Jaeger", dir, results.TracesFile)
+}

@@ -1,0 +1,40 @@
+package report
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+)
+
+//go:embed page.html
+var pageSource string
+
+var page = template.Must(template.New("page").Funcs(template.FuncMap{
+	"inline": func(c Chart) template.HTML { return template.HTML(c.Inline()) }, // charts escape what they show
+	"bytes":  func(v float64) string { return fmt.Sprintf("%.0f MiB", v/(1<<20)) },
+	"ns":     duration,
+	"metric": func(m MetricStat) string {
+		if m.Unit == "ns" {
+			return duration(m.Median)
+		}
+		return fmt.Sprintf("%.4g %s", m.Median, m.Unit)
+	},
+}).Parse(pageSource))
+
+// HTML writes the report as one page that needs nothing else: no network, no
+// script, no other file.
+func HTML(w io.Writer, r *Report, charts []Chart) error {
+	type tableRow struct {
+		Row
+		Cells []string
+	}
+	var rows []tableRow
+	for _, row := range r.Rows {
+		rows = append(rows, tableRow{row, r.cells(row)})
+	}
+	return page.Execute(w, map[string]any{
+		"Report": r, "Charts": charts, "Columns": columns, "Rows": rows, "Legend": r.legend(),
+		"Headlines": r.Headlines(), "Style": template.CSS(chartStyle),
+	})
+}

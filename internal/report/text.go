@@ -1,0 +1,250 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/f3f4c0de/harness/internal/results"
+)
+
+// Text writes the report for a terminal.
+func Text(w io.Writer, r *Report) error {
+	var b strings.Builder
+	rows := [][]string{columns}
+	previous := ""
+	for _, row := range r.Rows {
+		cells := r.cells(row)
+		switch {
+		case row.Workload == previous:
+			cells[0] = ""
+		case previous != "":
+			rows = append(rows, nil)
+		}
+		previous = row.Workload
+		rows = append(rows, cells)
+	}
+	writeTable(&b, rows, 2)
+	b.WriteByte('\n')
+	for _, line := range r.legend() {
+		writeWrapped(&b, line, 100)
+	}
+	for _, warning := range r.Warnings {
+		writeWrapped(&b, "! "+warning, 100)
+	}
+	for _, f := range r.Failures {
+		fmt.Fprintf(&b, "FAILED %s, %s trial, round %d: %s\n", f.Cell, f.Kind, f.Round, f.Error)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// writeTable writes rows in columns, the first ones aligned to the left and the
+// others, numbers, to the right.
+func writeTable(b *strings.Builder, rows [][]string, left int) {
+	var widths []int
+	for _, row := range rows {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for _, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if i < left {
+				line.WriteString(cell + pad + "  ")
+			} else {
+				line.WriteString(pad + cell + "  ")
+			}
+		}
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+}
+
+// columns are the table's, in every format.
+var columns = []string{"workload", "backend", "workers", "time", "CPU", "speed-up", "95 % CI", "range", "limit", "of limit", "verified"}
+
+// cells is a row of the table, without markup.
+func (r *Report) cells(row Row) []string {
+	cells := []string{row.Workload, row.Backend, fmt.Sprint(row.Workers)}
+	if row.NotApplicable != "" {
+		return append(cells, "not applicable", "", "", "", "", "", "", "")
+	}
+	if row.Rounds == 0 {
+		return append(cells, "–", "–", "–", "–", "–", "–", "–", verified(row))
+	}
+	speedup, ci, spread := "–", "–", "–"
+	if row.Speedup != nil {
+		speedup, ci = times(row.Speedup.Value), interval(row.Speedup)
+		spread = fmt.Sprintf("%.2f–%.2f", row.Range.Min, row.Range.Max)
+	}
+	limit, share := "–", "–"
+	if row.Limit > 0 && !row.Baseline {
+		limit = times(row.Limit)
+	}
+	if row.LimitShare > 0 {
+		share = fmt.Sprintf("%.0f %%", 100*row.LimitShare)
+	}
+	if row.Baseline {
+		speedup = "A/A " + speedup
+	}
+	return append(cells, duration(row.Wall.Median), duration(row.CPU.Median), speedup, ci, spread, limit, share, verified(row))
+}
+
+func verified(row Row) string {
+	switch {
+	case row.Failed > 0:
+		return fmt.Sprintf("no (%d failed)", row.Failed)
+	case !row.Verified:
+		return "no"
+	}
+	return "yes"
+}
+
+// legend explains the table.
+func (r *Report) legend() []string {
+	return []string{
+		fmt.Sprintf("Run %s: preset %s, %d rounds, seed %d, %s.", r.Run.ID, r.Run.Preset, r.Run.Rounds, r.Run.Seed, r.machine()),
+		"time and CPU: medians over the rounds; CPU is of all processes. speed-up: over sequential in the same round (Hodges–Lehmann), with its interval and its range over the rounds; A/A is the baseline against itself, so it shows the noise. limit: no schedule can be faster with these workers and processors.",
+	}
+}
+
+func (r *Report) machine() string {
+	m := r.Run.Machine
+	s := fmt.Sprintf("%d cores", m.Cores)
+	if m.CPU != "" {
+		s += " of " + m.CPU
+	}
+	return fmt.Sprintf("%s, %s/%s, %s", s, m.OS, m.Arch, r.Run.Version.Go)
+}
+
+func times(v float64) string {
+	if math.IsInf(v, 0) {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f×", v)
+}
+
+func interval(e *Estimate) string {
+	if e.Low == nil || e.High == nil {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f–%.2f", *e.Low, *e.High)
+}
+
+// speedupText is an estimate in a sentence.
+func speedupText(e *Estimate) string {
+	if e.Low == nil || e.High == nil {
+		return fmt.Sprintf("%s (no interval from %d rounds)", times(e.Value), e.N)
+	}
+	return fmt.Sprintf("%s (95 %% CI %s)", times(e.Value), interval(e))
+}
+
+// duration writes nanoseconds with three digits.
+func duration(ns float64) string {
+	d := time.Duration(ns)
+	for _, u := range []struct {
+		unit time.Duration
+		name string
+	}{{time.Second, "s"}, {time.Millisecond, "ms"}, {time.Microsecond, "µs"}} {
+		if d >= u.unit {
+			v := ns / float64(u.unit)
+			digits := 2
+			for limit := 10.0; limit <= 100 && v >= limit; limit *= 10 {
+				digits--
+			}
+			return fmt.Sprintf("%.*f %s", digits, v, u.name)
+		}
+	}
+	return fmt.Sprintf("%.0f ns", ns)
+}
+
+// writeWrapped writes a paragraph with lines of at most width characters.
+func writeWrapped(b *strings.Builder, s string, width int) {
+	n := 0
+	for word := range strings.FieldsSeq(s) {
+		l := len([]rune(word))
+		switch {
+		case n == 0:
+		case n+1+l > width:
+			b.WriteString("\n")
+			n = 0
+		default:
+			b.WriteByte(' ')
+			n++
+		}
+		b.WriteString(word)
+		n += l
+	}
+	b.WriteByte('\n')
+}
+
+// Headlines says in a sentence for each workload what came out.
+func (r *Report) Headlines() []string {
+	var lines []string
+	for _, w := range r.Run.Workloads {
+		var parts []string
+		for _, row := range r.Rows {
+			if row.Workload != w.Label || row.Baseline || row.Speedup == nil {
+				continue
+			}
+			part := fmt.Sprintf("%s %s", row.Backend, speedupText(row.Speedup))
+			if row.LimitShare > 0 {
+				part += fmt.Sprintf(", %.0f %% of the %s limit", 100*row.LimitShare, times(row.Limit))
+			}
+			parts = append(parts, part)
+		}
+		if len(parts) > 0 {
+			lines = append(lines, w.Label+": "+strings.Join(parts, "; ")+".")
+		}
+	}
+	return lines
+}
+
+// Markdown writes the report for a pull request or a repository. The charts are
+// expected in their folder beside it.
+func Markdown(w io.Writer, r *Report, charts []Chart) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Run %s\n\n", r.Run.ID)
+	fmt.Fprintf(&b, "%s\n\n", escapeMarkdown(r.legend()[0]))
+	for _, h := range r.Headlines() {
+		name, rest, _ := strings.Cut(h, ":")
+		fmt.Fprintf(&b, "- **%s**:%s\n", name, escapeMarkdown(rest))
+	}
+	b.WriteByte('\n')
+	for _, warning := range r.Warnings {
+		fmt.Fprintf(&b, "> **Warning.** %s\n\n", escapeMarkdown(warning))
+	}
+	for _, c := range charts {
+		fmt.Fprintf(&b, "![%s](%s/%s.svg)\n\n", escapeMarkdown(c.Title), results.ChartsDir, c.Name)
+	}
+	fmt.Fprintf(&b, "| %s |\n", strings.Join(columns, " | "))
+	b.WriteString("| --- | --- |" + strings.Repeat(" ---: |", len(columns)-2) + "\n")
+	for _, row := range r.Rows {
+		cells := r.cells(row)
+		for i := range cells {
+			cells[i] = escapeMarkdown(cells[i])
+		}
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | "))
+	}
+	fmt.Fprintf(&b, "\n%s\n", escapeMarkdown(r.legend()[1]))
+	if len(r.Failures) > 0 {
+		b.WriteString("\n## Failed trials\n\n")
+		for _, f := range r.Failures {
+			fmt.Fprintf(&b, "- `%s`, %s trial, round %d:\n\n  ```\n  %s\n  ```\n", f.Cell, f.Kind, f.Round, strings.ReplaceAll(f.Error, "\n", "\n  "))
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+var markdownEscaper = strings.NewReplacer("|", `\|`, "*", `\*`, "_", `\_`, "<", "&lt;", "`", "\\`")
+
+func escapeMarkdown(s string) string { return markdownEscaper.Replace(s) }
