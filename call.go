@@ -27,16 +27,16 @@ type Call struct {
 	// Number tells the calls of one executor apart. The Observer sets it.
 	Number uint64
 
-	body   body
-	ctx    context.Context
-	worker *Worker            // set while it runs in this process
-	abort  func(*Call, error) // set by Claim: reaches a task that runs elsewhere
-	obs    *Observer
-	timed  bool
-	phase  atomic.Uint32
-	meet   atomic.Pointer[meeting]
-	err    error // written while settling, read once settled
-	timing Timing
+	body    body
+	ctx     context.Context
+	worker  *Worker // set while it runs in this process
+	carrier Carrier // set by Claim: who took the call elsewhere
+	obs     *Observer
+	timed   bool
+	phase   atomic.Uint32
+	meet    atomic.Pointer[meeting]
+	err     error // written while settling, read once settled
+	timing  Timing
 }
 
 // body is what a call needs of its task's types.
@@ -67,7 +67,7 @@ type meeting struct {
 	over        bool     // every callback that was added has run
 	ctx         context.Context
 	cancel      context.CancelCauseFunc
-	interrupted bool        // the task was told to stop
+	interrupted error       // why the task was told to stop
 	unwatch     func() bool // stops watching the submitter's context
 }
 
@@ -110,9 +110,11 @@ func (c *Call) State() State {
 		return Pending
 	case settled:
 		return doneState(c.err)
-	default:
-		return Running
 	}
+	if c.carrier != nil && !c.carrier.Started(c) && c.phase.Load() == running {
+		return Pending
+	}
+	return Running
 }
 
 // Err returns the error of a call that is done, and nil before.
@@ -126,26 +128,53 @@ func (c *Call) Err() error {
 // Done returns a channel that is closed when the call is done.
 func (c *Call) Done() <-chan struct{} { return c.meeting().done }
 
-// Claim takes the call for a worker in another process. It reports false if
-// the call is not to run any more: it was cancelled, or the context it was
-// submitted with has ended. Should the task be asked to stop while it runs,
-// abort is called with the cause, at most once, from any goroutine.
-func (c *Call) Claim(worker, pid int, abort func(c *Call, cause error)) bool {
+// A Carrier is a backend that takes calls to workers elsewhere. Its methods are
+// safe for concurrent use.
+type Carrier interface {
+	// Abort is called, at most once per call, when the call is to stop. It
+	// reports true if the task has not started and never will; otherwise it
+	// passes the wish on to the worker.
+	Abort(c *Call, cause error) (neverRan bool)
+
+	// Started reports whether a worker has begun to run the task.
+	Started(c *Call) bool
+}
+
+// Claim takes the call for a worker elsewhere. It reports false if the call is
+// not to run any more: it was cancelled, or the context it was submitted with
+// has ended.
+func (c *Call) Claim(by Carrier) bool {
 	if c.ended() {
 		return false
 	}
-	c.abort = abort // before anybody can see that it runs
+	c.carrier = by // before anybody can see that it was claimed
 	if !c.phase.CompareAndSwap(waiting, running) {
 		return false
-	}
-	c.timing.Worker, c.timing.PID = worker, pid
-	if c.timed {
-		c.timing.Sent = Now()
 	}
 	if c.ctx.Done() != nil {
 		c.meeting() // watches the context
 	}
 	return true
+}
+
+// Sent stamps the moment at which a claimed call is given to a worker. It may
+// be given to another one later, as long as it has not started.
+func (c *Call) Sent(worker, pid int) {
+	c.timing.Worker, c.timing.PID = worker, pid
+	if c.timed {
+		c.timing.Sent = Now()
+	}
+}
+
+// Interrupted returns why a claimed call is to stop, or nil if it is not.
+func (c *Call) Interrupted() error {
+	m := c.meet.Load()
+	if m == nil || m == met {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.interrupted
 }
 
 // ended reports whether the context ended before the task started, and then
@@ -269,8 +298,8 @@ func (c *Call) Cancel(cause error) bool {
 	if c.phase.Load() != running {
 		return false
 	}
-	if m := c.meeting(); m != met && m.interrupt(c, cause) && c.abort != nil {
-		c.abort(c, cause)
+	if m := c.meeting(); m != met && m.interrupt(c, cause) && c.carrier != nil && c.carrier.Abort(c, cause) {
+		return c.settle(running, cause)
 	}
 	return false
 }
@@ -389,8 +418,10 @@ func (m *meeting) context(c *Call) context.Context {
 func (m *meeting) interrupt(c *Call, cause error) bool {
 	m.context(c)
 	m.mu.Lock()
-	first := !m.interrupted
-	m.interrupted = true
+	first := m.interrupted == nil
+	if first {
+		m.interrupted = cause
+	}
 	m.mu.Unlock()
 	if first {
 		m.cancel(cause)

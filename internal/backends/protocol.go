@@ -17,8 +17,9 @@ import (
 // Each direction is a stream of frames on a descriptor of its own. A frame is
 // a length (4 bytes, of what follows), a kind (1 byte) and the kind's fields,
 // little-endian, the last of which takes the rest. The worker speaks first,
-// with hello. It runs one task at a time, in the order in which it gets them.
-// The end of its input ends it.
+// with hello. It runs one task at a time, in the order in which it gets them,
+// and answers each with a result, in the same order; a task that was withdrawn
+// (claims.go) is answered without being run. The end of its input ends it.
 type frameKind uint8
 
 const (
@@ -36,7 +37,7 @@ const (
 
 // protocolVersion changes with the frames. Both ends are the same program, so
 // a difference means that the program was replaced while it ran.
-const protocolVersion = 1
+const protocolVersion = 2
 
 // maxFrame bounds a frame, and so the size of one task's input or result.
 const maxFrame = 1 << 30
@@ -80,28 +81,48 @@ func end(b []byte, start int) ([]byte, error) {
 type frameWriter struct {
 	mu  sync.Mutex
 	w   io.Writer
-	buf []byte
+	buf []byte // frames that have not been written
 }
 
-// write sends one frame of kind k, whose fields fill appends. A fill that
-// fails sends nothing.
-func (w *frameWriter) write(k frameKind, fill func(b []byte) ([]byte, error)) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	b, err := fill(begin(w.buf[:0], k))
+// append adds one frame of kind k, whose fields fill appends, without writing
+// it. A fill that fails adds nothing. The caller holds mu.
+func (w *frameWriter) append(k frameKind, fill func(b []byte) ([]byte, error)) error {
+	start := len(w.buf)
+	b, err := fill(begin(w.buf, k))
 	if err == nil {
-		b, err = end(b, 0)
+		b, err = end(b, start)
 	}
-	if cap(b) <= 1<<20 { // one large payload must not be held for ever
-		w.buf = b
+	w.buf = b
+	if err != nil {
+		w.buf = b[:start]
+	}
+	return err
+}
+
+// flush writes what was added. The caller holds mu.
+func (w *frameWriter) flush() error {
+	if len(w.buf) == 0 {
+		return nil
+	}
+	_, err := w.w.Write(w.buf)
+	w.buf = w.buf[:0]
+	if cap(w.buf) > 1<<20 { // one large payload must not be held for ever
+		w.buf = nil
 	}
 	if err != nil {
-		return err
-	}
-	if _, err := w.w.Write(b); err != nil {
 		return lostError{err}
 	}
 	return nil
+}
+
+// write writes one frame.
+func (w *frameWriter) write(k frameKind, body []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.append(k, func(b []byte) ([]byte, error) { return append(b, body...), nil }); err != nil {
+		return err
+	}
+	return w.flush()
 }
 
 // lostError marks an error of the connection, as opposed to the message.
@@ -141,14 +162,21 @@ func parseTask(b []byte) (f taskFrame, err error) {
 // result or failure.
 type resultFrame struct {
 	id             uint32
-	failed         bool
+	outcome        uint8
 	started, ended harness.Stamp
 	payload        []byte
 }
 
+// The outcomes of a task.
+const (
+	outcomeOK uint8 = iota
+	outcomeFailed
+	outcomeWithdrawn
+)
+
 func (f resultFrame) appendTo(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint32(b, f.id)
-	b = appendBool(b, f.failed)
+	b = append(b, f.outcome)
 	b = binary.LittleEndian.AppendUint64(b, uint64(f.started))
 	b = binary.LittleEndian.AppendUint64(b, uint64(f.ended))
 	return append(b, f.payload...)
@@ -156,7 +184,7 @@ func (f resultFrame) appendTo(b []byte) []byte {
 
 func parseResult(b []byte) (f resultFrame, err error) {
 	d := decoder{b: b}
-	f.id, f.failed = d.uint32(), d.bool()
+	f.id, f.outcome = d.uint32(), d.uint8()
 	f.started, f.ended = harness.Stamp(d.uint64()), harness.Stamp(d.uint64())
 	f.payload = d.b
 	return f, d.err
@@ -210,8 +238,8 @@ func parseAnswer(b []byte) (f answerFrame, err error) {
 	return f, d.err
 }
 
-// outcome makes an answer of a value or an error.
-func outcome(request uint32, payload []byte, err error) answerFrame {
+// answerOf makes an answer of a value or an error.
+func answerOf(request uint32, payload []byte, err error) answerFrame {
 	if err != nil {
 		return answerFrame{request, true, encodeFailure(err)}
 	}

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/child"
@@ -28,8 +29,11 @@ func ServeWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks) {
 	// decides what it means.
 	signal.Ignore(os.Interrupt)
 	in, out := child.Parent()
-	w := newWorker(tasks, hooks, out)
-	if err := w.serve(in); err != nil {
+	shared, err := mapClaims(child.File(0))
+	if err == nil {
+		err = newWorker(tasks, hooks, shared, out).serve(in)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "worker:", err)
 		os.Exit(1)
 	}
@@ -38,15 +42,20 @@ func ServeWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks) {
 
 // A worker is the worker's end of the conversation.
 type worker struct {
-	tasks []harness.AnyTask
-	hooks harness.WorkerHooks
-	out   frameWriter
-	todo  chan job
-	busy  atomic.Bool
-	self  harness.Worker
+	tasks  []harness.AnyTask
+	hooks  harness.WorkerHooks
+	claims *claims
+	todo   chan job
+	open   atomic.Int32 // jobs that the parent has no result of
+	self   harness.Worker
+
+	out     frameWriter
+	flushed harness.Stamp // when out was last written to
+	late    *time.Timer   // writes results that were held back
+	held    bool          // late is set
 
 	mu      sync.Mutex
-	calls   map[uint32]*harness.Call // by id, those not answered
+	calls   [slots]job // those not answered, by id
 	asked   map[uint32]chan answerFrame
 	lastAsk uint32
 }
@@ -59,19 +68,18 @@ type job struct {
 	err    error
 }
 
-// inFlight bounds the tasks that a worker may have been sent and not answered.
-const inFlight = 1
-
-func newWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks, out io.Writer) *worker {
+func newWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks, shared *claims, out io.Writer) *worker {
 	w := &worker{
-		tasks: tasks,
-		hooks: hooks,
-		out:   frameWriter{w: out},
-		todo:  make(chan job, inFlight),
-		calls: make(map[uint32]*harness.Call),
-		asked: make(map[uint32]chan answerFrame),
+		tasks:  tasks,
+		hooks:  hooks,
+		claims: shared,
+		todo:   make(chan job, slots), // never full: the parent sends no more
+		out:    frameWriter{w: out},
+		asked:  make(map[uint32]chan answerFrame),
 	}
 	w.self = harness.Worker{PID: os.Getpid(), Link: w}
+	w.late = time.AfterFunc(time.Hour, w.flushLate)
+	w.late.Stop()
 	return w
 }
 
@@ -85,13 +93,13 @@ func (w *worker) serve(in io.Reader) error {
 	if err != nil {
 		return err
 	}
-	if err := w.send(frameHello, b); err != nil {
+	if err := w.out.write(frameHello, b); err != nil {
 		return err
 	}
 	ended := make(chan error, 1)
 	go func() { // ends with the input; the process does not outlive it
 		err := w.listen(in)
-		if w.busy.Load() && err == nil {
+		if w.open.Load() > 0 && err == nil {
 			// The parent closes the input when nothing is left to do: it
 			// is gone, and nobody wants what is being computed.
 			os.Exit(1)
@@ -108,12 +116,8 @@ func (w *worker) serve(in io.Reader) error {
 		return nil
 	}
 	return w.hooks.Exit(func(topic string, payload []byte) error {
-		return w.send(frameMessage, messageFrame{topic, payload}.appendTo(nil))
+		return w.out.write(frameMessage, messageFrame{topic, payload}.appendTo(nil))
 	})
-}
-
-func (w *worker) send(k frameKind, body []byte) error {
-	return w.out.write(k, func(b []byte) ([]byte, error) { return append(b, body...), nil })
 }
 
 // listen takes frames until the input ends, and then returns nil.
@@ -140,7 +144,7 @@ func (w *worker) take(f frame) error {
 		if err != nil {
 			return err
 		}
-		w.busy.Store(true)
+		w.open.Add(1)
 		w.todo <- w.accept(t)
 		return nil
 	case frameCancel:
@@ -148,7 +152,12 @@ func (w *worker) take(f frame) error {
 		if err != nil {
 			return err
 		}
-		w.cancel(c)
+		w.mu.Lock()
+		j := w.calls[c.id%slots]
+		w.mu.Unlock()
+		if j.id == c.id && j.call != nil { // it may have been answered meanwhile
+			j.call.Cancel(cancelled(c.cause))
+		}
 		return nil
 	case frameAnswer:
 		a, err := parseAnswer(f.body)
@@ -186,7 +195,7 @@ func (w *worker) accept(t taskFrame) job {
 	}
 	j.call.Watch(w.hooks.Observer, true)
 	w.mu.Lock()
-	w.calls[t.id] = j.call
+	w.calls[t.id%slots] = j
 	w.mu.Unlock()
 	return j
 }
@@ -209,45 +218,77 @@ func (w *worker) work(done chan<- error) {
 	done <- err
 }
 
-// run runs one task and sends its result, even if the task ends the goroutine.
-// The error is that of the connection.
+// run runs one task and answers it, even if the task ends the goroutine. The
+// error is that of the connection.
 func (w *worker) run(j job) (err error) {
-	defer func() { err = w.report(j) }()
-	if j.err == nil {
-		w.self.Header = j.header
-		j.call.Run(&w.self)
+	res := resultFrame{id: j.id}
+	if !w.claims.start(j.id) {
+		res.outcome = outcomeWithdrawn
+		return w.answer(j, res)
 	}
+	if j.err != nil {
+		return w.answer(j, res)
+	}
+	defer func() {
+		j.err = j.call.Err()
+		res.started, res.ended = j.call.Timing().Started, j.call.Timing().Ended
+		err = w.answer(j, res)
+	}()
+	w.self.Header = j.header
+	j.call.Run(&w.self)
 	return nil
 }
 
-func (w *worker) report(j job) error {
-	res := resultFrame{id: j.id}
+// Results are held back for a moment if there is more to do, so that many are
+// written at a time: each write wakes the parent, which costs more than a short
+// task.
+const (
+	holdBack  = 50 * time.Microsecond // since the last write
+	holdBytes = 32 << 10
+	// lateAfter bounds how long a result can lie while a long task runs.
+	lateAfter = time.Millisecond
+)
+
+func (w *worker) answer(j job, res resultFrame) error {
+	w.mu.Lock()
+	w.calls[j.id%slots] = job{}
+	w.mu.Unlock()
+	w.out.mu.Lock()
+	defer w.out.mu.Unlock()
+	w.open.Add(-1) // before the parent can know, and close the input
 	err := j.err
 	if err == nil {
-		err = j.call.Err()
-		res.started, res.ended = j.call.Timing().Started, j.call.Timing().Ended
-		w.mu.Lock()
-		delete(w.calls, j.id)
-		w.mu.Unlock()
+		err = w.out.append(frameResult, func(b []byte) ([]byte, error) {
+			b = res.appendTo(b)
+			if res.outcome == outcomeWithdrawn {
+				return b, nil
+			}
+			return j.call.AppendOutput(b)
+		})
 	}
-	w.busy.Store(false) // before the parent can know, and close the input
-	if err == nil {
-		err = w.out.write(frameResult, func(b []byte) ([]byte, error) { return j.call.AppendOutput(res.appendTo(b)) })
-		if err == nil || errors.As(err, new(lostError)) {
+	if err != nil {
+		res.outcome, res.payload = outcomeFailed, encodeFailure(err)
+		if err := w.out.append(frameResult, func(b []byte) ([]byte, error) { return res.appendTo(b), nil }); err != nil {
 			return err
 		}
 	}
-	res.failed, res.payload = true, encodeFailure(err)
-	return w.send(frameResult, res.appendTo(nil))
+	if len(w.todo) > 0 && len(w.out.buf) < holdBytes && res.ended.Sub(w.flushed) < holdBack {
+		if !w.held {
+			w.held = true
+			w.late.Reset(lateAfter)
+		}
+		return nil
+	}
+	w.flushed = harness.Now()
+	return w.out.flush()
 }
 
-func (w *worker) cancel(f cancelFrame) {
-	w.mu.Lock()
-	c := w.calls[f.id]
-	w.mu.Unlock()
-	if c != nil {
-		c.Cancel(cancelled(f.cause))
-	}
+// flushLate writes what is still held back. If that fails, listen ends as well.
+func (w *worker) flushLate() {
+	w.out.mu.Lock()
+	defer w.out.mu.Unlock()
+	w.held = false
+	w.out.flush()
 }
 
 // cancelled is the cause with which a task is cancelled, as its submitter
@@ -263,7 +304,7 @@ func (w *worker) control(f controlFrame) error {
 	if w.hooks.Control != nil {
 		payload, err = w.hooks.Control(f.name, f.payload)
 	}
-	return w.send(frameReply, outcome(f.request, payload, err).appendTo(nil))
+	return w.out.write(frameReply, answerOf(f.request, payload, err).appendTo(nil))
 }
 
 // Ask implements [harness.Link].
@@ -274,8 +315,7 @@ func (w *worker) Ask(ctx context.Context, op harness.QueueOp, queue uint64, payl
 	request := w.lastAsk
 	w.asked[request] = ch
 	w.mu.Unlock()
-	err := w.send(frameAsk, askFrame{request, op, queue, payload}.appendTo(nil))
-	if err != nil {
+	if err := w.out.write(frameAsk, askFrame{request, op, queue, payload}.appendTo(nil)); err != nil {
 		return nil, err
 	}
 	select {
@@ -284,7 +324,7 @@ func (w *worker) Ask(ctx context.Context, op harness.QueueOp, queue uint64, payl
 	case <-ctx.Done():
 	}
 	// Too late, perhaps: a value that is on its way must not be lost.
-	if err := w.send(frameUnask, binary.LittleEndian.AppendUint32(nil, request)); err != nil {
+	if err := w.out.write(frameUnask, binary.LittleEndian.AppendUint32(nil, request)); err != nil {
 		return nil, err
 	}
 	v, err := (<-ch).value()

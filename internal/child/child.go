@@ -26,6 +26,7 @@ const (
 	roleEnv = "HARNESS_ROLE"
 	inFD    = 3
 	outFD   = 4
+	fileFD  = 5 // of the first inherited file
 )
 
 // role is read once, and removed so that no program started from here takes
@@ -56,6 +57,12 @@ func Parent() (in io.ReadCloser, out io.WriteCloser) {
 	return os.NewFile(inFD, "from-parent"), os.NewFile(outFD, "to-parent")
 }
 
+// File returns the i-th of the files that this process was given to inherit.
+func File(i int) *os.File {
+	syscall.CloseOnExec(fileFD + i)
+	return os.NewFile(uintptr(fileFD+i), fmt.Sprintf("inherited-%d", i))
+}
+
 // A Command says what to start.
 type Command struct {
 	// Role is what Role returns in the child.
@@ -67,6 +74,9 @@ type Command struct {
 	// Stdout and Stderr get what the child writes there; nil discards it.
 	// The last lines of standard error are kept anyway.
 	Stdout, Stderr io.Writer
+
+	// Files are inherited by the child, which gets them with File.
+	Files []*os.File
 
 	// Group makes the child the first of a process group, so that Kill
 	// reaches whatever it has started, and a terminal's Ctrl-C does not.
@@ -108,7 +118,7 @@ func (c Command) Start() (*Process, error) {
 		Env:         append(append(os.Environ(), c.Env...), roleEnv+"="+c.Role),
 		Stdout:      c.Stdout,
 		Stderr:      p.tail,
-		ExtraFiles:  []*os.File{childIn, childOut},
+		ExtraFiles:  append([]*os.File{childIn, childOut}, c.Files...),
 		SysProcAttr: attributes(c.Group),
 		WaitDelay:   time.Second, // for a grandchild that holds the output open
 	}

@@ -166,7 +166,7 @@ func (r *Report) mapCell(d *drawing, row Row, ok bool, x, y, w, h float64) {
 	if row.LimitShare > 0 {
 		below += fmt.Sprintf(" · %.0f %% of limit", 100*row.LimitShare)
 	}
-	d.text(mid, y+38, "mid muted small", below)
+	d.text(mid, y+38, "mid small", below)
 }
 
 // speedupIntervals shows every speed-up with its interval and its limit.
@@ -283,7 +283,7 @@ func workerLanes(r *Report, workload string) (Chart, bool) {
 	step := niceStep(float64(longest) / 8)
 	for t := 0.0; t <= float64(longest)*1.02; t += step {
 		d.line(left+scale*t, headHeight, left+scale*t, y, "grid")
-		d.text(left+scale*t, y+14, "mid muted small", duration(t))
+		d.text(left+scale*t, y+14, "mid muted small", tick(t))
 	}
 	d.text(margin, y+36, "muted small", "One traced trial each, on the same axis. A lane is a worker, a bar is a task; neighbouring tasks differ in shade.")
 	return Chart{
@@ -328,6 +328,19 @@ func drawLane(d *drawing, l results.Lanes, worker int, colour string, left, y, s
 		d.rect(left+scale*float64(from), y, max(.3, scale*float64(to-from)), height, class, "", title)
 		i = j
 	}
+}
+
+// tick labels a round time on an axis.
+func tick(ns float64) string {
+	switch {
+	case ns == 0:
+		return "0"
+	case ns >= 1e9:
+		return fmt.Sprintf("%g s", ns/1e9)
+	case ns >= 1e6:
+		return fmt.Sprintf("%g ms", ns/1e6)
+	}
+	return fmt.Sprintf("%g µs", ns/1e3)
 }
 
 // niceStep rounds up to 1, 2 or 5 times a power of ten.

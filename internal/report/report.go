@@ -136,8 +136,9 @@ func (b base) wall(round int) (float64, bool) {
 
 func demandOf(d *results.Data, workload string, byCell map[string][]results.Trial) base {
 	b := base{first: make(map[int]float64), second: make(map[int]float64)}
+	b.demand.CPU = math.Inf(1)
 	for _, c := range d.Run.Cells {
-		if c.Workload != workload || !c.Baseline {
+		if c.Workload != workload {
 			continue
 		}
 		var wall, cpu []float64
@@ -145,14 +146,23 @@ func demandOf(d *results.Data, workload string, byCell map[string][]results.Tria
 			if t.Kind != results.Timed || !t.OK() {
 				continue
 			}
-			if t.Copy {
+			wall, cpu = append(wall, float64(t.WallNS)), append(cpu, float64(t.CPUNS()))
+			switch {
+			case c.Baseline && t.Copy:
 				b.second[t.Round] = float64(t.WallNS)
-			} else {
+			case c.Baseline:
 				b.first[t.Round] = float64(t.WallNS)
 			}
-			wall, cpu = append(wall, float64(t.WallNS)), append(cpu, float64(t.CPUNS()))
 		}
-		b.demand.Wall, b.demand.CPU = stats.Median(wall), stats.Median(cpu)
+		// What any model got by with is what the program needs; the rest is
+		// what the models spend on themselves.
+		if len(cpu) > 0 {
+			b.demand.CPU = min(b.demand.CPU, stats.Median(cpu))
+		}
+		if !c.Baseline {
+			continue
+		}
+		b.demand.Wall = stats.Median(wall)
 		if i := slices.IndexFunc(d.Lanes, func(l results.Lanes) bool { return l.Cell == c.ID }); i >= 0 {
 			for _, t := range d.Lanes[i].Tasks {
 				b.demand.Tasks = append(b.demand.Tasks, float64(t.EndedNS-t.StartedNS))
@@ -211,8 +221,11 @@ func (r *Report) row(c results.Cell, trials []results.Trial, b base) Row {
 		row.Range = ratios(num, den)
 	}
 	if b.demand.Wall > 0 {
-		row.Limit, row.LimitBy = stats.SpeedupLimit(b.demand, c.Workers, r.processors(c))
-		if row.Speedup != nil && !c.Baseline {
+		limit, by := stats.SpeedupLimit(b.demand, c.Workers, r.processors(c))
+		if !math.IsInf(limit, 0) {
+			row.Limit, row.LimitBy = limit, by
+		}
+		if row.Speedup != nil && !c.Baseline && row.Limit > 0 {
 			row.LimitShare = row.Speedup.Value / row.Limit
 		}
 	}

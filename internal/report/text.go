@@ -1,9 +1,11 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -186,23 +188,24 @@ func writeWrapped(b *strings.Builder, s string, width int) {
 	b.WriteByte('\n')
 }
 
-// Headlines says in a sentence for each workload what came out.
+// Headlines says in a sentence for each workload what came out, the largest
+// speed-up first.
 func (r *Report) Headlines() []string {
 	var lines []string
 	for _, w := range r.Run.Workloads {
-		var parts []string
+		var rows []Row
 		for _, row := range r.Rows {
-			if row.Workload != w.Label || row.Baseline || row.Speedup == nil {
-				continue
+			if row.Workload == w.Label && !row.Baseline && row.Speedup != nil {
+				rows = append(rows, row)
 			}
-			part := fmt.Sprintf("%s %s", row.Backend, speedupText(row.Speedup))
-			if row.LimitShare > 0 {
-				part += fmt.Sprintf(", %.0f %% of the %s limit", 100*row.LimitShare, times(row.Limit))
-			}
-			parts = append(parts, part)
+		}
+		slices.SortStableFunc(rows, func(a, b Row) int { return cmp.Compare(b.Speedup.Value, a.Speedup.Value) })
+		var parts []string
+		for _, row := range rows {
+			parts = append(parts, fmt.Sprintf("%s %s", row.Backend, speedupText(row.Speedup)))
 		}
 		if len(parts) > 0 {
-			lines = append(lines, w.Label+": "+strings.Join(parts, "; ")+".")
+			lines = append(lines, w.Label+": "+strings.Join(parts, ", ")+".")
 		}
 	}
 	return lines

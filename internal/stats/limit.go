@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// A Demand is what a program needs, as the sequential baseline showed it.
+// A Demand is what a program needs.
 type Demand struct {
 	Wall  float64   // time of all tasks one after the other
-	CPU   float64   // processor time in it
+	CPU   float64   // the least processor time that they were seen to need
 	Tasks []float64 // time of each task; may be unknown
 }
 

@@ -18,9 +18,9 @@ var Factor = &harness.Workload{
 The book's calculatePrimeFactors, by trial division, on numbers between 20,000
 and 100,000,000. How long one takes depends on its factors, so the tasks are
 of unequal length, and each returns a list.`,
-	Params:  &factorParams{N: 10_000, Tasks: 100, Seed: 1},
+	Params:  &factorParams{N: 10_000, Tasks: 20, Seed: 1},
 	Tasks:   []harness.AnyTask{factorTask},
-	Nominal: func(p any) time.Duration { return time.Duration(p.(*factorParams).N) * 15 * time.Microsecond },
+	Nominal: func(p any) time.Duration { return time.Duration(p.(*factorParams).N) * 3 * time.Microsecond },
 	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
 		p := *env.Params.(*factorParams)
 		if p.N < 1 || p.N > 10_000_000 {

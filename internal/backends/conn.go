@@ -1,0 +1,500 @@
+package backends
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/child"
+)
+
+const (
+	// helloTimeout bounds the start of a worker. A worker needs milliseconds;
+	// a program that does not divert its workers never answers.
+	helloTimeout = 10 * time.Second
+
+	// endTimeout is how long a worker may take to end after its last task.
+	endTimeout = 10 * time.Second
+)
+
+// A conn is the submitter's end of the conversation with one worker process.
+type conn struct {
+	feeder *feeder
+	proc   *child.Process
+	claims *claims
+	tasks  map[string]uint16 // index by name
+	header func(b []byte, c *harness.Call) []byte
+	watch  *harness.ProcessObserver
+	out    frameWriter
+	spawn  harness.ProcessExit // what is known so far
+
+	lost chan struct{} // closed once nothing more comes from the worker, with exit set
+	exit child.Exit
+
+	ctx     context.Context // ends with the conn: what queues are asked with
+	cancel  context.CancelFunc
+	asking  sync.WaitGroup
+	endOnce func() error
+
+	mu          sync.Mutex
+	calls       [slots]*harness.Call // those sent and not answered, by id; nil if withdrawn
+	next        uint32               // id of the next to be sent
+	done        uint32               // id of the next to be answered
+	window      uint32               // how many the worker should have at a time
+	mean        float64              // nanoseconds of a task, lately
+	useful      bool                 // a task was done
+	asks        map[uint32]context.CancelFunc
+	replies     map[uint32]chan answerFrame
+	lastRequest uint32
+	over        bool // nothing more comes from the worker
+}
+
+// start starts a process for the worker and waits until it is ready.
+func (f *feeder) start(ctx context.Context) (*conn, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, helloTimeout,
+		fmt.Errorf("no answer within %v: does the program call executor.Main or cli.Main first thing in main?", helloTimeout))
+	defer cancel()
+	cfg := f.p.cfg
+	c := &conn{
+		feeder: f, watch: cfg.Processes, window: least,
+		lost: make(chan struct{}), asks: make(map[uint32]context.CancelFunc), replies: make(map[uint32]chan answerFrame),
+		spawn: harness.ProcessExit{Worker: f.index, Started: harness.Now()},
+	}
+	if cfg.Observer != nil {
+		c.header = cfg.Observer.Header
+	}
+	env := []string{"GOMAXPROCS=1"}
+	if c.watch != nil && c.watch.Spawning != nil {
+		env = append(env, c.watch.Spawning(f.index)...)
+	}
+	shared, file, err := newClaims()
+	if err != nil {
+		return nil, err
+	}
+	c.claims = shared
+	c.proc, err = child.Command{Role: WorkerRole, Env: env, Stdout: os.Stdout, Stderr: os.Stderr, Files: []*os.File{file}}.Start()
+	file.Close()
+	if err != nil {
+		c.claims.unmap()
+		return nil, err
+	}
+	c.spawn.PID = c.proc.PID()
+	c.out.w = c.proc.In
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.endOnce = sync.OnceValue(c.endNow)
+	defer context.AfterFunc(ctx, c.proc.Kill)()
+	in := bufio.NewReaderSize(c.proc.Out, 64<<10)
+	if err := c.hello(in, cfg.Tasks); err != nil {
+		c.proc.Kill()
+		c.cancel()
+		c.claims.unmap()
+		exit := c.proc.Wait()
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		} else if exit.Stderr != "" {
+			err = fmt.Errorf("%w; it ended with %s and wrote:\n%s", err, exit.Cause, exit.Stderr)
+		}
+		return nil, fmt.Errorf("starting worker %d: %w", f.index, err)
+	}
+	c.spawn.Ready = harness.Now()
+	go c.listen(in) // ends with the worker's output; endNow and whoever sees lost wait for it
+	return c, nil
+}
+
+func (c *conn) hello(in *bufio.Reader, tasks []harness.AnyTask) error {
+	f, err := readFrame(in)
+	if err != nil {
+		return fmt.Errorf("the worker ended before it was ready: %w", err)
+	}
+	var h helloFrame
+	if f.kind != frameHello || json.Unmarshal(f.body, &h) != nil || h.Version != protocolVersion {
+		return errors.New("the worker speaks another protocol: the program was replaced while it ran")
+	}
+	c.tasks = make(map[string]uint16, len(h.Tasks))
+	for i, name := range h.Tasks {
+		c.tasks[name] = uint16(i)
+	}
+	for _, t := range tasks {
+		if _, ok := c.tasks[t.Name()]; !ok {
+			return unknownTask(t.Name())
+		}
+	}
+	return nil
+}
+
+func unknownTask(name string) error {
+	return fmt.Errorf("%w %s: it is not among those that the worker process was given", harness.ErrUnknownTask, name)
+}
+
+func (c *conn) isLost() bool {
+	select {
+	case <-c.lost:
+		return true
+	default:
+		return false
+	}
+}
+
+// room returns how many more calls the worker should be sent now: none until
+// half of what it should have is done, so that they go in batches.
+func (c *conn) room() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := c.next - c.done; n <= c.window/2 && !c.over {
+		return int(c.window - n)
+	}
+	return 0
+}
+
+func (c *conn) inFlight() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return int(c.next - c.done)
+}
+
+func (c *conn) wasUseful() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.useful
+}
+
+// waiting returns how many calls the worker has been sent and has not started.
+func (c *conn) waiting() (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id := c.done; id != c.next; id++ {
+		if c.calls[id%slots] != nil && c.claims.state(id) == slotSent {
+			n++
+		}
+	}
+	return n
+}
+
+// withdraw takes back up to n calls that the worker has not started, the last
+// ones first, and appends them to batch in the order in which they were sent.
+func (c *conn) withdraw(n int, batch []*harness.Call) []*harness.Call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	from := len(batch)
+	for id := c.next - 1; id != c.done-1 && len(batch)-from < n; id-- {
+		if c.calls[id%slots] != nil && c.claims.withdraw(id) {
+			batch = append(batch, c.calls[id%slots])
+			c.calls[id%slots] = nil
+		}
+	}
+	for i, j := from, len(batch)-1; i < j; i, j = i+1, j-1 {
+		batch[i], batch[j] = batch[j], batch[i]
+	}
+	return batch
+}
+
+// find returns the id under which the call is in flight. The caller holds mu.
+func (c *conn) find(call *harness.Call) (id uint32, ok bool) {
+	for id := c.done; id != c.next; id++ {
+		if c.calls[id%slots] == call {
+			return id, true
+		}
+	}
+	return 0, false
+}
+
+func (c *conn) started(call *harness.Call) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id, ok := c.find(call)
+	return ok && c.claims.state(id) == slotStarted
+}
+
+// abort takes the call back if it has not started, and else passes on that it
+// is to stop.
+func (c *conn) abort(call *harness.Call, cause error) (found, neverRan bool) {
+	c.mu.Lock()
+	id, found := c.find(call)
+	if found && c.claims.withdraw(id) {
+		c.calls[id%slots] = nil
+		neverRan = true
+	}
+	c.mu.Unlock()
+	if found && !neverRan {
+		c.out.write(frameCancel, cancelFrame{id, cause.Error()}.appendTo(nil))
+	}
+	return found, neverRan
+}
+
+// send sends claimed calls to the worker. If the worker is lost, salvage finds
+// them.
+func (c *conn) send(batch []*harness.Call) {
+	c.out.mu.Lock()
+	for _, call := range batch {
+		c.add(call)
+	}
+	c.out.flush() // if it fails, listen ends as well
+	c.out.mu.Unlock()
+	for _, call := range batch {
+		// Who asked it to stop may have found it at no worker.
+		if cause := call.Interrupted(); cause != nil {
+			if _, neverRan := c.abort(call, cause); neverRan {
+				call.Fail(cause, 0, 0)
+			}
+		}
+	}
+}
+
+// add adds a call to what is written next. The caller holds out.mu.
+func (c *conn) add(call *harness.Call) {
+	task, ok := c.tasks[call.Task()]
+	if !ok {
+		call.Fail(unknownTask(call.Task()), 0, 0)
+		return
+	}
+	c.mu.Lock()
+	id := c.next
+	c.mu.Unlock()
+	err := c.out.append(frameTask, func(b []byte) ([]byte, error) {
+		var header func([]byte) []byte
+		if c.header != nil {
+			header = func(b []byte) []byte { return c.header(b, call) }
+		}
+		return call.AppendInput(taskFrame{id: id, task: task}.appendTo(b, header))
+	})
+	if err != nil {
+		call.Sent(c.feeder.index, c.proc.PID())
+		call.Fail(err, 0, 0)
+		return
+	}
+	call.Sent(c.feeder.index, c.proc.PID())
+	c.mu.Lock()
+	c.claims.set(id, slotSent)
+	c.calls[id%slots] = call
+	c.next++
+	c.mu.Unlock()
+	if len(c.out.buf) >= flushBytes {
+		c.out.flush()
+	}
+}
+
+// flushBytes bounds what is held in memory before it is written.
+const flushBytes = 256 << 10
+
+// salvage fails the call that a lost worker was running, and returns those that
+// it had not started.
+func (c *conn) salvage() (unstarted []*harness.Call) {
+	c.mu.Lock()
+	var running []*harness.Call
+	for ; c.done != c.next; c.done++ {
+		call := c.calls[c.done%slots]
+		c.calls[c.done%slots] = nil
+		switch {
+		case call == nil: // withdrawn
+		case c.claims.state(c.done) == slotSent:
+			unstarted = append(unstarted, call)
+		default:
+			running = append(running, call)
+		}
+	}
+	c.mu.Unlock()
+	for _, call := range running {
+		call.Fail(&harness.WorkerLostError{
+			Worker: c.feeder.index, PID: c.proc.PID(), Cause: c.exit.Cause, Task: call.Task(), Stderr: c.exit.Stderr,
+		}, 0, 0)
+	}
+	return unstarted
+}
+
+// release lets go of the memory that was shared with a worker that has ended.
+// Nothing may be in flight: nobody looks at a slot then.
+func (c *conn) release() { c.claims.unmap() }
+
+// listen takes what the worker says until it says no more. Then the worker is
+// lost, unless it was told to end.
+func (c *conn) listen(in *bufio.Reader) {
+	var fault error
+	for {
+		f, err := readFrame(in)
+		if err == nil {
+			err = c.hear(f)
+		}
+		if err != nil {
+			fault = err
+			break
+		}
+	}
+	c.mu.Lock()
+	c.over = true
+	c.mu.Unlock()
+	c.cancel()
+	c.asking.Wait()
+	if fault == io.EOF {
+		c.exit = c.proc.End(endTimeout)
+	} else {
+		c.proc.Kill()
+		c.exit = c.proc.Wait()
+		c.exit.Cause = fmt.Sprintf("%v; it ended with %s", fault, c.exit.Cause)
+	}
+	c.mu.Lock()
+	for request, ch := range c.replies {
+		ch <- answerOf(request, nil, fmt.Errorf("the worker ended with %s", c.exit.Cause))
+	}
+	clear(c.replies)
+	c.mu.Unlock()
+	if c.watch != nil && c.watch.Exited != nil {
+		c.spawn.Ended, c.spawn.Code, c.spawn.Cause = harness.Now(), c.exit.Code, c.exit.Cause
+		c.watch.Exited(c.spawn)
+	}
+	close(c.lost)
+	c.feeder.wake()
+}
+
+func (c *conn) hear(f frame) error {
+	switch f.kind {
+	case frameResult:
+		r, err := parseResult(f.body)
+		if err != nil {
+			return err
+		}
+		return c.result(r)
+	case frameAsk:
+		a, err := parseAsk(f.body)
+		if err != nil {
+			return err
+		}
+		c.answer(a)
+	case frameUnask:
+		request, err := parseUnask(f.body)
+		if err != nil {
+			return err
+		}
+		c.mu.Lock()
+		if cancel := c.asks[request]; cancel != nil {
+			cancel()
+		}
+		c.mu.Unlock()
+	case frameReply:
+		r, err := parseAnswer(f.body)
+		if err != nil {
+			return err
+		}
+		c.mu.Lock()
+		ch := c.replies[r.request]
+		delete(c.replies, r.request)
+		c.mu.Unlock()
+		if ch != nil {
+			ch <- r
+		}
+	case frameMessage:
+		m, err := parseMessage(f.body)
+		if err != nil {
+			return err
+		}
+		if c.watch != nil && c.watch.Message != nil {
+			c.watch.Message(c.feeder.index, m.topic, m.payload)
+		}
+	default:
+		return fmt.Errorf("frame of unknown kind %d", f.kind)
+	}
+	return nil
+}
+
+// result completes the oldest call in flight.
+func (c *conn) result(r resultFrame) error {
+	c.mu.Lock()
+	if r.id != c.done || c.done == c.next {
+		c.mu.Unlock()
+		return fmt.Errorf("result of task %d; want that of %d", r.id, c.done)
+	}
+	call := c.calls[r.id%slots]
+	c.calls[r.id%slots] = nil
+	c.claims.set(r.id, slotFree)
+	c.done++
+	if r.outcome != outcomeWithdrawn {
+		c.useful = true
+		c.pace(float64(r.ended - r.started))
+	}
+	hungry := c.next-c.done <= c.window/2
+	c.mu.Unlock()
+	if hungry {
+		c.feeder.wake()
+	}
+	switch {
+	case call == nil: // withdrawn
+	case r.outcome == outcomeFailed:
+		call.Fail(decodeFailure(r.payload), r.started, r.ended)
+	default:
+		call.Complete(r.payload, r.started, r.ended)
+	}
+	return nil
+}
+
+// pace adapts the window to how long tasks take. The caller holds mu.
+func (c *conn) pace(ns float64) {
+	c.mean += (ns - c.mean) / 8
+	c.window = uint32(max(least, min(slots, float64(ahead)/max(1, c.mean))))
+}
+
+// answer does for the worker what it asked, beside everything else: it may
+// take long. There are as many at a time as the worker's task has goroutines
+// that ask.
+func (c *conn) answer(a askFrame) {
+	ctx, cancel := context.WithCancel(c.ctx)
+	c.mu.Lock()
+	c.asks[a.request] = cancel
+	c.mu.Unlock()
+	c.asking.Go(func() {
+		v, err := harness.AnswerQueue(ctx, a.op, a.queue, a.payload)
+		c.mu.Lock()
+		delete(c.asks, a.request)
+		c.mu.Unlock()
+		cancel()
+		c.out.write(frameAnswer, answerOf(a.request, v, err).appendTo(nil))
+	})
+}
+
+func (c *conn) control(ctx context.Context, request string, payload []byte) ([]byte, error) {
+	ch := make(chan answerFrame, 1)
+	c.mu.Lock()
+	c.lastRequest++
+	n := c.lastRequest
+	if c.over {
+		c.mu.Unlock()
+		return nil, errors.New("the worker has ended")
+	}
+	c.replies[n] = ch
+	c.mu.Unlock()
+	if err := c.out.write(frameControl, controlFrame{n, request, payload}.appendTo(nil)); err != nil {
+		return nil, err
+	}
+	select {
+	case r := <-ch:
+		return r.value()
+	case <-ctx.Done():
+		c.mu.Lock()
+		delete(c.replies, n)
+		c.mu.Unlock()
+		return nil, context.Cause(ctx)
+	}
+}
+
+// end tells the worker that there is no more to do and waits until it has
+// ended. The error tells how, if that was not in good order.
+func (c *conn) end() error { return c.endOnce() }
+
+func (c *conn) endNow() error {
+	if c.isLost() {
+		return nil // whoever lost a task by it knows
+	}
+	c.proc.In.Close()
+	t := time.AfterFunc(endTimeout, c.proc.Kill)
+	defer t.Stop()
+	<-c.lost
+	if c.exit.Code == 0 {
+		return nil
+	}
+	return fmt.Errorf("worker %d (pid %d) did not end in good order: %s\n%s", c.feeder.index, c.proc.PID(), c.exit.Cause, c.exit.Stderr)
+}

@@ -1,0 +1,35 @@
+package backends
+
+import "github.com/f3f4c0de/harness"
+
+// A ring holds calls, first in, first out, and grows as needed. It is not safe
+// for concurrent use.
+type ring struct {
+	buf  []*harness.Call // length is a power of two
+	head int             // index of the oldest
+	n    int
+}
+
+func (r *ring) push(c *harness.Call) {
+	if r.n == len(r.buf) {
+		r.grow()
+	}
+	r.buf[(r.head+r.n)&(len(r.buf)-1)] = c
+	r.n++
+}
+
+// pop removes the oldest call; there must be one.
+func (r *ring) pop() *harness.Call {
+	c := r.buf[r.head]
+	r.buf[r.head] = nil
+	r.head = (r.head + 1) & (len(r.buf) - 1)
+	r.n--
+	return c
+}
+
+func (r *ring) grow() {
+	buf := make([]*harness.Call, max(64, 2*len(r.buf)))
+	n := copy(buf, r.buf[r.head:])
+	copy(buf[n:], r.buf[:r.head])
+	r.buf, r.head = buf, 0
+}
