@@ -17,7 +17,9 @@ type Workload struct {
 
 	// Params points to a struct with the default parameters, or is nil. Its
 	// exported fields are numbers, strings, booleans and time.Durations; a
-	// yaml tag names each, and a doc tag explains it with its unit.
+	// yaml tag names each, and a doc tag explains it with its unit. If the
+	// pointer has a method Validate() error, values that it refuses are
+	// refused before anything runs.
 	Params any
 
 	// Tasks are all tasks that the program submits.

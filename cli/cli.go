@@ -104,7 +104,6 @@ physical limits where each model helps.
 Exit codes: 0 done, 1 a trial failed, 2 usage or configuration, 130 interrupted.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true

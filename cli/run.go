@@ -310,7 +310,7 @@ func writeReport(dir string, data *results.Data, r *report.Report) error {
 func describePlan(p *experiment.Plan, dir string) string {
 	var b strings.Builder
 	run := p.Run
-	fmt.Fprintf(&b, "Run %s: preset %s, %d rounds, seed %d\n", run.ID, run.Preset, run.Rounds, run.Seed)
+	fmt.Fprintf(&b, "Run %s: preset %s, rounds %d, seed %d\n", run.ID, run.Preset, run.Rounds, run.Seed)
 	for _, w := range run.Workloads {
 		var backends []string
 		for _, c := range run.Cells {
@@ -332,7 +332,7 @@ func describePlan(p *experiment.Plan, dir string) string {
 	for _, s := range p.Steps {
 		counts[s.Kind]++
 	}
-	fmt.Fprintf(&b, "%d trials: %d pilots, %d timed in random order (the baseline twice a round), %d traced, %d profiled\n",
+	fmt.Fprintf(&b, "Trials %d: pilot %d, timed in random order %d (the baseline twice a round), traced %d, profiled %d\n",
 		len(p.Steps), counts[results.Pilot], counts[results.Timed], counts[results.Traced], counts[results.Profiled])
 	eta, known := p.Estimate(p.Steps, nil)
 	about := "about " + roundDuration(eta)

@@ -35,7 +35,8 @@ type Options struct {
 	Report func(Progress)
 }
 
-// maxFailures of a cell's trials mean that more of them would not help.
+// maxFailures of a cell's trials mean that more of them would not help: the
+// rest is left out.
 const maxFailures = 3
 
 // A runner makes the trials of a plan.
@@ -106,6 +107,9 @@ func (r *runner) steps(ctx context.Context) (results.Status, error) {
 		if ctx.Err() != nil {
 			return results.Interrupted, nil
 		}
+		if n := r.failed[s.Cell]; n >= maxFailures {
+			continue // the report shows what is missing, and why
+		}
 		failure, err := r.step(ctx, s)
 		if err != nil {
 			return results.Interrupted, err
@@ -173,9 +177,6 @@ func (r *runner) step(ctx context.Context, s Step) (failure, err error) {
 
 func (r *runner) try(ctx context.Context, s Step, cell results.Cell) (trialReply, error) {
 	prog, b := r.plan.programs[cell.Workload], r.plan.backends[cell.Backend]
-	if n := r.failed[s.Cell]; n >= maxFailures {
-		return trialReply{}, fmt.Errorf("not tried: %d trials of this cell have failed, the last one with: %s", n, firstLine(r.why[s.Cell]))
-	}
 	if r.digests[cell.Workload] == "" && s.Kind != results.Pilot {
 		return trialReply{}, errors.New("not tried: the workload's pilot failed, so there is nothing to hold the output against")
 	}

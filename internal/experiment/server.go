@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness/internal/child"
+	"github.com/f3f4c0de/harness/internal/results"
 )
 
 // A server is the process of a workload's Serve.
@@ -22,7 +23,7 @@ type server struct {
 
 type serverOrder struct {
 	Workload string         `json:"workload"`
-	Params   map[string]any `json:"params"`
+	Params   results.Params `json:"params"`
 }
 
 type serverReply struct {
@@ -34,7 +35,7 @@ type serverReply struct {
 const serverTimeout = 10 * time.Second
 
 // startServer starts the workload's server and waits until it listens.
-func startServer(ctx context.Context, workload string, params map[string]any) (*server, error) {
+func startServer(ctx context.Context, workload string, params results.Params) (*server, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, serverTimeout, fmt.Errorf("it was not ready within %v", serverTimeout))
 	defer cancel()
 	// The server is no part of what is compared: it gets all processors.

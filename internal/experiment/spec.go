@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"regexp"
@@ -125,9 +126,14 @@ func ParseFile(name string, data []byte, kinds Kinds) (Settings, error) {
 				return s, yamlError(name, err)
 			}
 			choice.Params[key] = v
-			if _, err := decodeParams(w, map[string]any{key: v}); err != nil {
-				return s, at(c.Params[key], err)
+		}
+		if _, err := decodeParams(w, choice.Params); err != nil {
+			for key, v := range choice.Params { // which one is it?
+				if _, err := decodeParams(w, map[string]any{key: v}); err != nil {
+					return s, at(c.Params[key], err)
+				}
 			}
+			return s, at(c.Workload, err)
 		}
 		s.Workloads = append(s.Workloads, choice)
 	}
@@ -155,11 +161,37 @@ func ParseFile(name string, data []byte, kinds Kinds) (Settings, error) {
 // yamlError puts the place first, as compilers do.
 func yamlError(name string, err error) error {
 	var y yaml.Error
-	if errors.As(err, &y) && y.GetToken() != nil {
-		p := y.GetToken().Position
-		return fmt.Errorf("%s:%d:%d: %s", name, p.Line, p.Column, y.GetMessage())
+	if !errors.As(err, &y) || y.GetToken() == nil {
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	return fmt.Errorf("%s: %w", name, err)
+	p, message := y.GetToken().Position, y.GetMessage()
+	var field *yaml.UnknownFieldError
+	switch {
+	case errors.As(err, &field):
+		message = unknown("field", field.Token.Value, fieldNames()).Error()
+	case wantOf(err) != "":
+		message = fmt.Sprintf("%q; want %s", y.GetToken().Value, wantOf(err))
+	}
+	return fmt.Errorf("%s:%d:%d: %s", name, p.Line, p.Column, message)
+}
+
+// fieldNames returns the fields of a file and of a workload in it.
+func fieldNames() []string {
+	return []string{"workloads", "backends", "workers", "preset", "rounds", "seed", "timeout", "workload", "label", "params"}
+}
+
+// wantOf describes what should have stood in the place of a value of the wrong
+// type, or returns nothing if that is not what err is about.
+func wantOf(err error) string {
+	var typ *yaml.TypeError
+	var overflow *yaml.OverflowError
+	switch {
+	case errors.As(err, &typ):
+		return described(typ.DstType)
+	case errors.As(err, &overflow):
+		return "a number that " + overflow.DstType.String() + " can hold"
+	}
+	return ""
 }
 
 func findPreset(name string) (preset, error) {
@@ -250,42 +282,55 @@ func decodeParams(w *harness.Workload, params map[string]any) (any, error) {
 		return nil, nil
 	}
 	fields := paramFields(w)
-	for key := range params {
-		if _, ok := fields[key]; !ok {
-			return nil, unknown("parameter of "+w.Name, key, slices.Collect(maps.Keys(fields)))
-		}
-	}
 	p := reflect.New(reflect.TypeOf(w.Params).Elem())
 	p.Elem().Set(reflect.ValueOf(w.Params).Elem())
-	b, err := yaml.Marshal(params)
-	if err != nil {
-		return nil, err
+	for _, key := range slices.Sorted(maps.Keys(params)) {
+		field, ok := fields[key]
+		if !ok {
+			return nil, unknown("parameter of "+w.Name, key, slices.Collect(maps.Keys(fields)))
+		}
+		v := params[key]
+		b, err := yaml.Marshal(v)
+		if err == nil && !fits(v, field.Type) {
+			err = errors.New("another type")
+		}
+		if err == nil {
+			err = yaml.Unmarshal(b, p.Elem().FieldByIndex(field.Index).Addr().Interface())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("parameter %s of %s is %v; want %s", key, w.Name, v, described(field.Type))
+		}
 	}
-	if err := yaml.UnmarshalWithOptions(b, p.Interface(), yaml.Strict()); err != nil {
-		var y yaml.Error
-		if errors.As(err, &y) {
-			err = errors.New(y.GetMessage())
+	if c, ok := p.Interface().(interface{ Validate() error }); ok {
+		if err := c.Validate(); err != nil {
+			return nil, fmt.Errorf("parameters of %s: %w", w.Name, err)
 		}
-		for key, v := range params {
-			if t := fields[key].Type; len(params) == 1 {
-				return nil, fmt.Errorf("parameter %s of %s is %v; want %s: %w", key, w.Name, v, article(t), err)
-			}
-		}
-		return nil, fmt.Errorf("parameters of %s: %w", w.Name, err)
 	}
 	return p.Interface(), nil
 }
 
-func article(t reflect.Type) string {
-	switch {
-	case t == reflect.TypeFor[time.Duration]():
+// fits refuses what the YAML decoder would round to a whole number.
+func fits(v any, t reflect.Type) bool {
+	f, isFloat := v.(float64)
+	return !isFloat || f == math.Trunc(f) || t.Kind() == reflect.Float64 || t.Kind() == reflect.Float32
+}
+
+// described says what values a type has, in the words of a user.
+func described(t reflect.Type) string {
+	if t == reflect.TypeFor[time.Duration]() {
 		return "a duration such as 5ms"
-	case t.Kind() == reflect.String:
+	}
+	switch t.Kind() {
+	case reflect.String:
 		return "text"
-	case t.Kind() == reflect.Bool:
+	case reflect.Bool:
 		return "true or false"
-	case t.Kind() == reflect.Float64:
+	case reflect.Float32, reflect.Float64:
 		return "a number"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Map, reflect.Struct:
+		return "names with values"
 	}
 	return "a whole number"
 }

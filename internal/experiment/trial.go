@@ -30,7 +30,7 @@ type trialOrder struct {
 	Version  string         `json:"version"`
 	Cell     results.Cell   `json:"cell"`
 	Workload string         `json:"workload"` // name, where Cell has the label
-	Params   map[string]any `json:"params"`
+	Params   results.Params `json:"params"`
 	Kind     results.Kind   `json:"kind"`
 	Dir      string         `json:"dir"` // empty, for the program's files
 	Evidence evidenceOrder  `json:"evidence"`

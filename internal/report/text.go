@@ -113,7 +113,7 @@ func verified(row Row) string {
 // legend explains the table.
 func (r *Report) legend() []string {
 	return []string{
-		fmt.Sprintf("Run %s: preset %s, %d rounds, seed %d, %s.", r.Run.ID, r.Run.Preset, r.Run.Rounds, r.Run.Seed, r.machine()),
+		fmt.Sprintf("Run %s: preset %s, rounds %d, seed %d; %s.", r.Run.ID, r.Run.Preset, r.Run.Rounds, r.Run.Seed, r.machine()),
 		"time and CPU: medians over the rounds; CPU is of all processes. speed-up: over sequential in the same round (Hodges–Lehmann), with its interval and its range over the rounds; A/A is the baseline against itself, so it shows the noise. limit: no schedule can be faster with these workers and processors.",
 	}
 }

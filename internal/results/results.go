@@ -8,6 +8,9 @@
 package results
 
 import (
+	"bytes"
+	"encoding/json"
+	"strconv"
 	"time"
 
 	"github.com/f3f4c0de/harness"
@@ -71,10 +74,39 @@ type Machine struct {
 
 // A WorkloadInfo is a workload of the run, with its parameters.
 type WorkloadInfo struct {
-	Name   string         `json:"name"`
-	Label  string         `json:"label"` // tells two with different parameters apart
-	Doc    string         `json:"doc"`   // first line
-	Params map[string]any `json:"params,omitempty"`
+	Name   string `json:"name"`
+	Label  string `json:"label"` // tells two with different parameters apart
+	Doc    string `json:"doc"`   // first line
+	Params Params `json:"params,omitempty"`
+}
+
+// Params are the parameters of a workload by name. Whole numbers stay whole,
+// however large, when they are read back.
+type Params map[string]any
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (p *Params) UnmarshalJSON(b []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber()
+	var m map[string]any
+	if err := dec.Decode(&m); err != nil {
+		return err
+	}
+	for k, v := range m {
+		n, ok := v.(json.Number)
+		if !ok {
+			continue
+		}
+		if i, err := strconv.ParseInt(n.String(), 10, 64); err == nil {
+			m[k] = i
+		} else if u, err := strconv.ParseUint(n.String(), 10, 64); err == nil {
+			m[k] = u
+		} else if f, err := n.Float64(); err == nil {
+			m[k] = f
+		}
+	}
+	*p = m
+	return nil
 }
 
 // A BackendInfo is a backend of the run.

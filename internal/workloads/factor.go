@@ -23,12 +23,6 @@ of unequal length, and each returns a list.`,
 	Nominal: func(p any) time.Duration { return time.Duration(p.(*factorParams).N) * 3 * time.Microsecond },
 	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
 		p := *env.Params.(*factorParams)
-		if p.N < 1 || p.N > 10_000_000 {
-			return nil, fmt.Errorf("n is %d; want 1 to 10,000,000", p.N)
-		}
-		if err := checkTasks(p.Tasks); err != nil {
-			return nil, err
-		}
 		rng := rand.New(rand.NewPCG(p.Seed, 0))
 		s := &factorSession{numbers: make([]uint32, p.N)}
 		for i := range s.numbers {
@@ -45,6 +39,14 @@ type factorParams struct {
 	N     int    `yaml:"n" doc:"numbers to factorise"`
 	Tasks int    `yaml:"tasks" doc:"tasks that they are split over"`
 	Seed  uint64 `yaml:"seed" doc:"of the random numbers"`
+}
+
+// Validate implements what Workload.Params asks for.
+func (p *factorParams) Validate() error {
+	if p.N < 1 || p.N > 10_000_000 {
+		return fmt.Errorf("n is %d; want 1 to 10,000,000", p.N)
+	}
+	return checkTasks(p.Tasks)
 }
 
 var factorTask = harness.NewTask("factor", func(ctx context.Context, numbers []uint32) ([][]uint32, error) {

@@ -27,20 +27,21 @@ it speeds up is up to the disk and its file system.`,
 	Workers: always(8),
 	Nominal: func(p any) time.Duration { return time.Duration(p.(*fileParams).Files) * 3 * time.Millisecond },
 	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
-		p := *env.Params.(*fileParams)
-		if err := checkTasks(p.Files); err != nil {
-			return nil, fmt.Errorf("files: %w", err)
-		}
-		if p.Size < 0 || p.Size > 1<<30 {
-			return nil, fmt.Errorf("size is %d; want 0 to %d", p.Size, 1<<30)
-		}
-		return &fileSession{p: p, dir: env.Dir}, nil
+		return &fileSession{p: *env.Params.(*fileParams), dir: env.Dir}, nil
 	},
 }
 
 type fileParams struct {
 	Files int `yaml:"files" doc:"files, one task each"`
 	Size  int `yaml:"size" doc:"bytes of a file"`
+}
+
+// Validate implements what Workload.Params asks for.
+func (p *fileParams) Validate() error {
+	if p.Files < 1 || p.Files > 1_000_000 || p.Size < 0 || p.Size > 1<<30 {
+		return fmt.Errorf("files is %d and size is %d; want 1 to 1,000,000 and 0 to %d", p.Files, p.Size, 1<<30)
+	}
+	return nil
 }
 
 type fileIn struct {

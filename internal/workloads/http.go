@@ -34,14 +34,7 @@ under way, whatever the number of processors.`,
 	},
 	Serve: serveHTTP,
 	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
-		p := *env.Params.(*httpParams)
-		if err := checkTasks(p.Pages); err != nil {
-			return nil, fmt.Errorf("pages: %w", err)
-		}
-		if p.Delay < 0 || p.Delay > maxDelay || p.Size < 0 || p.Size > 1<<26 {
-			return nil, fmt.Errorf("delay is %v and size is %d; want 0 to %v and 0 to %d", p.Delay, p.Size, maxDelay, 1<<26)
-		}
-		return &httpSession{p: p, addr: env.Addr, workers: env.Workers}, nil
+		return &httpSession{p: *env.Params.(*httpParams), addr: env.Addr, workers: env.Workers}, nil
 	},
 }
 
@@ -49,6 +42,17 @@ type httpParams struct {
 	Pages int           `yaml:"pages" doc:"pages to get, one task each"`
 	Delay time.Duration `yaml:"delay" doc:"time that the server takes to answer"`
 	Size  int           `yaml:"size" doc:"bytes of a page"`
+}
+
+// Validate implements what Workload.Params asks for.
+func (p *httpParams) Validate() error {
+	if p.Delay < 0 || p.Delay > maxDelay || p.Size < 0 || p.Size > 1<<26 {
+		return fmt.Errorf("delay is %v and size is %d; want 0 to %v and 0 to %d", p.Delay, p.Size, maxDelay, 1<<26)
+	}
+	if p.Pages < 1 || p.Pages > 1_000_000 {
+		return fmt.Errorf("pages is %d; want 1 to 1,000,000", p.Pages)
+	}
+	return nil
 }
 
 // serveHTTP serves /page/N after the delay.

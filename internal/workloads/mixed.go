@@ -31,12 +31,6 @@ workers; the payload is what a process backend has to carry.`,
 	Serve: serveDelays,
 	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
 		p := *env.Params.(*mixedParams)
-		if err := checkTasks(p.Tasks); err != nil {
-			return nil, err
-		}
-		if p.CPU < 0 || p.CPU > time.Hour || p.Wait < 0 || p.Wait > maxDelay || p.Payload < 0 || p.Payload > 1<<28 {
-			return nil, fmt.Errorf("cpu is %v, wait is %v and payload is %d; want 0 to 1h, 0 to %v and 0 to %d", p.CPU, p.Wait, p.Payload, maxDelay, 1<<28)
-		}
 		s := &mixedSession{p: p, addr: env.Addr, workers: env.Workers}
 		for i := range p.Tasks {
 			s.in = append(s.in, mixedIn{
@@ -53,6 +47,14 @@ type mixedParams struct {
 	CPU     time.Duration `yaml:"cpu" doc:"computing in each task, on a 3 GHz core; what it took is measured"`
 	Wait    time.Duration `yaml:"wait" doc:"waiting in each task; 0 asks no server"`
 	Payload int           `yaml:"payload" doc:"bytes into and out of each task"`
+}
+
+// Validate implements what Workload.Params asks for.
+func (p *mixedParams) Validate() error {
+	if p.CPU < 0 || p.CPU > time.Hour || p.Wait < 0 || p.Wait > maxDelay || p.Payload < 0 || p.Payload > 1<<28 {
+		return fmt.Errorf("cpu is %v, wait is %v and payload is %d; want 0 to 1h, 0 to %v and 0 to %d", p.CPU, p.Wait, p.Payload, maxDelay, 1<<28)
+	}
+	return checkTasks(p.Tasks)
 }
 
 // stepNanoseconds is about how long one step of the generator takes.

@@ -32,9 +32,6 @@ it lies in the queue.`,
 	Serve: serveDelays,
 	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
 		p := *env.Params.(*prodconsParams)
-		if p.Items < 1 || p.Items > 100_000 || p.Scale < 0 || p.Scale > 10 {
-			return nil, fmt.Errorf("items is %d and scale is %v; want 1 to 100,000 and 0 to 10", p.Items, p.Scale)
-		}
 		rng := rand.New(rand.NewPCG(p.Seed, 0))
 		s := &prodconsSession{p: p, addr: env.Addr, workers: env.Workers}
 		for i := range s.waits {
@@ -50,6 +47,14 @@ type prodconsParams struct {
 	Items int     `yaml:"items" doc:"items of each of the two producers"`
 	Scale float64 `yaml:"scale" doc:"factor on all waits; 1 is the course's own speed"`
 	Seed  uint64  `yaml:"seed" doc:"of the producers' random waits"`
+}
+
+// Validate implements what Workload.Params asks for.
+func (p *prodconsParams) Validate() error {
+	if p.Items < 1 || p.Items > 100_000 || !(p.Scale >= 0 && p.Scale <= 10) {
+		return fmt.Errorf("items is %d and scale is %v; want 1 to 100,000 and 0 to 10", p.Items, p.Scale)
+	}
+	return nil
 }
 
 const producers = 2

@@ -31,12 +31,6 @@ allocation: what is left to differ between the models is their overhead.`,
 	},
 	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
 		p := *env.Params.(*sha256Params)
-		if err := checkTasks(p.Tasks); err != nil {
-			return nil, err
-		}
-		if p.Rounds < 1 || p.Block < 1 || p.Block > 1<<26 {
-			return nil, fmt.Errorf("rounds is %d and block is %d; want at least 1 each, and a block of at most %d", p.Rounds, p.Block, 1<<26)
-		}
 		s := &sha256Session{chains: make([]chain, p.Tasks)}
 		for i := range s.chains {
 			s.chains[i] = chain{Seed: int64(i), Rounds: int64(p.Rounds), Block: int64(p.Block)}
@@ -49,6 +43,14 @@ type sha256Params struct {
 	Tasks  int `yaml:"tasks" doc:"chains, one task each"`
 	Rounds int `yaml:"rounds" doc:"hashes in a chain"`
 	Block  int `yaml:"block" doc:"bytes hashed in each round"`
+}
+
+// Validate implements what Workload.Params asks for.
+func (p *sha256Params) Validate() error {
+	if p.Rounds < 1 || p.Block < 1 || p.Block > 1<<26 {
+		return fmt.Errorf("rounds is %d and block is %d; want at least 1 each, and a block of at most %d", p.Rounds, p.Block, 1<<26)
+	}
+	return checkTasks(p.Tasks)
 }
 
 type chain struct{ Seed, Rounds, Block int64 }

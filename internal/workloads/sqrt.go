@@ -23,11 +23,7 @@ so the result does not depend on how the work was split.`,
 	Tasks:   []harness.AnyTask{sqrtTask},
 	Nominal: func(p any) time.Duration { return time.Duration(p.(*sqrtParams).N) * 3 },
 	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
-		p := *env.Params.(*sqrtParams)
-		if err := p.validate(); err != nil {
-			return nil, err
-		}
-		return &sqrtSession{p: p}, nil
+		return &sqrtSession{p: *env.Params.(*sqrtParams)}, nil
 	},
 }
 
@@ -36,7 +32,8 @@ type sqrtParams struct {
 	Tasks int   `yaml:"tasks" doc:"tasks that they are split over"`
 }
 
-func (p sqrtParams) validate() error {
+// Validate implements what Workload.Params asks for.
+func (p *sqrtParams) Validate() error {
 	if p.N < 1 || p.N > 100_000_000 { // beyond, a sum may exceed 2^53
 		return fmt.Errorf("n is %d; want 1 to 100,000,000", p.N)
 	}

@@ -1,0 +1,126 @@
+package harness_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/f3f4c0de/harness"
+
+// mayImport is who may import whom, below the module's path. A new package or a
+// new edge is a line here, so that a reviewer sees it. Imports point down.
+var mayImport = map[string][]string{
+	"":                    {},
+	"cmd/harness":         {"cli"},
+	"cli":                 {"", "internal/backends", "internal/child", "internal/experiment", "internal/report", "internal/results", "internal/trace", "internal/workloads"},
+	"executor":            {"", "internal/backends", "internal/child"},
+	"harnesstest":         {"", "executor"},
+	"internal/backends":   {"", "internal/child"},
+	"internal/child":      {},
+	"internal/experiment": {"", "internal/child", "internal/profile", "internal/results", "internal/trace"},
+	"internal/profile":    {""},
+	"internal/report":     {"internal/results", "internal/stats"},
+	"internal/results":    {""},
+	"internal/stats":      {},
+	"internal/trace":      {""},
+	"internal/workloads":  {""},
+}
+
+// alone is who alone may import a foreign package, by the prefix of its path.
+var alone = map[string][]string{
+	"go.opentelemetry.io/":              {"internal/trace"},
+	"runtime/pprof":                     {"internal/profile"},
+	"github.com/google/pprof":           {"internal/profile"},
+	"github.com/spf13/":                 {"cli"},
+	"github.com/goccy/go-yaml":          {"internal/experiment"},
+	"golang.org/x/perf":                 {"internal/report"},
+	"golang.org/x/net":                  {"internal/workloads"},
+	"golang.org/x/term":                 {"cli"},
+	"google.golang.org/":                {"internal/trace"},
+	"github.com/rogpeppe/go-internal":   {},
+	"github.com/google/go-cmp":          {},
+	"github.com/f3f4c0de/harness/tools": {},
+}
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+}
+
+func list(t *testing.T, args ...string) []goPackage {
+	t.Helper()
+	out, err := exec.Command("go", append([]string{"list", "-json=ImportPath,Imports,Deps"}, args...)...).Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []goPackage
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+// below returns the path below the module's, and whether it is of the module.
+func below(path string) (string, bool) {
+	if path == module {
+		return "", true
+	}
+	return strings.CutPrefix(path, module+"/")
+}
+
+func TestImports(t *testing.T) {
+	for _, p := range list(t, "./...") {
+		name, _ := below(p.ImportPath)
+		allowed, ok := mayImport[name]
+		if !ok {
+			t.Errorf("package %q is not in the table", name)
+			continue
+		}
+		for _, path := range p.Imports {
+			if imported, ours := below(path); ours {
+				if !slices.Contains(allowed, imported) {
+					t.Errorf("%q imports %q; it may import %q", name, imported, allowed)
+				}
+				continue
+			}
+			standard := !strings.Contains(strings.Split(path, "/")[0], ".")
+			if name == "" && !standard {
+				t.Errorf("the root package imports %s; it may import the standard library only", path)
+			}
+			known := standard
+			for prefix, who := range alone {
+				if strings.HasPrefix(path, prefix) {
+					known = true
+					if !slices.Contains(who, name) {
+						t.Errorf("%q imports %s; only %q may", name, path, who)
+					}
+				}
+			}
+			if !known {
+				t.Errorf("%q imports %s, which is not in the table", name, path)
+			}
+		}
+	}
+}
+
+// A program that only runs tasks must stay small.
+func TestExecutorLinksLittle(t *testing.T) {
+	for _, p := range list(t, "./executor") {
+		for _, dep := range p.Deps {
+			if _, ours := below(dep); !ours && strings.Contains(strings.Split(dep, "/")[0], ".") {
+				t.Errorf("package executor links %s; want the standard library only", dep)
+			}
+		}
+	}
+}
