@@ -7,8 +7,6 @@ import (
 	"github.com/f3f4c0de/harness/internal/backends"
 )
 
-func TestMain(m *testing.M) { harnesstest.Main(m) }
-
 func TestBackends(t *testing.T) {
 	for _, b := range backends.All {
 		t.Run(b.Name, func(t *testing.T) { harnesstest.TestBackend(t, b) })

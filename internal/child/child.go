@@ -16,6 +16,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -204,33 +205,42 @@ type Exit struct {
 	CPU    time.Duration // user and system time, its reaped children's included
 }
 
-// A tail keeps the last lines that were written to it.
+// A tail keeps the end of what was written to it.
 type tail struct {
 	mu  sync.Mutex
 	buf []byte
 }
 
-const tailBytes = 4096
+const (
+	tailBytes = 4096
+	keepBytes = 256 << 10 // a crash of the Go runtime prints every stack
+)
 
 func (t *tail) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.buf = append(t.buf, b...)
-	if over := len(t.buf) - tailBytes; over > 0 {
+	if over := len(t.buf) - keepBytes; over > 0 {
 		t.buf = append(t.buf[:0], t.buf[over:]...)
 	}
 	return len(b), nil
 }
 
-// String returns what was kept, from the start of a line if anything was lost.
+// lastWords is how the Go runtime begins to tell why it crashes.
+var lastWords = regexp.MustCompile(`(?m)^(panic: |fatal error: |runtime: |SIG[A-Z]+: )`)
+
+// String returns the last lines; of a crash, the lines around its first.
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := string(t.buf)
-	if len(s) == tailBytes {
-		if _, rest, ok := strings.Cut(s, "\n"); ok {
-			s = rest
-		}
+	from, to := max(0, len(t.buf)-tailBytes), len(t.buf)
+	if at := lastWords.FindIndex(t.buf); at != nil && at[0] < from {
+		from = max(0, at[0]-512)
+		to = from + tailBytes
+	}
+	s := string(t.buf[from:to])
+	if from > 0 {
+		_, s, _ = strings.Cut(s, "\n") // from the start of a line
 	}
 	return strings.TrimRight(s, "\n")
 }

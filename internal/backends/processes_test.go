@@ -1,0 +1,274 @@
+package backends_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/harnesstest"
+	"github.com/f3f4c0de/harness/internal/backends"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv("BACKENDS_TEST_DEAF") != "" {
+		select {} // a program that does not divert its workers
+	}
+	harnesstest.Main(m, die, pid, gate, environ)
+}
+
+var (
+	// die ends the worker: with an exit code, or by the signal -code.
+	die = harness.NewTask("die", func(_ context.Context, code int) (int, error) {
+		fmt.Fprintln(os.Stderr, "about to end with", code)
+		if code < 0 {
+			syscall.Kill(os.Getpid(), syscall.Signal(-code))
+			select {}
+		}
+		os.Exit(code)
+		return 0, nil
+	})
+	pid = harness.NewTask("pid", func(context.Context, int) (int, error) { return os.Getpid(), nil })
+	// gate tells that it runs, and where, and waits until it is let go.
+	gate = harness.NewTask("gate", func(ctx context.Context, in gateIn) (int, error) {
+		if err := in.Started.Put(ctx, os.Getpid()); err != nil {
+			return 0, err
+		}
+		_, err := in.Release.Get(ctx)
+		return in.N, err
+	})
+	environ = harness.NewTask("environ", func(_ context.Context, name string) (string, error) {
+		if name == "" {
+			return strconv.Itoa(runtime.GOMAXPROCS(0)), nil
+		}
+		return os.Getenv(name), nil
+	})
+)
+
+type gateIn struct {
+	N                int
+	Started, Release *harness.Queue[int]
+}
+
+var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ)
+
+func openProcesses(t *testing.T, cfg harness.Config) (context.Context, harness.Executor) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	if cfg.Tasks == nil {
+		cfg.Tasks = tasks
+	}
+	ex, err := backends.Processes.Open(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ex.Close() })
+	return ctx, ex
+}
+
+func TestWorkerLost(t *testing.T) {
+	tests := []struct {
+		name   string
+		code   int
+		cause  string
+		stderr string
+	}{
+		{"exit", 3, "exit status 3", "about to end with 3"},
+		{"exit zero", 0, "exit status 0", "about to end with 0"},
+		{"kill", -int(syscall.SIGKILL), "signal: killed", "about to end with -9"},
+		{"crash", -int(syscall.SIGABRT), "exit status 2", "SIGABRT: abort"}, // and every stack
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			ctx, ex := openProcesses(t, harness.Config{Workers: 2})
+			before, err := pid.Submit(ctx, ex, 0).Wait(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = die.Submit(ctx, ex, tt.code).Wait(ctx)
+			var lost *harness.WorkerLostError
+			if !errors.As(err, &lost) {
+				t.Fatalf("Wait() = %v; want a *WorkerLostError", err)
+			}
+			if lost.Cause != tt.cause || lost.Task != "die" || lost.PID == 0 || lost.Worker < 0 || lost.Worker > 1 {
+				t.Errorf("error is %+v; want cause %q and task die", lost, tt.cause)
+			}
+			if !strings.Contains(lost.Stderr, tt.stderr) {
+				t.Errorf("the last lines are %q; want them to say %q", lost.Stderr, tt.stderr)
+			}
+			// Whoever is left or came anew does the rest.
+			for range 50 {
+				if got, err := pid.Submit(ctx, ex, 0).Wait(ctx); err != nil || got == lost.PID || before == 0 {
+					t.Fatalf("a task after the loss ran in %d, %v; the lost one was %d", got, err, lost.PID)
+				}
+			}
+			if err := ex.Close(); err != nil {
+				t.Errorf("Close() = %v", err)
+			}
+		})
+	}
+}
+
+// Only the task that ran is lost; those sent ahead to the same worker are done
+// by another.
+func TestQueuedTasksSurviveTheirWorker(t *testing.T) {
+	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
+	started, release := harness.NewQueue[int](100), harness.NewQueue[int](100)
+	defer started.Close(ctx)
+	defer release.Close(ctx)
+	first := gate.Submit(ctx, ex, gateIn{0, started, release})
+	victim, err := started.Get(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rest []*harness.Future[int]
+	for range 20 {
+		rest = append(rest, pid.Submit(ctx, ex, 0))
+	}
+	if err := syscall.Kill(victim, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	var lost *harness.WorkerLostError
+	if _, err := first.Wait(ctx); !errors.As(err, &lost) || lost.PID != victim {
+		t.Errorf("the running task reports %v; want that worker %d was lost", err, victim)
+	}
+	for i, f := range rest {
+		if got, err := f.Wait(ctx); err != nil || got == victim {
+			t.Errorf("queued task %d ran in %d, %v; want another process than %d", i, got, err, victim)
+		}
+	}
+}
+
+// A task behind a long one is given to an idle worker.
+func TestNothingWaitsBehindALongTask(t *testing.T) {
+	ctx, ex := openProcesses(t, harness.Config{Workers: 2})
+	started, release := harness.NewQueue[int](100), harness.NewQueue[int](100)
+	defer started.Close(ctx)
+	defer release.Close(ctx)
+	for range 20 {
+		long := gate.Submit(ctx, ex, gateIn{1, started, release})
+		if _, err := started.Get(ctx); err != nil {
+			t.Fatal(err)
+		}
+		// One worker is taken. Were one of these kept behind it, it would
+		// wait for ever.
+		var short []*harness.Future[int]
+		for range 10 {
+			short = append(short, pid.Submit(ctx, ex, 0))
+		}
+		for i, f := range short {
+			if _, err := f.Wait(ctx); err != nil {
+				t.Fatalf("short task %d: %v", i, err)
+			}
+		}
+		if err := release.Put(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := long.Wait(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestCrashLoopEnds(t *testing.T) {
+	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
+	var futures []*harness.Future[int]
+	for range 10 {
+		futures = append(futures, die.Submit(ctx, ex, 1))
+	}
+	for i, f := range futures {
+		_, err := f.Wait(ctx)
+		if err == nil {
+			t.Fatalf("task %d did not fail", i)
+		}
+		if i == 9 && !strings.Contains(err.Error(), "gave up on worker 0") {
+			t.Errorf("the last task failed with %v; want that the worker was given up", err)
+		}
+	}
+	if _, err := pid.Submit(ctx, ex, 0).Wait(ctx); err == nil {
+		t.Error("a task on an executor without workers did not fail")
+	}
+}
+
+func TestWorkersHaveOneProcessor(t *testing.T) {
+	ctx, ex := openProcesses(t, harness.Config{Workers: 1, Processes: &harness.ProcessObserver{
+		Spawning: func(worker int) []string { return []string{fmt.Sprintf("GIVEN=to-%d", worker)} },
+	}})
+	if got, err := environ.Submit(ctx, ex, "").Wait(ctx); got != "1" || err != nil {
+		t.Errorf("GOMAXPROCS in a worker is %s, %v; want 1", got, err)
+	}
+	if got, err := environ.Submit(ctx, ex, "GIVEN").Wait(ctx); got != "to-0" || err != nil {
+		t.Errorf("the worker's environment has %q, %v; want what Spawning returned", got, err)
+	}
+}
+
+func TestProcessObserver(t *testing.T) {
+	var mu sync.Mutex
+	var exits []harness.ProcessExit
+	ctx, ex := openProcesses(t, harness.Config{Workers: 2, Processes: &harness.ProcessObserver{
+		Exited: func(e harness.ProcessExit) {
+			mu.Lock()
+			defer mu.Unlock()
+			exits = append(exits, e)
+		},
+	}})
+	if _, err := die.Submit(ctx, ex, 5).Wait(ctx); err == nil {
+		t.Fatal("a task that ended its worker did not fail")
+	}
+	if _, err := pid.Submit(ctx, ex, 0).Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := ex.Close(); err != nil {
+		t.Fatal(err)
+	}
+	codes := make(map[int]int)
+	for _, e := range exits {
+		codes[e.Code]++
+		if !slices.IsSorted([]harness.Stamp{1, e.Started, e.Ready, e.Ended}) || e.PID == 0 {
+			t.Errorf("an exit was told as %+v; want its moments in order and its process", e)
+		}
+	}
+	if codes[5] != 1 || codes[0] < 1 {
+		t.Errorf("exit codes were %v; want 5 once and 0 for the others", codes)
+	}
+}
+
+func TestUnknownTasks(t *testing.T) {
+	stranger := harness.NewTask("stranger", func(context.Context, int) (int, error) { return 0, nil })
+	_, err := backends.Processes.Open(t.Context(), harness.Config{Workers: 1, Tasks: []harness.AnyTask{stranger}})
+	if !errors.Is(err, harness.ErrUnknownTask) || !strings.Contains(err.Error(), "stranger") {
+		t.Errorf("Open with a task that the worker does not know = %v; want ErrUnknownTask that names it", err)
+	}
+	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
+	if _, err := stranger.Submit(ctx, ex, 1).Wait(ctx); !errors.Is(err, harness.ErrUnknownTask) {
+		t.Errorf("Wait() = %v; want ErrUnknownTask", err)
+	}
+}
+
+func TestProgramWithoutDivert(t *testing.T) {
+	t.Setenv("BACKENDS_TEST_DEAF", "1")
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 200*time.Millisecond, errors.New("the test gave up"))
+	defer cancel()
+	_, err := backends.Processes.Open(ctx, harness.Config{Workers: 2})
+	if err == nil || !strings.Contains(err.Error(), "starting worker") {
+		t.Errorf("Open() = %v; want an error about starting a worker", err)
+	}
+}
+
+func TestControl(t *testing.T) {
+	ctx, ex := openProcesses(t, harness.Config{Workers: 2})
+	_, err := ex.(harness.Controller).Control(ctx, "nonsense", nil)
+	if err == nil || !strings.Contains(err.Error(), `knows no request "nonsense"`) {
+		t.Errorf("Control() = %v; want that the workers do not know the request", err)
+	}
+}

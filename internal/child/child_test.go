@@ -1,0 +1,184 @@
+package child
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The roles of this test program.
+func TestMain(m *testing.M) {
+	in, out := io.ReadCloser(nil), io.WriteCloser(nil)
+	if Role() != "" {
+		in, out = Parent()
+	}
+	switch Role() {
+	case "":
+		os.Setenv("GORACE", "atexit_sleep_ms=0") // children end at once
+		os.Exit(m.Run())
+	case "echo": // until the end of input
+		io.Copy(out, in)
+		fmt.Println("printed")
+		os.Exit(0)
+	case "fail":
+		for i := range 2000 {
+			fmt.Fprintln(os.Stderr, "line", i)
+		}
+		os.Exit(3)
+	case "deaf": // does not care about the end of input
+		fmt.Fprintln(out, "ready")
+		select {}
+	case "inherit":
+		io.Copy(out, File(0))
+		os.Exit(0)
+	case "parent": // starts a child, tells its id, and waits to be killed
+		p, err := Command{Role: "deaf"}.Start()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		bufio.NewReader(p.Out).ReadString('\n')
+		fmt.Fprintln(out, p.PID())
+		select {}
+	case "environment":
+		fmt.Fprint(out, os.Getenv("HARNESS_ROLE")+os.Getenv("GIVEN"))
+		os.Exit(0)
+	}
+}
+
+func start(t *testing.T, c Command) *Process {
+	t.Helper()
+	p, err := c.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Kill()
+		p.Wait()
+	})
+	return p
+}
+
+func TestConversation(t *testing.T) {
+	var printed strings.Builder
+	p := start(t, Command{Role: "echo", Stdout: &printed})
+	fmt.Fprintln(p.In, "hello")
+	r := bufio.NewReader(p.Out)
+	if got, err := r.ReadString('\n'); got != "hello\n" || err != nil {
+		t.Errorf("the child said %q, %v; want what it was told", got, err)
+	}
+	p.In.Close()
+	if _, err := r.ReadByte(); err != io.EOF {
+		t.Errorf("after the end of its input the child said something, or %v; want EOF", err)
+	}
+	exit := p.Wait()
+	if exit.Code != 0 || printed.String() != "printed\n" {
+		t.Errorf("it ended with %+v and printed %q; want code 0 and what it printed", exit, printed.String())
+	}
+	if again := p.Wait(); again != exit {
+		t.Errorf("waiting again gives %+v; want %+v", again, exit)
+	}
+}
+
+func TestExitTellsCauseAndLastLines(t *testing.T) {
+	var all strings.Builder
+	p := start(t, Command{Role: "fail", Stderr: &all})
+	exit := p.Wait()
+	if exit.Code != 3 || exit.Cause != "exit status 3" {
+		t.Errorf("Wait() = code %d, cause %q; want 3, exit status 3", exit.Code, exit.Cause)
+	}
+	if !strings.HasPrefix(exit.Stderr, "line ") || !strings.HasSuffix(exit.Stderr, "\nline 1999") || len(exit.Stderr) > tailBytes {
+		t.Errorf("the last lines are %d bytes, from %.20q; want whole lines up to the last", len(exit.Stderr), exit.Stderr)
+	}
+	if !strings.HasPrefix(all.String(), "line 0\n") {
+		t.Errorf("passed on was %.20q; want everything", all.String())
+	}
+}
+
+func TestKill(t *testing.T) {
+	p := start(t, Command{Role: "deaf", Group: true})
+	if _, err := bufio.NewReader(p.Out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	p.Kill()
+	if exit := p.Wait(); exit.Code != -1 || exit.Cause != "signal: killed" {
+		t.Errorf("Wait() = %+v; want killed", exit)
+	}
+	p.Kill() // its id may be somebody else's now; must not matter
+}
+
+func TestEndKillsTheDeaf(t *testing.T) {
+	p := start(t, Command{Role: "deaf"})
+	if _, err := bufio.NewReader(p.Out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	if exit := p.End(10 * time.Millisecond); exit.Cause != "signal: killed" {
+		t.Errorf("End() = %+v; want killed", exit)
+	}
+}
+
+func TestInherit(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, Command{Role: "inherit", Files: []*os.File{r}})
+	r.Close()
+	fmt.Fprint(w, "through the file")
+	w.Close()
+	if got, err := io.ReadAll(p.Out); string(got) != "through the file" || err != nil {
+		t.Errorf("the child read %q, %v from the file it inherited", got, err)
+	}
+}
+
+// The role must not reach what the child starts.
+func TestEnvironment(t *testing.T) {
+	p := start(t, Command{Role: "environment", Env: []string{"GIVEN=x"}})
+	if got, err := io.ReadAll(p.Out); string(got) != "x" || err != nil {
+		t.Errorf("the child sees %q, %v; want what it was given, and no role", got, err)
+	}
+}
+
+// A child whose parent is killed must not stay, even if it is deaf.
+func TestParentDeath(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("this platform has no parent-death signal")
+	}
+	p := start(t, Command{Role: "parent"})
+	line, err := bufio.NewReader(p.Out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	grandchild, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Kill()
+	p.Wait()
+	// It is init's child now, so only looking tells.
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(10 * time.Second); ; <-tick.C {
+		err := syscall.Kill(grandchild, 0)
+		if errors.Is(err, syscall.ESRCH) || zombie(grandchild) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("process %d outlives its parent", grandchild)
+		}
+	}
+}
+
+// zombie reports whether the process has ended and only waits to be reaped.
+func zombie(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && strings.Contains(string(b), ") Z ")
+}
