@@ -57,11 +57,25 @@ func readFrame(r *bufio.Reader) (frame, error) {
 	if n < 1 || n > maxFrame {
 		return frame{}, fmt.Errorf("frame of %d bytes; the limit is %d", n, maxFrame)
 	}
-	body := make([]byte, n-1)
-	if _, err := io.ReadFull(r, body); err != nil {
-		return frame{}, io.ErrUnexpectedEOF
+	body, err := readBody(r, int(n-1))
+	return frame{frameKind(head[4]), body}, err
+}
+
+// readBody reads n bytes. What claims to be very large is only given memory as
+// it comes.
+func readBody(r io.Reader, n int) ([]byte, error) {
+	if n > 64<<20 {
+		b, err := io.ReadAll(io.LimitReader(r, int64(n)))
+		if err == nil && len(b) < n {
+			err = io.ErrUnexpectedEOF
+		}
+		return b, err
 	}
-	return frame{frameKind(head[4]), body}, nil
+	b := make([]byte, n)
+	if _, err := io.ReadFull(r, b); err != nil {
+		return nil, io.ErrUnexpectedEOF
+	}
+	return b, nil
 }
 
 // begin starts a frame at the end of b; end fills in the length of the frame

@@ -1,0 +1,165 @@
+package profile
+
+import (
+	"context"
+	"crypto/sha256"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/pprof/profile"
+
+	"github.com/f3f4c0de/harness"
+)
+
+// inline runs each call where it is submitted.
+type inline struct{ obs *harness.Observer }
+
+func (e inline) Submit(_ context.Context, c *harness.Call) {
+	c.Watch(e.obs, false)
+	c.Run(&harness.Worker{PID: os.Getpid()})
+}
+func (inline) Close() error { return nil }
+
+var (
+	sink []byte
+
+	// burn computes for that long, by the clock of its own process.
+	burn = harness.NewTask("burn", func(_ context.Context, d time.Duration) (int, error) {
+		var mu sync.Mutex
+		block := make([]byte, 1<<16)
+		rounds := 0
+		for start := time.Now(); time.Since(start) < d; rounds++ {
+			sum := sha256.Sum256(block)
+			copy(block, sum[:])
+			sink = make([]byte, 1<<16)
+		}
+		// Something to wait for, for the mutex and block profiles.
+		mu.Lock()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			mu.Lock()
+			mu.Unlock()
+		})
+		wg.Go(mu.Unlock)
+		wg.Wait()
+		return rounds, nil
+	})
+)
+
+func collect(t *testing.T, labels Labels) Set {
+	t.Helper()
+	EarlySettings()
+	stop, err := Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Start(); err == nil {
+		t.Error("a second Start while one is under way gave no error")
+	}
+	if _, err := burn.Submit(t.Context(), inline{labels.Observer()}, 300*time.Millisecond).Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	set, err := stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := stop(); err != nil || len(again) != len(set) {
+		t.Errorf("stopping twice gives %d profiles, %v; want the same", len(again), err)
+	}
+	return set
+}
+
+func parse(t *testing.T, b []byte) *profile.Profile {
+	t.Helper()
+	p, err := profile.ParseData(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.CheckValid(); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestCollect(t *testing.T) {
+	set := collect(t, Labels{Workload: "w", Backend: "b"})
+	for _, kind := range Kinds {
+		p := parse(t, set[kind])
+		if len(p.Sample) == 0 && kind != "mutex" && kind != "block" {
+			t.Errorf("the %s profile is empty", kind)
+		}
+	}
+	cpu := parse(t, set["cpu"])
+	labelled := 0
+	for _, s := range cpu.Sample {
+		if slices.Equal(s.Label["task"], []string{"burn"}) && slices.Equal(s.Label["workload"], []string{"w"}) && slices.Equal(s.Label["backend"], []string{"b"}) {
+			labelled++
+		}
+	}
+	if labelled == 0 {
+		t.Errorf("none of %d CPU samples says which task, workload and backend it is from", len(cpu.Sample))
+	}
+}
+
+func TestMerge(t *testing.T) {
+	set := collect(t, Labels{Workload: "w", Backend: "b"})
+	one := parse(t, set["cpu"])
+	parts := []Part{{"trial", set}, {"worker-0", set}}
+	b, err := Merge("cpu", "w-b-w2", parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := parse(t, b)
+	total := func(p *profile.Profile) (n int64) {
+		for _, s := range p.Sample {
+			n += s.Value[0]
+		}
+		return n
+	}
+	if total(both) != 2*total(one) {
+		t.Errorf("merged, there are %d samples; want %d twice", total(both), total(one))
+	}
+	if both.DurationNanos != one.DurationNanos {
+		t.Errorf("merged, the profile lasts %d ns; want %d: the processes ran at the same time", both.DurationNanos, one.DurationNanos)
+	}
+	processes := make(map[string]bool)
+	for _, s := range both.Sample {
+		for _, p := range s.Label["process"] {
+			processes[p] = true
+		}
+		if !slices.Equal(s.Label["cell"], []string{"w-b-w2"}) {
+			t.Fatalf("a sample is of cell %v", s.Label["cell"])
+		}
+	}
+	if !processes["trial"] || !processes["worker-0"] {
+		t.Errorf("the samples are of %v; want both processes", processes)
+	}
+	if _, err := Merge("cpu", "c", []Part{{"trial", Set{"cpu": []byte("no profile")}}}); err == nil {
+		t.Error("merging what is no profile gave no error")
+	}
+}
+
+func TestUsage(t *testing.T) {
+	before, err := ReadUsage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for start := time.Now(); time.Since(start) < 20*time.Millisecond; {
+		sink = make([]byte, 1<<20)
+	}
+	after, err := ReadUsage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := after.Since(before)
+	if used.User+used.System <= 0 || used.MaxRSS < 1<<20 || used.GCCycles < 0 {
+		t.Errorf("20 ms of work used %+v", used)
+	}
+	sum := used.Plus(used)
+	if sum.User != 2*used.User || sum.MaxRSS != 2*used.MaxRSS {
+		t.Errorf("%+v and itself are %+v", used, sum)
+	}
+}

@@ -1,0 +1,560 @@
+package trace
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.opentelemetry.io/otel"
+	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/f3f4c0de/harness"
+)
+
+// inline is an executor that runs each call where it is submitted.
+type inline struct{ obs *harness.Observer }
+
+func (e inline) Submit(_ context.Context, c *harness.Call) {
+	c.Watch(e.obs, true)
+	c.Run(&harness.Worker{PID: os.Getpid()})
+}
+func (inline) Close() error { return nil }
+
+// far is an executor whose only worker is far away: it records with the
+// worker's own hooks and answers by the same bytes as a process.
+type far struct {
+	obs   *harness.Observer
+	hooks harness.WorkerHooks
+	tasks []harness.AnyTask
+}
+
+func (e far) Submit(ctx context.Context, c *harness.Call) {
+	c.Watch(e.obs, true)
+	if !c.Claim(e) {
+		return
+	}
+	const pid = 1 // not ours
+	c.Sent(0, pid)
+	in, err := c.AppendInput(nil)
+	if err != nil {
+		c.Fail(err, 0, 0)
+		return
+	}
+	i := slices.IndexFunc(e.tasks, func(t harness.AnyTask) bool { return t.Name() == c.Task() })
+	there, err := e.tasks[i].Incoming(context.Background(), in)
+	if err != nil {
+		c.Fail(err, 0, 0)
+		return
+	}
+	there.Watch(e.hooks.Observer, true)
+	there.Run(&harness.Worker{PID: pid, Header: e.obs.Header(nil, c)})
+	tm := there.Timing()
+	if err := there.Err(); err != nil {
+		c.Fail(err, tm.Started, tm.Ended)
+		return
+	}
+	out, err := there.AppendOutput(nil)
+	if err != nil {
+		c.Fail(err, tm.Started, tm.Ended)
+		return
+	}
+	c.Complete(out, tm.Started, tm.Ended)
+}
+func (far) Close() error                    { return nil }
+func (far) Abort(*harness.Call, error) bool { return false }
+func (far) Started(*harness.Call) bool      { return true }
+
+var (
+	plainTask = harness.NewTask("plain", func(context.Context, int) (int, error) { return 1, nil })
+	failTask  = harness.NewTask("fails", func(context.Context, int) (int, error) { return 0, errors.New("no\nsecond line") })
+	// ownTask starts a span of its own through the global provider.
+	ownTask = harness.NewTask("own", func(ctx context.Context, _ int) (int, error) {
+		_, span := otel.Tracer("test").Start(ctx, "inside")
+		span.End()
+		return 1, nil
+	})
+	allTasks = []harness.AnyTask{plainTask, failTask, ownTask}
+)
+
+// aSpan is what the tests look at.
+type aSpan struct {
+	*tracepb.Span
+	service string
+}
+
+// readSpans returns the spans of a file by id, and checks that ids are unique.
+func readSpans(t *testing.T, path string) map[string]aSpan {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	spans := make(map[string]aSpan)
+	for batch, err := range ReadLines(f) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, rs := range batch {
+			service := ""
+			for _, kv := range rs.Resource.Attributes {
+				if kv.Key == "service.name" {
+					service = kv.Value.GetStringValue()
+				}
+			}
+			for _, ss := range rs.ScopeSpans {
+				for _, s := range ss.Spans {
+					id := hex.EncodeToString(s.SpanId)
+					if _, twice := spans[id]; twice {
+						t.Errorf("two spans have the id %s", id)
+					}
+					spans[id] = aSpan{s, service}
+				}
+			}
+		}
+	}
+	return spans
+}
+
+// names counts spans as "parent > name (service)".
+func names(spans map[string]aSpan) map[string]int {
+	n := make(map[string]int)
+	for _, s := range spans {
+		parent, ok := spans[hex.EncodeToString(s.ParentSpanId)]
+		name := s.Name
+		switch {
+		case len(s.ParentSpanId) == 0:
+		case ok:
+			name = parent.Name + " > " + name
+		default:
+			name = "? > " + name
+		}
+		n[fmt.Sprintf("%s (%s)", name, s.service)]++
+	}
+	return n
+}
+
+func newTestTrial(t *testing.T, cell string) *Trial {
+	t.Helper()
+	cfg := TrialConfig{
+		Identity: Identity{RunID: "run", Role: "trial", Version: "v"}, Epoch: NewEpoch(), Cell: cell,
+		CellID: "w-b-w1", Workload: "w", Backend: "b", Workers: 1, GOMAXPROCS: 2,
+	}
+	rec, err := NewTrial(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rec
+}
+
+func export(t *testing.T, rec *Trial) (Count, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "traces.jsonl")
+	w, err := NewWriter(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count, err := rec.Export(t.Context(), w, 1000, 500, nil)
+	if err := errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return count, path
+}
+
+func check(t *testing.T, got, want map[string]int) {
+	t.Helper()
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if got[name] != want[name] {
+			t.Errorf("%d spans are %s; want %d", got[name], name, want[name])
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(got)) {
+		if _, ok := want[name]; !ok {
+			t.Errorf("%d spans are %s; want none", got[name], name)
+		}
+	}
+}
+
+func TestTrialInOneProcess(t *testing.T) {
+	t.Setenv("OTEL_SERVICE_NAME", "")
+	cell := spanContext(newTraceID(), newSpanID())
+	rec := newTestTrial(t, traceparent(cell))
+	ex := inline{rec.Observer()}
+	ctx := rec.Context(t.Context())
+	plainTask.Submit(ctx, ex, 0) // of the warm-up
+	rec.Begin()
+	for range 3 {
+		plainTask.Submit(ctx, ex, 0)
+	}
+	failTask.Submit(ctx, ex, 0)
+	ownTask.Submit(ctx, ex, 0)
+	count, path := export(t, rec)
+	if count.Err() != nil || count.Expected != 1+5*3+1 {
+		t.Errorf("counted %+v; want %d of each", count, 1+5*3+1)
+	}
+	if n, err := CountFile(path); n != count.Exported || err != nil {
+		t.Errorf("the file holds %d spans, %v; want %d", n, err, count.Exported)
+	}
+	spans := readSpans(t, path)
+	const trial, in = "trial w-b-w1", " (harness-trial)"
+	check(t, names(spans), map[string]int{
+		trial + in:                    1,
+		trial + " > task plain" + in:  3,
+		"task plain > queue" + in:     3,
+		"task plain > run plain" + in: 3,
+		trial + " > task fails" + in:  1,
+		"task fails > queue" + in:     1,
+		"task fails > run fails" + in: 1,
+		trial + " > task own" + in:    1,
+		"task own > queue" + in:       1,
+		"task own > run own" + in:     1,
+		"run own > inside" + in:       1,
+	})
+	for _, s := range spans {
+		if hex.EncodeToString(s.TraceId) != rec.TraceID() {
+			t.Errorf("span %s is in trace %x; want %s", s.Name, s.TraceId, rec.TraceID())
+		}
+		if parent, ok := spans[hex.EncodeToString(s.ParentSpanId)]; ok && (s.StartTimeUnixNano < parent.StartTimeUnixNano || s.EndTimeUnixNano > parent.EndTimeUnixNano) {
+			t.Errorf("span %s lies outside of its parent %s", s.Name, parent.Name)
+		}
+		switch {
+		case s.Name == "task fails" || s.Name == "run fails":
+			if s.Status.GetCode() != tracepb.Status_STATUS_CODE_ERROR || s.Status.GetMessage() != "task fails: no" {
+				t.Errorf("span %s has the status %v; want the first line of the error", s.Name, s.Status)
+			}
+		case s.Name == trial:
+			if len(s.Links) != 1 || hex.EncodeToString(s.Links[0].SpanId) != cell.SpanID().String() {
+				t.Errorf("the trial links to %v; want its cell", s.Links)
+			}
+		case s.Status.GetCode() != tracepb.Status_STATUS_CODE_UNSET:
+			t.Errorf("span %s has the status %v", s.Name, s.Status)
+		}
+	}
+}
+
+func TestTrialAcrossProcesses(t *testing.T) {
+	rec := newTestTrial(t, "")
+	watch := rec.Processes()
+	for _, env := range watch.Spawning(0) {
+		k, v, _ := strings.Cut(env, "=")
+		t.Setenv(k, v)
+	}
+	hooks, err := WorkerHooks(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ex := far{rec.Observer(), hooks, allTasks}
+	started := harness.Now()
+	ctx := rec.Context(t.Context())
+	plainTask.Submit(ctx, ex, 0) // of the warm-up
+	rec.Begin()
+	plainTask.Submit(ctx, ex, 0)
+	failTask.Submit(ctx, ex, 0)
+	ownTask.Submit(ctx, ex, 0)
+	if err := hooks.Exit(func(topic string, payload []byte) error {
+		watch.Message(0, topic, payload)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	watch.Exited(harness.ProcessExit{Worker: 0, PID: 1, Started: started, Ready: started, Ended: harness.Now()})
+	count, path := export(t, rec)
+	if want := 1 + 2 + 3*5 + 1; count.Err() != nil || count.Expected != want {
+		t.Errorf("counted %+v; want %d of each", count, want)
+	}
+	spans := readSpans(t, path)
+	const trial, here, there = "trial w-b-w1", " (harness-trial)", " (harness-worker)"
+	want := map[string]int{
+		trial + here: 1, trial + " > spawn worker 0" + here: 1, "spawn worker 0 > worker 0" + there: 1, "run own > inside" + there: 1,
+	}
+	for _, task := range []string{"plain", "fails", "own"} {
+		want[trial+" > task "+task+here] = 1
+		want["task "+task+" > queue"+here] = 1
+		want["task "+task+" > ipc send"+here] = 1
+		want["task "+task+" > ipc receive"+here] = 1
+		want["task "+task+" > run "+task+there] = 1
+	}
+	check(t, names(spans), want)
+	for _, s := range spans {
+		if strings.HasPrefix(s.Name, "run ") {
+			if len(s.Links) != 1 || spans[hex.EncodeToString(s.Links[0].SpanId)].Name != "worker 0" {
+				t.Errorf("span %s links to %v; want the worker", s.Name, s.Links)
+			}
+		}
+	}
+	if lanes := rec.Lanes(); len(lanes) != 3 || lanes[0].Task != "plain" || lanes[0].Ended < lanes[0].Started || spans[lanes[0].SpanID].Name != "task plain" {
+		t.Errorf("lanes are %+v; want the three tasks with their spans", lanes)
+	}
+}
+
+// Spans that a worker did not send must be missed.
+func TestMissingSpansAreFound(t *testing.T) {
+	rec := newTestTrial(t, "")
+	watch := rec.Processes()
+	for _, env := range watch.Spawning(0) {
+		k, v, _ := strings.Cut(env, "=")
+		t.Setenv(k, v)
+	}
+	hooks, err := WorkerHooks(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ex := far{rec.Observer(), hooks, allTasks}
+	rec.Begin()
+	plainTask.Submit(rec.Context(t.Context()), ex, 0)
+	watch.Exited(harness.ProcessExit{}) // killed before it could send anything
+	count, _ := export(t, rec)
+	if count.Err() == nil || count.Expected-count.Exported != 2 {
+		t.Errorf("counted %+v; want two missing: the worker and its run", count)
+	}
+}
+
+func TestLargeTrialIsDivided(t *testing.T) {
+	rec := newTestTrial(t, "")
+	ex := inline{rec.Observer()}
+	ctx := rec.Context(t.Context())
+	rec.Begin()
+	const n = 2*tasksPerTrace + 1
+	for range n {
+		plainTask.Submit(ctx, ex, 0)
+	}
+	count, path := export(t, rec)
+	if want := 3 + 3*n; count.Err() != nil || count.Expected != want {
+		t.Errorf("counted %+v; want %d of each", count, want)
+	}
+	perTrace := make(map[string]int)
+	roots := 0
+	for _, s := range readSpans(t, path) {
+		perTrace[string(s.TraceId)]++
+		if len(s.ParentSpanId) == 0 {
+			roots++
+		}
+	}
+	if len(perTrace) != 3 || roots != 3 {
+		t.Errorf("%d traces with %d roots; want 3 with one each", len(perTrace), roots)
+	}
+	for _, n := range perTrace {
+		if n > 5000 {
+			t.Errorf("a trace has %d spans; want at most 5,000", n)
+		}
+	}
+}
+
+func TestRun(t *testing.T) {
+	outer := spanContext(newTraceID(), newSpanID())
+	t.Setenv("TRACEPARENT", traceparent(outer))
+	r, err := NewRun(t.Context(), Identity{RunID: "r", Role: "run"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cell := parseTraceparent(r.Cell("a-b-w1", "a", "b", 1))
+	r.Cell("a-c-w1", "a", "c", 1)
+	path := filepath.Join(t.TempDir(), "t.jsonl")
+	w, err := NewWriter(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count, err := r.Export(t.Context(), w, 7, 1<<63, "failed", map[string]string{"a-c-w1": "it broke\nbadly"})
+	if err := errors.Join(err, w.Close(), count.Err()); err != nil {
+		t.Fatal(err)
+	}
+	spans := readSpans(t, path)
+	check(t, names(spans), map[string]int{"? > run (harness)": 1, "run > cell a-b-w1 (harness)": 1, "run > cell a-c-w1 (harness)": 1})
+	if s, ok := spans[cell.SpanID().String()]; !ok || s.Name != "cell a-b-w1" || hex.EncodeToString(s.TraceId) != outer.TraceID().String() {
+		t.Errorf("the cell's traceparent leads to %v; want it in the trace of the environment", s)
+	}
+	for _, s := range spans {
+		if s.Name == "cell a-c-w1" && s.Status.GetMessage() != "it broke" {
+			t.Errorf("the failed cell has the status %v", s.Status)
+		}
+	}
+}
+
+func TestParseTarget(t *testing.T) {
+	tests := []struct {
+		url, protocol string
+		grpc          bool
+		wrong         string
+	}{
+		{"http://localhost:4318", "", false, ""},
+		{"http://localhost:4317", "", true, ""},
+		{"http://localhost:4317", "http/protobuf", false, ""},
+		{"http://localhost:4318", "grpc", true, ""},
+		{"https://collector.example/otlp", "", false, ""},
+		{"grpc://localhost:1234", "", true, ""},
+		{"grpcs://localhost:1234", "http/protobuf", true, ""},
+		{"localhost:4318", "", false, "want http"},
+		{"ftp://localhost", "", false, "scheme"},
+		{"http://", "", false, "no host"},
+		{"://", "", false, "want http"},
+	}
+	for _, tt := range tests {
+		t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", tt.protocol)
+		got, err := ParseTarget(tt.url)
+		switch {
+		case tt.wrong == "" && (err != nil || got.grpc != tt.grpc):
+			t.Errorf("ParseTarget(%q) with protocol %q = grpc %v, %v; want %v", tt.url, tt.protocol, got.grpc, err, tt.grpc)
+		case tt.wrong != "" && (err == nil || !strings.Contains(err.Error(), tt.wrong)):
+			t.Errorf("ParseTarget(%q) = %v; want an error that says %q", tt.url, err, tt.wrong)
+		}
+	}
+}
+
+func TestTargetFromEnv(t *testing.T) {
+	for _, k := range []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_SDK_DISABLED"} {
+		t.Setenv(k, "")
+	}
+	if _, ok, err := TargetFromEnv(); ok || err != nil {
+		t.Errorf("TargetFromEnv() = %v, %v in an empty environment; want false, nil", ok, err)
+	}
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:1")
+	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://localhost:2")
+	if target, ok, err := TargetFromEnv(); !ok || err != nil || target.URL != "http://localhost:2" {
+		t.Errorf("TargetFromEnv() = %+v, %v, %v; want the endpoint for traces", target, ok, err)
+	}
+	t.Setenv("OTEL_SDK_DISABLED", "true")
+	if _, ok, _ := TargetFromEnv(); ok {
+		t.Error("TargetFromEnv() with OTEL_SDK_DISABLED = true; want false")
+	}
+}
+
+// receiver is a real OTLP receiver that keeps what it gets.
+type receiver struct {
+	coltracepb.UnimplementedTraceServiceServer
+	mu    sync.Mutex
+	spans []*tracepb.ResourceSpans
+}
+
+func (r *receiver) Export(_ context.Context, req *coltracepb.ExportTraceServiceRequest) (*coltracepb.ExportTraceServiceResponse, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.spans = append(r.spans, req.ResourceSpans...)
+	return &coltracepb.ExportTraceServiceResponse{}, nil
+}
+
+func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	body, err := io.ReadAll(req.Body)
+	var msg coltracepb.ExportTraceServiceRequest
+	if err == nil {
+		err = proto.Unmarshal(body, &msg)
+	}
+	if err != nil || req.URL.Path != "/prefix/v1/traces" {
+		http.Error(w, fmt.Sprint(req.URL.Path, err), http.StatusBadRequest)
+		return
+	}
+	r.Export(req.Context(), &msg)
+}
+
+func TestSendFile(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "")
+	rec := newTestTrial(t, "")
+	ex := inline{rec.Observer()}
+	rec.Begin()
+	for range 900 {
+		ownTask.Submit(rec.Context(t.Context()), ex, 0)
+	}
+	count, path := export(t, rec)
+
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	overGRPC, overHTTP := &receiver{}, &receiver{}
+	srv := grpc.NewServer()
+	coltracepb.RegisterTraceServiceServer(srv, overGRPC)
+	go srv.Serve(l) // ends with Stop
+	defer srv.Stop()
+	web := httptest.NewServer(overHTTP)
+	defer web.Close()
+
+	for _, tt := range []struct {
+		url string
+		r   *receiver
+	}{{"grpc://" + l.Addr().String(), overGRPC}, {web.URL + "/prefix", overHTTP}} {
+		target, err := ParseTarget(tt.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := target.SendFile(t.Context(), path)
+		if n != count.Exported || err != nil {
+			t.Errorf("SendFile to %s = %d, %v; want %d, nil", tt.url, n, err, count.Exported)
+		}
+		got := 0
+		for _, rs := range tt.r.spans {
+			got += countSpans(rs)
+		}
+		if got != count.Exported {
+			t.Errorf("%s received %d spans; want %d", tt.url, got, count.Exported)
+		}
+	}
+}
+
+func TestSendFileFails(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "")
+	rec := newTestTrial(t, "")
+	rec.Begin()
+	_, path := export(t, rec)
+	refuse := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "full", http.StatusServiceUnavailable) }))
+	defer refuse.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := l.Addr().String()
+	l.Close()
+	for _, url := range []string{refuse.URL, "http://" + nobody, "grpc://" + nobody} {
+		target, err := ParseTarget(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := target.SendFile(t.Context(), path); n != 0 || err == nil || !strings.Contains(err.Error(), url) {
+			t.Errorf("SendFile to %s = %d, %v; want 0 and an error that names it", url, n, err)
+		}
+	}
+}
+
+func TestReadLinesRefuses(t *testing.T) {
+	for name, in := range map[string]string{
+		"not JSON":  "{\"resourceSpans\":[]}\nhello\n",
+		"bad id":    `{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"xyz"}]}]}]}`,
+		"not spans": `{"resourceSpans":7}`,
+	} {
+		var last error
+		for _, err := range ReadLines(strings.NewReader(in)) {
+			last = err
+		}
+		if last == nil || !strings.Contains(last.Error(), "line ") {
+			t.Errorf("%s: error is %v; want one that names the line", name, last)
+		}
+	}
+}
+
+func FuzzReadLines(f *testing.F) {
+	f.Add([]byte(`{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","name":"x\"spanId\":\"zz"}]}]}]}`))
+	f.Add([]byte("\n\n{}\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for spans, err := range ReadLines(strings.NewReader(string(b))) {
+			if err != nil {
+				return
+			}
+			for _, rs := range spans {
+				countSpans(rs)
+			}
+		}
+	})
+}
