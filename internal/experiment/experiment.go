@@ -67,7 +67,7 @@ func find[T any](what string, all []T, name string, nameOf func(T) string) (T, e
 // unknown is the error for a name that is not among names.
 func unknown(what, name string, names []string) error {
 	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(distance(name, a), distance(name, b)) })
-	near := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return distance(name, n) > 2+len(name)/4 })
+	near := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return distance(name, n) > (len(name)+2)/3 })
 	if len(near) > 0 {
 		return fmt.Errorf("unknown %s %q; did you mean %s?", what, name, strings.Join(near[:min(3, len(near))], " or "))
 	}

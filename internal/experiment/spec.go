@@ -88,6 +88,9 @@ func ParseFile(name string, data []byte, kinds Kinds) (Settings, error) {
 		if err == nil {
 			return nil
 		}
+		if n == nil { // a null that stands nowhere
+			return fmt.Errorf("%s: %w", name, err)
+		}
 		p := n.GetToken().Position
 		return fmt.Errorf("%s:%d:%d: %w", name, p.Line, p.Column, err)
 	}
@@ -96,7 +99,7 @@ func ParseFile(name string, data []byte, kinds Kinds) (Settings, error) {
 		return s, yamlError(name, err)
 	}
 	if len(file.Docs) > 1 {
-		return s, at(file.Docs[1].Body, errors.New("a second document; want one"))
+		return s, fmt.Errorf("%s holds %d documents; want one", name, len(file.Docs))
 	}
 	var spec fileSpec
 	if err := yaml.UnmarshalWithOptions(data, &spec, yaml.Strict()); err != nil {
@@ -105,12 +108,15 @@ func ParseFile(name string, data []byte, kinds Kinds) (Settings, error) {
 	s = Settings{Workers: spec.Workers, Rounds: spec.Rounds, Seed: spec.Seed, Timeout: spec.Timeout}
 	for _, n := range spec.Workloads {
 		var c fileChoice
+		if n == nil {
+			return s, at(n, errNoWorkload)
+		}
 		if n.Type() == ast.StringType {
 			c.Workload = n
 		} else if err := yaml.NodeToValue(n, &c, yaml.Strict()); err != nil {
 			return s, yamlError(name, err)
 		} else if c.Workload == nil {
-			return s, at(n, errors.New(`want the name of a workload, or "workload: NAME" with its parameters`))
+			return s, at(n, errNoWorkload)
 		}
 		choice := Choice{Label: c.Label, Workers: c.Workers, Params: make(map[string]any)}
 		if err := yaml.NodeToValue(c.Workload, &choice.Workload); err != nil {
@@ -122,6 +128,9 @@ func ParseFile(name string, data []byte, kinds Kinds) (Settings, error) {
 		}
 		for _, key := range slices.Sorted(maps.Keys(c.Params)) {
 			var v any
+			if c.Params[key] == nil {
+				return s, at(c.Workload, fmt.Errorf("parameter %s of %s has no value", key, w.Name))
+			}
 			if err := yaml.NodeToValue(c.Params[key], &v); err != nil {
 				return s, yamlError(name, err)
 			}
@@ -139,6 +148,9 @@ func ParseFile(name string, data []byte, kinds Kinds) (Settings, error) {
 	}
 	for _, n := range spec.Backends {
 		var b string
+		if n == nil {
+			return s, at(n, errors.New("a backend without a name"))
+		}
 		if err := yaml.NodeToValue(n, &b); err != nil {
 			return s, yamlError(name, err)
 		}
@@ -157,6 +169,8 @@ func ParseFile(name string, data []byte, kinds Kinds) (Settings, error) {
 	}
 	return s, nil
 }
+
+var errNoWorkload = errors.New(`want the name of a workload, or "workload: NAME" with its parameters`)
 
 // yamlError puts the place first, as compilers do.
 func yamlError(name string, err error) error {

@@ -24,16 +24,19 @@ func SpeedupLimit(d Demand, workers, processors int) (limit float64, by Bound) {
 	if t := d.CPU / float64(min(processors, workers)); t > least {
 		least, by = t, ByProcessors
 	}
-	if total := sum(d.Tasks); total > 0 {
+	// upTo[i] is the time of the i longest tasks.
+	upTo := make([]float64, 1, len(d.Tasks)+1)
+	for _, t := range slices.Backward(slices.Sorted(slices.Values(d.Tasks))) {
+		upTo = append(upTo, upTo[len(upTo)-1]+t)
+	}
+	if total := upTo[len(upTo)-1]; total > 0 {
 		// The tasks were timed in another trial: only their shares count.
 		scale := d.Wall / total
-		s := slices.Sorted(slices.Values(d.Tasks))
-		slices.Reverse(s)
-		if t := s[0] * scale; t > least {
+		if t := upTo[1] * scale; t > least {
 			least, by = t, ByLongestTask
 		}
-		for k := 1; k*workers < len(s); k++ {
-			if t := sum(s[k*workers-k:k*workers+1]) * scale; t > least*(1+1e-9) {
+		for k := 1; k*workers < len(d.Tasks); k++ {
+			if t := (upTo[k*workers+1] - upTo[k*workers-k]) * scale; t > least*(1+1e-9) {
 				least, by = t, ByTaskCount
 			}
 		}
@@ -54,10 +57,3 @@ const (
 	ByLongestTask Bound = "longest task" // nothing is shorter than its longest part
 	ByTaskCount   Bound = "task count"   // the tasks cannot be dealt out evenly
 )
-
-func sum(x []float64) (t float64) {
-	for _, v := range x {
-		t += v
-	}
-	return t
-}

@@ -1,0 +1,329 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"flag"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/perf/benchfmt"
+
+	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/stats"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// testData is a run of two workloads on four backends: one of pure computing
+// and one of waiting, with noise that is the same every time, a failed trial,
+// a cell that is not applicable and a name that must be escaped.
+func testData() *results.Data {
+	d := &results.Data{Run: results.Run{
+		Schema: results.Schema, ID: "20260102-030405-beef", Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Status: results.Failed,
+		Version: results.Version{Harness: "v1.2.3", Go: "go1.26.0", Executable: "0123456789abcdef"},
+		Machine: results.Machine{OS: "linux", Arch: "amd64", CPU: "Test <CPU> & Co", Cores: 2},
+		Preset:  "quick", Seed: 42, Rounds: 7,
+		Workloads: []results.WorkloadInfo{
+			{Name: "cpu", Label: "cpu", Doc: "computes", Params: results.Params{"n": int64(30_000_000)}},
+			{Name: "io", Label: "io_slow", Doc: `waits for "<others>"`},
+		},
+		Backends: []results.BackendInfo{
+			{Name: "sequential", Doc: "one", Shared: true, Serial: true},
+			{Name: "gomaxprocs1", Doc: "one processor", Shared: true, Serial: true, GOMAXPROCS: 1},
+			{Name: "goroutines", Doc: "all", Shared: true},
+			{Name: "processes", Doc: "apart"},
+		},
+	}}
+	ms := func(v float64) int64 { return int64(v * 1e6) }
+	cell := func(workload, backend string, workers int, wall, cpu float64) {
+		c := results.Cell{ID: workload + "-" + backend, Workload: workload, Backend: backend, Workers: workers, Baseline: backend == "sequential"}
+		if wall == 0 {
+			c.NotApplicable = "the workload's tasks share memory, which this backend does not"
+			d.Run.Cells = append(d.Run.Cells, c)
+			return
+		}
+		d.Run.Cells = append(d.Run.Cells, c)
+		add := func(kind results.Kind, round int, second bool, wall float64) {
+			d.Trials = append(d.Trials, results.Trial{
+				Cell: c.ID, Kind: kind, Round: round, Copy: second, Started: d.Run.Started,
+				Measured: results.Measured{
+					GOMAXPROCS: 2, Workers: workers, StartNS: ms(3), WallNS: ms(wall), UserNS: ms(cpu), MaxRSSBytes: 20 << 20, Tasks: 8, Digest: "d",
+					Metrics: []harness.Metric{{Name: "latency_mean", Unit: "ns", Value: wall * 1e5}},
+				},
+			})
+		}
+		for round := range 7 {
+			noise := 1 + .01*math.Sin(float64(7*round+len(backend)))
+			add(results.Timed, round, false, wall*noise)
+			if c.Baseline {
+				add(results.Timed, round, true, wall*(1+.01*math.Cos(float64(round))))
+			}
+		}
+		add(results.Traced, 0, false, wall)
+		d.Trials[len(d.Trials)-1].TraceID = "0af7651916cd43dd8448eb211c80319c"
+		lanes := results.Lanes{Cell: c.ID, TraceID: "0af7651916cd43dd8448eb211c80319c", WallNS: ms(wall), Workers: workers}
+		each := wall * float64(workers) / 8
+		for i := range 8 {
+			start := ms(each * float64(i/workers))
+			lanes.Tasks = append(lanes.Tasks, results.LaneTask{Task: workload, Worker: i % workers, StartedNS: start, EndedNS: start + ms(each)})
+		}
+		d.Lanes = append(d.Lanes, lanes)
+	}
+	cell("cpu", "sequential", 1, 100, 101)
+	cell("cpu", "gomaxprocs1", 2, 100, 100)
+	cell("cpu", "goroutines", 2, 51, 101)
+	cell("cpu", "processes", 2, 54, 107)
+	cell("io_slow", "sequential", 1, 200, 10)
+	cell("io_slow", "gomaxprocs1", 8, 27, 11)
+	cell("io_slow", "goroutines", 8, 26, 12)
+	cell("io_slow", "processes", 8, 0, 0)
+	d.Trials[20].Error = "worker 1 (pid 7) lost while running task cpu: signal: killed; its standard error ended with:\n<script>alert(1)</script>"
+	return d
+}
+
+func TestGolden(t *testing.T) {
+	d := testData()
+	r := Build(d)
+	charts := Charts(r)
+	files := map[string]func(w io.Writer) error{
+		"report.txt":   func(w io.Writer) error { return Text(w, r) },
+		"report.md":    func(w io.Writer) error { return Markdown(w, r, charts) },
+		"report.html":  func(w io.Writer) error { return HTML(w, r, charts) },
+		"results.json": func(w io.Writer) error { return JSON(w, r) },
+		"results.csv":  func(w io.Writer) error { return CSV(w, d) },
+		"bench.txt":    func(w io.Writer) error { return Bench(w, d) },
+	}
+	for _, c := range charts {
+		files[c.Name+".svg"] = func(w io.Writer) error {
+			_, err := io.WriteString(w, c.SVG())
+			return err
+		}
+	}
+	for name, write := range files {
+		t.Run(name, func(t *testing.T) {
+			var got, again bytes.Buffer
+			if err := errors.Join(write(&got), write(&again)); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got.Bytes(), again.Bytes()) {
+				t.Error("the same records give other bytes the second time")
+			}
+			path := filepath.Join("testdata", name)
+			if *update {
+				if err := os.WriteFile(path, got.Bytes(), 0o666); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(string(want), got.String()); d != "" {
+				t.Errorf("differs from %s; if that is meant, run go test -update and read the diff (-want +got):\n%s", path, d)
+			}
+		})
+	}
+}
+
+func TestFigures(t *testing.T) {
+	r := Build(testData())
+	row := func(workload, backend string) Row {
+		t.Helper()
+		row, ok := r.find(workload, backend)
+		if !ok {
+			t.Fatalf("there is no row for %s on %s", workload, backend)
+		}
+		return row
+	}
+	cpu := row("cpu", "goroutines")
+	if e := cpu.Speedup; math.Abs(e.Value-100.0/51) > .02 || *e.Low > e.Value || *e.High < e.Value || e.N != 7 {
+		t.Errorf("speed-up is %+v; want about %.2f from 7 rounds", e, 100.0/51)
+	}
+	// The least CPU time any model needed is gomaxprocs1's 100 ms.
+	if math.Abs(cpu.Limit-2) > .02 || cpu.LimitBy != stats.ByProcessors || math.Abs(cpu.LimitShare-.98) > .02 {
+		t.Errorf("limit is %v by %s, of which %v is reached; want 2 by processors, 0.98", cpu.Limit, cpu.LimitBy, cpu.LimitShare)
+	}
+	if one := row("cpu", "gomaxprocs1"); math.Abs(one.Limit-1) > .02 {
+		t.Errorf("the limit on one processor is %v; want 1", one.Limit)
+	}
+	if wait := row("io_slow", "goroutines"); math.Abs(wait.Limit-8) > .01 || wait.LimitBy != stats.ByWorkers {
+		t.Errorf("the limit of waiting is %v by %s; want 8 by workers", wait.Limit, wait.LimitBy)
+	}
+	failed := row("cpu", "gomaxprocs1")
+	if failed.Verified || failed.Failed != 1 || failed.Rounds != 6 || len(r.Failures) != 1 {
+		t.Errorf("a cell with a failed trial is %+v; want it not verified, with 6 rounds", failed)
+	}
+	if na := row("io_slow", "processes"); na.NotApplicable == "" || na.Speedup != nil {
+		t.Errorf("a cell that is not applicable is %+v", na)
+	}
+	if aa := row("cpu", "sequential"); aa.Speedup == nil || math.Abs(aa.Speedup.Value-1) > .02 {
+		t.Errorf("the baseline against itself is %+v; want about 1", aa.Speedup)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*results.Data)
+		want   string
+	}{
+		{"few rounds", func(d *results.Data) { keep(d, func(t results.Trial) bool { return t.Round < 3 }) }, "no interval"},
+		{"impossible", func(d *results.Data) {
+			each(d, func(t *results.Trial) {
+				if t.Cell == "io_slow-goroutines" {
+					t.WallNS /= 2
+				}
+			})
+		}, "beyond the limit"},
+		{"baseline differs", func(d *results.Data) {
+			each(d, func(t *results.Trial) {
+				if t.Copy {
+					t.WallNS *= 2
+				}
+			})
+		}, "the baseline differs from itself"},
+		{"too short", func(d *results.Data) { each(d, func(t *results.Trial) { t.WallNS /= 1000 }) }, "below a millisecond"},
+		{"interrupted", func(d *results.Data) { d.Run.Status = results.Interrupted }, "--resume"},
+		{"not ended", func(d *results.Data) { d.Run.Status = results.Running }, "has not ended"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := testData()
+			if before := strings.Join(Build(d).Warnings, "\n"); strings.Contains(before, tt.want) {
+				t.Fatalf("the clean run warns: %s", before)
+			}
+			tt.change(d)
+			if got := strings.Join(Build(d).Warnings, "\n"); !strings.Contains(got, tt.want) {
+				t.Errorf("warnings are %q; want one that says %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func each(d *results.Data, f func(*results.Trial)) {
+	for i := range d.Trials {
+		f(&d.Trials[i])
+	}
+}
+
+func keep(d *results.Data, f func(results.Trial) bool) {
+	var kept []results.Trial
+	for _, t := range d.Trials {
+		if f(t) {
+			kept = append(kept, t)
+		}
+	}
+	d.Trials = kept
+}
+
+// A run that has hardly begun must still have a report.
+func TestReportOfNothing(t *testing.T) {
+	empty := testData()
+	empty.Trials, empty.Lanes = nil, nil
+	for name, d := range map[string]*results.Data{"no trials": empty, "no cells": {}} {
+		r := Build(d)
+		charts := Charts(r)
+		if err := errors.Join(Text(io.Discard, r), Markdown(io.Discard, r, charts), HTML(io.Discard, r, charts), JSON(io.Discard, r), CSV(io.Discard, d), Bench(io.Discard, d)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestPageNeedsNothingElse(t *testing.T) {
+	r := Build(testData())
+	var b bytes.Buffer
+	if err := HTML(&b, r, Charts(r)); err != nil {
+		t.Fatal(err)
+	}
+	page := strings.ReplaceAll(b.String(), `xmlns="http://www.w3.org/2000/svg"`, "")
+	if at := regexp.MustCompile(`https?://|src=|@import|<link|<script`).FindString(page); at != "" {
+		t.Errorf("the page has %q: it must need no network and no script", at)
+	}
+}
+
+// Every chart is well-formed and says what it shows.
+func TestChartsAreReadable(t *testing.T) {
+	for _, c := range Charts(Build(testData())) {
+		var svg struct {
+			Title string `xml:"title"`
+			Desc  string `xml:"desc"`
+			Role  string `xml:"role,attr"`
+		}
+		if err := xml.Unmarshal([]byte(c.SVG()), &svg); err != nil {
+			t.Errorf("%s is not XML: %v", c.Name, err)
+		}
+		if svg.Title == "" || svg.Desc == "" || svg.Role != "img" {
+			t.Errorf("%s has title %q, description %q and role %q", c.Name, svg.Title, svg.Desc, svg.Role)
+		}
+	}
+}
+
+// A lane of very many tasks must not make a page of very many elements.
+func TestLanesOfAMillionTasks(t *testing.T) {
+	d := testData()
+	lanes := &d.Lanes[0]
+	lanes.Tasks = nil
+	for i := range int64(200_000) {
+		lanes.Tasks = append(lanes.Tasks, results.LaneTask{Task: "t", StartedNS: i * 500, EndedNS: i*500 + 400})
+	}
+	c, ok := workerLanes(Build(d), "cpu")
+	if n := len(c.SVG()); !ok || n > 500_000 {
+		t.Errorf("the chart takes %d bytes; want at most 500,000", n)
+	}
+}
+
+func TestBenchstatReadsBench(t *testing.T) {
+	var b bytes.Buffer
+	if err := Bench(&b, testData()); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for r := benchfmt.NewReader(&b, "bench.txt"); r.Scan(); {
+		switch rec := r.Result().(type) {
+		case *benchfmt.Result:
+			n++
+			if v, ok := rec.Value("sec/op"); !ok || v <= 0 {
+				t.Errorf("%s takes %v seconds", rec.Name, v)
+			}
+		case *benchfmt.SyntaxError:
+			t.Error(rec)
+		}
+	}
+	if n != 7*7-1 {
+		t.Errorf("benchstat reads %d results; want those of 7 cells in 7 rounds, but one that failed", n)
+	}
+}
+
+func TestJSONHasEveryFigure(t *testing.T) {
+	r := Build(testData())
+	var b bytes.Buffer
+	if err := JSON(&b, r); err != nil {
+		t.Fatal(err)
+	}
+	var back Report
+	if err := json.Unmarshal(b.Bytes(), &back); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(r.Rows, back.Rows); d != "" {
+		t.Errorf("read back, the rows differ:\n%s", d)
+	}
+}
+
+func TestDuration(t *testing.T) {
+	for ns, want := range map[float64]string{0: "0 ns", 999: "999 ns", 1500: "1.50 µs", 12_340: "12.3 µs", 123_400: "123 µs", 1.5e6: "1.50 ms", 2.5e9: "2.50 s", 125e9: "125 s"} {
+		if got := duration(ns); got != want {
+			t.Errorf("duration(%v) = %q; want %q", ns, got, want)
+		}
+	}
+}
