@@ -419,7 +419,7 @@ func mapForm(t reflect.Type) *form {
 // jsonForm is for values that only JSON can carry, or that ask for it.
 func jsonForm(t reflect.Type) *form {
 	return bytesForm(t,
-		func(v any) ([]byte, error) { return json.Marshal(v) },
+		json.Marshal,
 		func(v any, b []byte) error { return json.Unmarshal(b, v) })
 }
 

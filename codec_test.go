@@ -122,6 +122,8 @@ func TestCodec(t *testing.T) {
 
 type private struct{ m map[string]int }
 
+var _ = private{m: nil}
+
 type circle struct{ Next *circle }
 
 func TestCodecRefuses(t *testing.T) {

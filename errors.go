@@ -52,17 +52,16 @@ func NewRemoteError(err error) *RemoteError {
 	e := &RemoteError{}
 	var add func(error)
 	add = func(err error) {
-		switch r := err.(type) {
-		case nil:
-			return
-		case *RemoteError: // it came from a third process
-			e.Chain = append(e.Chain, r.Chain...)
+		if r, ok := err.(*RemoteError); ok { //nolint:errorlint // each link of the chain is looked at by itself
+			e.Chain = append(e.Chain, r.Chain...) // it came from a third process
 			return
 		}
 		e.Chain = append(e.Chain, RemoteCause{Type: fmt.Sprintf("%T", err), Text: err.Error()})
-		switch u := err.(type) {
+		switch u := err.(type) { //nolint:errorlint // as above
 		case interface{ Unwrap() error }:
-			add(u.Unwrap())
+			if inner := u.Unwrap(); inner != nil {
+				add(inner)
+			}
 		case interface{ Unwrap() []error }:
 			for _, err := range u.Unwrap() {
 				add(err)

@@ -52,14 +52,14 @@ func TestQueueGivesUpWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, cause)
 		defer cancel()
 		q := NewQueue[int](1)
-		if _, err := q.Get(ctx); err != cause {
+		if _, err := q.Get(ctx); !errors.Is(err, cause) {
 			t.Errorf("Get() = %v; want the context's cause", err)
 		}
 		// A value that comes later is for whoever waits then.
 		if err := q.Put(t.Context(), 7); err != nil {
 			t.Fatal(err)
 		}
-		if err := q.Put(ctx, 8); err != cause {
+		if err := q.Put(ctx, 8); !errors.Is(err, cause) {
 			t.Errorf("Put() on a full queue = %v; want the context's cause", err)
 		}
 		if v, err := q.Get(t.Context()); v != 7 || err != nil {

@@ -97,7 +97,7 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 		if err != nil {
 			return err
 		}
-		defer folder.Close()
+		defer func() { _ = folder.Close() }() // every line in it has been synced
 		plan, err := experiment.ResumePlan(data.Run, a.kinds)
 		if err != nil {
 			return err
@@ -123,7 +123,7 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 	if err != nil {
 		return err
 	}
-	defer folder.Close()
+	defer func() { _ = folder.Close() }() // as above
 	return a.execute(cmd.Context(), plan, folder, nil, progress, target, f.json)
 }
 

@@ -94,8 +94,7 @@ func newHold(n int64) hold {
 }
 
 func (h hold) close(ctx context.Context) {
-	h.Started.Close(ctx)
-	h.Release.Close(ctx)
+	_, _ = h.Started.Close(ctx), h.Release.Close(ctx) // here, in the process that made them, that cannot fail
 }
 
 // TestBackend checks every promise that a backend makes, on b. The test's
@@ -216,7 +215,7 @@ func remaining(before []string) []string {
 }
 
 // occupy keeps all workers busy until release is called.
-func occupy(t *testing.T, ctx context.Context, ex harness.Executor, workers int) (release func()) {
+func occupy(ctx context.Context, t *testing.T, ex harness.Executor, workers int) (release func()) {
 	t.Helper()
 	h := newHold(0)
 	var futures []*harness.Future[int64]
@@ -265,7 +264,7 @@ func testOrder(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 1, harness.Config{})
 	h := newHold(0)
 	defer h.close(ctx)
-	release := occupy(t, ctx, ex, 1)
+	release := occupy(ctx, t, ex, 1)
 	var last *harness.Future[int64]
 	for i := range int64(20) {
 		if err := h.Release.Put(ctx, i); err != nil {
@@ -287,9 +286,9 @@ func testOrder(t *testing.T, s *suite) {
 
 func testWidth(t *testing.T, s *suite) {
 	ctx, ex, n := s.open(t, 5, harness.Config{})
-	occupy(t, ctx, ex, n)() // all must be inside their tasks at the same time
+	occupy(ctx, t, ex, n)() // all must be inside their tasks at the same time
 	seen := make(map[int]bool)
-	release := occupy(t, ctx, ex, n-1)
+	release := occupy(ctx, t, ex, n-1)
 	defer release()
 	f := double.Submit(ctx, ex, 1)
 	if _, err := f.Wait(ctx); err != nil {
@@ -359,7 +358,7 @@ func testUnencodable(t *testing.T, s *suite) {
 
 func testCancelQueued(t *testing.T, s *suite) {
 	ctx, ex, n := s.open(t, 2, harness.Config{})
-	release := occupy(t, ctx, ex, n)
+	release := occupy(ctx, t, ex, n)
 	h := newHold(7)
 	defer h.close(ctx)
 	f := holds.Submit(ctx, ex, h)
@@ -379,7 +378,7 @@ func testCancelQueued(t *testing.T, s *suite) {
 	if _, err := double.Submit(ctx, ex, 1).Wait(ctx); err != nil {
 		t.Error(err)
 	}
-	h.Started.Close(ctx)
+	_ = h.Started.Close(ctx)
 	if n, err := h.Started.Get(ctx); err == nil {
 		t.Errorf("a cancelled task ran: it started %d", n)
 	}
@@ -388,7 +387,7 @@ func testCancelQueued(t *testing.T, s *suite) {
 func testCancelRunning(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 1, harness.Config{})
 	started := harness.NewQueue[int64](1)
-	defer started.Close(ctx)
+	defer func() { _ = started.Close(ctx) }()
 	f := untilCancelled.Submit(ctx, ex, started)
 	if _, err := started.Get(ctx); err != nil {
 		t.Fatal(err)
@@ -406,13 +405,13 @@ func testCancelRunning(t *testing.T, s *suite) {
 
 func testContextEndsQueued(t *testing.T, s *suite) {
 	ctx, ex, n := s.open(t, 1, harness.Config{})
-	release := occupy(t, ctx, ex, n)
+	release := occupy(ctx, t, ex, n)
 	defer release()
 	cause := errors.New("no longer wanted")
 	taskCtx, cancel := context.WithCancelCause(ctx)
 	f := double.Submit(taskCtx, ex, 1)
 	cancel(cause)
-	if _, err := f.Wait(ctx); err != cause {
+	if _, err := f.Wait(ctx); !errors.Is(err, cause) {
 		t.Errorf("Wait() = %v; want the context's cause", err)
 	}
 }
@@ -422,25 +421,25 @@ func testContextEndsRunning(t *testing.T, s *suite) {
 	cause := errors.New("no longer wanted")
 	taskCtx, cancel := context.WithCancelCause(ctx)
 	started := harness.NewQueue[int64](1)
-	defer started.Close(ctx)
+	defer func() { _ = started.Close(ctx) }()
 	f := untilCancelled.Submit(taskCtx, ex, started)
 	if _, err := started.Get(ctx); err != nil {
 		t.Fatal(err)
 	}
 	cancel(cause)
-	if _, err := f.Wait(ctx); err != cause {
+	if _, err := f.Wait(ctx); !errors.Is(err, cause) {
 		t.Errorf("Wait() = %v; want the context's cause", err)
 	}
 }
 
 func testWaitGivesUp(t *testing.T, s *suite) {
 	ctx, ex, n := s.open(t, 1, harness.Config{})
-	release := occupy(t, ctx, ex, n)
+	release := occupy(ctx, t, ex, n)
 	f := double.Submit(ctx, ex, 1)
 	cause := errors.New("cannot wait")
 	waitCtx, cancel := context.WithCancelCause(ctx)
 	cancel(cause)
-	if _, err := f.Wait(waitCtx); err != cause {
+	if _, err := f.Wait(waitCtx); !errors.Is(err, cause) {
 		t.Errorf("Wait() = %v; want the cause of its own context", err)
 	}
 	release()
@@ -454,7 +453,7 @@ func testWaitGivesUp(t *testing.T, s *suite) {
 
 func testCallbacks(t *testing.T, s *suite) {
 	ctx, ex, n := s.open(t, 1, harness.Config{})
-	release := occupy(t, ctx, ex, n)
+	release := occupy(ctx, t, ex, n)
 	f := double.Submit(ctx, ex, 1)
 	var mu sync.Mutex
 	var got []int

@@ -25,7 +25,7 @@ func Main(m *testing.M, tasks ...harness.AnyTask) {
 	if os.Getenv("GORACE") == "" {
 		// Under the race detector a process lingers for a second when it
 		// ends, and these tests end many.
-		os.Setenv("GORACE", "atexit_sleep_ms=0")
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
 	}
 	os.Exit(m.Run())
 }

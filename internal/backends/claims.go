@@ -57,7 +57,7 @@ func mapClaims(f *os.File) (*claims, error) {
 	return &claims{(*[slots]atomic.Uint32)(unsafe.Pointer(&mem[0])), mem}, nil
 }
 
-func (c *claims) unmap() { syscall.Munmap(c.mem) }
+func (c *claims) unmap() { _ = syscall.Munmap(c.mem) }
 
 // start claims a slot for running.
 func (c *claims) start(slot uint32) bool {

@@ -92,16 +92,19 @@ func (f *feeder) start(ctx context.Context) (*conn, error) {
 	defer context.AfterFunc(ctx, c.proc.Kill)()
 	in := bufio.NewReaderSize(c.proc.Out, 64<<10)
 	if err := c.hello(in, cfg.Tasks); err != nil {
-		c.proc.Kill()
+		if !errors.Is(err, io.EOF) {
+			c.proc.Kill()
+		}
+		exit := c.proc.End(endTimeout)
 		c.cancel()
 		c.claims.unmap()
-		exit := c.proc.Wait()
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			err = context.Cause(ctx)
-		} else if exit.Stderr != "" {
-			err = fmt.Errorf("%w; it ended with %s and wrote:\n%s", err, exit.Cause, exit.Stderr)
+		case errors.Is(err, io.EOF):
+			err = fmt.Errorf("the worker ended before it was ready, with %s\n%s", exit.Cause, exit.Stderr)
 		}
-		return nil, fmt.Errorf("starting worker %d: %w", f.index, err)
+		return nil, fmt.Errorf("starting worker %d (pid %d): %w", f.index, c.proc.PID(), err)
 	}
 	c.spawn.Ready = harness.Now()
 	go c.listen(in) // ends with the worker's output; endNow and whoever sees lost wait for it
@@ -111,7 +114,7 @@ func (f *feeder) start(ctx context.Context) (*conn, error) {
 func (c *conn) hello(in *bufio.Reader, tasks []harness.AnyTask) error {
 	f, err := readFrame(in)
 	if err != nil {
-		return fmt.Errorf("the worker ended before it was ready: %w", err)
+		return err
 	}
 	var h helloFrame
 	if f.kind != frameHello || json.Unmarshal(f.body, &h) != nil || h.Version != protocolVersion {
@@ -223,7 +226,7 @@ func (c *conn) abort(call *harness.Call, cause error) (found, neverRan bool) {
 	}
 	c.mu.Unlock()
 	if found && !neverRan {
-		c.out.write(frameCancel, cancelFrame{id, cause.Error()}.appendTo(nil))
+		_ = c.out.write(frameCancel, cancelFrame{id, cause.Error()}.appendTo(nil))
 	}
 	return found, neverRan
 }
@@ -235,7 +238,7 @@ func (c *conn) send(batch []*harness.Call) {
 	for _, call := range batch {
 		c.add(call)
 	}
-	c.out.flush() // if it fails, listen ends as well
+	_ = c.out.flush() // if it fails, listen ends as well
 	c.out.mu.Unlock()
 	for _, call := range batch {
 		// Who asked it to stop may have found it at no worker.
@@ -276,7 +279,7 @@ func (c *conn) add(call *harness.Call) {
 	c.next++
 	c.mu.Unlock()
 	if len(c.out.buf) >= flushBytes {
-		c.out.flush()
+		_ = c.out.flush() // as above
 	}
 }
 
@@ -331,19 +334,13 @@ func (c *conn) listen(in *bufio.Reader) {
 	c.mu.Unlock()
 	c.cancel()
 	c.asking.Wait()
-	if fault == io.EOF {
+	if errors.Is(fault, io.EOF) {
 		c.exit = c.proc.End(endTimeout)
 	} else {
 		c.proc.Kill()
 		c.exit = c.proc.Wait()
 		c.exit.Cause = fmt.Sprintf("%v; it ended with %s", fault, c.exit.Cause)
 	}
-	c.mu.Lock()
-	for request, ch := range c.replies {
-		ch <- answerOf(request, nil, fmt.Errorf("the worker ended with %s", c.exit.Cause))
-	}
-	clear(c.replies)
-	c.mu.Unlock()
 	if c.watch != nil && c.watch.Exited != nil {
 		c.spawn.Ended, c.spawn.Code, c.spawn.Cause = harness.Now(), c.exit.Code, c.exit.Cause
 		c.watch.Exited(c.spawn)
@@ -351,6 +348,9 @@ func (c *conn) listen(in *bufio.Reader) {
 	close(c.lost)
 	c.feeder.wake()
 }
+
+// gone is the error for what is asked of a worker that has ended.
+func (c *conn) gone() error { return fmt.Errorf("the worker ended with %s", c.exit.Cause) }
 
 func (c *conn) hear(f frame) error {
 	switch f.kind {
@@ -452,7 +452,7 @@ func (c *conn) answer(a askFrame) {
 		delete(c.asks, a.request)
 		c.mu.Unlock()
 		cancel()
-		c.out.write(frameAnswer, answerOf(a.request, v, err).appendTo(nil))
+		_ = c.out.write(frameAnswer, answerOf(a.request, v, err).appendTo(nil))
 	})
 }
 
@@ -461,18 +461,17 @@ func (c *conn) control(ctx context.Context, request string, payload []byte) ([]b
 	c.mu.Lock()
 	c.lastRequest++
 	n := c.lastRequest
-	if c.over {
-		c.mu.Unlock()
-		return nil, errors.New("the worker has ended")
+	if !c.over {
+		c.replies[n] = ch
 	}
-	c.replies[n] = ch
 	c.mu.Unlock()
-	if err := c.out.write(frameControl, controlFrame{n, request, payload}.appendTo(nil)); err != nil {
-		return nil, err
-	}
+	// If the worker has ended, it is being reaped, and then lost is closed.
+	_ = c.out.write(frameControl, controlFrame{n, request, payload}.bytes())
 	select {
 	case r := <-ch:
 		return r.value()
+	case <-c.lost:
+		return nil, c.gone()
 	case <-ctx.Done():
 		c.mu.Lock()
 		delete(c.replies, n)

@@ -274,8 +274,8 @@ type controlFrame struct {
 	payload []byte
 }
 
-func (f controlFrame) appendTo(b []byte) []byte {
-	b = binary.LittleEndian.AppendUint32(b, f.request)
+func (f controlFrame) bytes() []byte {
+	b := binary.LittleEndian.AppendUint32(nil, f.request)
 	b = appendString(b, f.name)
 	return append(b, f.payload...)
 }

@@ -125,7 +125,7 @@ func (w *worker) listen(in io.Reader) error {
 	r := bufio.NewReaderSize(in, 64<<10)
 	for {
 		f, err := readFrame(r)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -288,7 +288,7 @@ func (w *worker) flushLate() {
 	w.out.mu.Lock()
 	defer w.out.mu.Unlock()
 	w.held = false
-	w.out.flush()
+	_ = w.out.flush()
 }
 
 // cancelled is the cause with which a task is cancelled, as its submitter

@@ -34,7 +34,7 @@ const (
 // itself for one of ours.
 var role = func() string {
 	r := os.Getenv(roleEnv)
-	os.Unsetenv(roleEnv)
+	_ = os.Unsetenv(roleEnv)
 	return r
 }()
 
@@ -52,8 +52,8 @@ func Role() string { return role }
 // nothing else runs until then.
 func Parent() (in io.ReadCloser, out io.WriteCloser) {
 	for _, fd := range []int{inFD, outFD} {
-		syscall.CloseOnExec(fd) // not for the programs that this one starts
-		syscall.SetNonblock(fd, true)
+		syscall.CloseOnExec(fd)           // not for the programs that this one starts
+		_ = syscall.SetNonblock(fd, true) // a pipe can be either
 	}
 	return os.NewFile(inFD, "from-parent"), os.NewFile(outFD, "to-parent")
 }

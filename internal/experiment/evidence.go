@@ -180,7 +180,7 @@ func (t trial) profiled() evidence {
 		started = time.Now()
 		return err
 	}
-	ev.repeat = func(ctx context.Context, again func() error) error {
+	ev.repeat = func(_ context.Context, again func() error) error {
 		for ; time.Since(started) < t.order.Evidence.ProfileNS; repeats++ {
 			if err := again(); err != nil {
 				return fmt.Errorf("repeating the program: %w", err)

@@ -150,7 +150,7 @@ func TestParseFileTellsWhere(t *testing.T) {
 func FuzzParseFile(f *testing.F) {
 	f.Add([]byte("workloads:\n  - workload: alpha\n    params: {n: 1}\nbackends: [many]\n"))
 	f.Add([]byte("seed: 1\n---\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
+	f.Fuzz(func(_ *testing.T, b []byte) {
 		s, err := ParseFile("f", b, kinds)
 		if err == nil {
 			s.Resolve(kinds)

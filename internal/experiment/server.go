@@ -92,7 +92,7 @@ func serveServer(ctx context.Context, kinds Kinds) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	go func() { // the process does not outlive it
-		io.Copy(io.Discard, in)
+		_, _ = io.Copy(io.Discard, in)
 		cancel()
 	}()
 	if err := serve(ctx, order, kinds, json.NewEncoder(out)); err != nil {

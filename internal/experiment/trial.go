@@ -99,7 +99,7 @@ func serveTrial(ctx context.Context, kinds Kinds) {
 	go func() { // the process does not outlive it
 		// The runner closes our input when it has the reply. If the input
 		// ends before, the runner is gone; the workers see the end of theirs.
-		io.Copy(io.Discard, in)
+		_, _ = io.Copy(io.Discard, in)
 		if !replied.Load() {
 			os.Exit(1)
 		}

@@ -41,7 +41,7 @@ var (
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			mu.Lock()
-			mu.Unlock()
+			defer mu.Unlock()
 		})
 		wg.Go(mu.Unlock)
 		wg.Wait()

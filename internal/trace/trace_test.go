@@ -43,7 +43,7 @@ type far struct {
 	tasks []harness.AnyTask
 }
 
-func (e far) Submit(ctx context.Context, c *harness.Call) {
+func (e far) Submit(_ context.Context, c *harness.Call) {
 	c.Watch(e.obs, true)
 	if !c.Claim(e) {
 		return
@@ -547,7 +547,7 @@ func TestReadLinesRefuses(t *testing.T) {
 func FuzzReadLines(f *testing.F) {
 	f.Add([]byte(`{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","name":"x\"spanId\":\"zz"}]}]}]}`))
 	f.Add([]byte("\n\n{}\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
+	f.Fuzz(func(_ *testing.T, b []byte) {
 		for spans, err := range ReadLines(strings.NewReader(string(b))) {
 			if err != nil {
 				return

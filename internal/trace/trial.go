@@ -136,21 +136,21 @@ func (t *Trial) Observer() *harness.Observer {
 			if c.Number == 0 {
 				return b
 			}
-			parent := t.parent(c.Number, c.Context())
+			parent := t.parent(c.Context(), c.Number)
 			return taskHeader{parent.TraceID(), t.ids.span(c.Number, spanTask), c.Number}.appendTo(b)
 		},
 		Start: func(ctx context.Context, c *harness.Call) context.Context {
 			if c.Number == 0 {
 				return ctx
 			}
-			parent := t.parent(c.Number, ctx)
+			parent := t.parent(ctx, c.Number)
 			return oteltrace.ContextWithSpanContext(ctx, spanContext(parent.TraceID(), t.ids.span(c.Number, spanRun)))
 		},
 		End: func(c *harness.Call, err error) {
 			if c.Number == 0 {
 				return
 			}
-			r := record{number: c.Number, task: c.Task(), parent: t.parent(c.Number, c.Context()), timing: c.Timing()}
+			r := record{number: c.Number, task: c.Task(), parent: t.parent(c.Context(), c.Number), timing: c.Timing()}
 			if err != nil {
 				r.err = firstLine(err.Error())
 			}
@@ -167,7 +167,7 @@ func (t *Trial) Observer() *harness.Observer {
 
 // parent returns the span that task n belongs to: that of the submitter's
 // context. If it is the trial itself, the part that the task falls into.
-func (t *Trial) parent(n uint64, ctx context.Context) oteltrace.SpanContext {
+func (t *Trial) parent(ctx context.Context, n uint64) oteltrace.SpanContext {
 	sc := oteltrace.SpanContextFromContext(ctx)
 	if root := t.root(0); !sc.IsValid() || sc.SpanID() == root.SpanID() {
 		if part := (n - 1) / tasksPerTrace; part > 0 {

@@ -140,7 +140,7 @@ func (w *workerRecorder) exit(send func(topic string, payload []byte) error) err
 	if err := send(topicOwn, count); err != nil {
 		return err
 	}
-	batch := append(own, w.workerSpan())
+	batch := append([]sdktrace.ReadOnlySpan{w.workerSpan()}, own...)
 	for _, r := range w.records {
 		if len(batch) >= batchSpans {
 			if err := exporter.ExportSpans(ctx, batch); err != nil {

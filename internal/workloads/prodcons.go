@@ -2,6 +2,7 @@ package workloads
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -133,11 +134,11 @@ func (s *prodconsSession) Warm(ctx context.Context, ex harness.Executor) error {
 	return warmDelays(ctx, ex, s.addr, s.workers)
 }
 
-func (s *prodconsSession) Run(ctx context.Context, ex harness.Executor) error {
+func (s *prodconsSession) Run(ctx context.Context, ex harness.Executor) (err error) {
 	// The queue holds every item, since a model that runs one task after the
 	// other has put them all before it takes the first.
 	q := harness.NewQueue[item](producers * s.p.Items)
-	defer q.Close(ctx)
+	defer func() { err = errors.Join(err, q.Close(ctx)) }()
 	var puts []*harness.Future[int64]
 	for i, w := range s.waits {
 		puts = append(puts, produceTask.Submit(ctx, ex, produceIn{i, q, s.addr, w}))
@@ -149,7 +150,6 @@ func (s *prodconsSession) Run(ctx context.Context, ex harness.Executor) error {
 			return err
 		}
 	}
-	var err error
 	s.out, err = takes.Wait(ctx)
 	return err
 }

@@ -1,0 +1,290 @@
+package harness_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/cli"
+)
+
+var update = flag.Bool("update", false, "rewrite the expectations of the scripts")
+
+// The commands of the scripts: harness, and harness with a workload that makes
+// trouble. Both are this test program, started again, workers included.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"harness":         func() { cli.Main() },
+		"trouble-harness": func() { cli.Main(&trouble) },
+	})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata/script",
+		UpdateScripts: *update || os.Getenv("UPDATE") != "",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // children end at once
+			env.Setenv("GOCACHE", os.Getenv("GOCACHE"))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":    exits,
+			"lines":    lines,
+			"children": children,
+			"killone":  killOne,
+			"running":  running,
+			"receiver": startReceiver,
+			"received": received,
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "pprof" {
+				return exec.Command("go", "tool", "-n", "pprof").Run() == nil, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
+	})
+}
+
+// exits runs a command and compares its exit code: exits 2 harness …
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND [ARG …]")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	code := 0
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		code = exit.ExitCode()
+	case err != nil:
+		ts.Fatalf("%v", err)
+	}
+	if want := args[0]; strconv.Itoa(code) != want {
+		ts.Fatalf("%s ended with exit code %d; want %s", strings.Join(args[1:], " "), code, want)
+	}
+}
+
+// until calls done until it reports true, for half a minute at most.
+func until(ts *testscript.TestScript, what string, done func() bool) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(30 * time.Second); !done(); <-tick.C {
+		if time.Now().After(deadline) {
+			ts.Fatalf("waited for half a minute for %s", what)
+		}
+	}
+}
+
+// lines waits until a file has at least that many lines: lines FILE N
+func lines(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	until(ts, strings.Join(args, " "), func() bool {
+		b, err := os.ReadFile(ts.MkAbs(args[0]))
+		return err == nil && bytes.Count(b, []byte("\n")) >= n
+	})
+}
+
+// ours returns the processes that were started in one of our roles with the
+// script's own work directory in their environment.
+func ours(ts *testscript.TestScript, role string) (pids []int) {
+	environs, err := filepath.Glob("/proc/[0-9]*/environ")
+	ts.Check(err)
+	for _, path := range environs {
+		b, err := os.ReadFile(path)
+		if err != nil || !bytes.Contains(b, []byte("WORK="+ts.Getenv("WORK")+"\x00")) || !bytes.Contains(b, []byte("HARNESS_ROLE="+role)) {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// children waits until there are no processes of ours: ! children
+func children(ts *testscript.TestScript, neg bool, _ []string) {
+	if !neg {
+		ts.Fatalf("usage: ! children")
+	}
+	until(ts, "all processes to end", func() bool { return len(ours(ts, "")) == 0 })
+}
+
+// running waits for a process in a role: running trial
+func running(ts *testscript.TestScript, _ bool, args []string) {
+	until(ts, "a "+args[0], func() bool { return len(ours(ts, args[0])) > 0 })
+}
+
+// killone waits for a process in a role and kills it: killone worker
+func killOne(ts *testscript.TestScript, _ bool, args []string) {
+	until(ts, "a "+args[0], func() bool {
+		for _, pid := range ours(ts, args[0]) {
+			return syscall.Kill(pid, syscall.SIGKILL) == nil
+		}
+		return false
+	})
+}
+
+// receiver starts an OTLP receiver and puts its URL into $RECEIVER.
+func startReceiver(ts *testscript.TestScript, _ bool, _ []string) {
+	var batches atomic.Int64
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/traces" && r.ContentLength > 0 {
+			batches.Add(1)
+		}
+	}))
+	ts.Defer(srv.Close)
+	ts.Setenv("RECEIVER", srv.URL)
+	receivers.Store(&batches)
+}
+
+var receivers atomic.Pointer[atomic.Int64]
+
+// received checks that the receiver got something, and forgets it.
+func received(ts *testscript.TestScript, neg bool, _ []string) {
+	if got := receivers.Load().Swap(0) > 0; got == neg {
+		ts.Fatalf("the receiver got something: %v", got)
+	}
+}
+
+// trouble is a workload that goes wrong as it is told, in its third task.
+var trouble = harness.Workload{
+	Name:    "trouble",
+	Doc:     "goes wrong as it is told",
+	Params:  &troubleParams{Mode: "none"},
+	Tasks:   []harness.AnyTask{troubleTask},
+	Workers: func(int) int { return 2 },
+	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
+		p := *env.Params.(*troubleParams)
+		if p.Mode == "open" {
+			return nil, errors.New("cannot be set up")
+		}
+		return &troubleSession{mode: p.Mode}, nil
+	},
+}
+
+type troubleParams struct {
+	Mode string `yaml:"mode" doc:"what goes wrong"`
+}
+
+type troubleIn struct {
+	Mode string
+	I    int
+	Home int // process that submitted it
+}
+
+var troubleTask = harness.NewTask("trouble", func(ctx context.Context, in troubleIn) (int, error) {
+	if in.I != 2 {
+		return in.I, nil
+	}
+	away := os.Getpid() != in.Home
+	switch in.Mode {
+	case "print":
+		fmt.Println("this must not disturb anything")
+		fmt.Fprintln(os.Stderr, "nor this")
+	case "error":
+		return 0, errors.New("deliberate")
+	case "panic":
+		panic("deliberate")
+	case "exit":
+		if away {
+			fmt.Fprintln(os.Stderr, "last words")
+			os.Exit(3)
+		}
+	case "hang":
+		if away {
+			<-ctx.Done()
+			select {}
+		}
+	case "other":
+		if away {
+			return 17, nil
+		}
+	case "slow":
+		harness.Blocking(ctx, func() {
+			select {
+			case <-time.After(5 * time.Second):
+			case <-ctx.Done():
+			}
+		})
+	}
+	return in.I, nil
+})
+
+type troubleSession struct {
+	mode string
+	got  []int
+}
+
+func (s *troubleSession) Run(ctx context.Context, ex harness.Executor) error {
+	var futures []*harness.Future[int]
+	for i := range 4 {
+		futures = append(futures, troubleTask.Submit(ctx, ex, troubleIn{s.mode, i, os.Getpid()}))
+	}
+	var errs []error
+	for _, f := range futures {
+		v, err := f.Wait(ctx)
+		s.got, errs = append(s.got, v), append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (s *troubleSession) Check() (harness.Outcome, error) {
+	if s.mode == "wrong" {
+		return harness.Outcome{}, errors.New("not what was expected")
+	}
+	return harness.Outcome{Digest: harness.Digest(s.got), Tasks: len(s.got)}, nil
+}
+
+func (s *troubleSession) Close() error {
+	if s.mode == "close" {
+		return errors.New("cannot be closed")
+	}
+	return nil
+}
+
+// A program outside of this module brings a workload of its own and gets the
+// whole command line, worker processes included.
+func TestOwnWorkload(t *testing.T) {
+	dir := t.TempDir()
+	build := exec.Command("go", "build", "-o", dir+"/own", ".")
+	build.Dir = "examples/ownworkload"
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building the example: %v\n%s", err, out)
+	}
+	run := exec.Command(dir+"/own", "run", "--workloads", "collatz,sqrt", "--param", "collatz.below=50000", "--param", "sqrt.n=100000", "--rounds", "2", "--out", dir+"/out")
+	var stdout, stderr strings.Builder
+	run.Stdout, run.Stderr = &stdout, &stderr
+	if err := run.Run(); err != nil {
+		t.Fatalf("running it: %v\n%s", err, stderr.String())
+	}
+	for _, want := range []string{"collatz", "sqrt", "processes", "yes"} {
+		if !strings.Contains(stdout.String(), want) {
+			t.Errorf("the table does not say %q:\n%s", want, stdout.String())
+		}
+	}
+	if strings.Contains(stdout.String(), " no") {
+		t.Errorf("not everything was verified:\n%s", stdout.String())
+	}
+	bad := exec.Command(dir+"/own", "run", "--param", "collatz.below=1")
+	if out, err := bad.CombinedOutput(); err == nil || !strings.Contains(string(out), "below is 1") {
+		t.Errorf("a parameter that the workload refuses gave %v:\n%s", err, out)
+	}
+}
