@@ -356,12 +356,14 @@ func roundDuration(d time.Duration) string {
 
 // nextSteps names what to look at.
 func nextSteps(dir string, data *results.Data) string {
-	s := fmt.Sprintf("Report:   %s", filepath.Join(dir, results.HTMLFile))
+	var b strings.Builder
+	fmt.Fprintf(&b, "Report:   %s\n", filepath.Join(dir, results.HTMLFile))
 	for _, c := range data.Run.Cells {
 		if !c.Baseline && c.NotApplicable == "" {
-			s += fmt.Sprintf("\nProfiles: go tool pprof -http=: %s", filepath.Join(dir, results.ProfilesDir, c.ID, "cpu.pb.gz"))
+			fmt.Fprintf(&b, "Profiles: go tool pprof -http=: %s\n", filepath.Join(dir, results.ProfilesDir, c.ID, "cpu.pb.gz"))
 			break
 		}
 	}
-	return s + fmt.Sprintf("\nSpans:    harness trace %s --otlp http://localhost:4318, or upload %s to Jaeger", dir, results.TracesFile)
+	fmt.Fprintf(&b, "Spans:    harness trace %s --otlp http://localhost:4318, or upload %s to Jaeger", dir, results.TracesFile)
+	return b.String()
 }
