@@ -231,23 +231,22 @@ func stringForm() *form {
 }
 
 func sliceForm(t reflect.Type) *form {
+	if plain(t.Elem()) && ownForm(t.Elem()) == nil {
+		return memorySliceForm(t)
+	}
 	elem, size := formOf(t.Elem()), t.Elem().Size()
-	// Elements that are their own bytes cross in one piece.
-	whole := plain(t.Elem()) && ownForm(t.Elem()) == nil
 	return &form{
 		least: 1,
-		append: func(b []byte, p unsafe.Pointer, depth int) ([]byte, error) {
-			v := reflect.NewAt(t, p).Elem()
-			n, data := v.Len(), v.UnsafePointer()
-			b = appendLength(b, n, v.IsNil())
-			if whole {
-				return append(b, unsafe.Slice((*byte)(data), uintptr(n)*size)...), nil
-			}
+		append: func(b []byte, p unsafe.Pointer, depth int) (_ []byte, err error) {
+			// The length and the data of any slice are where those of a
+			// slice of bytes are.
+			s := *(*[]byte)(p)
+			b = appendLength(b, len(s), s == nil)
 			if depth == maxDepth {
 				return b, errDepth
 			}
-			var err error
-			for i := range uintptr(n) {
+			data := unsafe.Pointer(unsafe.SliceData(s))
+			for i := range uintptr(len(s)) {
 				if b, err = elem.append(b, unsafe.Add(data, i*size), depth+1); err != nil {
 					return b, err
 				}
@@ -255,29 +254,62 @@ func sliceForm(t reflect.Type) *form {
 			return b, nil
 		},
 		decode: func(b []byte, p unsafe.Pointer) ([]byte, error) {
-			least := max(1, elem.least) // it may not be known yet
-			if whole {
-				least = int(size)
-			}
-			n, isNil, b, err := takeLength(b, least)
+			n, isNil, b, err := takeLength(b, max(1, elem.least)) // it may not be known yet
 			if err != nil || isNil {
-				reflect.NewAt(t, p).Elem().SetZero()
+				*(*[]byte)(p) = nil
 				return b, err
 			}
 			v := reflect.MakeSlice(t, n, n)
 			reflect.NewAt(t, p).Elem().Set(v)
 			data := v.UnsafePointer()
-			if whole {
-				k := n * int(size)
-				copy(unsafe.Slice((*byte)(data), k), b)
-				return b[k:], nil
-			}
 			for i := range uintptr(n) {
 				if b, err = elem.decode(b, unsafe.Add(data, i*size)); err != nil {
 					return nil, err
 				}
 			}
 			return b, nil
+		},
+	}
+}
+
+// memorySliceForm is for slices whose elements are nothing but bytes: they
+// cross in one piece.
+func memorySliceForm(t reflect.Type) *form {
+	size, align := int(t.Elem().Size()), t.Elem().Align()
+	return &form{
+		least: 1,
+		append: func(b []byte, p unsafe.Pointer, _ int) ([]byte, error) {
+			s := *(*[]byte)(p) // with the length of another type's elements
+			b = appendLength(b, len(s), s == nil)
+			return append(b, unsafe.Slice(unsafe.SliceData(s), len(s)*size)...), nil
+		},
+		decode: func(b []byte, p unsafe.Pointer) ([]byte, error) {
+			n, isNil, b, err := takeLength(b, size)
+			if err != nil || isNil {
+				*(*[]byte)(p) = nil
+				return b, err
+			}
+			k := n * size
+			// Memory without pointers is the same for every type; only its
+			// alignment matters.
+			var data *byte
+			switch align {
+			case 1:
+				data = unsafe.SliceData(make([]byte, k))
+			case 2:
+				data = (*byte)(unsafe.Pointer(unsafe.SliceData(make([]uint16, k/2))))
+			case 4:
+				data = (*byte)(unsafe.Pointer(unsafe.SliceData(make([]uint32, k/4))))
+			default:
+				data = (*byte)(unsafe.Pointer(unsafe.SliceData(make([]uint64, k/8))))
+			}
+			copy(unsafe.Slice(data, k), b)
+			if size == 0 {
+				reflect.NewAt(t, p).Elem().Set(reflect.MakeSlice(t, n, n))
+				return b, nil
+			}
+			*(*[]byte)(p) = unsafe.Slice(data, k)[:n:n]
+			return b[k:], nil
 		},
 	}
 }
