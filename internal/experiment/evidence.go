@@ -75,13 +75,14 @@ func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
 	return hooks, nil
 }
 
-// evidence is what a trial does beside running its program. The methods are
-// called in this order.
+// evidence is what a trial does beside running its program. The functions are
+// called in this order, but aside, which is called for whatever comes between.
 type evidence struct {
 	configure func(cfg *harness.Config)
 	context   func(ctx context.Context) context.Context
 	begin     func(ctx context.Context, ex harness.Executor) error              // before the measured part
-	repeat    func(ctx context.Context, again func() error) error               // after it
+	aside     func(f func() error) error                                        // what is not the program
+	repeat    func(ctx context.Context, again func() error) error               // after the measured part
 	collect   func(ctx context.Context, ex harness.Executor) error              // before the executor is closed
 	finish    func(ctx context.Context, reply *trialReply, failure error) error // after
 }
@@ -92,6 +93,7 @@ func unobserved() evidence {
 		configure: func(*harness.Config) {},
 		context:   func(ctx context.Context) context.Context { return ctx },
 		begin:     func(context.Context, harness.Executor) error { return nil },
+		aside:     func(f func() error) error { return f() },
 		repeat:    func(context.Context, func() error) error { return nil },
 		collect:   func(context.Context, harness.Executor) error { return nil },
 		finish:    func(context.Context, *trialReply, error) error { return nil },
@@ -158,7 +160,8 @@ func (t trial) profiled() evidence {
 	cell := t.order.Cell
 	labels := profile.Labels{Workload: cell.Workload, Backend: cell.Backend}
 	var stop func() (profile.Set, error)
-	started := time.Now()
+	var started time.Time
+	var besides time.Duration // since then, but not in the program
 	repeats := 1
 
 	ev := unobserved()
@@ -180,8 +183,12 @@ func (t trial) profiled() evidence {
 		started = time.Now()
 		return err
 	}
+	ev.aside = func(f func() error) error {
+		defer func(t time.Time) { besides += time.Since(t) }(time.Now())
+		return profile.Exclude(f)
+	}
 	ev.repeat = func(_ context.Context, again func() error) error {
-		for ; time.Since(started) < t.order.Evidence.ProfileNS; repeats++ {
+		for ; time.Since(started)-besides < t.order.Evidence.ProfileNS; repeats++ {
 			if err := again(); err != nil {
 				return fmt.Errorf("repeating the program: %w", err)
 			}

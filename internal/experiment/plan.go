@@ -212,7 +212,8 @@ func (p *Plan) Estimate(steps []Step, pilots map[string]time.Duration) (total ti
 			one = one * 2 / 3 // some are faster, some are not
 		}
 		if s.Kind == results.Profiled {
-			one = max(one, time.Duration(p.Run.ProfileNS))
+			// Between two repetitions the result is checked, and the next set up.
+			one = max(one, time.Duration(p.Run.ProfileNS)) * 2
 		}
 		total += one + overhead
 	}

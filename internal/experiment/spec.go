@@ -41,11 +41,11 @@ type Choice struct {
 type preset struct {
 	name    string
 	rounds  int
-	profile time.Duration // how long a profiled trial repeats its program
+	profile time.Duration // how long a profiled trial lets its program run
 }
 
 var presets = []preset{
-	{"quick", 7, 300 * time.Millisecond},
+	{"quick", 7, 200 * time.Millisecond},
 	{"standard", 20, time.Second},
 	{"rigorous", 40, 3 * time.Second},
 }
@@ -293,7 +293,7 @@ type Spec struct {
 	Rounds   int
 	Seed     uint64
 	Timeout  time.Duration // of a trial
-	Profile  time.Duration // how long a profiled trial repeats its program
+	Profile  time.Duration // how long a profiled trial lets its program run
 	Cores    int
 }
 

@@ -193,10 +193,10 @@ func (t trial) run(ctx context.Context) (reply trialReply, err error) {
 
 	runErr := t.measure(ctx, ex, session, ev, m)
 	if runErr == nil {
-		runErr = check(session, m)
+		runErr = ev.aside(func() error { return check(session, m) })
 	}
 	if runErr == nil {
-		runErr = ev.repeat(ctx, func() error { return t.again(ctx, w, env, ex) })
+		runErr = ev.repeat(ctx, func() error { return t.again(ctx, w, env, ex, ev) })
 	}
 	runErr = errors.Join(runErr, ev.collect(ctx, ex))
 	start = time.Now()
@@ -252,17 +252,23 @@ func check(session harness.Session, m *results.Measured) error {
 }
 
 // again runs the program once more on the same workers, unmeasured.
-func (t trial) again(ctx context.Context, w *harness.Workload, env harness.Env, ex harness.Executor) (err error) {
-	session, err := w.Open(ctx, env)
+func (t trial) again(ctx context.Context, w *harness.Workload, env harness.Env, ex harness.Executor, ev evidence) (err error) {
+	var session harness.Session
+	err = ev.aside(func() (err error) {
+		session, err = w.Open(ctx, env)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, session.Close()) }()
-	if err := session.Run(ctx, ex); err != nil {
-		return err
-	}
-	_, err = session.Check()
-	return err
+	err = session.Run(ctx, ex)
+	return errors.Join(err, ev.aside(func() error {
+		var wrong error
+		if err == nil {
+			_, wrong = session.Check()
+		}
+		return errors.Join(wrong, session.Close())
+	}))
 }
 
 // usage adds up what this process and the workers have used.

@@ -2,16 +2,18 @@
 // merges them. It is the only package that knows runtime/pprof, and the
 // accounting of the operating system.
 //
-// To add a kind of profile, add it to [Kinds] and to collector.stop.
+// To add a kind of profile, add it to [Kinds] and, if it counts since the
+// process started, to counted.
 package profile
 
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"runtime/pprof"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/google/pprof/profile"
@@ -30,54 +32,74 @@ type Set map[string][]byte
 // profiled: the rate at which allocations are sampled counts from the start.
 func EarlySettings() { runtime.MemProfileRate = 64 << 10 }
 
-// Start starts all profiles of this process. stop ends them and returns them;
-// stopping twice returns the same set. Only one set can be under way in a
-// process at a time.
+// counted are the kinds that count since the process started.
+var counted = []string{"allocs", "block", "mutex"}
+
+// Start starts all profiles of this process and returns the function that ends
+// them and returns them; called again it returns the same. It must be called.
+// Only one set can be under way in a process at a time.
 func Start() (stop func() (Set, error), err error) {
-	c := &collector{}
-	if err := pprof.StartCPUProfile(&c.cpu); err != nil {
-		return nil, err
-	}
 	runtime.SetBlockProfileRate(1)
 	runtime.SetMutexProfileFraction(1)
-	for _, kind := range []string{"allocs", "block", "mutex"} {
-		p, err := snapshot(kind)
-		if err != nil {
-			pprof.StopCPUProfile()
+	runtime.GC() // what was allocated is counted once the collector has been over it
+	before := make(map[string]*profile.Profile)
+	for _, kind := range counted {
+		if before[kind], err = snapshot(kind); err != nil {
 			return nil, err
 		}
-		c.before = append(c.before, p)
 	}
-	return sync.OnceValues(c.stop), nil
+	var cpu bytes.Buffer
+	if err := pprof.StartCPUProfile(&cpu); err != nil {
+		return nil, fmt.Errorf("starting the CPU profile: %w", err)
+	}
+	return sync.OnceValues(func() (Set, error) {
+		pprof.StopCPUProfile()
+		runtime.SetBlockProfileRate(0)
+		runtime.SetMutexProfileFraction(0)
+		runtime.GC()
+		p, err := profile.Parse(&cpu)
+		if err != nil {
+			return nil, fmt.Errorf("reading back the CPU profile: %w", err)
+		}
+		collected := map[string]*profile.Profile{"cpu": p}
+		for _, kind := range Kinds[1:] {
+			if collected[kind], err = snapshot(kind); err != nil {
+				return nil, err
+			}
+		}
+		for _, kind := range counted {
+			collected[kind] = subtract(collected[kind], before[kind])
+		}
+		set := make(Set)
+		for kind, p := range collected {
+			p.Sample = slices.DeleteFunc(p.Sample, excluded)
+			if set[kind], err = encode(p.Compact()); err != nil {
+				return nil, err
+			}
+		}
+		return set, nil
+	}), nil
 }
 
-type collector struct {
-	cpu    bytes.Buffer
-	before []*profile.Profile // allocs, block, mutex as they were at the start
+// Exclude calls f. What f does on its own goroutine is left out of the
+// profiles: its samples are known by this function in their stack.
+//
+//go:noinline
+func Exclude(f func() error) error {
+	err := f()
+	return err // not a tail call
 }
 
-func (c *collector) stop() (Set, error) {
-	pprof.StopCPUProfile()
-	set := Set{"cpu": c.cpu.Bytes()}
-	var errs []error
-	// What was counted before the start does not belong to the trial.
-	for i, kind := range []string{"allocs", "block", "mutex"} {
-		after, err := snapshot(kind)
-		if err == nil {
-			set[kind], err = encode(subtract(after, c.before[i]))
-		}
-		errs = append(errs, err)
-	}
-	runtime.SetBlockProfileRate(0)
-	runtime.SetMutexProfileFraction(0)
-	for _, kind := range []string{"heap", "goroutine"} {
-		p, err := snapshot(kind)
-		if err == nil {
-			set[kind], err = encode(p)
-		}
-		errs = append(errs, err)
-	}
-	return set, errors.Join(errs...)
+// excluded reports whether a sample is of a function called by [Exclude], or of
+// profiling itself.
+func excluded(s *profile.Sample) bool {
+	return slices.ContainsFunc(s.Location, func(l *profile.Location) bool {
+		return slices.ContainsFunc(l.Line, func(l profile.Line) bool {
+			name := l.Function.Name
+			return strings.HasSuffix(name, "/internal/profile.Exclude") || strings.HasSuffix(name, "/internal/profile.snapshot") ||
+				strings.HasPrefix(name, "runtime/pprof.") && name != "runtime/pprof.Do"
+		})
+	})
 }
 
 func snapshot(kind string) (*profile.Profile, error) {
@@ -88,6 +110,14 @@ func snapshot(kind string) (*profile.Profile, error) {
 	p, err := profile.Parse(&b)
 	if err != nil {
 		return nil, fmt.Errorf("reading back the %s profile: %w", kind, err)
+	}
+	if kind == "allocs" {
+		// It says what is in use, too, which cannot be added up; that is in
+		// the heap profile.
+		p.SampleType, p.DefaultSampleType = p.SampleType[:2], "alloc_space"
+		for _, s := range p.Sample {
+			s.Value = s.Value[:2]
+		}
 	}
 	return p, nil
 }
@@ -101,7 +131,7 @@ func subtract(after, before *profile.Profile) *profile.Profile {
 		return after // never: both are of one kind
 	}
 	diff.TimeNanos, diff.DurationNanos = after.TimeNanos, after.DurationNanos
-	return diff.Compact()
+	return diff
 }
 
 func encode(p *profile.Profile) ([]byte, error) {

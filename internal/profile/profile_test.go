@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -49,6 +50,16 @@ var (
 	})
 )
 
+// besides computes and allocates, and must not be found in a profile.
+//
+//go:noinline
+func besides(d time.Duration) error {
+	for start := time.Now(); time.Since(start) < d; {
+		sink = make([]byte, 1<<18)
+	}
+	return nil
+}
+
 func collect(t *testing.T, labels Labels) Set {
 	t.Helper()
 	EarlySettings()
@@ -60,6 +71,12 @@ func collect(t *testing.T, labels Labels) Set {
 		t.Error("a second Start while one is under way gave no error")
 	}
 	if _, err := burn.Submit(t.Context(), inline{labels.Observer()}, 300*time.Millisecond).Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := Exclude(func() error { return besides(300 * time.Millisecond) }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := burn.Submit(t.Context(), inline{labels.Observer()}, 50*time.Millisecond).Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	set, err := stop()
@@ -88,6 +105,15 @@ func TestCollect(t *testing.T) {
 	set := collect(t, Labels{Workload: "w", Backend: "b"})
 	for _, kind := range Kinds {
 		p := parse(t, set[kind])
+		for _, s := range p.Sample {
+			for _, l := range s.Location {
+				for _, line := range l.Line {
+					if strings.HasSuffix(line.Function.Name, ".besides") {
+						t.Errorf("the %s profile has %v of what was excluded", kind, s.Value)
+					}
+				}
+			}
+		}
 		if len(p.Sample) == 0 && kind != "mutex" && kind != "block" {
 			t.Errorf("the %s profile is empty", kind)
 		}

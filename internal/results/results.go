@@ -33,7 +33,7 @@ type Run struct {
 	Preset string `json:"preset"`
 	Seed   uint64 `json:"seed"`
 	Rounds int    `json:"rounds"`
-	// ProfileNS is how long a profiled trial repeats its program.
+	// ProfileNS is how long a profiled trial lets its program run.
 	ProfileNS int64 `json:"profile_ns"`
 	// TimeoutNS bounds a trial.
 	TimeoutNS int64 `json:"timeout_ns"`
