@@ -157,10 +157,5 @@ var delayTask = harness.NewTask("workloads.delay", func(ctx context.Context, in 
 // warmDelays has every worker open its connection to the delay server: as many
 // waits as there are workers, long enough for each to get one.
 func warmDelays(ctx context.Context, ex harness.Executor, addr string, workers int) error {
-	in := make([]delayIn, workers)
-	for i := range in {
-		in[i] = delayIn{addr, 2 * time.Millisecond}
-	}
-	_, err := submitAll(ctx, ex, delayTask, in)
-	return err
+	return warm(ctx, ex, delayTask, workers, delayIn{addr, 2 * time.Millisecond})
 }

@@ -3,7 +3,7 @@ package workloads
 import (
 	"context"
 	"fmt"
-	"math/big"
+	"math/bits"
 	"math/rand/v2"
 	"time"
 
@@ -13,18 +13,19 @@ import (
 // Factor is the book's computation: prime factors of random numbers.
 var Factor = &harness.Workload{
 	Name: "factor",
-	Doc: `CPU-bound: the prime factors of 10,000 random numbers
+	Doc: `CPU-bound: the prime factors of many random numbers
 
 The book's calculatePrimeFactors, by trial division, on numbers between 20,000
 and 100,000,000. How long one takes depends on its factors, so the tasks are
-of unequal length, and each returns a list.`,
-	Params:  &factorParams{N: 10_000, Tasks: 20, Seed: 1},
+of unequal length, and each returns lists. The book takes 10,000 numbers; in Go
+that is over in 30 ms, too soon to be measured well, so there are 40,000.`,
+	Params:  &factorParams{N: 40_000, Tasks: 20, Seed: 1},
 	Tasks:   []harness.AnyTask{factorTask},
 	Nominal: func(p any) time.Duration { return time.Duration(p.(*factorParams).N) * 3 * time.Microsecond },
 	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
 		p := *env.Params.(*factorParams)
 		rng := rand.New(rand.NewPCG(p.Seed, 0))
-		s := &factorSession{numbers: make([]uint32, p.N)}
+		s := &factorSession{workers: env.Workers, numbers: make([]uint32, p.N)}
 		for i := range s.numbers {
 			s.numbers[i] = 20_000 + rng.Uint32N(100_000_000-20_000+1)
 		}
@@ -77,9 +78,14 @@ func primeFactors(n uint32) []uint32 {
 }
 
 type factorSession struct {
+	workers int
 	numbers []uint32
 	parts   [][]uint32
 	factors [][][]uint32
+}
+
+func (s *factorSession) Warm(ctx context.Context, ex harness.Executor) error {
+	return warm(ctx, ex, factorTask, s.workers, s.parts[0])
 }
 
 func (s *factorSession) Run(ctx context.Context, ex harness.Executor) (err error) {
@@ -87,15 +93,14 @@ func (s *factorSession) Run(ctx context.Context, ex harness.Executor) (err error
 	return err
 }
 
-// Check multiplies the factors and tests that each is prime with the test of
-// Baillie, Pomerance, Selfridge and Wagstaff, which is exact below 2^64.
+// Check multiplies the factors and tests that each is prime.
 func (s *factorSession) Check() (harness.Outcome, error) {
 	i := 0
 	for _, part := range s.factors {
 		for _, factors := range part {
 			product, last := uint64(1), uint32(0)
 			for _, f := range factors {
-				if f < last || !big.NewInt(int64(f)).ProbablyPrime(0) {
+				if f < last || !prime(f) {
 					return harness.Outcome{}, fmt.Errorf("the factors of %d came out as %v; want primes in ascending order", s.numbers[i], factors)
 				}
 				product, last = product*uint64(f), f
@@ -113,3 +118,35 @@ func (s *factorSession) Check() (harness.Outcome, error) {
 }
 
 func (s *factorSession) Close() error { return nil }
+
+// prime reports whether n, at most 100,000,000, is prime: the test of Miller
+// and Rabin with the bases 2, 3, 5 and 7, which is exact below 3,215,031,751
+// (Jaeschke, On strong pseudoprimes to several bases, 1993). Unlike trial
+// division it shares nothing with the task, and it takes a microsecond.
+func prime(n uint32) bool {
+	if n < 2 || n%2 == 0 {
+		return n == 2
+	}
+	odd, twos := n-1, bits.TrailingZeros32(n-1)
+	odd >>= twos
+	for _, base := range []uint64{2, 3, 5, 7} {
+		if uint64(n) == base {
+			return true
+		}
+		x := uint64(1)
+		for e, square := odd, base; e > 0; e, square = e/2, square*square%uint64(n) {
+			if e%2 == 1 {
+				x = x * square % uint64(n)
+			}
+		}
+		witness := x != 1
+		for range twos {
+			witness = witness && x != uint64(n-1)
+			x = x * x % uint64(n)
+		}
+		if witness {
+			return false
+		}
+	}
+	return true
+}

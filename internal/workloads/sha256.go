@@ -31,7 +31,7 @@ allocation: what is left to differ between the models is their overhead.`,
 	},
 	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
 		p := *env.Params.(*sha256Params)
-		s := &sha256Session{chains: make([]chain, p.Tasks)}
+		s := &sha256Session{workers: env.Workers, chains: make([]chain, p.Tasks)}
 		for i := range s.chains {
 			s.chains[i] = chain{Seed: int64(i), Rounds: int64(p.Rounds), Block: int64(p.Block)}
 		}
@@ -76,8 +76,13 @@ func (c chain) block() []byte {
 }
 
 type sha256Session struct {
-	chains []chain
-	sums   [][]byte
+	workers int
+	chains  []chain
+	sums    [][]byte
+}
+
+func (s *sha256Session) Warm(ctx context.Context, ex harness.Executor) error {
+	return warm(ctx, ex, sha256Task, s.workers, chain{Seed: -1, Rounds: 50, Block: 64 << 10})
 }
 
 func (s *sha256Session) Run(ctx context.Context, ex harness.Executor) (err error) {

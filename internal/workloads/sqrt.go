@@ -23,7 +23,7 @@ so the result does not depend on how the work was split.`,
 	Tasks:   []harness.AnyTask{sqrtTask},
 	Nominal: func(p any) time.Duration { return time.Duration(p.(*sqrtParams).N) * 3 },
 	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
-		return &sqrtSession{p: *env.Params.(*sqrtParams)}, nil
+		return &sqrtSession{p: *env.Params.(*sqrtParams), workers: env.Workers}, nil
 	},
 }
 
@@ -64,8 +64,13 @@ var sqrtTask = harness.NewTask("sqrt", func(ctx context.Context, in span) (float
 })
 
 type sqrtSession struct {
-	p    sqrtParams
-	sums []float64
+	p       sqrtParams
+	workers int
+	sums    []float64
+}
+
+func (s *sqrtSession) Warm(ctx context.Context, ex harness.Executor) error {
+	return warm(ctx, ex, sqrtTask, s.workers, span{0, 1_000_000})
 }
 
 func (s *sqrtSession) Run(ctx context.Context, ex harness.Executor) (err error) {

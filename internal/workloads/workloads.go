@@ -11,6 +11,7 @@ package workloads
 
 import (
 	"context"
+	"slices"
 
 	"github.com/f3f4c0de/harness"
 )
@@ -48,6 +49,14 @@ func submitAll[In, Out any](ctx context.Context, ex harness.Executor, t *harness
 		outputs[i] = out
 	}
 	return outputs, failed
+}
+
+// warm has every worker run one task like in, before anything is measured: the
+// first task in a process also pays for memory and code that later ones find in
+// place. The task must take long enough for each worker to get one.
+func warm[In, Out any](ctx context.Context, ex harness.Executor, t *harness.Task[In, Out], workers int, in In) error {
+	_, err := submitAll(ctx, ex, t, slices.Repeat([]In{in}, workers))
+	return err
 }
 
 // A span is the half-open range of the numbers from From to To.

@@ -122,6 +122,19 @@ func TestPrimeFactors(t *testing.T) {
 	}
 }
 
+func TestPrime(t *testing.T) {
+	// 2047, 1373653 and 25326001 fool the bases before them.
+	numbers := []uint32{2047, 1373653, 25326001, 99999989, 99999999, 100000000}
+	for n := range uint32(100_000) {
+		numbers = append(numbers, n)
+	}
+	for _, n := range numbers {
+		if want := big.NewInt(int64(n)).ProbablyPrime(0); prime(n) != want {
+			t.Errorf("prime(%d) = %v; want %v", n, !want, want)
+		}
+	}
+}
+
 func TestCubeRoot(t *testing.T) {
 	for _, n := range []int64{0, 1, 7, 8, 26, 27, 1 << 60} {
 		r := big.NewInt(int64(cubeRoot(big.NewInt(n))))
