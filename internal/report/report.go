@@ -136,17 +136,17 @@ func (b base) wall(round int) (float64, bool) {
 
 func demandOf(d *results.Data, workload string, byCell map[string][]results.Trial) base {
 	b := base{first: make(map[int]float64), second: make(map[int]float64)}
-	b.demand.CPU = math.Inf(1)
+	b.demand.CPU, b.demand.User = math.Inf(1), math.Inf(1)
 	for _, c := range d.Run.Cells {
 		if c.Workload != workload {
 			continue
 		}
-		var wall, cpu []float64
+		var wall, cpu, user []float64
 		for _, t := range byCell[c.ID] {
 			if t.Kind != results.Timed || !t.OK() {
 				continue
 			}
-			wall, cpu = append(wall, float64(t.WallNS)), append(cpu, float64(t.CPUNS()))
+			wall, cpu, user = append(wall, float64(t.WallNS)), append(cpu, float64(t.CPUNS())), append(user, float64(t.UserNS))
 			switch {
 			case c.Baseline && t.Copy:
 				b.second[t.Round] = float64(t.WallNS)
@@ -158,6 +158,7 @@ func demandOf(d *results.Data, workload string, byCell map[string][]results.Tria
 		// what the models spend on themselves.
 		if len(cpu) > 0 {
 			b.demand.CPU = min(b.demand.CPU, stats.Median(cpu))
+			b.demand.User = min(b.demand.User, stats.Median(user))
 		}
 		if !c.Baseline {
 			continue
@@ -221,7 +222,7 @@ func (r *Report) row(c results.Cell, trials []results.Trial, b base) Row {
 		row.Range = ratios(num, den)
 	}
 	if b.demand.Wall > 0 {
-		limit, by := stats.SpeedupLimit(b.demand, c.Workers, r.processors(c))
+		limit, by := stats.SpeedupLimit(b.demand, c.Workers, r.Run.Machine.Cores, r.serial(c))
 		if !math.IsInf(limit, 0) {
 			row.Limit, row.LimitBy = limit, by
 		}
@@ -232,13 +233,9 @@ func (r *Report) row(c results.Cell, trials []results.Trial, b base) Row {
 	return row
 }
 
-// processors returns how many processors the tasks of a cell can use at once.
-func (r *Report) processors(c results.Cell) int {
-	i := slices.IndexFunc(r.Run.Backends, func(b results.BackendInfo) bool { return b.Name == c.Backend })
-	if i >= 0 && r.Run.Backends[i].Serial {
-		return 1
-	}
-	return r.Run.Machine.Cores
+// serial reports whether a cell's model runs one task's code at a time.
+func (r *Report) serial(c results.Cell) bool {
+	return slices.ContainsFunc(r.Run.Backends, func(b results.BackendInfo) bool { return b.Name == c.Backend && b.Serial })
 }
 
 func spread(x []float64) Spread {

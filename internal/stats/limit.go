@@ -9,6 +9,7 @@ import (
 type Demand struct {
 	Wall  float64   // time of all tasks one after the other
 	CPU   float64   // the least processor time that they were seen to need
+	User  float64   // of CPU, what is outside of the operating system
 	Tasks []float64 // time of each task; may be unknown
 }
 
@@ -18,11 +19,15 @@ type Demand struct {
 // the largest of the processors' share of the CPU time, and the bounds on the
 // makespan of independent tasks (Graham, 1969): the workers' share of the
 // time, the longest task, and, of the k*workers+1 longest, the k+1 shortest,
-// which one worker must do.
-func SpeedupLimit(d Demand, workers, processors int) (limit float64, by Bound) {
+// which one worker must do. If the model is serial, the tasks' own code takes
+// turns, too; system calls do not.
+func SpeedupLimit(d Demand, workers, processors int, serial bool) (limit float64, by Bound) {
 	least, by := d.Wall/float64(workers), ByWorkers
 	if t := d.CPU / float64(min(processors, workers)); t > least {
 		least, by = t, ByProcessors
+	}
+	if serial && d.User > least {
+		least, by = d.User, ByTurns
 	}
 	// upTo[i] is the time of the i longest tasks.
 	upTo := make([]float64, 1, len(d.Tasks)+1)
@@ -54,6 +59,7 @@ type Bound string
 const (
 	ByWorkers     Bound = "workers"      // all workers busy all the time
 	ByProcessors  Bound = "processors"   // all processors busy all the time
+	ByTurns       Bound = "turns"        // one task's code at a time, all the time
 	ByLongestTask Bound = "longest task" // nothing is shorter than its longest part
 	ByTaskCount   Bound = "task count"   // the tasks cannot be dealt out evenly
 )

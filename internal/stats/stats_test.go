@@ -146,26 +146,30 @@ func TestSpeedupLimit(t *testing.T) {
 		name                string
 		d                   Demand
 		workers, processors int
+		serial              bool
 		want                float64
 		by                  Bound
 	}{
-		{"pure CPU", Demand{100, 100, equal(100, 1)}, 8, 2, 2, ByProcessors},
-		{"pure CPU on one processor", Demand{100, 100, equal(100, 1)}, 8, 1, 1, ByProcessors},
-		{"CPU, fewer workers than processors", Demand{100, 100, nil}, 2, 8, 2, ByWorkers},
-		{"pure waiting", Demand{80, 0, equal(80, 1)}, 8, 1, 8, ByWorkers},
-		{"80 % waiting", Demand{100, 20, nil}, 8, 1, 5, ByProcessors},
-		{"one long task", Demand{10, 0, []float64{5, 1, 1, 1, 1, 1}}, 8, 2, 2, ByLongestTask},
-		{"four equal tasks, three workers", Demand{4, 0, equal(4, 1)}, 3, 2, 2, ByTaskCount},
-		{"16 equal tasks, three workers", Demand{16, 0, equal(16, 1)}, 3, 2, 16.0 / 6, ByTaskCount},
-		{"unequal tasks that fit", Demand{4, 0, []float64{1, 1, 2}}, 2, 2, 2, ByWorkers},
-		{"tasks timed elsewhere", Demand{10, 0, []float64{10, 10}}, 8, 2, 2, ByLongestTask},
-		{"nothing", Demand{}, 2, 2, math.Inf(1), ByWorkers},
+		{"pure CPU", Demand{100, 100, 100, equal(100, 1)}, 8, 2, false, 2, ByProcessors},
+		{"pure CPU on one processor", Demand{100, 100, 100, equal(100, 1)}, 8, 1, false, 1, ByProcessors},
+		{"CPU, fewer workers than processors", Demand{100, 100, 100, nil}, 2, 8, false, 2, ByWorkers},
+		{"pure waiting", Demand{80, 0, 0, equal(80, 1)}, 8, 1, false, 8, ByWorkers},
+		{"80 % waiting", Demand{100, 20, 20, nil}, 8, 1, false, 5, ByProcessors},
+		{"one long task", Demand{10, 0, 0, []float64{5, 1, 1, 1, 1, 1}}, 8, 2, false, 2, ByLongestTask},
+		{"four equal tasks, three workers", Demand{4, 0, 0, equal(4, 1)}, 3, 2, false, 2, ByTaskCount},
+		{"16 equal tasks, three workers", Demand{16, 0, 0, equal(16, 1)}, 3, 2, false, 16.0 / 6, ByTaskCount},
+		{"unequal tasks that fit", Demand{4, 0, 0, []float64{1, 1, 2}}, 2, 2, false, 2, ByWorkers},
+		{"tasks timed elsewhere", Demand{10, 0, 0, []float64{10, 10}}, 8, 2, false, 2, ByLongestTask},
+		{"nothing", Demand{}, 2, 2, false, math.Inf(1), ByWorkers},
+		{"taking turns", Demand{100, 90, 90, nil}, 2, 2, true, 100. / 90, ByTurns},
+		{"taking turns but in system calls", Demand{100, 90, 10, nil}, 2, 2, true, 2, ByWorkers},
+		{"system calls on one processor", Demand{100, 90, 10, nil}, 2, 1, true, 100. / 90, ByProcessors},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, by := SpeedupLimit(tt.d, tt.workers, tt.processors)
+			got, by := SpeedupLimit(tt.d, tt.workers, tt.processors, tt.serial)
 			if !near(got, tt.want, 1e-9) || by != tt.by {
-				t.Errorf("SpeedupLimit(%+v, %d, %d) = %v by %s; want %v by %s", tt.d, tt.workers, tt.processors, got, by, tt.want, tt.by)
+				t.Errorf("SpeedupLimit(%+v, %d, %d, %v) = %v by %s; want %v by %s", tt.d, tt.workers, tt.processors, tt.serial, got, by, tt.want, tt.by)
 			}
 		})
 	}
