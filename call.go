@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -27,9 +28,14 @@ type Call struct {
 	// Number tells the calls of one executor apart. The Observer sets it.
 	Number uint64
 
+	// Losses counts the workers that were lost while they ran the call. It is
+	// the backend's.
+	Losses int
+
 	body    body
 	ctx     context.Context
 	worker  *Worker // set while it runs in this process
+	crew    *Crew   // of the executor that it was submitted to, if it has one
 	carrier Carrier // set by Claim: who took the call elsewhere
 	obs     *Observer
 	timed   bool
@@ -42,6 +48,7 @@ type Call struct {
 // body is what a call needs of its task's types.
 type body interface {
 	name() string
+	idempotent() bool
 	run(ctx context.Context) error
 	appendInput(b []byte) ([]byte, error)
 	appendOutput(b []byte) ([]byte, error)
@@ -83,14 +90,18 @@ func (c *Call) init(ctx context.Context, b body) { c.ctx, c.body = ctx, b }
 // Task returns the name of the task.
 func (c *Call) Task() string { return c.body.name() }
 
+// Idempotent reports whether the task may be run again after it was cut short.
+func (c *Call) Idempotent() bool { return c.body.idempotent() }
+
 // Context returns the context that the task was submitted with.
 func (c *Call) Context() context.Context { return c.ctx }
 
-// Watch tells the call who observes it, and the observer that the call was
-// submitted. An executor does so first thing in Submit. Without an observer
-// the call is timed only if timed is true.
-func (c *Call) Watch(obs *Observer, timed bool) {
-	c.obs, c.timed = obs, timed || obs != nil
+// Watch tells the call who observes it and whose workers run it, and the
+// observer that the call was submitted. An executor does so first thing in
+// Submit. Without an observer the call is timed only if timed is true; crew may
+// be nil.
+func (c *Call) Watch(obs *Observer, timed bool, crew *Crew) {
+	c.obs, c.timed, c.crew = obs, timed || obs != nil, crew
 	if c.timed {
 		c.timing.Submitted = Now()
 	}
@@ -284,7 +295,7 @@ func (c *Call) settle(from uint32, err error) bool {
 	}
 	c.phase.Store(settled)
 	if m := c.meet.Swap(met); m != nil {
-		m.end()
+		m.end(c)
 	}
 	return true
 }
@@ -352,20 +363,26 @@ func (c *Call) wait(ctx context.Context) error {
 		return nil
 	}
 	done := c.Done()
-	Blocking(ctx, func() {
+	err := Await(ctx, c.crew, c.unsettled, func() {
 		select {
 		case <-done:
 		case <-ctx.Done():
 		}
 	})
-	if c.phase.Load() == settled {
+	switch {
+	case c.phase.Load() == settled:
 		return nil
+	case err != nil:
+		return fmt.Errorf("waiting for task %s: %w: every worker of the executor waits for a task that needs a worker", c.Task(), err)
 	}
 	return context.Cause(ctx)
 }
 
-// onDone has f called when the call is done, after what was added before.
-func (c *Call) onDone(f func()) {
+func (c *Call) unsettled() bool { return c.phase.Load() != settled }
+
+// OnDone has f called when the call is done, after what was added before; see
+// [Future.OnDone].
+func (c *Call) OnDone(f func()) {
 	m := c.meeting()
 	m.mu.Lock()
 	over := m.over
@@ -374,13 +391,24 @@ func (c *Call) onDone(f func()) {
 	}
 	m.mu.Unlock()
 	if over {
-		f()
+		c.callBack(f)
 	}
+}
+
+// callBack calls a callback. If it panics, that is reported on the default
+// logger, and is neither the task's failure nor that of whoever comes next.
+func (c *Call) callBack(f func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			slog.Error("harness: a callback panicked", "task", c.Task(), "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	f()
 }
 
 // end wakes everybody who waits, ends the task's context and runs the
 // callbacks, those included that are added meanwhile.
-func (m *meeting) end() {
+func (m *meeting) end(c *Call) {
 	close(m.done)
 	m.mu.Lock()
 	if m.unwatch != nil {
@@ -393,7 +421,7 @@ func (m *meeting) end() {
 		f := m.callbacks[0]
 		m.callbacks = m.callbacks[1:]
 		m.mu.Unlock()
-		f()
+		c.callBack(f)
 		m.mu.Lock()
 	}
 	m.over = true

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 )
@@ -12,6 +13,14 @@ var (
 	ErrCancelled = errors.New("task cancelled")
 	// ErrClosed: the executor was closed before the task was submitted.
 	ErrClosed = errors.New("executor closed")
+	// ErrFull: the executor's queue is full, and it was told to reject then.
+	ErrFull = errors.New("queue of the executor full")
+	// ErrNested: a task waits for its own executor, all of whose workers
+	// wait likewise, or a worker process was to start workers of its own.
+	ErrNested = errors.New("pool inside pool")
+	// ErrQuarantined: the task has killed so many workers in a row that it
+	// is not run any more.
+	ErrQuarantined = errors.New("task quarantined")
 	// ErrUnknownTask: the worker process does not know a task of that name.
 	ErrUnknownTask = errors.New("unknown task")
 	// ErrEncode: the input or the result cannot cross a process boundary.
@@ -104,17 +113,81 @@ func (e *PanicError) Error() string { return "task " + e.Task + " panicked: " + 
 
 // A WorkerLostError reports that a worker process ended while it ran a task.
 type WorkerLostError struct {
-	Worker int    // index of the worker
-	PID    int    // its process id
-	Cause  string // how it ended: "exit status 3", "signal: killed"
-	Task   string // the task it was running
-	Stderr string // the last lines that it wrote to standard error
+	Worker      int    // index of the worker
+	PID         int    // its process id
+	Cause       string // how it ended: "exit status 3", "signal: killed"
+	Code        int    // its exit code; -1 if a signal ended it
+	Signal      string // the signal that ended it: "killed"; empty if none did
+	OutOfMemory bool   // it was killed while the kernel's count of out-of-memory kills went up
+	Task        string // the task it was running
+	Stderr      string // the last lines that it wrote to standard error
 }
 
 func (e *WorkerLostError) Error() string {
 	s := fmt.Sprintf("worker %d (pid %d) lost while running task %s: %s", e.Worker, e.PID, e.Task, e.Cause)
+	if e.OutOfMemory {
+		s += ", probably because memory ran out: the kernel killed a process for that at the same time"
+	}
 	if e.Stderr != "" {
 		s += "; its standard error ended with:\n" + e.Stderr
 	}
 	return s
+}
+
+// An InitError reports that a worker could not be prepared, because its
+// Config.Init failed. It breaks the executor: whatever was submitted and has
+// not started fails with it, and so does what is submitted later.
+type InitError struct {
+	Worker int   // index of the worker
+	Err    error // what Config.Init failed with
+}
+
+func (e *InitError) Error() string { return fmt.Sprintf("preparing worker %d: %v", e.Worker, e.Err) }
+
+// Unwrap returns what Config.Init failed with.
+func (e *InitError) Unwrap() error { return e.Err }
+
+// A failure is how an error crosses a process boundary.
+type failure struct {
+	Panic *PanicError  `json:"panic,omitempty"`
+	Task  string       `json:"task,omitempty"` // of a TaskError around Err
+	Err   *RemoteError `json:"err,omitempty"`
+}
+
+// AppendError encodes the error of a task onto b, for another process.
+// [DecodeError] makes of it an error of the same kind: *PanicError and
+// *TaskError come out as they were, anything else as a *RemoteError. Both are
+// for those who write a backend.
+func AppendError(b []byte, err error) []byte {
+	var f failure
+	var te *TaskError
+	switch {
+	case errors.As(err, &f.Panic):
+	case errors.As(err, &te):
+		f.Task, f.Err = te.Task, NewRemoteError(te.Err)
+	default:
+		f.Err = NewRemoteError(err)
+	}
+	text, e := json.Marshal(f)
+	if e != nil {
+		panic("harness: a failure is plain data: " + e.Error())
+	}
+	return append(b, text...)
+}
+
+// DecodeError decodes what [AppendError] has encoded.
+func DecodeError(b []byte) error {
+	var f failure
+	if err := json.Unmarshal(b, &f); err != nil {
+		return fmt.Errorf("the error of a worker could not be read: %w", err)
+	}
+	switch {
+	case f.Panic != nil:
+		return f.Panic
+	case f.Err == nil:
+		return errors.New("a worker failed without saying why")
+	case f.Task != "":
+		return &TaskError{Task: f.Task, Err: f.Err}
+	}
+	return f.Err
 }

@@ -1,12 +1,16 @@
 package harness
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // An Executor runs submitted calls on the workers of one backend.
 type Executor interface {
-	// Submit takes the call. It does not wait for a free worker: what the
-	// call waits in the queue is part of its time. Whatever goes wrong, the
-	// closing of the executor included, completes the call. Safe for
+	// Submit takes the call. It does not wait for a free worker, since what
+	// the call waits in the queue is part of its time, unless the executor
+	// was opened with a bounded queue and that is full. Whatever goes wrong,
+	// the closing of the executor included, completes the call. Safe for
 	// concurrent use.
 	Submit(ctx context.Context, c *Call)
 
@@ -15,6 +19,36 @@ type Executor interface {
 	// executor remains. Closing twice is harmless. The error tells what went
 	// wrong on the way out, never what a task returned.
 	Close() error
+}
+
+// A Manager is an Executor whose workers can be managed while it is open. Its
+// methods are safe for concurrent use. All backends of this module are
+// Managers.
+type Manager interface {
+	Executor
+
+	// Stop takes no more calls and does not wait. With a cause, the calls
+	// that have not started are cancelled with it and those that run are
+	// told to stop; without, they are left to be done.
+	Stop(cause error)
+
+	// Resize changes the number of workers. Workers that are too many end
+	// when their task is done. It is an error to ask for fewer than 1, or for
+	// more than the backend can have.
+	Resize(workers int) error
+
+	// Stats tells what the workers are at.
+	Stats() Stats
+}
+
+// Stats are an executor's figures at one moment.
+type Stats struct {
+	Workers int // wanted; 0 if there is no bound
+	Alive   int // started and not ended
+	Busy    int // running a task
+	Queued  int // calls that no worker has taken
+	Started int // workers started since the executor was opened
+	Lost    int // workers that ended without having been told to
 }
 
 // A Controller is an Executor whose workers live in other processes and can be
@@ -49,6 +83,10 @@ type Backend struct {
 	// there are; what a task waits for may still overlap.
 	Serial bool
 
+	// Variant tells that the model is close to another and is compared only
+	// when it is asked for.
+	Variant bool
+
 	// MaxWorkers bounds the workers; zero is no bound.
 	MaxWorkers int
 
@@ -63,12 +101,42 @@ type Backend struct {
 
 // A Config says how to open a backend. The zero Config is usable.
 type Config struct {
-	// Workers is how many tasks can run at once; zero is GOMAXPROCS.
+	// Workers is how many tasks can run at once; zero is GOMAXPROCS, and for
+	// the backend spawn no bound.
 	Workers int
 
 	// Tasks are those that worker processes must know. Backends that stay
 	// inside the process ignore it.
 	Tasks []AnyTask
+
+	// Queue bounds the calls that wait for a worker; zero is no bound. What
+	// Submit does when the queue is full is for Full to say. A worker process
+	// is sent a few calls ahead, which are not counted.
+	Queue int
+	Full  FullPolicy
+
+	// Init, if it is set, is run once by every worker before its first task.
+	// See [InitError] for what happens if it fails.
+	Init Job
+
+	// MaxTasksPerWorker is after how many tasks a worker is replaced by a
+	// fresh one; zero is never.
+	MaxTasksPerWorker int
+
+	// IdleTimeout is after how long without a task a worker ends. Another is
+	// started when it is needed. Zero is never.
+	IdleTimeout time.Duration
+
+	// CancelGrace is how long a running task in a worker process may take to
+	// stop after it was cancelled, until the process is killed and replaced.
+	// Zero is a second, negative for ever. A task inside the process cannot
+	// be killed.
+	CancelGrace time.Duration
+
+	// SwitchInterval is after how long a task that waits for the emulated
+	// interpreter lock may ask for it; zero is CPython's 5 ms. The other
+	// backends ignore it.
+	SwitchInterval time.Duration
 
 	// Timing has every call's moments stamped. It costs about a tenth of a
 	// microsecond a task.
@@ -80,6 +148,17 @@ type Config struct {
 	// Processes is told about worker processes; nil if nobody cares.
 	Processes *ProcessObserver
 }
+
+// A FullPolicy says what Submit does when an executor's queue is full.
+type FullPolicy uint8
+
+// The policies for a full queue.
+const (
+	// Block waits until there is room, or the context of the submission ends.
+	Block FullPolicy = iota
+	// Reject fails the call with ErrFull.
+	Reject
+)
 
 // An Observer watches the calls of an executor. Its fields may be nil. They are
 // called without locks held and must be safe for concurrent use; they should be
@@ -99,8 +178,9 @@ type Observer struct {
 	Start func(ctx context.Context, c *Call) context.Context
 
 	// End is called when the call is over, with its timing complete and its
-	// error if it has one, before anybody who waits for it is woken: on the goroutine that ran it, or,
-	// for a task that ran in another process, where its result arrived.
+	// error if it has one, before anybody who waits for it is woken: on the
+	// goroutine that ran it, or, for a task that ran in another process, where
+	// its result arrived.
 	End func(c *Call, err error)
 }
 
@@ -148,7 +228,9 @@ type WorkerHooks struct {
 type Worker struct {
 	Index  int    // from 0
 	PID    int    // of the process that it is, or is in
+	Thread int    // id of the OS thread that it has for itself; 0 if it has none
 	Header []byte // what the submitter's Observer sent along, in a worker process
+	Crew   *Crew  // the workers that it is one of; nil in a worker process
 	Gate   Gate   // what must be held while running; nil if nothing
 	Link   Link   // the way back to the submitter; nil inside its process
 }

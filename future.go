@@ -53,13 +53,69 @@ func (f *Future[Out]) State() State { return f.call.State() }
 // OnDone calls fn once when the task is done, or at once if it already is.
 // Callbacks of one future run in the order in which they were added, on the
 // goroutine that completed it, so they should be short and must not wait for
-// another task of the same executor.
-func (f *Future[Out]) OnDone(fn func(*Future[Out])) { f.call.onDone(func() { fn(f) }) }
+// another task of the same executor. A panic of one is reported on the default
+// logger of log/slog and does not stop the others.
+func (f *Future[Out]) OnDone(fn func(*Future[Out])) { f.call.OnDone(func() { fn(f) }) }
+
+// Err returns the error of a task that is done, and nil before.
+func (f *Future[Out]) Err() error { return f.call.Err() }
 
 // Timing returns when the task's phases began and ended. It is complete once
 // the task is done, and all zero unless the executor was opened with
 // Config.Timing or an Observer.
 func (f *Future[Out]) Timing() Timing { return f.call.Timing() }
+
+// Call returns the call behind the future. Its methods that complete it are for
+// backends only.
+func (f *Future[Out]) Call() *Call { return &f.call }
+
+// An AnyFuture is a *Future whatever its type. See there.
+type AnyFuture interface {
+	Done() <-chan struct{}
+	Cancel() bool
+	State() State
+	Err() error
+	Timing() Timing
+	Call() *Call
+}
+
+// Then returns the future of fn applied to f's result. fn is called once, when
+// f is done, as a callback of f; if f fails, so does what Then returns, with
+// the same error, and fn is not called. A panic of fn becomes a *PanicError.
+// Cancelling what Then returns does not cancel f.
+func Then[Out, Next any](f *Future[Out], fn func(Out) (Next, error)) *Future[Next] {
+	d := &derived[Next]{of: &f.call}
+	d.call.init(context.WithoutCancel(f.call.ctx), d)
+	d.call.crew = f.call.crew
+	f.OnDone(func(f *Future[Out]) {
+		if f.call.err != nil {
+			d.call.Fail(f.call.err, 0, 0)
+			return
+		}
+		d.fn = func() (Next, error) { return fn(f.out) }
+		d.call.Run(&Worker{})
+	})
+	return &d.Future
+}
+
+// derived is the call that Then makes.
+type derived[Out any] struct {
+	Future[Out]
+	of *Call
+	fn func() (Out, error)
+}
+
+func (d *derived[Out]) name() string     { return d.of.Task() }
+func (d *derived[Out]) idempotent() bool { return false }
+
+func (d *derived[Out]) run(context.Context) (err error) {
+	d.out, err = d.fn()
+	return err
+}
+
+func (d *derived[Out]) appendInput([]byte) ([]byte, error)  { return nil, ErrEncode }
+func (d *derived[Out]) appendOutput([]byte) ([]byte, error) { return nil, ErrEncode }
+func (d *derived[Out]) decodeOutput([]byte) error           { return ErrEncode }
 
 // A State is how far a task has come.
 type State uint8

@@ -9,6 +9,9 @@ type Gate interface {
 	Block(wait func())
 	// Yield leaves the gate and enters again if somebody else is due.
 	Yield()
+	// Free leaves the gate if the model lets code run outside of it, calls
+	// compute and is inside again when it returns.
+	Free(compute func())
 }
 
 // Blocking calls wait, in which the task only waits: for a reply, a disk, a
@@ -31,4 +34,17 @@ func Checkpoint(ctx context.Context) {
 	if w := WorkerOf(ctx); w != nil && w.Gate != nil {
 		w.Gate.Yield()
 	}
+}
+
+// NoGIL calls compute, which does not need the interpreter: what an extension
+// in C or Cython does after it has released Python's lock. An emulated
+// interpreter lock is released meanwhile, so such sections run in parallel. An
+// event loop has no such thing, and on the models without a lock, and outside
+// of a task, NoGIL just calls compute, too.
+func NoGIL(ctx context.Context, compute func()) {
+	if w := WorkerOf(ctx); w != nil && w.Gate != nil {
+		w.Gate.Free(compute)
+		return
+	}
+	compute()
 }

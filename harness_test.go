@@ -132,14 +132,27 @@ func running(ts *testscript.TestScript, _ bool, args []string) {
 	until(ts, "a "+args[0], func() bool { return len(ours(ts, args[0])) > 0 })
 }
 
-// killone waits for a process in a role and kills it: killone worker
+// killone waits for a process in a role that computes, and kills it: killone worker
 func killOne(ts *testscript.TestScript, _ bool, args []string) {
 	until(ts, "a "+args[0], func() bool {
 		for _, pid := range ours(ts, args[0]) {
-			return syscall.Kill(pid, syscall.SIGKILL) == nil
+			if cpu(pid) > 20*time.Millisecond {
+				return syscall.Kill(pid, syscall.SIGKILL) == nil
+			}
 		}
 		return false
 	})
+}
+
+// cpu returns the processor time that a process has used.
+func cpu(pid int) time.Duration {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", pid))
+	if err != nil {
+		return 0 // it has ended
+	}
+	var ns time.Duration
+	_, _ = fmt.Sscan(string(b), &ns)
+	return ns
 }
 
 // receiver starts an OTLP receiver and puts its URL into $RECEIVER.

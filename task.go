@@ -1,6 +1,9 @@
 package harness
 
-import "context"
+import (
+	"context"
+	"sync"
+)
 
 // A Task is a named function that every backend can run. Its argument and its
 // result are plain data: inside a process they are passed as they are; a
@@ -11,10 +14,12 @@ import "context"
 //
 // A Task is immutable and safe for concurrent use.
 type Task[In, Out any] struct {
-	name string
-	fn   func(context.Context, In) (Out, error)
-	in   codec[In]
-	out  codec[Out]
+	name  string
+	fn    func(context.Context, In) (Out, error)
+	in    codec[In]
+	out   codec[Out]
+	again bool
+	many  func() manyCodec[In, Out]
 }
 
 // NewTask declares a task. The name identifies it to worker processes and in
@@ -30,7 +35,7 @@ func NewTask[In, Out any](name string, fn func(context.Context, In) (Out, error)
 	if name == "" || fn == nil {
 		panic("harness: NewTask needs a name and a function")
 	}
-	return &Task[In, Out]{name: name, fn: fn, in: codecFor[In](), out: codecFor[Out]()}
+	return &Task[In, Out]{name: name, fn: fn, in: codecFor[In](), out: codecFor[Out](), many: sync.OnceValue(newManyCodec[In, Out])}
 }
 
 // Name returns the name the task was declared with.
@@ -43,6 +48,47 @@ func (t *Task[In, Out]) Submit(ctx context.Context, ex Executor, in In) *Future[
 	p.call.init(ctx, p)
 	ex.Submit(ctx, &p.call)
 	return &p.Future
+}
+
+// Idempotent returns the same task, declared to do no harm if it is run again
+// after it was cut short: when a worker process is lost, the call that it ran
+// is given to another, at most twice.
+func (t *Task[In, Out]) Idempotent() *Task[In, Out] {
+	again := *t
+	again.again = true
+	return &again
+}
+
+// With returns the task together with its argument.
+func (t *Task[In, Out]) With(in In) Job { return job[In, Out]{t, in} }
+
+// A Job is a task with its argument, whatever their types: something to be run
+// any number of times. It is immutable and safe for concurrent use.
+type Job interface {
+	// Task returns the task.
+	Task() AnyTask
+	// Start submits the task and returns at once.
+	Start(ctx context.Context, ex Executor) AnyFuture
+	// Call makes a call that has not been submitted, for those who write a
+	// backend.
+	Call(ctx context.Context) *Call
+}
+
+type job[In, Out any] struct {
+	task *Task[In, Out]
+	in   In
+}
+
+func (j job[In, Out]) Task() AnyTask { return j.task }
+
+func (j job[In, Out]) Start(ctx context.Context, ex Executor) AnyFuture {
+	return j.task.Submit(ctx, ex, j.in)
+}
+
+func (j job[In, Out]) Call(ctx context.Context) *Call {
+	p := &pending[In, Out]{task: j.task, in: j.in}
+	p.call.init(ctx, p)
+	return &p.call
 }
 
 // Incoming implements [AnyTask].
@@ -61,6 +107,8 @@ type AnyTask interface {
 	// Incoming makes the call that a worker process runs for a message with
 	// this encoded input, which the call may keep. The error wraps ErrEncode.
 	Incoming(ctx context.Context, in []byte) (*Call, error)
+	// IncomingBatch is the same for a call of [Task.SubmitBatch].
+	IncomingBatch(ctx context.Context, in []byte) (*Call, error)
 }
 
 // pending is one call of one task: the future that the submitter holds, the
@@ -72,6 +120,8 @@ type pending[In, Out any] struct {
 }
 
 func (p *pending[In, Out]) name() string { return p.task.name }
+
+func (p *pending[In, Out]) idempotent() bool { return p.task.again }
 
 func (p *pending[In, Out]) run(ctx context.Context) (err error) {
 	p.out, err = p.task.fn(ctx, p.in)

@@ -20,7 +20,6 @@ import (
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/backends"
-	"github.com/f3f4c0de/harness/internal/child"
 	"github.com/f3f4c0de/harness/internal/experiment"
 	"github.com/f3f4c0de/harness/internal/workloads"
 )
@@ -59,14 +58,7 @@ func Run(ctx context.Context, stdout, stderr io.Writer, args []string, more ...*
 
 // divert makes this process what it was started as, if that was by us.
 func divert(ctx context.Context, kinds experiment.Kinds) {
-	if child.Role() == backends.WorkerRole {
-		hooks, err := experiment.WorkerHooks(ctx)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "worker:", err)
-			os.Exit(1)
-		}
-		backends.ServeWorker(kinds.Tasks(), hooks)
-	}
+	backends.Divert(kinds.Tasks(), func() (harness.WorkerHooks, error) { return experiment.WorkerHooks(ctx) })
 	experiment.Divert(ctx, kinds)
 }
 

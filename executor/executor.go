@@ -13,7 +13,6 @@ import (
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/backends"
-	"github.com/f3f4c0de/harness/internal/child"
 )
 
 // Backends returns the backends that Open knows, in the order in which they
@@ -39,7 +38,5 @@ func Open(ctx context.Context, name string, cfg harness.Config) (harness.Executo
 // at once. Call it first thing in main, with every task that is submitted to
 // worker processes, and in the TestMain of tests that do so.
 func Main(tasks ...harness.AnyTask) {
-	if child.Role() == backends.WorkerRole {
-		backends.ServeWorker(tasks, harness.WorkerHooks{})
-	}
+	backends.Divert(tasks, nil)
 }

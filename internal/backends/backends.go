@@ -15,7 +15,19 @@ import "github.com/f3f4c0de/harness"
 // All are the backends, in the order in which they are listed and shown.
 var All = []*harness.Backend{
 	Sequential,
+	EventLoop,
+	GIL,
 	GOMAXPROCS1,
 	Goroutines,
+	Spawn,
+	Threads,
 	Processes,
+}
+
+// opened is for Open of a backend: a nil *pool in an Executor would not be nil.
+func opened(p *pool, err error) (harness.Executor, error) {
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
 }

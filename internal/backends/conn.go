@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -44,27 +45,49 @@ type conn struct {
 	endOnce func() error
 
 	mu          sync.Mutex
-	calls       [slots]*harness.Call // those sent and not answered, by id; nil if withdrawn
-	next        uint32               // id of the next to be sent
-	done        uint32               // id of the next to be answered
-	window      uint32               // how many the worker should have at a time
-	mean        float64              // nanoseconds of a task, lately
-	useful      bool                 // a task was done
+	calls       [slots]*harness.Call   // those sent and not answered, by id; nil if withdrawn
+	first       uint32                 // id of the first, after what prepared the worker
+	next        uint32                 // id of the next to be sent
+	done        uint32                 // id of the next to be answered
+	window      uint32                 // how many the worker should have at a time
+	mean        float64                // nanoseconds of a task, lately
+	useful      bool                   // a task was done
+	graces      map[uint32]*time.Timer // running out for tasks that were told to stop, by id
 	asks        map[uint32]context.CancelFunc
 	replies     map[uint32]chan answerFrame
 	lastRequest uint32
 	over        bool // nothing more comes from the worker
 }
 
-// start starts a process for the worker and waits until it is ready.
-func (f *feeder) start(ctx context.Context) (*conn, error) {
+// start starts a process for the worker and waits until it is ready and
+// prepared.
+func (f *feeder) start(ctx context.Context) error {
+	c, err := f.connect(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.prepare(ctx); err != nil {
+		err = &harness.InitError{Worker: f.index, Err: err}
+		err = errors.Join(err, c.end())
+		c.release()
+		return err
+	}
+	f.set(c)
+	f.p.mu.Lock()
+	f.p.started++
+	f.p.mu.Unlock()
+	return nil
+}
+
+// connect starts a process for the worker and waits until it answers.
+func (f *feeder) connect(ctx context.Context) (*conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, helloTimeout,
 		fmt.Errorf("no answer within %v: does the program call executor.Main or cli.Main first thing in main?", helloTimeout))
 	defer cancel()
 	cfg := f.p.cfg
 	c := &conn{
 		feeder: f, watch: cfg.Processes, window: least,
-		lost: make(chan struct{}), asks: make(map[uint32]context.CancelFunc), replies: make(map[uint32]chan answerFrame),
+		lost: make(chan struct{}), asks: make(map[uint32]context.CancelFunc), replies: make(map[uint32]chan answerFrame), graces: make(map[uint32]*time.Timer),
 		spawn: harness.ProcessExit{Worker: f.index, Started: harness.Now()},
 	}
 	if cfg.Observer != nil {
@@ -136,6 +159,34 @@ func unknownTask(name string) error {
 	return fmt.Errorf("%w %s: it is not among those that the worker process was given", harness.ErrUnknownTask, name)
 }
 
+// prepare runs Config.Init on the worker.
+func (c *conn) prepare(ctx context.Context) error {
+	if c.feeder.p.cfg.Init == nil {
+		return nil
+	}
+	call := c.feeder.p.cfg.Init.Call(ctx)
+	if !call.Claim(c.feeder.p) {
+		return call.Err()
+	}
+	c.send([]*harness.Call{call})
+	defer context.AfterFunc(ctx, c.proc.Kill)()
+	select {
+	case <-call.Done():
+	case <-c.lost:
+		_, ran := c.salvage()
+		for _, call := range ran {
+			if ctx.Err() != nil {
+				call.Fail(context.Cause(ctx), 0, 0)
+			}
+			call.Fail(c.lostError(call), 0, 0)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.first, c.mean, c.window, c.useful = c.next, 0, least, false
+	return call.Err()
+}
+
 func (c *conn) isLost() bool {
 	select {
 	case <-c.lost:
@@ -150,10 +201,22 @@ func (c *conn) isLost() bool {
 func (c *conn) room() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if n := c.next - c.done; n <= c.window/2 && !c.over {
-		return int(c.window - n)
+	n := c.next - c.done
+	if n > c.window/2 || c.over {
+		return 0
 	}
-	return 0
+	if most := c.feeder.p.cfg.MaxTasksPerWorker; most > 0 {
+		return min(int(c.window-n), most-int(c.next-c.first))
+	}
+	return int(c.window - n)
+}
+
+// spent reports whether the worker has done all that one may do.
+func (c *conn) spent() bool {
+	most := c.feeder.p.cfg.MaxTasksPerWorker
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return most > 0 && int(c.next-c.first) >= most && c.next == c.done
 }
 
 func (c *conn) inFlight() int {
@@ -178,6 +241,18 @@ func (c *conn) waiting() (n int) {
 		}
 	}
 	return n
+}
+
+// sent returns the calls that the worker has been sent and has not answered.
+func (c *conn) sent() (calls []*harness.Call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id := c.done; id != c.next; id++ {
+		if call := c.calls[id%slots]; call != nil {
+			calls = append(calls, call)
+		}
+	}
+	return calls
 }
 
 // withdraw takes back up to n calls that the worker has not started, the last
@@ -216,7 +291,7 @@ func (c *conn) started(call *harness.Call) bool {
 }
 
 // abort takes the call back if it has not started, and else passes on that it
-// is to stop.
+// is to stop. If it does not within the grace period, the worker is killed.
 func (c *conn) abort(call *harness.Call, cause error) (found, neverRan bool) {
 	c.mu.Lock()
 	id, found := c.find(call)
@@ -224,11 +299,37 @@ func (c *conn) abort(call *harness.Call, cause error) (found, neverRan bool) {
 		c.calls[id%slots] = nil
 		neverRan = true
 	}
+	if found && !neverRan {
+		c.limit(id, call)
+	}
 	c.mu.Unlock()
 	if found && !neverRan {
 		_ = c.out.write(frameCancel, cancelFrame{id, cause.Error()}.appendTo(nil))
 	}
 	return found, neverRan
+}
+
+// cancelGrace is the default of Config.CancelGrace.
+const cancelGrace = time.Second
+
+// limit kills the worker if the call is still running after the grace period.
+// The caller holds mu.
+func (c *conn) limit(id uint32, call *harness.Call) {
+	grace := c.feeder.p.cfg.CancelGrace
+	if grace < 0 {
+		return
+	}
+	if grace == 0 {
+		grace = cancelGrace
+	}
+	c.graces[id] = time.AfterFunc(grace, func() {
+		c.mu.Lock()
+		running := !c.over && c.calls[id%slots] == call
+		c.mu.Unlock()
+		if running {
+			c.proc.Kill()
+		}
+	})
 }
 
 // send sends claimed calls to the worker. If the worker is lost, salvage finds
@@ -252,10 +353,14 @@ func (c *conn) send(batch []*harness.Call) {
 
 // add adds a call to what is written next. The caller holds out.mu.
 func (c *conn) add(call *harness.Call) {
-	task, ok := c.tasks[call.Task()]
+	name, batch := strings.CutSuffix(call.Task(), harness.BatchSuffix)
+	task, ok := c.tasks[name]
 	if !ok {
-		call.Fail(unknownTask(call.Task()), 0, 0)
+		call.Fail(unknownTask(name), 0, 0)
 		return
+	}
+	if batch {
+		task |= batchTask
 	}
 	c.mu.Lock()
 	id := c.next
@@ -286,11 +391,11 @@ func (c *conn) add(call *harness.Call) {
 // flushBytes bounds what is held in memory before it is written.
 const flushBytes = 256 << 10
 
-// salvage fails the call that a lost worker was running, and returns those that
-// it had not started.
-func (c *conn) salvage() (unstarted []*harness.Call) {
+// salvage returns the calls that a lost worker had not started, and the one
+// that it was running, if there is one.
+func (c *conn) salvage() (unstarted, running []*harness.Call) {
 	c.mu.Lock()
-	var running []*harness.Call
+	defer c.mu.Unlock()
 	for ; c.done != c.next; c.done++ {
 		call := c.calls[c.done%slots]
 		c.calls[c.done%slots] = nil
@@ -302,13 +407,15 @@ func (c *conn) salvage() (unstarted []*harness.Call) {
 			running = append(running, call)
 		}
 	}
-	c.mu.Unlock()
-	for _, call := range running {
-		call.Fail(&harness.WorkerLostError{
-			Worker: c.feeder.index, PID: c.proc.PID(), Cause: c.exit.Cause, Task: call.Task(), Stderr: c.exit.Stderr,
-		}, 0, 0)
+	return unstarted, running
+}
+
+// lostError tells how the worker was lost while it ran the call.
+func (c *conn) lostError(call *harness.Call) *harness.WorkerLostError {
+	return &harness.WorkerLostError{
+		Worker: c.feeder.index, PID: c.proc.PID(), Cause: c.exit.Cause, Code: c.exit.Code, Signal: c.exit.Signal,
+		OutOfMemory: c.exit.OutOfMemory, Task: call.Task(), Stderr: c.exit.Stderr,
 	}
-	return unstarted
 }
 
 // release lets go of the memory that was shared with a worker that has ended.
@@ -331,6 +438,9 @@ func (c *conn) listen(in *bufio.Reader) {
 	}
 	c.mu.Lock()
 	c.over = true
+	for _, t := range c.graces {
+		t.Stop()
+	}
 	c.mu.Unlock()
 	c.cancel()
 	c.asking.Wait()
@@ -417,15 +527,22 @@ func (c *conn) result(r resultFrame) error {
 		c.useful = true
 		c.pace(float64(r.ended - r.started))
 	}
+	if len(c.graces) > 0 && c.graces[r.id] != nil {
+		c.graces[r.id].Stop()
+		delete(c.graces, r.id)
+	}
 	hungry := c.next-c.done <= c.window/2
 	c.mu.Unlock()
 	if hungry {
 		c.feeder.wake()
 	}
+	if call != nil {
+		c.feeder.p.done(call.Task())
+	}
 	switch {
 	case call == nil: // withdrawn
 	case r.outcome == outcomeFailed:
-		call.Fail(decodeFailure(r.payload), r.started, r.ended)
+		call.Fail(harness.DecodeError(r.payload), r.started, r.ended)
 	default:
 		call.Complete(r.payload, r.started, r.ended)
 	}

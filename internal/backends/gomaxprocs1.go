@@ -26,9 +26,16 @@ closed.`,
 	Shared:     true,
 	Serial:     true,
 	GOMAXPROCS: 1,
-	Open: func(_ context.Context, cfg harness.Config) (harness.Executor, error) {
+	Open: func(ctx context.Context, cfg harness.Config) (harness.Executor, error) {
+		n := workers(cfg) // before there is one processor only
 		oneProcessor.acquire()
-		return &limited{openPool(cfg, workers(cfg)), sync.OnceFunc(oneProcessor.release)}, nil
+		cfg.Workers = n
+		p, err := openPool(ctx, cfg, model{name: "gomaxprocs1"})
+		if err != nil {
+			oneProcessor.release()
+			return nil, err
+		}
+		return &limited{p, sync.OnceFunc(oneProcessor.release)}, nil
 	},
 }
 

@@ -16,7 +16,7 @@ Each worker is a long-lived goroutine; the Go scheduler spreads them over
 GOMAXPROCS processors. Tasks share memory. CPU-bound work scales to the
 processors, waiting scales to the workers.`,
 	Shared: true,
-	Open: func(_ context.Context, cfg harness.Config) (harness.Executor, error) {
-		return openPool(cfg, workers(cfg)), nil
+	Open: func(ctx context.Context, cfg harness.Config) (harness.Executor, error) {
+		return opened(openPool(ctx, cfg, model{name: "goroutines"}))
 	},
 }

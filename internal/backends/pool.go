@@ -2,9 +2,14 @@ package backends
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"math"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/f3f4c0de/harness"
 )
@@ -17,53 +22,360 @@ func workers(cfg harness.Config) int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// A pool runs calls on long-lived goroutines of this process.
+// A model is what tells the backends that stay inside the process apart.
+type model struct {
+	name       string
+	maxWorkers int   // 0: no bound
+	locked     bool  // each worker has an OS thread for itself
+	gate       *gate // held while a task runs; nil if none is
+	onDemand   bool  // a worker is started when there is a task for it
+}
+
+// A pool runs calls on goroutines of this process.
 //
-// Note: a goroutine per task instead would grow its stack inside the task,
-// which doubles the time of a short one.
+// Note: the workers are long-lived, unless the configuration says otherwise. A
+// goroutine per task grows its stack inside the task, which doubles the time of
+// a short one.
 type pool struct {
-	queue   queue
-	workers sync.WaitGroup
-	obs     *harness.Observer
-	timed   bool
+	model   model
+	cfg     harness.Config
+	crew    harness.Crew
+	running sync.WaitGroup // workers
+
+	mu       sync.Mutex
+	nonEmpty sync.Cond
+	door     door
+	calls    ring
+	live     []*poolWorker // by index; nil where there is none
+	alive    int
+	size     int // workers wanted
+	idle     int // workers that wait in next
+	started  int
+	closed   bool
+	broken   error
+	reaper   *time.Timer // ends workers that are idle for too long
+	reaping  bool        // it is set
 }
 
-func openPool(cfg harness.Config, n int) *pool {
-	p := &pool{obs: cfg.Observer, timed: cfg.Timing}
-	p.queue.init()
-	for i := range n {
-		w := &harness.Worker{Index: i, PID: os.Getpid()}
-		p.workers.Go(func() { p.work(w) })
+// A poolWorker is one worker of a pool.
+type poolWorker struct {
+	harness.Worker
+	seat  *seat         // nil without a gate
+	tasks int           // that it has taken
+	call  *harness.Call // the last of them
+	since time.Time     // when it became idle; zero if it is not
+	leave bool          // it has been idle for too long
+}
+
+func openPool(ctx context.Context, cfg harness.Config, m model) (*pool, error) {
+	p := &pool{model: m, cfg: cfg}
+	p.nonEmpty.L = &p.mu
+	p.door = newDoor(&p.mu, cfg, &p.crew, func() int { return p.calls.n - p.idle }, p.refused)
+	p.reaper = time.AfterFunc(time.Hour, p.reap)
+	p.reaper.Stop()
+	n := workers(cfg)
+	if m.onDemand && cfg.Workers == 0 {
+		n = math.MaxInt
 	}
-	return p
-}
-
-func (p *pool) Submit(_ context.Context, c *harness.Call) {
-	c.Watch(p.obs, p.timed)
-	if !p.queue.push(c) {
-		c.Fail(harness.ErrClosed, 0, 0)
+	if m.maxWorkers > 0 {
+		n = min(n, m.maxWorkers)
 	}
-}
-
-func (p *pool) work(w *harness.Worker) {
-	finished := false
-	defer func() {
-		if !finished { // a task ended the goroutine with runtime.Goexit
-			p.workers.Go(func() { p.work(w) })
+	p.setSize(n)
+	if m.onDemand {
+		return p, nil
+	}
+	ready := make(chan error, n)
+	p.mu.Lock()
+	for range n {
+		p.start(ready)
+	}
+	p.mu.Unlock()
+	var errs []error
+	for range n {
+		select {
+		case err := <-ready:
+			if err != nil {
+				errs = append(errs, err)
+			}
+		case <-ctx.Done():
+			errs = append(errs, context.Cause(ctx))
+			p.Stop(context.Cause(ctx))
+			return nil, errors.Join(errs...) // whoever hangs in Init is left behind
 		}
-	}()
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs[0], p.Close())
+	}
+	return p, nil
+}
+
+// setSize sets how many workers there should be. The caller holds mu, or is
+// the only one who knows of p.
+func (p *pool) setSize(n int) {
+	p.size = n
+	if n == math.MaxInt {
+		n = 0
+	}
+	p.crew.Resize(n)
+}
+
+// start starts a worker, which sends to ready, if that is not nil, once it is
+// prepared. The caller holds mu.
+func (p *pool) start(ready chan<- error) {
+	index := slices.Index(p.live, nil)
+	if index < 0 {
+		index = len(p.live)
+		p.live = append(p.live, nil)
+	}
+	w := &poolWorker{Worker: harness.Worker{Index: index, PID: os.Getpid(), Crew: &p.crew}}
+	if p.model.gate != nil {
+		w.seat = p.model.gate.seat()
+		w.Gate = w.seat
+	}
+	p.live[index] = w
+	p.alive++
+	p.started++
+	p.running.Go(func() { p.work(w, ready) })
+}
+
+// work is the life of a worker.
+func (p *pool) work(w *poolWorker, ready chan<- error) {
+	defer p.left(w) // also if a task ends the goroutine with runtime.Goexit
+	if p.model.locked {
+		runtime.LockOSThread() // and never unlocked, so that the thread ends with it
+		w.Thread = threadID()
+	}
+	if err := p.prepare(w, ready); err != nil {
+		return
+	}
 	for {
-		c, ok := p.queue.pop()
+		c, ok := p.next(w)
 		if !ok {
-			finished = true
 			return
 		}
-		c.Run(w)
+		p.run(w, c)
 	}
+}
+
+func (p *pool) run(w *poolWorker, c *harness.Call) {
+	if w.seat == nil {
+		c.Run(&w.Worker)
+		return
+	}
+	w.seat.enter()
+	defer w.seat.leave()
+	c.Run(&w.Worker)
+}
+
+// prepare runs Config.Init. If that fails, the pool is broken.
+func (p *pool) prepare(w *poolWorker, ready chan<- error) (err error) {
+	ended := false
+	defer func() {
+		if !ended {
+			err = errors.New("it ended its goroutine") // and so this one
+		}
+		if err != nil {
+			err = &harness.InitError{Worker: w.Index, Err: err}
+			p.fail(err)
+		}
+		if ready != nil {
+			ready <- err
+		}
+	}()
+	if p.cfg.Init != nil {
+		c := p.cfg.Init.Call(context.Background())
+		p.run(w, c)
+		err = c.Err()
+	}
+	ended = true
+	return err
+}
+
+// fail breaks the pool: nothing more is run.
+func (p *pool) fail(err error) {
+	p.mu.Lock()
+	p.broken = err
+	calls := p.take()
+	p.mu.Unlock()
+	for _, c := range calls {
+		c.Fail(err, 0, 0)
+	}
+}
+
+// take empties the queue. The caller holds mu.
+func (p *pool) take() []*harness.Call {
+	var calls []*harness.Call
+	for p.calls.n > 0 {
+		calls = append(calls, p.calls.pop())
+	}
+	p.door.shut()
+	return calls
+}
+
+// left is told that a worker has ended, and replaces it if there is need.
+func (p *pool) left(w *poolWorker) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.live[w.Index] = nil
+	p.alive--
+	p.supply()
+}
+
+// supply starts workers for what is in the queue, as far as they are missing.
+// The caller holds mu.
+func (p *pool) supply() {
+	if p.broken != nil {
+		return
+	}
+	for missing := p.calls.n - p.idle; missing > 0 && p.alive < p.size; missing-- {
+		p.start(nil)
+	}
+}
+
+func (p *pool) Submit(ctx context.Context, c *harness.Call) {
+	c.Watch(p.cfg.Observer, p.cfg.Timing, &p.crew)
+	p.mu.Lock()
+	if err := p.door.admit(ctx); err != nil {
+		p.mu.Unlock()
+		c.Fail(err, 0, 0)
+		return
+	}
+	p.calls.push(c)
+	wake := p.idle > 0
+	if p.calls.n > p.idle && p.alive < p.size {
+		p.start(nil)
+	}
+	p.mu.Unlock()
+	if wake {
+		p.nonEmpty.Signal()
+	}
+}
+
+func (p *pool) refused() error {
+	if p.closed {
+		return harness.ErrClosed
+	}
+	return p.broken
+}
+
+// next returns the next call for w. It blocks while there is none, and reports
+// false when w is to end.
+func (p *pool) next(w *poolWorker) (*harness.Call, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w.call = nil
+	if most := p.cfg.MaxTasksPerWorker; most > 0 && w.tasks >= most || p.model.onDemand && w.tasks > 0 {
+		return nil, false
+	}
+	for p.calls.n == 0 || p.alive > p.size {
+		if p.closed || p.broken != nil || w.leave || p.alive > p.size {
+			return nil, false
+		}
+		p.idle++
+		if p.cfg.IdleTimeout > 0 {
+			w.since = time.Now()
+			if !p.reaping {
+				p.reaping = true
+				p.reaper.Reset(p.cfg.IdleTimeout)
+			}
+		}
+		p.nonEmpty.Wait()
+		w.since = time.Time{}
+		p.idle--
+	}
+	c := p.calls.pop()
+	w.tasks++
+	w.call = c
+	p.door.left(1)
+	return c, true
+}
+
+// reap ends the workers that have been idle for too long.
+func (p *pool) reap() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	next := time.Duration(0)
+	for _, w := range p.live {
+		if w == nil || w.since.IsZero() {
+			continue
+		}
+		left := p.cfg.IdleTimeout - time.Since(w.since)
+		if w.leave = left <= 0; !w.leave && (next == 0 || left < next) {
+			next = left
+		}
+	}
+	if p.reaping = next > 0; p.reaping {
+		p.reaper.Reset(next)
+	}
+	p.nonEmpty.Broadcast()
+}
+
+// Stop implements [harness.Manager].
+func (p *pool) Stop(cause error) {
+	p.mu.Lock()
+	p.closed = true
+	p.nonEmpty.Broadcast()
+	p.door.shut()
+	var calls []*harness.Call
+	if cause != nil {
+		calls = p.take()
+		for _, w := range p.live {
+			if w != nil && w.call != nil {
+				calls = append(calls, w.call)
+			}
+		}
+	}
+	p.mu.Unlock()
+	for _, c := range calls {
+		c.Cancel(cause)
+	}
+}
+
+// Resize implements [harness.Manager].
+func (p *pool) Resize(n int) error {
+	if n < 1 || p.model.maxWorkers > 0 && n > p.model.maxWorkers {
+		return resizeError(p.model.name, n, p.model.maxWorkers)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return harness.ErrClosed
+	}
+	p.setSize(n)
+	for !p.model.onDemand && p.alive < n && p.broken == nil {
+		p.start(nil)
+	}
+	p.supply()
+	p.nonEmpty.Broadcast()
+	return nil
+}
+
+func resizeError(backend string, n, most int) error {
+	if most > 0 {
+		return fmt.Errorf("cannot resize to %d workers: %s can have 1 to %d", n, backend, most)
+	}
+	return fmt.Errorf("cannot resize to %d workers: %s needs at least 1", n, backend)
+}
+
+// Stats implements [harness.Manager].
+func (p *pool) Stats() harness.Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := harness.Stats{Workers: p.size, Alive: p.alive, Queued: p.calls.n, Started: p.started}
+	if p.size == math.MaxInt {
+		s.Workers = 0
+	}
+	for _, w := range p.live {
+		if w != nil && w.call != nil {
+			s.Busy++
+		}
+	}
+	return s
 }
 
 func (p *pool) Close() error {
-	p.queue.close()
-	p.workers.Wait()
+	p.Stop(nil)
+	p.running.Wait()
+	p.reaper.Stop()
 	return nil
 }

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/f3f4c0de/harness"
-	"github.com/f3f4c0de/harness/internal/child"
 )
 
 // Processes runs tasks on worker processes, each with one processor.
@@ -22,12 +22,25 @@ and a garbage collector of its own. Nothing is shared: arguments and results
 are encoded and cross a pipe, which is measured as a part of its own.
 CPU-bound work scales to the processors, waiting scales to the workers.`,
 	Open: func(ctx context.Context, cfg harness.Config) (harness.Executor, error) {
-		return openProcesses(ctx, cfg)
+		p, err := openProcesses(ctx, cfg)
+		if err != nil {
+			return nil, err
+		}
+		return p, nil
 	},
 }
 
-// maxLosses in a row without one task done mean that a worker cannot work.
-const maxLosses = 3
+const (
+	// maxLosses in a row while there was no task to blame mean that a worker
+	// cannot work.
+	maxLosses = 3
+	// maxKills in a row mean that it is the task that kills workers, and
+	// maxRuns is how often an idempotent one is tried.
+	maxKills = 3
+	maxRuns  = 3
+	// maxErrors bounds what Close reports.
+	maxErrors = 10
+)
 
 // processes is an executor whose workers are processes.
 //
@@ -38,56 +51,59 @@ const maxLosses = 3
 // others have been sent and have not started.
 type processes struct {
 	cfg     harness.Config
-	feeders []*feeder
-	running sync.WaitGroup // feeders
+	feeders atomic.Pointer[[]*feeder] // replaced as a whole, with mu held
+	running sync.WaitGroup            // feeders
+	killers atomic.Int32              // tasks in kills
 
 	mu       sync.Mutex
+	door     door
 	calls    ring
-	again    []*harness.Call // claimed before, and back from a worker that did not start them
+	again    []*harness.Call // claimed before, and back from a worker that did not finish them
 	sleepers []*feeder       // those that found the queue empty
+	woken    int             // feeders that were woken and have not looked yet
+	kills    map[string]int  // workers lost in a row, by the task that they ran
+	size     int             // workers wanted
+	started  int
+	lost     int
 	closed   bool
-	working  int   // feeders that have not given up
-	broken   error // why the last one did
+	broken   error // why nothing is run any more
 	errs     []error
 }
 
 func openProcesses(ctx context.Context, cfg harness.Config) (*processes, error) {
-	if child.Role() == WorkerRole {
-		return nil, errors.New("a worker process cannot start workers of its own; if this program did not mean to be a worker, call executor.Main or cli.Main first thing in main")
+	tasks, err := knownTasks(cfg.Tasks)
+	if err != nil {
+		return nil, err
 	}
+	cfg.Tasks = tasks
 	n := workers(cfg)
-	p := &processes{cfg: cfg, working: n}
+	p := &processes{cfg: cfg, size: n}
+	p.door = newDoor(&p.mu, cfg, nil, p.waiting, p.refused)
+	feeders := make([]*feeder, n)
+	p.feeders.Store(&feeders)
 	var starting sync.WaitGroup
 	errs := make([]error, n)
 	for i := range n {
-		f := &feeder{p: p, index: i, kick: make(chan struct{}, 1)}
-		p.feeders = append(p.feeders, f)
-		starting.Go(func() { f.conn, errs[i] = f.start(ctx) })
+		feeders[i] = p.newFeeder(i)
+		starting.Go(func() { errs[i] = feeders[i].start(ctx) })
 	}
 	starting.Wait()
 	if err := errors.Join(errs...); err != nil {
-		for _, f := range p.feeders {
-			if f.conn != nil {
-				err = errors.Join(err, f.conn.end())
-				f.conn.release()
-			}
+		for _, f := range feeders {
+			err = errors.Join(err, f.end())
 		}
 		return nil, err
 	}
-	for _, f := range p.feeders {
+	for _, f := range feeders {
 		p.running.Go(f.run)
 	}
 	return p, nil
 }
 
-func (p *processes) Submit(_ context.Context, c *harness.Call) {
-	c.Watch(p.cfg.Observer, p.cfg.Timing)
+func (p *processes) Submit(ctx context.Context, c *harness.Call) {
+	c.Watch(p.cfg.Observer, p.cfg.Timing, nil)
 	p.mu.Lock()
-	err := p.broken
-	if p.closed {
-		err = harness.ErrClosed
-	}
-	if err != nil {
+	if err := p.door.admit(ctx); err != nil {
 		p.mu.Unlock()
 		c.Fail(err, 0, 0)
 		return
@@ -97,12 +113,25 @@ func (p *processes) Submit(_ context.Context, c *harness.Call) {
 	p.mu.Unlock()
 }
 
+func (p *processes) refused() error {
+	if p.closed {
+		return harness.ErrClosed
+	}
+	return p.broken
+}
+
+// waiting is how many calls are in the queue beside those that feeders are
+// about to take.
+func (p *processes) waiting() int { return p.calls.n + len(p.again) - len(p.sleepers) - p.woken }
+
 // wake wakes one feeder that sleeps because the queue was empty. The caller
 // holds mu.
 func (p *processes) wake() {
 	if n := len(p.sleepers); n > 0 {
 		f := p.sleepers[n-1]
 		p.sleepers = p.sleepers[:n-1]
+		f.woken = true
+		p.woken++
 		f.wake()
 	}
 }
@@ -117,44 +146,166 @@ func (p *processes) wakeAll() {
 	}
 }
 
-func (p *processes) Close() error {
+// Stop implements [harness.Manager].
+func (p *processes) Stop(cause error) {
 	p.mu.Lock()
 	p.closed = true
+	p.door.shut()
+	var queued, again []*harness.Call
+	if cause != nil {
+		queued, again = p.empty()
+	}
 	p.mu.Unlock()
-	for _, f := range p.feeders {
+	for _, c := range queued {
+		c.Cancel(cause)
+	}
+	for _, c := range again {
+		c.Fail(cause, 0, 0)
+	}
+	for _, f := range *p.feeders.Load() {
+		if c := f.current(); c != nil && cause != nil {
+			for _, call := range c.sent() {
+				call.Cancel(cause)
+			}
+		}
 		f.wake()
 	}
+}
+
+// empty empties the queue. The caller holds mu.
+func (p *processes) empty() (queued, again []*harness.Call) {
+	for p.calls.n > 0 {
+		queued = append(queued, p.calls.pop())
+	}
+	again, p.again = p.again, nil
+	return queued, again
+}
+
+// Resize implements [harness.Manager].
+func (p *processes) Resize(n int) error {
+	if n < 1 {
+		return resizeError("processes", n, 0)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.refused(); err != nil {
+		return err
+	}
+	p.size = n
+	feeders := slices.Clone(*p.feeders.Load())
+	staying := 0
+	for _, f := range feeders {
+		if f.leaving {
+			continue
+		}
+		if staying++; staying > n {
+			f.leaving = true
+			f.wake()
+		}
+	}
+	for ; staying < n; staying++ {
+		f := p.newFeeder(freeIndex(feeders))
+		feeders = append(feeders, f)
+		p.running.Go(f.run)
+	}
+	p.feeders.Store(&feeders)
+	return nil
+}
+
+// freeIndex returns the lowest index that no feeder has.
+func freeIndex(feeders []*feeder) int {
+	for i := 0; ; i++ {
+		if !slices.ContainsFunc(feeders, func(f *feeder) bool { return f.index == i }) {
+			return i
+		}
+	}
+}
+
+// Stats implements [harness.Manager].
+func (p *processes) Stats() harness.Stats {
+	p.mu.Lock()
+	s := harness.Stats{Workers: p.size, Queued: p.calls.n + len(p.again), Started: p.started, Lost: p.lost}
+	p.mu.Unlock()
+	for _, f := range *p.feeders.Load() {
+		if c := f.current(); c != nil && !c.isLost() {
+			s.Alive++
+			waiting, inFlight := c.waiting(), c.inFlight()
+			s.Queued += waiting
+			if inFlight > waiting {
+				s.Busy++
+			}
+		}
+	}
+	return s
+}
+
+func (p *processes) Close() error {
+	p.Stop(nil)
 	p.running.Wait()
 	return errors.Join(p.errs...)
 }
 
 // take removes up to n calls from the queue for f, and leaves as many for each
-// of the other workers. If there are none, f is woken when there are; closed
-// tells that there will be none.
-func (p *processes) take(f *feeder, n int, batch []*harness.Call) (_ []*harness.Call, closed bool) {
+// of the other workers. If there are none, f is woken when there are; more tells
+// whether there may be.
+func (p *processes) take(f *feeder, n int, batch []*harness.Call) (_ []*harness.Call, more prospect) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	if f.woken {
+		f.woken = false
+		p.woken--
+	}
 	p.sleepers = slices.DeleteFunc(p.sleepers, func(s *feeder) bool { return s == f })
+	if f.leaving {
+		p.wake() // in its place
+		p.mu.Unlock()
+		return batch, leaving
+	}
+	had := p.calls.n + len(p.again)
+	var quarantined []*harness.Call
 	for len(p.again) > 0 && len(batch) < n {
-		batch = append(batch, p.again[0])
+		if c := p.again[0]; p.kills[c.Task()] >= maxKills {
+			quarantined = append(quarantined, c)
+		} else {
+			batch = append(batch, c)
+		}
 		p.again = p.again[1:]
 	}
-	n = min(n, len(batch)+max(1, p.calls.n/len(p.feeders)))
+	n = min(n, len(batch)+max(1, p.calls.n/len(*p.feeders.Load())))
 	for p.calls.n > 0 && len(batch) < n {
 		c := p.calls.pop()
-		if c.Claim(p) {
+		switch {
+		case p.kills[c.Task()] >= maxKills:
+			quarantined = append(quarantined, c)
+		case c.Claim(p):
 			batch = append(batch, c)
 		}
 	}
+	p.door.left(had - p.calls.n - len(p.again))
 	if len(batch) == 0 {
 		p.sleepers = append(p.sleepers, f)
 	} else if p.calls.n > 0 {
 		p.wake()
 	}
-	return batch, p.closed
+	if p.closed {
+		more = closing
+	}
+	p.mu.Unlock()
+	for _, c := range quarantined {
+		c.Fail(fmt.Errorf("%w: %s was running when each of the last %d workers was lost", harness.ErrQuarantined, c.Task(), maxKills), 0, 0)
+	}
+	return batch, more
 }
 
-// giveBack returns calls that were claimed and not started.
+// A prospect is what a feeder that found no calls can expect.
+type prospect int
+
+const (
+	open    prospect = iota // more may come
+	closing                 // what others have is all there is
+	leaving                 // it is one too many
+)
+
+// giveBack returns calls that were claimed and not finished.
 func (p *processes) giveBack(calls []*harness.Call) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -164,27 +315,62 @@ func (p *processes) giveBack(calls []*harness.Call) {
 	}
 }
 
+// killed is told that a worker was lost while it ran the call.
+func (p *processes) killed(c *harness.Call, err *harness.WorkerLostError) {
+	p.mu.Lock()
+	if p.kills == nil {
+		p.kills = make(map[string]int)
+	}
+	p.kills[c.Task()]++
+	p.killers.Store(int32(len(p.kills)))
+	p.mu.Unlock()
+	if c.Losses++; c.Idempotent() && c.Losses < maxRuns {
+		p.giveBack([]*harness.Call{c})
+		return
+	}
+	c.Fail(err, 0, 0)
+}
+
+// done is told that a worker has survived a task.
+func (p *processes) done(task string) {
+	if p.killers.Load() == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.kills[task] < maxKills {
+		delete(p.kills, task)
+		p.killers.Store(int32(len(p.kills)))
+	}
+}
+
 // steal takes what the busiest worker has been sent and not started, half of
 // it, for a worker with nothing to do.
 func (p *processes) steal(batch []*harness.Call) []*harness.Call {
-	var victim *conn
-	most := 0
-	for _, f := range p.feeders {
-		if c := f.current(); c != nil {
-			if n := c.waiting(); n > most {
-				victim, most = c, n
+	for {
+		var victim *conn
+		most := 0
+		for _, f := range *p.feeders.Load() {
+			if c := f.current(); c != nil {
+				if n := c.waiting(); n > most {
+					victim, most = c, n
+				}
 			}
 		}
+		if victim == nil {
+			return batch
+		}
+		if batch = victim.withdraw((most+1)/2, batch); len(batch) > 0 {
+			return batch
+		}
+		// Another was faster. There may be more elsewhere, of which nobody
+		// would tell again.
 	}
-	if victim == nil {
-		return batch
-	}
-	return victim.withdraw((most+1)/2, batch)
 }
 
 // Abort implements [harness.Carrier].
 func (p *processes) Abort(c *harness.Call, cause error) bool {
-	for _, f := range p.feeders {
+	for _, f := range *p.feeders.Load() {
 		if conn := f.current(); conn != nil {
 			if found, neverRan := conn.abort(c, cause); found {
 				return neverRan
@@ -196,7 +382,7 @@ func (p *processes) Abort(c *harness.Call, cause error) bool {
 
 // Started implements [harness.Carrier].
 func (p *processes) Started(c *harness.Call) bool {
-	for _, f := range p.feeders {
+	for _, f := range *p.feeders.Load() {
 		if conn := f.current(); conn != nil && conn.started(c) {
 			return true
 		}
@@ -206,33 +392,47 @@ func (p *processes) Started(c *harness.Call) bool {
 
 // Control implements [harness.Controller].
 func (p *processes) Control(ctx context.Context, request string, payload []byte) ([]harness.Reply, error) {
-	replies := make([]harness.Reply, len(p.feeders))
-	errs := make([]error, len(p.feeders))
+	var conns []*conn
+	for _, f := range *p.feeders.Load() {
+		if c := f.current(); c != nil {
+			conns = append(conns, c)
+		}
+	}
+	replies := make([]harness.Reply, len(conns))
+	errs := make([]error, len(conns))
 	var asking sync.WaitGroup
-	for i, f := range p.feeders {
-		c := f.current()
+	for i, c := range conns {
 		asking.Go(func() {
 			b, err := c.control(ctx, request, payload)
 			if err != nil {
-				errs[i] = fmt.Errorf("worker %d (pid %d): request %s: %w", i, c.proc.PID(), request, err)
+				errs[i] = fmt.Errorf("worker %d (pid %d): request %s: %w", c.feeder.index, c.proc.PID(), request, err)
 			}
-			replies[i] = harness.Reply{Worker: i, PID: c.proc.PID(), Payload: b}
+			replies[i] = harness.Reply{Worker: c.feeder.index, PID: c.proc.PID(), Payload: b}
 		})
 	}
 	asking.Wait()
 	return replies, errors.Join(errs...)
 }
 
-// A feeder supplies one worker, and replaces its process when that is lost.
+// A feeder supplies one worker, and starts its process: when the executor is
+// opened, and again after that was lost, or has ended because it had done its
+// share or had nothing to do.
 type feeder struct {
 	p     *processes
 	index int
 	kick  chan struct{} // something has changed
 
 	mu   sync.Mutex
-	conn *conn
+	conn *conn // nil while there is no process; only run and Open change it
 
-	losses int // in a row, without a task done
+	losses int // in a row, without a task to blame
+
+	leaving bool // there are too many workers; guarded by p.mu
+	woken   bool // by p.wake; guarded by p.mu
+}
+
+func (p *processes) newFeeder(index int) *feeder {
+	return &feeder{p: p, index: index, kick: make(chan struct{}, 1)}
 }
 
 func (f *feeder) wake() {
@@ -248,91 +448,179 @@ func (f *feeder) current() *conn {
 	return f.conn
 }
 
-// run supplies the worker until the executor is closed and nothing is left.
+func (f *feeder) set(c *conn) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.conn = c
+}
+
+// run supplies the worker until the executor is closed and nothing is left, or
+// there are too many workers.
 func (f *feeder) run() {
 	var batch []*harness.Call
 	for {
-		if f.conn.isLost() {
-			if err := f.replace(); err != nil {
+		if f.conn != nil && f.conn.isLost() {
+			if err := f.bury(); err != nil {
 				f.giveUp(err)
 				return
 			}
 		}
-		if room := f.conn.room(); room > 0 {
-			var closed bool
-			batch, closed = f.p.take(f, room, batch[:0])
-			idle := len(batch) == 0 && f.conn.inFlight() == 0
-			if idle {
+		if f.conn != nil && f.conn.spent() {
+			f.retire()
+		}
+		if room := f.room(); room > 0 {
+			var more prospect
+			batch, more = f.p.take(f, room, batch[:0])
+			idle := len(batch) == 0 && (f.conn == nil || f.conn.inFlight() == 0)
+			if idle && more != leaving {
 				batch = f.p.steal(batch)
 			}
 			switch {
 			case len(batch) > 0:
-				f.conn.send(batch)
-				clear(batch)
-				if f.conn.inFlight() > 1 {
-					f.p.wakeAll()
+				if err := f.supply(batch); err != nil {
+					f.p.giveBack(batch)
+					f.giveUp(err)
+					return
 				}
+				clear(batch)
 				continue
-			case idle && closed:
-				f.finish()
+			case idle && more != open:
+				f.retire()
+				f.p.remove(f)
 				return
 			}
 		}
-		<-f.kick
+		f.sleep()
 	}
 }
 
-// finish ends the worker in good order. Nothing is in flight.
-func (f *feeder) finish() {
-	err := f.conn.end()
-	f.conn.release()
-	f.p.mu.Lock()
-	defer f.p.mu.Unlock()
-	f.p.working--
-	if err != nil {
+// room is how many calls the worker can be sent now.
+func (f *feeder) room() int {
+	if f.conn != nil {
+		return f.conn.room()
+	}
+	if most := f.p.cfg.MaxTasksPerWorker; most > 0 {
+		return min(most, least)
+	}
+	return least
+}
+
+// supply sends calls to the worker, after it has started one if need be.
+func (f *feeder) supply(batch []*harness.Call) error {
+	if f.conn == nil {
+		if err := f.start(context.Background()); err != nil {
+			return fmt.Errorf("replacing worker %d: %w", f.index, err)
+		}
+	}
+	f.conn.send(batch)
+	if f.conn.inFlight() > 1 {
+		f.p.wakeAll()
+	}
+	return nil
+}
+
+// sleep waits until something has changed. After the idle timeout it ends a
+// worker that has nothing to do.
+func (f *feeder) sleep() {
+	timeout := f.p.cfg.IdleTimeout
+	if timeout <= 0 || f.conn == nil || f.conn.inFlight() > 0 {
+		<-f.kick
+		return
+	}
+	t := time.NewTimer(timeout)
+	defer t.Stop()
+	select {
+	case <-f.kick:
+	case <-t.C:
+		f.retire()
+	}
+}
+
+// retire ends the worker, if there is one, in good order. Nothing is in flight.
+func (f *feeder) retire() {
+	if err := f.end(); err != nil {
+		f.p.mu.Lock()
+		defer f.p.mu.Unlock()
 		f.p.errs = append(f.p.errs, err)
 	}
 }
 
-// replace starts a new process in the place of one that is lost. The task that
-// it ran is lost with it; those that it had not started go back to the queue.
-func (f *feeder) replace() error {
-	if f.conn.wasUseful() {
+func (f *feeder) end() error {
+	c := f.conn
+	if c == nil {
+		return nil
+	}
+	err := c.end()
+	f.set(nil)
+	c.release()
+	return err
+}
+
+// bury looks after the calls of a worker that is lost. The task that it ran is
+// lost with it; those that it had not started go back to the queue. It is an
+// error if that happens again and again without a task to blame.
+func (f *feeder) bury() error {
+	c := f.conn
+	f.set(nil)
+	unstarted, ran := c.salvage()
+	f.p.giveBack(unstarted)
+	if c.wasUseful() || len(ran) > 0 {
 		f.losses = 0
 	}
-	f.losses++
-	f.p.giveBack(f.conn.salvage())
-	f.conn.release()
+	f.p.mu.Lock()
+	f.p.lost++
+	if len(ran) == 0 {
+		f.losses++
+		if len(f.p.errs) < maxErrors {
+			f.p.errs = append(f.p.errs, fmt.Errorf("worker %d (pid %d) was lost between two tasks: %s", f.index, c.proc.PID(), c.exit.Cause))
+		}
+	}
+	f.p.mu.Unlock()
+	for _, call := range ran {
+		if cause := call.Interrupted(); cause != nil {
+			call.Fail(cause, 0, 0) // it may well have been killed for that
+			continue
+		}
+		f.p.killed(call, c.lostError(call))
+	}
+	c.release()
 	if f.losses >= maxLosses {
-		return fmt.Errorf("gave up on worker %d, which was lost %d times in a row, the last time with %s", f.index, f.losses, f.conn.exit.Cause)
+		return fmt.Errorf("gave up on worker %d, which was lost %d times in a row, the last time with %s", f.index, f.losses, c.exit.Cause)
 	}
-	next, err := f.start(context.Background())
-	if err != nil {
-		return fmt.Errorf("replacing worker %d: %w", f.index, err)
-	}
-	f.mu.Lock()
-	f.conn = next
-	f.mu.Unlock()
 	return nil
 }
 
-// giveUp leaves the calls to the other workers. If there are none, they fail.
+// remove forgets a feeder that ends, and reports whether none is left.
+func (p *processes) remove(f *feeder) (last bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	feeders := slices.DeleteFunc(slices.Clone(*p.feeders.Load()), func(g *feeder) bool { return g == f })
+	p.feeders.Store(&feeders)
+	p.sleepers = slices.DeleteFunc(p.sleepers, func(g *feeder) bool { return g == f })
+	if f.woken {
+		p.woken--
+		p.wake()
+	}
+	return !slices.ContainsFunc(feeders, func(g *feeder) bool { return !g.leaving })
+}
+
+// giveUp leaves the calls to the other workers. If there are none, or none can
+// be prepared, the calls fail.
 func (f *feeder) giveUp(err error) {
 	p := f.p
+	last := p.remove(f)
+	var unprepared *harness.InitError
 	p.mu.Lock()
-	if p.working--; p.working > 0 {
+	if !last && !errors.As(err, &unprepared) {
 		p.wake()
 		p.mu.Unlock()
 		return
 	}
 	p.broken = err
-	orphans := p.again
-	for p.calls.n > 0 {
-		orphans = append(orphans, p.calls.pop())
-	}
-	p.again = nil
+	p.door.shut()
+	queued, again := p.empty()
 	p.mu.Unlock()
-	for _, c := range orphans {
+	for _, c := range append(queued, again...) {
 		c.Fail(err, 0, 0)
 	}
 }

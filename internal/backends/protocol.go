@@ -3,7 +3,6 @@ package backends
 import (
 	"bufio"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -38,6 +37,9 @@ const (
 // protocolVersion changes with the frames. Both ends are the same program, so
 // a difference means that the program was replaced while it ran.
 const protocolVersion = 2
+
+// batchTask in the index of a task asks for a batch of it.
+const batchTask = 1 << 15
 
 // maxFrame bounds a frame, and so the size of one task's input or result.
 const maxFrame = 1 << 30
@@ -255,14 +257,14 @@ func parseAnswer(b []byte) (f answerFrame, err error) {
 // answerOf makes an answer of a value or an error.
 func answerOf(request uint32, payload []byte, err error) answerFrame {
 	if err != nil {
-		return answerFrame{request, true, encodeFailure(err)}
+		return answerFrame{request, true, harness.AppendError(nil, err)}
 	}
 	return answerFrame{request, false, payload}
 }
 
 func (f answerFrame) value() ([]byte, error) {
 	if f.failed {
-		return nil, decodeFailure(f.payload)
+		return nil, harness.DecodeError(f.payload)
 	}
 	return f.payload, nil
 }
@@ -326,48 +328,6 @@ func parseCancel(b []byte) (f cancelFrame, err error) {
 type helloFrame struct {
 	Version int      `json:"version"`
 	Tasks   []string `json:"tasks"`
-}
-
-// A failure is how an error crosses the process boundary.
-type failure struct {
-	Panic  *harness.PanicError  `json:"panic,omitempty"`
-	Task   string               `json:"task,omitempty"` // set for a task's own error
-	Encode bool                 `json:"encode,omitempty"`
-	Err    *harness.RemoteError `json:"err,omitempty"`
-}
-
-func encodeFailure(err error) []byte {
-	var f failure
-	var te *harness.TaskError
-	switch {
-	case errors.As(err, &f.Panic):
-	case errors.As(err, &te):
-		f.Task, f.Err = te.Task, harness.NewRemoteError(te.Err)
-	default:
-		f.Encode = errors.Is(err, harness.ErrEncode)
-		f.Err = harness.NewRemoteError(err)
-	}
-	b, e := json.Marshal(f)
-	if e != nil {
-		panic("harness: a failure is plain data: " + e.Error())
-	}
-	return b
-}
-
-func decodeFailure(b []byte) error {
-	var f failure
-	if err := json.Unmarshal(b, &f); err != nil {
-		return fmt.Errorf("a worker's failure could not be read: %w", err)
-	}
-	switch {
-	case f.Panic != nil:
-		return f.Panic
-	case f.Err == nil:
-		return errors.New("a worker failed without saying why")
-	case f.Task != "":
-		return &harness.TaskError{Task: f.Task, Err: f.Err}
-	}
-	return f.Err
 }
 
 // A decoder takes fields off the front of b. Once b is too short, err is set

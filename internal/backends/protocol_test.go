@@ -106,7 +106,7 @@ func TestFailuresCross(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			far := decodeFailure(encodeFailure(tt.err))
+			far := harness.DecodeError(harness.AppendError(nil, tt.err))
 			if far.Error() != tt.err.Error() || tt.is != nil && !errors.Is(far, tt.is) {
 				t.Errorf("%v arrived as %v; errors.Is(it, %v) = %v", tt.err, far, tt.is, errors.Is(far, tt.is))
 			}
@@ -121,8 +121,8 @@ func TestFailuresCross(t *testing.T) {
 		})
 	}
 	for _, b := range []string{"", "{}", "null", "[]", `{"err":{}}`} {
-		if err := decodeFailure([]byte(b)); err == nil {
-			t.Errorf("decodeFailure(%q) = nil; want some error", b)
+		if err := harness.DecodeError([]byte(b)); err == nil {
+			t.Errorf("harness.DecodeError(%q) = nil; want some error", b)
 		}
 	}
 }
@@ -146,7 +146,7 @@ func FuzzProtocol(f *testing.F) {
 		case frameResult:
 			v, err := parseResult(b)
 			check(v.appendTo(nil), err)
-			decodeFailure(v.payload)
+			harness.DecodeError(v.payload)
 		case frameAsk:
 			v, err := parseAsk(b)
 			check(v.appendTo(nil), err)

@@ -18,7 +18,7 @@ the other processors, as in any Go program.`,
 	Shared:     true,
 	Serial:     true,
 	MaxWorkers: 1,
-	Open: func(_ context.Context, cfg harness.Config) (harness.Executor, error) {
-		return openPool(cfg, 1), nil
+	Open: func(ctx context.Context, cfg harness.Config) (harness.Executor, error) {
+		return opened(openPool(ctx, cfg, model{name: "sequential", maxWorkers: 1}))
 	},
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,10 +22,52 @@ import (
 // WorkerRole is the [child.Role] of a worker process.
 const WorkerRole = "worker"
 
-// ServeWorker makes this process a worker that runs the given tasks, and never
-// returns. It is called first thing in main by a process whose role is
-// [WorkerRole].
-func ServeWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks) {
+// diverted are the tasks that this program's workers know; nil until Divert was
+// called.
+var diverted atomic.Pointer[[]harness.AnyTask]
+
+// Divert makes this process a worker that runs the given tasks, and never
+// returns, if it was started as one. In any other process it notes that the
+// program can be a worker, and returns. A program calls it, through
+// executor.Main or cli.Main, first thing in main. hooks is called in a worker
+// only, and may be nil.
+func Divert(tasks []harness.AnyTask, hooks func() (harness.WorkerHooks, error)) {
+	if child.Role() != WorkerRole {
+		diverted.Store(&tasks)
+		return
+	}
+	var h harness.WorkerHooks
+	if hooks != nil {
+		var err error
+		if h, err = hooks(); err != nil {
+			fmt.Fprintln(os.Stderr, "worker:", err)
+			os.Exit(1)
+		}
+	}
+	serveWorker(tasks, h)
+}
+
+// knownTasks returns the tasks that an executor is to be opened with: those
+// given, which the workers must know, or else all that they know.
+func knownTasks(tasks []harness.AnyTask) ([]harness.AnyTask, error) {
+	known := diverted.Load()
+	switch {
+	case child.Role() == WorkerRole:
+		return nil, fmt.Errorf("%w: a worker process cannot start workers of its own; if this program did not mean to be a worker, call executor.Main or cli.Main first thing in main", harness.ErrNested)
+	case known == nil:
+		return nil, errors.New("this program cannot be its own worker: call executor.Main, with the tasks, or cli.Main first thing in main, and harnesstest.Main in TestMain")
+	case tasks == nil:
+		return *known, nil
+	}
+	for _, t := range tasks {
+		if !slices.ContainsFunc(*known, func(k harness.AnyTask) bool { return k.Name() == t.Name() }) {
+			return nil, unknownTask(t.Name())
+		}
+	}
+	return tasks, nil
+}
+
+func serveWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks) {
 	// Ctrl-C in a terminal reaches every process of the program. The parent
 	// decides what it means.
 	signal.Ignore(os.Interrupt)
@@ -185,15 +228,20 @@ func (w *worker) take(f frame) error {
 // accept makes the call for a task, so that it can be cancelled from now on.
 func (w *worker) accept(t taskFrame) job {
 	j := job{id: t.id, header: t.header}
-	if int(t.task) >= len(w.tasks) {
+	index := int(t.task &^ batchTask)
+	if index >= len(w.tasks) {
 		j.err = harness.ErrUnknownTask
 		return j
 	}
-	j.call, j.err = w.tasks[t.task].Incoming(context.Background(), t.input)
+	incoming := w.tasks[index].Incoming
+	if t.task&batchTask != 0 {
+		incoming = w.tasks[index].IncomingBatch
+	}
+	j.call, j.err = incoming(context.Background(), t.input)
 	if j.err != nil {
 		return j
 	}
-	j.call.Watch(w.hooks.Observer, true)
+	j.call.Watch(w.hooks.Observer, true, nil)
 	w.mu.Lock()
 	w.calls[t.id%slots] = j
 	w.mu.Unlock()
@@ -267,7 +315,7 @@ func (w *worker) answer(j job, res resultFrame) error {
 		})
 	}
 	if err != nil {
-		res.outcome, res.payload = outcomeFailed, encodeFailure(err)
+		res.outcome, res.payload = outcomeFailed, harness.AppendError(nil, err)
 		if err := w.out.append(frameResult, func(b []byte) ([]byte, error) { return res.appendTo(b), nil }); err != nil {
 			return err
 		}

@@ -93,6 +93,7 @@ type Process struct {
 	cmd   *exec.Cmd
 	group bool
 	tail  *tail
+	kills int64 // for want of memory, when it was started
 	done  chan struct{}
 	exit  Exit
 	once  sync.Once
@@ -112,7 +113,7 @@ func (c Command) Start() (*Process, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting %s: %w", c.Role, err), childIn.Close(), in.Close())
 	}
-	p := &Process{In: in, Out: out, group: c.Group, tail: &tail{}, done: make(chan struct{})}
+	p := &Process{In: in, Out: out, group: c.Group, tail: &tail{}, kills: outOfMemoryKills(), done: make(chan struct{})}
 	p.cmd = &exec.Cmd{
 		Path:        self,
 		Args:        os.Args[:1],
@@ -141,6 +142,10 @@ func (p *Process) reap() {
 	parent.reaped()
 	s := p.cmd.ProcessState
 	p.exit = Exit{Code: s.ExitCode(), Cause: s.String(), Stderr: p.tail.String(), CPU: s.UserTime() + s.SystemTime()}
+	if w, ok := s.Sys().(syscall.WaitStatus); ok && w.Signaled() {
+		p.exit.Signal = w.Signal().String()
+		p.exit.OutOfMemory = w.Signal() == syscall.SIGKILL && outOfMemoryKills() > p.kills
+	}
 	if errors.Is(err, exec.ErrWaitDelay) {
 		p.exit.Cause += " (and left a process behind that holds its output open)"
 	}
@@ -200,9 +205,14 @@ func (p *Process) End(grace time.Duration) Exit {
 // An Exit tells how a child ended.
 type Exit struct {
 	Code   int           // exit code; -1 if a signal ended it
+	Signal string        // the signal that ended it: "killed"; empty if none did
 	Cause  string        // "exit status 3", "signal: killed"
 	Stderr string        // the last lines it wrote there
 	CPU    time.Duration // user and system time, its reaped children's included
+
+	// OutOfMemory tells that the child was killed, and that the kernel's
+	// count of processes killed for want of memory went up while it ran.
+	OutOfMemory bool
 }
 
 // A tail keeps the end of what was written to it.

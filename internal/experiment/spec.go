@@ -21,7 +21,7 @@ import (
 // Settings are what a user asks for. A zero field stands for the default.
 type Settings struct {
 	Workloads []Choice // all workloads with their defaults if empty
-	Backends  []string // all if empty
+	Backends  []string // all but variants if empty
 	Workers   int      // what suits each workload if zero
 	Preset    string   // "quick" if empty
 	Rounds    int      // those of the preset if zero
@@ -392,7 +392,7 @@ func checkWorkers(n int) error {
 // among them in any case.
 func (s Settings) backends(kinds Kinds) ([]*harness.Backend, error) {
 	if len(s.Backends) == 0 {
-		return kinds.Backends, nil
+		return slices.DeleteFunc(slices.Clone(kinds.Backends), func(b *harness.Backend) bool { return b.Variant }), nil
 	}
 	chosen := map[string]bool{baseline: true}
 	for _, name := range s.Backends {

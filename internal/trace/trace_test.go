@@ -30,7 +30,7 @@ import (
 type inline struct{ obs *harness.Observer }
 
 func (e inline) Submit(_ context.Context, c *harness.Call) {
-	c.Watch(e.obs, true)
+	c.Watch(e.obs, true, nil)
 	c.Run(&harness.Worker{PID: os.Getpid()})
 }
 func (inline) Close() error { return nil }
@@ -44,7 +44,7 @@ type far struct {
 }
 
 func (e far) Submit(_ context.Context, c *harness.Call) {
-	c.Watch(e.obs, true)
+	c.Watch(e.obs, true, nil)
 	if !c.Claim(e) {
 		return
 	}
@@ -61,7 +61,7 @@ func (e far) Submit(_ context.Context, c *harness.Call) {
 		c.Fail(err, 0, 0)
 		return
 	}
-	there.Watch(e.hooks.Observer, true)
+	there.Watch(e.hooks.Observer, true, nil)
 	there.Run(&harness.Worker{PID: pid, Header: e.obs.Header(nil, c)})
 	tm := there.Timing()
 	if err := there.Err(); err != nil {
