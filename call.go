@@ -93,6 +93,10 @@ func (c *Call) Task() string { return c.body.name() }
 // Idempotent reports whether the task may be run again after it was cut short.
 func (c *Call) Idempotent() bool { return c.body.idempotent() }
 
+// Crew returns the workers that the call was submitted to, or nil if they do not
+// wait for each other.
+func (c *Call) Crew() *Crew { return c.crew }
+
 // Context returns the context that the task was submitted with.
 func (c *Call) Context() context.Context { return c.ctx }
 

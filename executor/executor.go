@@ -1,36 +1,84 @@
-// Package executor opens an execution model by name. The model is one value;
-// nothing else in the program changes:
+// Package executor runs tasks on an execution model that is chosen by name. The
+// model is one value; nothing else in the program changes:
 //
-//	ex, err := executor.Open(ctx, "processes", harness.Config{Workers: 4, Tasks: tasks})
+//	ex, err := executor.Open(ctx, "processes", executor.Config{Workers: 4})
+//
+// Tasks are declared with [harness.NewTask] and submitted with Task.Submit,
+// which gives a [harness.Future]. On futures there are [Wait], [AsCompleted] and
+// [All]; for many inputs there are [Map] and [MapUnordered]. A [Pool] has the
+// verbs of Python's multiprocessing.Pool, a [Thread] those of threading.Thread.
 //
 // A program that may use worker processes calls [Main] first thing in main,
-// because its workers are the program itself, started again.
+// because its workers are the program itself, started again:
+//
+//	func main() {
+//		executor.Main(square, fetch)
+//		…
+//	}
 package executor
 
 import (
 	"context"
 	"fmt"
+	"os"
+	"strconv"
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/backends"
 )
+
+// Config says how to open an executor. The zero Config is usable.
+type Config = harness.Config
 
 // Backends returns the backends that Open knows, in the order in which they
 // should be listed.
 func Backends() []*harness.Backend { return backends.All }
 
 // Open opens the named backend. It blocks until the workers are ready, ctx
-// ends, or a worker process fails to start. The caller must close the
+// ends, or a worker cannot be started or prepared. With no cfg.Tasks, worker
+// processes know those that were given to [Main]. The caller must close the
 // executor.
-func Open(ctx context.Context, name string, cfg harness.Config) (harness.Executor, error) {
+func Open(ctx context.Context, name string, cfg Config) (harness.Executor, error) {
 	var names []string
 	for _, b := range backends.All {
 		if b.Name == name {
-			return b.Open(ctx, cfg)
+			ex, err := b.Open(ctx, cfg)
+			if err != nil {
+				return nil, fmt.Errorf("opening executor %s: %w", name, err)
+			}
+			return ex, nil
 		}
 		names = append(names, b.Name)
 	}
 	return nil, fmt.Errorf("executor: no backend is named %q; there are %q", name, names)
+}
+
+// The environment variables that FromEnv reads.
+const (
+	EnvBackend = "HARNESS_BACKEND"
+	EnvWorkers = "HARNESS_WORKERS"
+)
+
+// FromEnv is [Open] with the backend that the environment variable
+// HARNESS_BACKEND names, or goroutines if it is not set, and with as many
+// workers as HARNESS_WORKERS says, if that is set. Otherwise cfg holds.
+func FromEnv(ctx context.Context, cfg Config) (harness.Executor, error) {
+	name := os.Getenv(EnvBackend)
+	if name == "" {
+		name = backends.Goroutines.Name
+	}
+	if s := os.Getenv(EnvWorkers); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("executor: %s is %q; want a number of at least 1", EnvWorkers, s)
+		}
+		cfg.Workers = n
+	}
+	ex, err := Open(ctx, name, cfg)
+	if err != nil && os.Getenv(EnvBackend) != "" {
+		return nil, fmt.Errorf("%w (%s=%s)", err, EnvBackend, name)
+	}
+	return ex, err
 }
 
 // Main makes the program its own worker. In a process that was started as a
@@ -39,4 +87,31 @@ func Open(ctx context.Context, name string, cfg harness.Config) (harness.Executo
 // worker processes, and in the TestMain of tests that do so.
 func Main(tasks ...harness.AnyTask) {
 	backends.Divert(tasks, nil)
+}
+
+// ErrShutdown is what tasks are cancelled with that [Shutdown] or
+// [Pool.Terminate] did not wait for.
+var ErrShutdown = fmt.Errorf("%w: the executor was shut down", harness.ErrCancelled)
+
+// Shutdown closes an executor with a deadline: it takes no more calls and waits
+// for those that were submitted until ctx ends. Then it cancels them: those
+// that have not started never run, and those that run are told to stop. The
+// error then wraps the cause of ctx and says how many were running. A task
+// inside the process that does not stop is left behind, since it cannot be
+// killed; a worker process is killed after Config.CancelGrace.
+func Shutdown(ctx context.Context, ex harness.Executor) error {
+	closed := make(chan error, 1)
+	go func() { closed <- ex.Close() }() // ends with the last task
+	select {
+	case err := <-closed:
+		return err
+	case <-ctx.Done():
+	}
+	m, ok := ex.(harness.Manager)
+	if !ok {
+		return fmt.Errorf("shutting down: %w", context.Cause(ctx))
+	}
+	s := m.Stats()
+	m.Stop(ErrShutdown)
+	return fmt.Errorf("shutting down: %w, with %d tasks running and %d waiting", context.Cause(ctx), s.Busy, s.Queued)
 }

@@ -365,6 +365,7 @@ func (c *conn) add(call *harness.Call) {
 	c.mu.Lock()
 	id := c.next
 	c.mu.Unlock()
+	call.Sent(c.feeder.index, c.proc.PID())
 	err := c.out.append(frameTask, func(b []byte) ([]byte, error) {
 		var header func([]byte) []byte
 		if c.header != nil {
@@ -373,11 +374,9 @@ func (c *conn) add(call *harness.Call) {
 		return call.AppendInput(taskFrame{id: id, task: task}.appendTo(b, header))
 	})
 	if err != nil {
-		call.Sent(c.feeder.index, c.proc.PID())
 		call.Fail(err, 0, 0)
 		return
 	}
-	call.Sent(c.feeder.index, c.proc.PID())
 	c.mu.Lock()
 	c.claims.set(id, slotSent)
 	c.calls[id%slots] = call

@@ -1,0 +1,150 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"slices"
+	"sync"
+
+	"github.com/f3f4c0de/harness"
+)
+
+// A Pool is an executor with the verbs of Python's multiprocessing.Pool. Its
+// initializer, recycling, idle timeout and bounded queue are fields of
+// [Config]: Init, MaxTasksPerWorker, IdleTimeout, Queue and Full. All methods
+// are safe for concurrent use.
+//
+// Tasks are applied through [For]:
+//
+//	pool, err := executor.NewPool(ctx, "processes", executor.Config{Workers: 4})
+//	squares, err := executor.For(pool, square).Map(ctx, []int{1, 2, 3})
+type Pool struct {
+	ex harness.Manager
+
+	mu     sync.Mutex
+	closed bool
+}
+
+// NewPool opens a pool on the named backend; see [Open]. The caller calls
+// [Pool.Close] or [Pool.Terminate], and then [Pool.Join].
+func NewPool(ctx context.Context, backend string, cfg Config) (*Pool, error) {
+	ex, err := Open(ctx, backend, cfg)
+	if err != nil {
+		return nil, err
+	}
+	m, ok := ex.(harness.Manager)
+	if !ok {
+		return nil, errors.Join(errors.New("executor: backend "+backend+" cannot be managed as a pool"), ex.Close())
+	}
+	return &Pool{ex: m}, nil
+}
+
+// Executor returns the executor behind the pool, for [Map] and Task.Submit.
+// The pool is closed through its own methods.
+func (p *Pool) Executor() harness.Executor { return p.ex }
+
+// Close takes no more tasks. It does not wait: see Join.
+func (p *Pool) Close() { p.stop(nil) }
+
+// Terminate takes no more tasks, cancels those that have not started and tells
+// those that run to stop, all with [ErrShutdown]. It does not wait: see Join.
+func (p *Pool) Terminate() { p.stop(ErrShutdown) }
+
+func (p *Pool) stop(cause error) {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.ex.Stop(cause)
+}
+
+// Join waits until every task is done and every worker has ended. When ctx ends
+// first, the pool is drained no longer: see [Shutdown]. It is an error to join
+// a pool that was neither closed nor terminated. Joining again is harmless.
+func (p *Pool) Join(ctx context.Context) error {
+	p.mu.Lock()
+	closed := p.closed
+	p.mu.Unlock()
+	if !closed {
+		return errors.New("executor: joining a pool that still takes tasks; call Close or Terminate before Join")
+	}
+	return Shutdown(ctx, p.ex)
+}
+
+// Resize changes the number of workers; see [harness.Manager].
+func (p *Pool) Resize(workers int) error { return p.ex.Resize(workers) }
+
+// Stats tells what the workers are at.
+func (p *Pool) Stats() harness.Stats { return p.ex.Stats() }
+
+// An Applier applies a task in a pool. It is a value, safe for concurrent use.
+type Applier[In, Out any] struct {
+	pool *Pool
+	task *harness.Task[In, Out]
+}
+
+// For returns what applies the task in the pool.
+func For[In, Out any](p *Pool, task *harness.Task[In, Out]) Applier[In, Out] {
+	return Applier[In, Out]{p, task}
+}
+
+// Apply runs the task and waits for its result.
+func (a Applier[In, Out]) Apply(ctx context.Context, in In) (Out, error) {
+	return a.task.Submit(ctx, a.pool.ex, in).Wait(ctx)
+}
+
+// ApplyAsync runs the task and returns its future at once. When it is done, done
+// is called with the result, or failed with the error; either may be nil. See
+// Future.OnDone for what they may do.
+func (a Applier[In, Out]) ApplyAsync(ctx context.Context, in In, done func(Out), failed func(error)) *harness.Future[Out] {
+	f := a.task.Submit(ctx, a.pool.ex, in)
+	f.OnDone(func(f *harness.Future[Out]) {
+		v, err := f.Wait(context.Background()) // it is done
+		switch {
+		case err != nil && failed != nil:
+			failed(err)
+		case err == nil && done != nil:
+			done(v)
+		}
+	})
+	return f
+}
+
+// Map runs the task on every input, waits, and returns the results in their
+// order. The first error, in that order, ends it and cancels the rest.
+func (a Applier[In, Out]) Map(ctx context.Context, in []In) ([]Out, error) {
+	out := make([]Out, 0, len(in))
+	for v, err := range a.Imap(ctx, slices.Values(in), MapOptions{}) {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+// Imap is [Map] in this pool.
+func (a Applier[In, Out]) Imap(ctx context.Context, in iter.Seq[In], opt MapOptions) iter.Seq2[Out, error] {
+	return Map(ctx, a.pool.ex, a.task, in, opt)
+}
+
+// ImapUnordered is [MapUnordered] in this pool.
+func (a Applier[In, Out]) ImapUnordered(ctx context.Context, in iter.Seq[In], opt MapOptions) iter.Seq2[Out, error] {
+	return MapUnordered(ctx, a.pool.ex, a.task, in, opt)
+}
+
+// A Pair is two arguments in one.
+type Pair[A, B any] struct {
+	First  A
+	Second B
+}
+
+// Starmap runs a task of two arguments on every pair of them, waits, and
+// returns the results in their order. Errors are as with [Applier.Map].
+func Starmap[A, B, Out any](ctx context.Context, p *Pool, task *harness.Task[Pair[A, B], Out], in iter.Seq2[A, B]) ([]Out, error) {
+	var pairs []Pair[A, B]
+	for a, b := range in {
+		pairs = append(pairs, Pair[A, B]{a, b})
+	}
+	return For(p, task).Map(ctx, pairs)
+}

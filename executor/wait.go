@@ -1,0 +1,158 @@
+package executor
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/f3f4c0de/harness"
+)
+
+// Until says when [Wait] returns.
+type Until uint8
+
+// The conditions of Wait.
+const (
+	AllCompleted   Until = iota // every future is done
+	FirstCompleted              // one is done
+	FirstError                  // one has failed, or all are done; a cancelled one has not failed
+)
+
+// Wait blocks until the futures, which may be of several executors, have come as
+// far as until says. It returns those that are done and those that are not,
+// each in the order given. If ctx ends first, it returns what is done by then
+// and the cause.
+func Wait[F harness.AnyFuture](ctx context.Context, until Until, futures ...F) (done, pending []F, err error) {
+	a := watch(futures)
+	over := len(futures) == 0
+	for range futures {
+		var i int
+		if i, err = a.next(ctx); err != nil {
+			break
+		}
+		f := futures[i]
+		over = until == FirstCompleted || until == FirstError && f.State() == harness.Done && f.Err() != nil
+		if over {
+			break
+		}
+	}
+	for _, f := range futures {
+		if isDone(f) {
+			done = append(done, f)
+		} else {
+			pending = append(pending, f)
+		}
+	}
+	if len(pending) == 0 || over {
+		err = nil
+	}
+	return done, pending, err
+}
+
+// AsCompleted returns the futures in the order in which they are done, those
+// that are done already first. They may be of several executors. The sequence
+// ends early if ctx ends. It can be used once.
+func AsCompleted[F harness.AnyFuture](ctx context.Context, futures ...F) iter.Seq[F] {
+	a := watch(futures)
+	return func(yield func(F) bool) {
+		for range futures {
+			i, err := a.next(ctx)
+			if err != nil {
+				return
+			}
+			if !yield(futures[i]) {
+				return
+			}
+		}
+	}
+}
+
+// All waits for all futures and returns their results in the order given. When
+// one fails, All cancels the others and returns its error. If ctx ends first,
+// All returns the cause, and the tasks go on.
+func All[Out any](ctx context.Context, futures ...*harness.Future[Out]) ([]Out, error) {
+	for f := range AsCompleted(ctx, futures...) {
+		if err := f.Err(); err != nil {
+			for _, other := range futures {
+				other.Cancel()
+			}
+			return nil, err
+		}
+	}
+	results := make([]Out, len(futures))
+	for i, f := range futures {
+		if !isDone(f) {
+			return nil, context.Cause(ctx)
+		}
+		results[i], _ = f.Wait(ctx) // it is done, and has not failed
+	}
+	return results, nil
+}
+
+func isDone(f harness.AnyFuture) bool {
+	s := f.State()
+	return s == harness.Done || s == harness.Cancelled
+}
+
+// arrivals tells which of several futures are done.
+type arrivals[F harness.AnyFuture] struct {
+	futures []F
+	done    chan int // has room for all, so that no callback waits
+}
+
+func watch[F harness.AnyFuture](futures []F) *arrivals[F] {
+	a := &arrivals[F]{futures, make(chan int, len(futures))}
+	for i, f := range futures {
+		f.Call().OnDone(func() { a.done <- i })
+	}
+	return a
+}
+
+// next returns the index of the next future that is done. If none ever will be,
+// because they need the very worker that waits, they fail with ErrNested.
+func (a *arrivals[F]) next(ctx context.Context) (i int, err error) {
+	select {
+	case i := <-a.done:
+		return i, nil
+	default:
+	}
+	wait := func() {
+		select {
+		case i = <-a.done:
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+	}
+	if nested := await(ctx, a.futures, wait); nested != nil {
+		for _, f := range a.futures {
+			f.Call().Cancel(fmt.Errorf("waiting for task %s: %w: every worker of the executor waits for a task that needs a worker", f.Call().Task(), nested))
+		}
+		harness.Blocking(ctx, wait)
+	}
+	return i, err
+}
+
+// await calls wait, in which the caller waits until any of the futures is done.
+// It returns ErrNested instead if that cannot be.
+func await[F harness.AnyFuture](ctx context.Context, futures []F, wait func()) error {
+	w := harness.WorkerOf(ctx)
+	if w == nil || w.Crew == nil {
+		harness.Blocking(ctx, wait)
+		return nil
+	}
+	// Who waits for those that are left cannot be helped by those done before.
+	var left []F
+	for _, f := range futures {
+		if !isDone(f) {
+			left = append(left, f)
+		}
+	}
+	return harness.Await(ctx, w.Crew, func() bool {
+		for _, f := range left {
+			if f.Call().Crew() != w.Crew || isDone(f) {
+				return false
+			}
+		}
+		return true
+	}, wait)
+}
