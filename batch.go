@@ -40,8 +40,7 @@ func (t *Task[In, Out]) SubmitBatch(ctx context.Context, ex Executor, in []In) *
 	return &p.Future
 }
 
-// IncomingBatch implements [AnyTask].
-func (t *Task[In, Out]) IncomingBatch(ctx context.Context, in []byte) (*Call, error) {
+func (t *Task[In, Out]) incomingBatch(ctx context.Context, in []byte) (*Call, error) {
 	p := &pendingBatch[In, Out]{task: t}
 	p.call.init(ctx, p)
 	if err := t.many().in.decode(in, &p.in); err != nil {
@@ -141,6 +140,8 @@ func (p *pendingBatch[In, Out]) appendOutput(b []byte) ([]byte, error) {
 }
 
 var errBatch = errors.New("the results of a batch are cut short")
+
+func (p *pendingBatch[In, Out]) keepsOutput() bool { return p.task.many().out.keeps }
 
 func (p *pendingBatch[In, Out]) decodeOutput(b []byte) error {
 	if len(b) < 12 {

@@ -30,20 +30,37 @@ type Call struct {
 
 	// Losses counts the workers that were lost while they ran the call. It is
 	// the backend's.
-	Losses int
+	Losses uint8
 
+	carried bool // by site.Carrier, who has claimed it
+	phase   atomic.Uint32
 	body    body
 	ctx     context.Context
+	site    *Site   // where it was submitted to
 	worker  *Worker // set while it runs in this process
-	crew    *Crew   // of the executor that it was submitted to, if it has one
-	carrier Carrier // set by Claim: who took the call elsewhere
-	obs     *Observer
-	timed   bool
-	phase   atomic.Uint32
+	timing  *Timing // nil if nobody wants to know
 	meet    atomic.Pointer[meeting]
 	err     error // written while settling, read once settled
-	timing  Timing
 }
+
+// A Site is what the calls of an executor have in common. An executor makes one
+// and does not change it.
+type Site struct {
+	// Observer watches the calls; nil watches none.
+	Observer *Observer
+
+	// Timing has the calls timed even without an Observer.
+	Timing bool
+
+	// Crew are the workers that wait for each other, if they do.
+	Crew *Crew
+
+	// Carrier takes calls elsewhere; nil if they run in this process.
+	Carrier Carrier
+}
+
+// nowhere is the site of a call that was not submitted.
+var nowhere Site
 
 // body is what a call needs of its task's types.
 type body interface {
@@ -53,6 +70,7 @@ type body interface {
 	appendInput(b []byte) ([]byte, error)
 	appendOutput(b []byte) ([]byte, error)
 	decodeOutput(b []byte) error
+	keepsOutput() bool
 }
 
 // The phases of a call. Whoever moves it to settling, by compare-and-swap, is
@@ -70,6 +88,7 @@ type meeting struct {
 	done chan struct{} // closed when the call is settled
 
 	mu          sync.Mutex
+	ending      bool
 	callbacks   []func() // in order
 	over        bool     // every callback that was added has run
 	ctx         context.Context
@@ -85,7 +104,7 @@ var met = func() *meeting {
 	return m
 }()
 
-func (c *Call) init(ctx context.Context, b body) { c.ctx, c.body = ctx, b }
+func (c *Call) init(ctx context.Context, b body) { c.ctx, c.body, c.site = ctx, b, &nowhere }
 
 // Task returns the name of the task.
 func (c *Call) Task() string { return c.body.name() }
@@ -95,28 +114,32 @@ func (c *Call) Idempotent() bool { return c.body.idempotent() }
 
 // Crew returns the workers that the call was submitted to, or nil if they do not
 // wait for each other.
-func (c *Call) Crew() *Crew { return c.crew }
+func (c *Call) Crew() *Crew { return c.site.Crew }
 
 // Context returns the context that the task was submitted with.
 func (c *Call) Context() context.Context { return c.ctx }
 
-// Watch tells the call who observes it and whose workers run it, and the
-// observer that the call was submitted. An executor does so first thing in
-// Submit. Without an observer the call is timed only if timed is true; crew may
-// be nil.
-func (c *Call) Watch(obs *Observer, timed bool, crew *Crew) {
-	c.obs, c.timed, c.crew = obs, timed || obs != nil, crew
-	if c.timed {
-		c.timing.Submitted = Now()
+// Enter tells the call where it was submitted to, and the observer there that
+// it was. An executor calls it first thing in Submit.
+func (c *Call) Enter(site *Site) {
+	c.site = site
+	if site.Observer == nil && !site.Timing {
+		return
 	}
-	if obs != nil && obs.Submit != nil {
-		obs.Submit(c)
+	c.timing = &Timing{Submitted: Now()}
+	if site.Observer != nil && site.Observer.Submit != nil {
+		site.Observer.Submit(c)
 	}
 }
 
 // Timing returns the moments stamped so far. It is for the goroutine that
 // drives the call, and for anyone once the call is done.
-func (c *Call) Timing() Timing { return c.timing }
+func (c *Call) Timing() Timing {
+	if c.timing == nil {
+		return Timing{}
+	}
+	return *c.timing
+}
 
 // State tells how far the call has come. Safe for concurrent use.
 func (c *Call) State() State {
@@ -126,7 +149,7 @@ func (c *Call) State() State {
 	case settled:
 		return doneState(c.err)
 	}
-	if c.carrier != nil && !c.carrier.Started(c) && c.phase.Load() == running {
+	if c.carried && !c.site.Carrier.Started(c) && c.phase.Load() == running {
 		return Pending
 	}
 	return Running
@@ -155,19 +178,17 @@ type Carrier interface {
 	Started(c *Call) bool
 }
 
-// Claim takes the call for a worker elsewhere. It reports false if the call is
-// not to run any more: it was cancelled, or the context it was submitted with
-// has ended.
-func (c *Call) Claim(by Carrier) bool {
+// Claim takes the call for a worker elsewhere, to which the site's Carrier
+// brings it. It reports false if the call is not to run any more: it was
+// cancelled, or the context it was submitted with has ended. From then on it is
+// for the backend to cancel the call if that context ends.
+func (c *Call) Claim() bool {
 	if c.ended() {
 		return false
 	}
-	c.carrier = by // before anybody can see that it was claimed
+	c.carried = true // before anybody can see that it was claimed
 	if !c.phase.CompareAndSwap(waiting, running) {
 		return false
-	}
-	if c.ctx.Done() != nil {
-		c.meeting() // watches the context
 	}
 	return true
 }
@@ -175,16 +196,15 @@ func (c *Call) Claim(by Carrier) bool {
 // Sent stamps the moment at which a claimed call is given to a worker. It may
 // be given to another one later, as long as it has not started.
 func (c *Call) Sent(worker, pid int) {
-	c.timing.Worker, c.timing.PID = worker, pid
-	if c.timed {
-		c.timing.Sent = Now()
+	if c.timing != nil {
+		c.timing.Worker, c.timing.PID, c.timing.Sent = worker, pid, Now()
 	}
 }
 
 // Interrupted returns why a claimed call is to stop, or nil if it is not.
 func (c *Call) Interrupted() error {
 	m := c.meet.Load()
-	if m == nil || m == met {
+	if m == nil {
 		return nil
 	}
 	m.mu.Lock()
@@ -211,13 +231,13 @@ func (c *Call) Run(w *Worker) {
 		return
 	}
 	c.worker = w
-	c.timing.Worker, c.timing.PID = w.Index, w.PID
 	ctx := context.Context((*taskContext)(c))
-	if c.timed {
-		c.timing.Started = Now()
-		c.timing.Sent = c.timing.Started
-		if c.obs != nil && c.obs.Start != nil {
-			ctx = c.obs.Start(ctx, c)
+	if t := c.timing; t != nil {
+		t.Worker, t.PID = w.Index, w.PID
+		t.Started = Now()
+		t.Sent = t.Started
+		if obs := c.site.Observer; obs != nil && obs.Start != nil {
+			ctx = obs.Start(ctx, c)
 		}
 	}
 	returned := false
@@ -241,11 +261,11 @@ func (c *Call) Run(w *Worker) {
 
 // ran completes a call whose function has ended in this process.
 func (c *Call) ran(err error) {
-	if c.timed {
-		c.timing.Ended = Now()
-		c.timing.Received = c.timing.Ended
+	if t := c.timing; t != nil {
+		t.Ended = Now()
+		t.Received = t.Ended
 	}
-	c.settle(running, err)
+	c.finish(err) // nobody else completes a call that runs here
 }
 
 // explain replaces the error of a task that stopped because its context ended
@@ -260,8 +280,11 @@ func (c *Call) explain(err error) error {
 	return err
 }
 
-// Complete completes a claimed call with its encoded result, which the call
-// may keep. started and ended are when its function began and returned, as the
+// KeepsOutput reports whether Complete keeps the bytes that it is given. If not,
+// they may be used again afterwards.
+func (c *Call) KeepsOutput() bool { return c.body.keepsOutput() }
+
+// Complete completes a claimed call with its encoded result. started and ended are when its function began and returned, as the
 // worker's process stamped them.
 func (c *Call) Complete(out []byte, started, ended Stamp) {
 	err := c.body.decodeOutput(out)
@@ -283,8 +306,8 @@ func (c *Call) Fail(err error, started, ended Stamp) {
 }
 
 func (c *Call) arrived(started, ended Stamp) {
-	if c.timed {
-		c.timing.Started, c.timing.Ended, c.timing.Received = started, ended, Now()
+	if t := c.timing; t != nil {
+		t.Started, t.Ended, t.Received = started, ended, Now()
 	}
 }
 
@@ -293,15 +316,23 @@ func (c *Call) settle(from uint32, err error) bool {
 	if !c.phase.CompareAndSwap(from, settling) {
 		return false
 	}
+	c.finish(err)
+	return true
+}
+
+// finish settles the call. Only one who has moved it to settling calls it, or
+// the only one who can.
+func (c *Call) finish(err error) {
 	c.err = err
-	if c.obs != nil && c.obs.End != nil {
-		c.obs.End(c, err)
+	if obs := c.site.Observer; obs != nil && obs.End != nil {
+		obs.End(c, err)
 	}
 	c.phase.Store(settled)
-	if m := c.meet.Swap(met); m != nil {
+	// Who makes a meeting looks at the phase afterwards. So one of the two
+	// sees what the other did, or both, and ending it twice is harmless.
+	if m := c.meet.Load(); m != nil {
 		m.end(c)
 	}
-	return true
 }
 
 // Cancel completes a call that has not started with cause, or cancels the
@@ -313,7 +344,7 @@ func (c *Call) Cancel(cause error) bool {
 	if c.phase.Load() != running {
 		return false
 	}
-	if m := c.meeting(); m != met && m.interrupt(c, cause) && c.carrier != nil && c.carrier.Abort(c, cause) {
+	if c.meeting().interrupt(c, cause) && c.carried && c.site.Carrier.Abort(c, cause) {
 		return c.settle(running, cause)
 	}
 	return false
@@ -344,19 +375,21 @@ func (c *Call) meeting() *meeting {
 	if m := c.meet.Load(); m != nil {
 		return m
 	}
+	if c.phase.Load() == settled {
+		return met
+	}
 	m := &meeting{done: make(chan struct{})}
 	if !c.meet.CompareAndSwap(nil, m) {
 		return c.meet.Load()
 	}
-	if c.ctx.Done() == nil {
-		return m
+	if c.ctx.Done() != nil {
+		unwatch := context.AfterFunc(c.ctx, func() { c.Cancel(context.Cause(c.ctx)) })
+		m.mu.Lock()
+		m.unwatch = unwatch
+		m.mu.Unlock()
 	}
-	unwatch := context.AfterFunc(c.ctx, func() { c.Cancel(context.Cause(c.ctx)) })
-	m.mu.Lock()
-	m.unwatch = unwatch
-	m.mu.Unlock()
 	if c.phase.Load() == settled {
-		unwatch()
+		m.end(c)
 	}
 	return m
 }
@@ -367,7 +400,7 @@ func (c *Call) wait(ctx context.Context) error {
 		return nil
 	}
 	done := c.Done()
-	err := Await(ctx, c.crew, c.unsettled, func() {
+	err := Await(ctx, c.site.Crew, c.unsettled, func() {
 		select {
 		case <-done:
 		case <-ctx.Done():
@@ -411,13 +444,19 @@ func (c *Call) callBack(f func()) {
 }
 
 // end wakes everybody who waits, ends the task's context and runs the
-// callbacks, those included that are added meanwhile.
+// callbacks, those included that are added meanwhile. A second end does
+// nothing but stop watching the context, which may have begun in between.
 func (m *meeting) end(c *Call) {
-	close(m.done)
 	m.mu.Lock()
 	if m.unwatch != nil {
 		m.unwatch()
 	}
+	if m.ending {
+		m.mu.Unlock()
+		return
+	}
+	m.ending = true
+	close(m.done)
 	if m.cancel != nil {
 		m.cancel(nil)
 	}
@@ -448,6 +487,9 @@ func (m *meeting) context(c *Call) context.Context {
 
 // interrupt cancels the task's context and reports whether it was the first to.
 func (m *meeting) interrupt(c *Call, cause error) bool {
+	if m == met {
+		return false
+	}
 	m.context(c)
 	m.mu.Lock()
 	first := m.interrupted == nil
@@ -472,7 +514,7 @@ func (t *taskContext) call() *Call { return (*Call)(t) }
 // own returns the context that Cancel cancels, if there is one yet.
 func (t *taskContext) own() context.Context {
 	m := t.meet.Load()
-	if m == nil || m == met {
+	if m == nil {
 		return nil
 	}
 	m.mu.Lock()
@@ -494,7 +536,7 @@ func (t *taskContext) Err() error {
 	if ctx := t.own(); ctx != nil {
 		return ctx.Err()
 	}
-	if t.meet.Load() == met {
+	if t.phase.Load() == settled {
 		return context.Canceled
 	}
 	return t.ctx.Err()

@@ -30,7 +30,8 @@ import (
 // and 290 times as long for a megabyte; docs/performance.md has the figures.
 type codec[T any] struct {
 	append func(b []byte, v *T) ([]byte, error)
-	decode func(b []byte, v *T) error // may keep b
+	decode func(b []byte, v *T) error
+	keeps  bool // decode keeps b
 }
 
 func codecFor[T any]() codec[T] {
@@ -40,6 +41,7 @@ func codecFor[T any]() codec[T] {
 		return codec[T]{
 			append: func(b []byte, v *T) ([]byte, error) { return append(b, *any(v).(*[]byte)...), nil },
 			decode: func(b []byte, v *T) error { *any(v).(*[]byte) = b; return nil },
+			keeps:  true,
 		}
 	case *string:
 		return codec[T]{

@@ -138,8 +138,8 @@ type Config struct {
 	// backends ignore it.
 	SwitchInterval time.Duration
 
-	// Timing has every call's moments stamped. It costs about a tenth of a
-	// microsecond a task.
+	// Timing has every call's moments stamped, and its worker noted. It costs
+	// about a tenth of a microsecond a task.
 	Timing bool
 
 	// Observer watches every call; nil watches none and costs nothing.

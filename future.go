@@ -60,9 +60,9 @@ func (f *Future[Out]) OnDone(fn func(*Future[Out])) { f.call.OnDone(func() { fn(
 // Err returns the error of a task that is done, and nil before.
 func (f *Future[Out]) Err() error { return f.call.Err() }
 
-// Timing returns when the task's phases began and ended. It is complete once
-// the task is done, and all zero unless the executor was opened with
-// Config.Timing or an Observer.
+// Timing returns when the task's phases began and ended, and where it ran. It is
+// complete once the task is done, and all zero unless the executor was opened
+// with Config.Timing or an Observer.
 func (f *Future[Out]) Timing() Timing { return f.call.Timing() }
 
 // Call returns the call behind the future. Its methods that complete it are for
@@ -86,7 +86,7 @@ type AnyFuture interface {
 func Then[Out, Next any](f *Future[Out], fn func(Out) (Next, error)) *Future[Next] {
 	d := &derived[Next]{of: &f.call}
 	d.call.init(context.WithoutCancel(f.call.ctx), d)
-	d.call.crew = f.call.crew
+	d.call.site = &Site{Crew: f.call.site.Crew}
 	f.OnDone(func(f *Future[Out]) {
 		if f.call.err != nil {
 			d.call.Fail(f.call.err, 0, 0)
@@ -116,6 +116,7 @@ func (d *derived[Out]) run(context.Context) (err error) {
 func (d *derived[Out]) appendInput([]byte) ([]byte, error)  { return nil, ErrEncode }
 func (d *derived[Out]) appendOutput([]byte) ([]byte, error) { return nil, ErrEncode }
 func (d *derived[Out]) decodeOutput([]byte) error           { return ErrEncode }
+func (d *derived[Out]) keepsOutput() bool                   { return false }
 
 // A State is how far a task has come.
 type State uint8

@@ -91,8 +91,19 @@ func (j job[In, Out]) Call(ctx context.Context) *Call {
 	return &p.call
 }
 
+// KeepsInput implements [AnyTask].
+func (t *Task[In, Out]) KeepsInput(batch bool) bool {
+	if batch {
+		return t.many().in.keeps
+	}
+	return t.in.keeps
+}
+
 // Incoming implements [AnyTask].
-func (t *Task[In, Out]) Incoming(ctx context.Context, in []byte) (*Call, error) {
+func (t *Task[In, Out]) Incoming(ctx context.Context, in []byte, batch bool) (*Call, error) {
+	if batch {
+		return t.incomingBatch(ctx, in)
+	}
 	p := &pending[In, Out]{task: t}
 	p.call.init(ctx, p)
 	if err := t.in.decode(in, &p.in); err != nil {
@@ -105,10 +116,12 @@ func (t *Task[In, Out]) Incoming(ctx context.Context, in []byte) (*Call, error) 
 type AnyTask interface {
 	Name() string
 	// Incoming makes the call that a worker process runs for a message with
-	// this encoded input, which the call may keep. The error wraps ErrEncode.
-	Incoming(ctx context.Context, in []byte) (*Call, error)
-	// IncomingBatch is the same for a call of [Task.SubmitBatch].
-	IncomingBatch(ctx context.Context, in []byte) (*Call, error)
+	// this encoded input, of a single call or of one of [Task.SubmitBatch].
+	// The error wraps ErrEncode.
+	Incoming(ctx context.Context, in []byte, batch bool) (*Call, error)
+	// KeepsInput reports whether such a call keeps the bytes. If not, they may
+	// be used again once Incoming has returned.
+	KeepsInput(batch bool) bool
 }
 
 // pending is one call of one task: the future that the submitter holds, the
@@ -135,6 +148,8 @@ func (p *pending[In, Out]) appendInput(b []byte) ([]byte, error) {
 func (p *pending[In, Out]) appendOutput(b []byte) ([]byte, error) {
 	return p.task.out.append(b, &p.out)
 }
+
+func (p *pending[In, Out]) keepsOutput() bool { return p.task.out.keeps }
 
 func (p *pending[In, Out]) decodeOutput(b []byte) error {
 	return p.task.out.decode(b, &p.out)

@@ -285,7 +285,7 @@ func testOrder(t *testing.T, s *suite) {
 }
 
 func testWidth(t *testing.T, s *suite) {
-	ctx, ex, n := s.open(t, 5, harness.Config{})
+	ctx, ex, n := s.open(t, 5, harness.Config{Timing: true})
 	occupy(ctx, t, ex, n)() // all must be inside their tasks at the same time
 	seen := make(map[int]bool)
 	release := occupy(ctx, t, ex, n-1)

@@ -165,7 +165,8 @@ func (c *conn) prepare(ctx context.Context) error {
 		return nil
 	}
 	call := c.feeder.p.cfg.Init.Call(ctx)
-	if !call.Claim(c.feeder.p) {
+	call.Enter(&harness.Site{Carrier: c.feeder.p})
+	if !call.Claim() {
 		return call.Err()
 	}
 	c.send([]*harness.Call{call})
@@ -349,6 +350,7 @@ func (c *conn) send(batch []*harness.Call) {
 			}
 		}
 	}
+	c.feeder.p.watch(batch)
 }
 
 // add adds a call to what is written next. The caller holds out.mu.
@@ -468,9 +470,9 @@ func (c *conn) hear(f frame) error {
 		if err != nil {
 			return err
 		}
-		return c.result(r)
+		return c.result(f, r)
 	case frameAsk:
-		a, err := parseAsk(f.body)
+		a, err := parseAsk(f.own(f.body))
 		if err != nil {
 			return err
 		}
@@ -486,7 +488,7 @@ func (c *conn) hear(f frame) error {
 		}
 		c.mu.Unlock()
 	case frameReply:
-		r, err := parseAnswer(f.body)
+		r, err := parseAnswer(f.own(f.body))
 		if err != nil {
 			return err
 		}
@@ -498,7 +500,7 @@ func (c *conn) hear(f frame) error {
 			ch <- r
 		}
 	case frameMessage:
-		m, err := parseMessage(f.body)
+		m, err := parseMessage(f.own(f.body))
 		if err != nil {
 			return err
 		}
@@ -512,7 +514,7 @@ func (c *conn) hear(f frame) error {
 }
 
 // result completes the oldest call in flight.
-func (c *conn) result(r resultFrame) error {
+func (c *conn) result(f frame, r resultFrame) error {
 	c.mu.Lock()
 	if r.id != c.done || c.done == c.next {
 		c.mu.Unlock()
@@ -543,6 +545,9 @@ func (c *conn) result(r resultFrame) error {
 	case r.outcome == outcomeFailed:
 		call.Fail(harness.DecodeError(r.payload), r.started, r.ended)
 	default:
+		if call.KeepsOutput() {
+			r.payload = f.own(r.payload)
+		}
 		call.Complete(r.payload, r.started, r.ended)
 	}
 	return nil

@@ -40,6 +40,7 @@ type pool struct {
 	model   model
 	cfg     harness.Config
 	crew    harness.Crew
+	site    harness.Site
 	running sync.WaitGroup // workers
 
 	mu       sync.Mutex
@@ -69,6 +70,7 @@ type poolWorker struct {
 
 func openPool(ctx context.Context, cfg harness.Config, m model) (*pool, error) {
 	p := &pool{model: m, cfg: cfg}
+	p.site = harness.Site{Observer: cfg.Observer, Timing: cfg.Timing, Crew: &p.crew}
 	p.nonEmpty.L = &p.mu
 	p.door = newDoor(&p.mu, cfg, &p.crew, func() int { return p.calls.n - p.idle }, p.refused)
 	p.reaper = time.AfterFunc(time.Hour, p.reap)
@@ -233,7 +235,7 @@ func (p *pool) supply() {
 }
 
 func (p *pool) Submit(ctx context.Context, c *harness.Call) {
-	c.Watch(p.cfg.Observer, p.cfg.Timing, &p.crew)
+	c.Enter(&p.site)
 	p.mu.Lock()
 	if err := p.door.admit(ctx); err != nil {
 		p.mu.Unlock()

@@ -51,12 +51,14 @@ const (
 // others have been sent and have not started.
 type processes struct {
 	cfg     harness.Config
+	site    harness.Site
 	feeders atomic.Pointer[[]*feeder] // replaced as a whole, with mu held
 	running sync.WaitGroup            // feeders
 	killers atomic.Int32              // tasks in kills
 
 	mu       sync.Mutex
 	door     door
+	watched  map[<-chan struct{}]func() bool // ends of contexts that calls at workers were submitted with, and what stops watching
 	calls    ring
 	again    []*harness.Call // claimed before, and back from a worker that did not finish them
 	sleepers []*feeder       // those that found the queue empty
@@ -78,6 +80,7 @@ func openProcesses(ctx context.Context, cfg harness.Config) (*processes, error) 
 	cfg.Tasks = tasks
 	n := workers(cfg)
 	p := &processes{cfg: cfg, size: n}
+	p.site = harness.Site{Observer: cfg.Observer, Timing: cfg.Timing, Carrier: p}
 	p.door = newDoor(&p.mu, cfg, nil, p.waiting, p.refused)
 	feeders := make([]*feeder, n)
 	p.feeders.Store(&feeders)
@@ -101,7 +104,7 @@ func openProcesses(ctx context.Context, cfg harness.Config) (*processes, error) 
 }
 
 func (p *processes) Submit(ctx context.Context, c *harness.Call) {
-	c.Watch(p.cfg.Observer, p.cfg.Timing, nil)
+	c.Enter(&p.site)
 	p.mu.Lock()
 	if err := p.door.admit(ctx); err != nil {
 		p.mu.Unlock()
@@ -242,6 +245,9 @@ func (p *processes) Stats() harness.Stats {
 func (p *processes) Close() error {
 	p.Stop(nil)
 	p.running.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.unwatch() // all: nothing is in flight
 	return errors.Join(p.errs...)
 }
 
@@ -276,7 +282,7 @@ func (p *processes) take(f *feeder, n int, batch []*harness.Call) (_ []*harness.
 		switch {
 		case p.kills[c.Task()] >= maxKills:
 			quarantined = append(quarantined, c)
-		case c.Claim(p):
+		case c.Claim():
 			batch = append(batch, c)
 		}
 	}
@@ -294,6 +300,72 @@ func (p *processes) take(f *feeder, n int, batch []*harness.Call) (_ []*harness.
 		c.Fail(fmt.Errorf("%w: %s was running when each of the last %d workers was lost", harness.ErrQuarantined, c.Task(), maxKills), 0, 0)
 	}
 	return batch, more
+}
+
+// maxWatched bounds the contexts that are watched at a time, beside those of
+// calls in flight.
+const maxWatched = 256
+
+// watch sees to it that calls that were sent to a worker are cancelled when the
+// context ends that they were submitted with. Many calls share one.
+func (p *processes) watch(calls []*harness.Call) {
+	var last <-chan struct{}
+	for _, c := range calls {
+		if done := c.Context().Done(); done != last {
+			last = done
+			p.watchContext(c.Context(), done)
+		}
+	}
+}
+
+func (p *processes) watchContext(ctx context.Context, done <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if done == nil || p.watched[done] != nil {
+		return
+	}
+	if p.watched == nil {
+		p.watched = make(map[<-chan struct{}]func() bool)
+	}
+	if len(p.watched) >= maxWatched {
+		p.unwatch()
+	}
+	p.watched[done] = context.AfterFunc(ctx, func() {
+		p.mu.Lock()
+		delete(p.watched, done)
+		p.mu.Unlock()
+		for _, f := range *p.feeders.Load() {
+			if c := f.current(); c != nil {
+				for _, call := range c.sent() {
+					if call.Context().Done() == done {
+						call.Cancel(context.Cause(call.Context()))
+					}
+				}
+			}
+		}
+	})
+}
+
+// unwatch stops watching the contexts that no call in flight needs. The caller
+// holds mu.
+func (p *processes) unwatch() {
+	needed := make(map[<-chan struct{}]bool)
+	for _, f := range *p.feeders.Load() {
+		if c := f.current(); c != nil {
+			for _, call := range c.sent() {
+				needed[call.Context().Done()] = true
+			}
+		}
+	}
+	for _, c := range p.again {
+		needed[c.Context().Done()] = true
+	}
+	for done, stop := range p.watched {
+		if !needed[done] {
+			stop()
+			delete(p.watched, done)
+		}
+	}
 }
 
 // A prospect is what a feeder that found no calls can expect.

@@ -2,6 +2,7 @@ package backends
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -44,23 +45,45 @@ const batchTask = 1 << 15
 // maxFrame bounds a frame, and so the size of one task's input or result.
 const maxFrame = 1 << 30
 
-// A frame as it was read. The body may be kept.
+// A frame as it was read.
 type frame struct {
-	kind frameKind
-	body []byte
+	kind   frameKind
+	body   []byte
+	shared bool // body is valid only until the next frame is read
 }
 
+// own returns part of the body, or a copy that may be kept.
+func (f frame) own(part []byte) []byte {
+	if f.shared {
+		return bytes.Clone(part)
+	}
+	return part
+}
+
+// readFrame reads a frame. One that fits stays in r's buffer.
 func readFrame(r *bufio.Reader) (frame, error) {
-	var head [5]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
+	head, err := r.Peek(5)
+	if err != nil {
+		if len(head) > 0 && errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
 		return frame{}, err
 	}
-	n := binary.LittleEndian.Uint32(head[:4])
+	n, kind := int(binary.LittleEndian.Uint32(head)), frameKind(head[4])
 	if n < 1 || n > maxFrame {
 		return frame{}, fmt.Errorf("frame of %d bytes; the limit is %d", n, maxFrame)
 	}
-	body, err := readBody(r, int(n-1))
-	return frame{frameKind(head[4]), body}, err
+	_, _ = r.Discard(len(head)) // they are there
+	if n--; n <= r.Size() {
+		body, err := r.Peek(n)
+		if err != nil {
+			return frame{}, io.ErrUnexpectedEOF
+		}
+		_, _ = r.Discard(n)
+		return frame{kind, body, true}, nil
+	}
+	body, err := readBody(r, n)
+	return frame{kind, body, false}, err
 }
 
 // readBody reads n bytes. What claims to be very large is only given memory as

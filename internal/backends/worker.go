@@ -91,6 +91,7 @@ type worker struct {
 	todo   chan job
 	open   atomic.Int32 // jobs that the parent has no result of
 	self   harness.Worker
+	site   harness.Site
 
 	out     frameWriter
 	flushed harness.Stamp // when out was last written to
@@ -121,6 +122,7 @@ func newWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks, shared *claim
 		asked:  make(map[uint32]chan answerFrame),
 	}
 	w.self = harness.Worker{PID: os.Getpid(), Link: w}
+	w.site = harness.Site{Observer: hooks.Observer}
 	w.late = time.AfterFunc(time.Hour, w.flushLate)
 	w.late.Stop()
 	return w
@@ -188,7 +190,7 @@ func (w *worker) take(f frame) error {
 			return err
 		}
 		w.open.Add(1)
-		w.todo <- w.accept(t)
+		w.todo <- w.accept(f, t)
 		return nil
 	case frameCancel:
 		c, err := parseCancel(f.body)
@@ -203,7 +205,7 @@ func (w *worker) take(f frame) error {
 		}
 		return nil
 	case frameAnswer:
-		a, err := parseAnswer(f.body)
+		a, err := parseAnswer(f.own(f.body))
 		if err != nil {
 			return err
 		}
@@ -216,7 +218,7 @@ func (w *worker) take(f frame) error {
 		}
 		return nil
 	case frameControl:
-		c, err := parseControl(f.body)
+		c, err := parseControl(f.own(f.body))
 		if err != nil {
 			return err
 		}
@@ -226,22 +228,25 @@ func (w *worker) take(f frame) error {
 }
 
 // accept makes the call for a task, so that it can be cancelled from now on.
-func (w *worker) accept(t taskFrame) job {
-	j := job{id: t.id, header: t.header}
+func (w *worker) accept(f frame, t taskFrame) job {
+	j := job{id: t.id}
+	if len(t.header) > 0 {
+		j.header = f.own(t.header)
+	}
 	index := int(t.task &^ batchTask)
 	if index >= len(w.tasks) {
 		j.err = harness.ErrUnknownTask
 		return j
 	}
-	incoming := w.tasks[index].Incoming
-	if t.task&batchTask != 0 {
-		incoming = w.tasks[index].IncomingBatch
+	batch := t.task&batchTask != 0
+	if w.tasks[index].KeepsInput(batch) {
+		t.input = f.own(t.input)
 	}
-	j.call, j.err = incoming(context.Background(), t.input)
+	j.call, j.err = w.tasks[index].Incoming(context.Background(), t.input, batch)
 	if j.err != nil {
 		return j
 	}
-	j.call.Watch(w.hooks.Observer, true, nil)
+	j.call.Enter(&w.site)
 	w.mu.Lock()
 	w.calls[t.id%slots] = j
 	w.mu.Unlock()
@@ -279,10 +284,14 @@ func (w *worker) run(j job) (err error) {
 	}
 	defer func() {
 		j.err = j.call.Err()
-		res.started, res.ended = j.call.Timing().Started, j.call.Timing().Ended
+		res.ended = harness.Now()
+		if w.hooks.Observer != nil { // without what the observer took
+			res.started, res.ended = j.call.Timing().Started, j.call.Timing().Ended
+		}
 		err = w.answer(j, res)
 	}()
 	w.self.Header = j.header
+	res.started = harness.Now()
 	j.call.Run(&w.self)
 	return nil
 }

@@ -30,7 +30,7 @@ import (
 type inline struct{ obs *harness.Observer }
 
 func (e inline) Submit(_ context.Context, c *harness.Call) {
-	c.Watch(e.obs, true, nil)
+	c.Enter(&harness.Site{Observer: e.obs})
 	c.Run(&harness.Worker{PID: os.Getpid()})
 }
 func (inline) Close() error { return nil }
@@ -44,8 +44,8 @@ type far struct {
 }
 
 func (e far) Submit(_ context.Context, c *harness.Call) {
-	c.Watch(e.obs, true, nil)
-	if !c.Claim(e) {
+	c.Enter(&harness.Site{Observer: e.obs, Carrier: e})
+	if !c.Claim() {
 		return
 	}
 	const pid = 1 // not ours
@@ -56,12 +56,12 @@ func (e far) Submit(_ context.Context, c *harness.Call) {
 		return
 	}
 	i := slices.IndexFunc(e.tasks, func(t harness.AnyTask) bool { return t.Name() == c.Task() })
-	there, err := e.tasks[i].Incoming(context.Background(), in)
+	there, err := e.tasks[i].Incoming(context.Background(), in, false)
 	if err != nil {
 		c.Fail(err, 0, 0)
 		return
 	}
-	there.Watch(e.hooks.Observer, true, nil)
+	there.Enter(&harness.Site{Observer: e.hooks.Observer})
 	there.Run(&harness.Worker{PID: pid, Header: e.obs.Header(nil, c)})
 	tm := there.Timing()
 	if err := there.Err(); err != nil {

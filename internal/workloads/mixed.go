@@ -87,7 +87,7 @@ func (m *mixedIn) UnmarshalBinary(b []byte) error {
 	m.Steps = int64(binary.LittleEndian.Uint64(b[8:]))
 	m.Wait = time.Duration(binary.LittleEndian.Uint64(b[16:]))
 	m.Addr = string(b[25 : 25+int(b[24])])
-	m.Payload = b[25+int(b[24]):]
+	m.Payload = bytes.Clone(b[25+int(b[24]):])
 	return nil
 }
 

@@ -1,0 +1,442 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/alitto/pond/v2"
+	"github.com/panjf2000/ants/v2"
+	"github.com/sourcegraph/conc/pool"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
+)
+
+// width is how many workers every pool has.
+const width = 2
+
+// ours returns an arm that measures an executor.
+func ours(name, backend string, cfg executor.Config, f func(ctx context.Context, ex harness.Executor) (float64, error)) arm {
+	return arm{name: name, open: func(ctx context.Context) (func() (float64, error), func() error, error) {
+		cfg := cfg
+		if cfg.Workers == 0 {
+			cfg.Workers = width
+		}
+		ex, err := executor.Open(ctx, backend, cfg)
+		if err != nil {
+			return nil, nil, err
+		}
+		for range 4 * width {
+			if _, err := nothing.Submit(ctx, ex, 1).Wait(ctx); err != nil {
+				return nil, nil, err
+			}
+		}
+		return func() (float64, error) { return f(ctx, ex) }, ex.Close, nil
+	}}
+}
+
+// plain returns an arm that needs no setting up.
+func plain(name, note string, f func(ctx context.Context) (float64, error)) arm {
+	return arm{name: name, note: note, open: func(ctx context.Context) (func() (float64, error), func() error, error) {
+		return func() (float64, error) { return f(ctx) }, func() error { return nil }, nil
+	}}
+}
+
+// perItem times f, which does n items.
+func perItem(n int, f func() error) (float64, error) {
+	start := time.Now()
+	err := f()
+	return time.Since(start).Seconds() / float64(n), err
+}
+
+// submitted submits n tasks, so many at a time, and takes their results.
+func submitted[In, Out any](ctx context.Context, ex harness.Executor, task *harness.Task[In, Out], n, window int, in func(i int) In) error {
+	futures := make([]*harness.Future[Out], window)
+	for at := 0; at < n; at += window {
+		m := min(window, n-at)
+		for i := range m {
+			futures[i] = task.Submit(ctx, ex, in(at+i))
+		}
+		for i := range m {
+			if _, err := futures[i].Wait(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// mapped maps n inputs and takes the results.
+func mapped[In, Out any](ctx context.Context, ex harness.Executor, task *harness.Task[In, Out], n int, opt executor.MapOptions, in func(i int) In) error {
+	got := 0
+	for _, err := range executor.Map(ctx, ex, task, inputs(n, in), opt) {
+		if err != nil {
+			return err
+		}
+		got++
+	}
+	if got != n {
+		return fmt.Errorf("%d results of %d", got, n)
+	}
+	return nil
+}
+
+func inputs[In any](n int, in func(i int) In) iter.Seq[In] {
+	return func(yield func(In) bool) {
+		for i := range n {
+			if !yield(in(i)) {
+				return
+			}
+		}
+	}
+}
+
+func identity(i int) int { return i }
+
+// always returns a function that returns v.
+func always[T any](v T) func(int) T { return func(int) T { return v } }
+
+const (
+	submissions = 200_000
+	window      = 1000
+)
+
+var groups = []group{
+	{
+		name: "submit", unit: "s",
+		doc: "a task that does nothing, submitted and its result taken, in process",
+		arms: []arm{
+			ours("harness goroutines", "goroutines", executor.Config{}, func(ctx context.Context, ex harness.Executor) (float64, error) {
+				return perItem(submissions, func() error { return submitted(ctx, ex, nothing, submissions, window, identity) })
+			}),
+			plain("pond Go", "no result", func(context.Context) (float64, error) {
+				p := pond.NewPool(width)
+				return perItem(submissions, func() error {
+					for range submissions {
+						if err := p.Go(func() {}); err != nil {
+							return err
+						}
+					}
+					p.StopAndWait()
+					return nil
+				})
+			}),
+			plain("pond Submit", "", func(context.Context) (float64, error) {
+				p := pond.NewResultPool[int](width)
+				defer p.StopAndWait()
+				return perItem(submissions, func() error {
+					tasks := make([]pond.Result[int], window)
+					for at := 0; at < submissions; at += window {
+						for i := range window {
+							tasks[i] = p.Submit(func() int { return at + i })
+						}
+						for _, t := range tasks {
+							if _, err := t.Wait(); err != nil {
+								return err
+							}
+						}
+					}
+					return nil
+				})
+			}),
+			plain("pond group", "results together", func(context.Context) (float64, error) {
+				p := pond.NewResultPool[int](width)
+				defer p.StopAndWait()
+				return perItem(submissions, func() error {
+					for at := 0; at < submissions; at += window {
+						g := p.NewGroup()
+						for i := range window {
+							g.Submit(func() int { return at + i })
+						}
+						if _, err := g.Wait(); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+			}),
+			plain("conc result pool", "results together", func(context.Context) (float64, error) {
+				return perItem(submissions, func() error {
+					for at := 0; at < submissions; at += window {
+						p := pool.NewWithResults[int]().WithMaxGoroutines(width)
+						for i := range window {
+							p.Go(func() int { return at + i })
+						}
+						p.Wait()
+					}
+					return nil
+				})
+			}),
+			plain("ants", "no result", func(context.Context) (float64, error) {
+				p, err := ants.NewPool(width)
+				if err != nil {
+					return 0, err
+				}
+				defer p.Release()
+				return perItem(submissions, func() error {
+					var wg sync.WaitGroup
+					for range submissions {
+						wg.Add(1)
+						if err := p.Submit(wg.Done); err != nil {
+							return err
+						}
+					}
+					wg.Wait()
+					return nil
+				})
+			}),
+			plain("errgroup", "no result", func(context.Context) (float64, error) {
+				return perItem(submissions, func() error {
+					var g errgroup.Group
+					g.SetLimit(width)
+					for range submissions {
+						g.Go(func() error { return nil })
+					}
+					return g.Wait()
+				})
+			}),
+			plain("go and WaitGroup", "no result, no limit", func(context.Context) (float64, error) {
+				return perItem(submissions, func() error {
+					var wg sync.WaitGroup
+					for range submissions {
+						wg.Go(func() {})
+					}
+					wg.Wait()
+					return nil
+				})
+			}),
+			python("ThreadPoolExecutor", "submit", map[string]any{"kind": "threads", "workers": width, "n": 20_000, "window": window}, ""),
+		},
+		// Ours may take 1.6 times as long as pond's Go, which has no result.
+		goals: map[string]float64{"pond Go": 1 / 1.6, "pond Submit": 4, "pond group": 2, "conc result pool": 2, "ThreadPoolExecutor": 80},
+	},
+	{
+		name: "map", unit: "s",
+		doc: "an item of a map of tasks that do nothing, in process",
+		arms: []arm{
+			ours("harness Map", "goroutines", executor.Config{}, func(ctx context.Context, ex harness.Executor) (float64, error) {
+				return perItem(2_000_000, func() error { return mapped(ctx, ex, nothing, 2_000_000, executor.MapOptions{}, identity) })
+			}),
+			plain("goal: 10 ns", "", func(context.Context) (float64, error) { return 10e-9, nil }),
+			plain("static split", "the limit: two loops", func(context.Context) (float64, error) {
+				return perItem(2_000_000, func() error {
+					out := make([]int, 2_000_000)
+					var wg sync.WaitGroup
+					for w := range width {
+						wg.Go(func() {
+							for i := w * len(out) / width; i < (w+1)*len(out)/width; i++ {
+								out[i], _ = stay(i)
+							}
+						})
+					}
+					wg.Wait()
+					sink = float64(out[len(out)-1])
+					return nil
+				})
+			}),
+			plain("conc iter.Map", "", func(context.Context) (float64, error) {
+				return perItem(100_000, func() error {
+					p := pool.NewWithResults[int]().WithMaxGoroutines(width)
+					for i := range 100_000 {
+						p.Go(func() int { return i })
+					}
+					p.Wait()
+					return nil
+				})
+			}),
+		},
+		goals: map[string]float64{"goal: 10 ns": 1},
+	},
+	ideal("map of 10 µs", "goroutines", 10*time.Microsecond, 20_000, always(1), 0.95),
+	ideal("map of 1 ms", "goroutines", time.Millisecond, 300, always(1), 0.99),
+	{
+		name: "process stream", unit: "s",
+		doc: "a single task that does nothing through worker processes, many in flight",
+		arms: []arm{
+			ours("harness processes", "processes", executor.Config{}, func(ctx context.Context, ex harness.Executor) (float64, error) {
+				return perItem(submissions, func() error { return submitted(ctx, ex, nothing, submissions, 4096, identity) })
+			}),
+			python("ProcessPoolExecutor", "submit", map[string]any{"kind": "processes", "workers": width, "n": 10_000, "window": 4096}, ""),
+		},
+		goals: map[string]float64{"ProcessPoolExecutor": 200},
+	},
+	{
+		name: "process pairs", unit: "s",
+		doc: "the same, two in flight a worker",
+		arms: []arm{
+			ours("harness processes", "processes", executor.Config{}, func(ctx context.Context, ex harness.Executor) (float64, error) {
+				return perItem(20_000, func() error { return submitted(ctx, ex, nothing, 20_000, 2*width, identity) })
+			}),
+			python("ProcessPoolExecutor", "submit", map[string]any{"kind": "processes", "workers": width, "n": 4_000, "window": 2 * width}, ""),
+		},
+		goals: map[string]float64{"ProcessPoolExecutor": 3},
+	},
+	{
+		name: "process round trip", unit: "s",
+		doc: "the median of one task after the other through idle worker processes",
+		arms: []arm{
+			ours("harness processes", "processes", executor.Config{}, func(ctx context.Context, ex harness.Executor) (float64, error) {
+				return medianOf(2000, func() error {
+					_, err := nothing.Submit(ctx, ex, 1).Wait(ctx)
+					return err
+				})
+			}),
+			pipes(),
+			python("ProcessPoolExecutor", "round_trip", map[string]any{"kind": "processes", "workers": width, "n": 1000}, ""),
+			python("multiprocessing.Pool", "round_trip", map[string]any{"kind": "pool", "workers": width, "n": 1000}, "apply"),
+		},
+		goals: map[string]float64{"ProcessPoolExecutor": 5, "raw pipes": 0.5},
+	},
+	{
+		name: "process map", unit: "s",
+		doc: "an item of a map of tasks that do nothing through worker processes",
+		arms: []arm{
+			ours("harness Map", "processes", executor.Config{}, func(ctx context.Context, ex harness.Executor) (float64, error) {
+				return perItem(2_000_000, func() error { return mapped(ctx, ex, nothing, 2_000_000, executor.MapOptions{}, identity) })
+			}),
+			python("ProcessPoolExecutor, chunk 1000", "pool_map", map[string]any{"kind": "processes", "workers": width, "n": 500_000, "chunk": 1000}, "its best"),
+			python("multiprocessing.Pool", "pool_map", map[string]any{"kind": "pool", "workers": width, "n": 1_000_000, "chunk": 0}, "default chunks"),
+		},
+		goals: map[string]float64{"ProcessPoolExecutor, chunk 1000": 15, "multiprocessing.Pool": 4},
+	},
+	ideal("process map of 10 µs", "processes", 10*time.Microsecond, 20_000, always(1), 1/1.1),
+	ideal("process map of 1 ms", "processes", time.Millisecond, 300, always(1), 1/1.1),
+	ideal("process map, skewed", "processes", 20*time.Microsecond, 20_000, func(i int) int {
+		if i%100 == 50 {
+			return 100
+		}
+		return 1
+	}, 1/1.1),
+	{
+		name: "payload", unit: "GB/s", more: true,
+		doc: "1 MiB of argument and 1 MiB of result a task",
+		arms: []arm{
+			ours("harness processes", "processes", executor.Config{}, func(ctx context.Context, ex harness.Executor) (float64, error) {
+				const n = 300
+				in := make([]byte, 1<<20)
+				s, err := perItem(n, func() error { return submitted(ctx, ex, echo, n, 4, always(in)) })
+				return 2 * float64(len(in)) / s / 1e9, err
+			}),
+			python("ProcessPoolExecutor", "bulk", map[string]any{"kind": "processes", "workers": width, "size": 1 << 20, "n": 200}, "B/s"),
+		},
+	},
+	{
+		name: "start", unit: "s",
+		doc: "two workers from their start to the first result of each",
+		arms: []arm{
+			plain("harness processes", "", func(ctx context.Context) (float64, error) {
+				return perItem(1, func() error {
+					ex, err := executor.Open(ctx, "processes", executor.Config{Workers: width})
+					if err != nil {
+						return err
+					}
+					if err := submitted(ctx, ex, nothing, width, width, identity); err != nil {
+						return err
+					}
+					return ex.Close()
+				})
+			}),
+			python("multiprocessing spawn", "start", map[string]any{"method": "spawn", "workers": width}, ""),
+			python("multiprocessing forkserver", "start", map[string]any{"method": "forkserver", "workers": width}, ""),
+			python("multiprocessing fork", "start", map[string]any{"method": "fork", "workers": width}, ""),
+		},
+		goals: map[string]float64{"multiprocessing spawn": 9, "multiprocessing forkserver": 2.5},
+	},
+}
+
+// stay is what nothing does, without an executor.
+//
+//go:noinline
+func stay(n int) (int, error) { return n, nil }
+
+// ideal compares a map of tasks with what two loops take for the same work.
+func ideal(name, backend string, each time.Duration, n int, length func(i int) int, goal float64) group {
+	steps := sync.OnceValue(func() int { return stepsFor(each) })
+	return group{
+		name: name, unit: "s",
+		doc: fmt.Sprintf("an item of a map of tasks of %v, beside two loops over the same work, with long and short ones dealt out evenly", each),
+		arms: []arm{
+			ours("harness Map", backend, executor.Config{}, func(ctx context.Context, ex harness.Executor) (float64, error) {
+				return perItem(n, func() error {
+					return mapped(ctx, ex, spin, n, executor.MapOptions{}, func(i int) int { return length(i) * steps() })
+				})
+			}),
+			plain("two loops", "ideal", func(context.Context) (float64, error) {
+				return perItem(n, func() error {
+					total := 0
+					for i := range n {
+						total += length(i) * steps()
+					}
+					var wg sync.WaitGroup
+					for w := range width {
+						wg.Go(func() {
+							sum := 0.
+							for left := total / width; left > 0; left -= steps() {
+								sum += compute(min(left, steps()))
+							}
+							if w == 0 {
+								sink = sum
+							}
+						})
+					}
+					wg.Wait()
+					return nil
+				})
+			}),
+		},
+		goals: map[string]float64{"two loops": goal},
+	}
+}
+
+// medianOf returns the median of the times of n calls.
+func medianOf(n int, f func() error) (float64, error) {
+	times := make([]float64, n)
+	for i := range times {
+		start := time.Now()
+		if err := f(); err != nil {
+			return 0, err
+		}
+		times[i] = time.Since(start).Seconds()
+	}
+	slices.Sort(times)
+	return median(times), nil
+}
+
+// pipes measures a byte through two pipes to a goroutine on another thread and
+// back: what crossing a process cannot beat.
+func pipes() arm {
+	return plain("raw pipes", "one byte there and back", func(context.Context) (float64, error) {
+		hereR, thereW, err := os.Pipe()
+		if err != nil {
+			return 0, err
+		}
+		thereR, hereW, err := os.Pipe()
+		if err != nil {
+			return 0, err
+		}
+		var far sync.WaitGroup
+		far.Go(func() {
+			_, _ = io.Copy(thereW, thereR) // ends with hereW
+			_ = thereW.Close()
+		})
+		b := make([]byte, 1)
+		v, err := medianOf(2000, func() error {
+			if _, err := hereW.Write(b); err != nil {
+				return err
+			}
+			_, err := io.ReadFull(hereR, b)
+			return err
+		})
+		_ = hereW.Close()
+		far.Wait()
+		_, _ = hereR.Close(), thereR.Close()
+		return v, err
+	})
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/f3f4c0de/harness"
+)
+
+// tasks are those that worker processes must know.
+var tasks = []harness.AnyTask{nothing, spin, echo}
+
+var (
+	nothing = harness.NewTask("nothing", func(_ context.Context, n int) (int, error) { return n, nil })
+
+	// spin computes for so many steps.
+	spin = harness.NewTask("spin", func(_ context.Context, steps int) (float64, error) { return compute(steps), nil })
+
+	echo = harness.NewTask("echo", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
+)
+
+// compute takes a time that is proportional to its steps and depends on nothing
+// else: each needs the result of the one before.
+func compute(steps int) float64 {
+	x := 1.5
+	for range steps {
+		x = math.Sqrt(x + 1)
+	}
+	return x
+}
+
+var sink float64
+
+// stepsFor returns how many steps take about d.
+func stepsFor(d time.Duration) int { return int(float64(d) * perNanosecond()) }
+
+var perNanosecond = sync.OnceValue(func() float64 {
+	const steps = 1_000_000
+	best := time.Duration(math.MaxInt64)
+	for range 5 {
+		start := time.Now()
+		sink = compute(steps)
+		best = min(best, time.Since(start))
+	}
+	return steps / float64(best)
+})
