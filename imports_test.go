@@ -17,10 +17,11 @@ const module = "github.com/f3f4c0de/harness"
 var mayImport = map[string][]string{
 	"":                    {},
 	"cmd/harness":         {"cli"},
-	"cli":                 {"", "internal/backends", "internal/child", "internal/experiment", "internal/report", "internal/results", "internal/trace", "internal/workloads"},
+	"cli":                 {"", "internal/backends", "internal/calibrate", "internal/experiment", "internal/report", "internal/results", "internal/trace", "internal/workloads"},
 	"executor":            {"", "internal/backends", "internal/child"},
 	"harnesstest":         {"", "executor"},
 	"internal/backends":   {"", "internal/child"},
+	"internal/calibrate":  {"", "internal/child"},
 	"internal/child":      {},
 	"internal/experiment": {"", "internal/child", "internal/profile", "internal/results", "internal/trace"},
 	"internal/profile":    {""},

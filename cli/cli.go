@@ -20,6 +20,7 @@ import (
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/calibrate"
 	"github.com/f3f4c0de/harness/internal/experiment"
 	"github.com/f3f4c0de/harness/internal/workloads"
 )
@@ -60,6 +61,7 @@ func Run(ctx context.Context, stdout, stderr io.Writer, args []string, more ...*
 func divert(ctx context.Context, kinds experiment.Kinds) {
 	backends.Divert(kinds.Tasks(), func() (harness.WorkerHooks, error) { return experiment.WorkerHooks(ctx) })
 	experiment.Divert(ctx, kinds)
+	calibrate.Divert(ctx, kinds.Backends)
 }
 
 // kindsWith returns the built-in kinds and the given workloads.
@@ -102,7 +104,7 @@ Exit codes: 0 done, 1 a trial failed, 2 usage or configuration, 130 interrupted.
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newRunCommand(a), newListCommand(a), newReportCommand(a), newTraceCommand(a), newVersionCommand(a))
+	root.AddCommand(newRunCommand(a), newListCommand(a), newReportCommand(a), newTraceCommand(a), newCalibrateCommand(a), newVersionCommand(a))
 	return root
 }
 
