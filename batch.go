@@ -141,6 +141,9 @@ func (p *pendingBatch[In, Out]) appendOutput(b []byte) ([]byte, error) {
 
 var errBatch = errors.New("the results of a batch are cut short")
 
+func (p *pendingBatch[In, Out]) inputSize() int  { return p.task.many().in.sizeOf(&p.in) }
+func (p *pendingBatch[In, Out]) outputSize() int { return p.task.many().out.sizeOf(&p.out.Values) }
+
 func (p *pendingBatch[In, Out]) keepsOutput() bool { return p.task.many().out.keeps }
 
 func (p *pendingBatch[In, Out]) decodeOutput(b []byte) error {

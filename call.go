@@ -71,6 +71,8 @@ type body interface {
 	appendOutput(b []byte) ([]byte, error)
 	decodeOutput(b []byte) error
 	keepsOutput() bool
+	inputSize() int
+	outputSize() int
 }
 
 // The phases of a call. Whoever moves it to settling, by compare-and-swap, is
@@ -279,6 +281,11 @@ func (c *Call) explain(err error) error {
 	}
 	return err
 }
+
+// InputSize and OutputSize return how many bytes AppendInput and AppendOutput
+// will append, if that is known beforehand, or else 0.
+func (c *Call) InputSize() int  { return c.body.inputSize() }
+func (c *Call) OutputSize() int { return c.body.outputSize() } //nolint:godoclint // see InputSize
 
 // KeepsOutput reports whether Complete keeps the bytes that it is given. If not,
 // they may be used again afterwards.

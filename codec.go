@@ -31,7 +31,8 @@ import (
 type codec[T any] struct {
 	append func(b []byte, v *T) ([]byte, error)
 	decode func(b []byte, v *T) error
-	keeps  bool // decode keeps b
+	size   func(v *T) int // of its encoding; nil if that is only known afterwards
+	keeps  bool           // decode keeps b
 }
 
 func codecFor[T any]() codec[T] {
@@ -41,12 +42,14 @@ func codecFor[T any]() codec[T] {
 		return codec[T]{
 			append: func(b []byte, v *T) ([]byte, error) { return append(b, *any(v).(*[]byte)...), nil },
 			decode: func(b []byte, v *T) error { *any(v).(*[]byte) = b; return nil },
+			size:   func(v *T) int { return len(*any(v).(*[]byte)) },
 			keeps:  true,
 		}
 	case *string:
 		return codec[T]{
 			append: func(b []byte, v *T) ([]byte, error) { return append(b, *any(v).(*string)...), nil },
 			decode: func(b []byte, v *T) error { *any(v).(*string) = string(b); return nil },
+			size:   func(v *T) int { return len(*any(v).(*string)) },
 		}
 	}
 	if _, ok := any((*T)(nil)).(encoding.BinaryAppender); ok {
@@ -68,6 +71,14 @@ func codecFor[T any]() codec[T] {
 			return err
 		},
 	}
+}
+
+// sizeOf returns the size of v's encoding if it is known, or else 0.
+func (c codec[T]) sizeOf(v *T) int {
+	if c.size == nil {
+		return 0
+	}
+	return c.size(v)
 }
 
 // A form is how values of one type are encoded. p points to a value of it.

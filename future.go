@@ -117,6 +117,8 @@ func (d *derived[Out]) appendInput([]byte) ([]byte, error)  { return nil, ErrEnc
 func (d *derived[Out]) appendOutput([]byte) ([]byte, error) { return nil, ErrEncode }
 func (d *derived[Out]) decodeOutput([]byte) error           { return ErrEncode }
 func (d *derived[Out]) keepsOutput() bool                   { return false }
+func (d *derived[Out]) inputSize() int                      { return 0 }
+func (d *derived[Out]) outputSize() int                     { return 0 }
 
 // A State is how far a task has come.
 type State uint8

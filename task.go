@@ -149,6 +149,9 @@ func (p *pending[In, Out]) appendOutput(b []byte) ([]byte, error) {
 	return p.task.out.append(b, &p.out)
 }
 
+func (p *pending[In, Out]) inputSize() int  { return p.task.in.sizeOf(&p.in) }
+func (p *pending[In, Out]) outputSize() int { return p.task.out.sizeOf(&p.out) }
+
 func (p *pending[In, Out]) keepsOutput() bool { return p.task.out.keeps }
 
 func (p *pending[In, Out]) decodeOutput(b []byte) error {

@@ -28,3 +28,18 @@ func BenchmarkSubmit(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkPayload(b *testing.B) {
+	ex, err := executor.Open(b.Context(), "processes", executor.Config{Workers: width})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer ex.Close()
+	in := make([]byte, 1<<20)
+	b.SetBytes(2 << 20)
+	b.ReportAllocs()
+	b.ResetTimer()
+	if err := submitted(b.Context(), ex, echo, b.N, 4, always(in)); err != nil {
+		b.Fatal(err)
+	}
+}

@@ -324,7 +324,7 @@ var groups = []group{
 				s, err := perItem(n, func() error { return submitted(ctx, ex, echo, n, 4, always(in)) })
 				return 2 * float64(len(in)) / s / 1e9, err
 			}),
-			python("ProcessPoolExecutor", "bulk", map[string]any{"kind": "processes", "workers": width, "size": 1 << 20, "n": 200}, "B/s"),
+			python("ProcessPoolExecutor", "bulk", map[string]any{"kind": "processes", "workers": width, "size": 1 << 20, "n": 200}, ""),
 		},
 	},
 	{

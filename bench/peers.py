@@ -94,12 +94,12 @@ def pool_map(kind, workers, n, chunk):
 
 
 def bulk(kind, workers, size, n):
-    """Bytes a second of arguments and results."""
+    """Gigabytes a second of arguments and results."""
     p = pool(kind, workers)
     data = b"x" * size
     list(p.map(echo, [data] * workers))
     run = lambda: sum(1 for _ in p.map(echo, [data] * n))
-    return lambda: 2 * size * n / timed(run)
+    return lambda: 2 * size * n / timed(run) / 1e9
 
 
 def start(method, workers):

@@ -11,14 +11,13 @@ import (
 // slots bounds the tasks that a worker has been sent and has not answered.
 const slots = 1024
 
-// claims is memory that the submitter and one worker share: a word for each
+// claims are words that the submitter and one worker share, one for each
 // task that the worker has been sent, by which the two agree who has it. The
 // worker claims a task before it runs it; the submitter claims one back to give
 // it to an idle worker, or not to run it at all. Neither waits for the other:
 // a worker that computes on its only processor could not answer a message.
 type claims struct {
 	words *[slots]atomic.Uint32
-	mem   []byte
 }
 
 // The states of a slot.
@@ -29,35 +28,65 @@ const (
 	slotWithdrawn        // the submitter has taken it back
 )
 
-// newClaims makes the memory and the file with which a worker maps it. The
+// Memory that is shared with a worker: the claims, how far the belts' readers
+// have come, and the belts.
+const (
+	takenAt    = slots * 4
+	beltsAt    = takenAt + 4096 // a page of its own: the belts' mappings are large
+	claimBytes = beltsAt
+	allBytes   = beltsAt + 2*beltBytes
+)
+
+// shared is memory that the submitter and one worker share.
+type shared struct {
+	claims
+	toWorker, fromWorker *belt // nil without memory for them
+	mem                  []byte
+}
+
+// newShared makes the memory and the file with which a worker maps it. The
 // caller closes the file when the worker has been started.
-func newClaims() (*claims, *os.File, error) {
-	f, err := os.CreateTemp("", "harness-claims-*")
-	if err != nil {
-		return nil, nil, fmt.Errorf("making memory to share with a worker: %w", err)
+func newShared() (*shared, *os.File, error) {
+	f, size := memoryFile(), int64(allBytes)
+	if f == nil {
+		// On a disk there are no belts: what lies on them would be written.
+		var err error
+		if f, err = os.CreateTemp("", "harness-claims-*"); err != nil {
+			return nil, nil, fmt.Errorf("making memory to share with a worker: %w", err)
+		}
+		os.Remove(f.Name()) // it lives as long as it is mapped
+		size = claimBytes
 	}
-	os.Remove(f.Name()) // it lives as long as it is mapped
-	err = f.Truncate(slots * 4)
-	var c *claims
+	err := f.Truncate(size)
+	var s *shared
 	if err == nil {
-		c, err = mapClaims(f)
+		s, err = mapShared(f)
 	}
 	if err != nil {
 		f.Close()
 		return nil, nil, fmt.Errorf("making memory to share with a worker: %w", err)
 	}
-	return c, f, nil
+	return s, f, nil
 }
 
-func mapClaims(f *os.File) (*claims, error) {
-	mem, err := syscall.Mmap(int(f.Fd()), 0, slots*4, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+func mapShared(f *os.File) (*shared, error) {
+	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	return &claims{(*[slots]atomic.Uint32)(unsafe.Pointer(&mem[0])), mem}, nil
+	mem, err := syscall.Mmap(int(f.Fd()), 0, int(info.Size()), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+	if err != nil {
+		return nil, err
+	}
+	s := &shared{claims: claims{(*[slots]atomic.Uint32)(unsafe.Pointer(&mem[0]))}, mem: mem}
+	if len(mem) == allBytes {
+		s.toWorker = &belt{mem: mem[beltsAt : beltsAt+beltBytes], taken: (*atomic.Uint64)(unsafe.Pointer(&mem[takenAt]))}
+		s.fromWorker = &belt{mem: mem[beltsAt+beltBytes:], taken: (*atomic.Uint64)(unsafe.Pointer(&mem[takenAt+64]))}
+	}
+	return s, nil
 }
 
-func (c *claims) unmap() { _ = syscall.Munmap(c.mem) }
+func (s *shared) unmap() { _ = syscall.Munmap(s.mem) }
 
 // start claims a slot for running.
 func (c *claims) start(slot uint32) bool {

@@ -29,7 +29,7 @@ const (
 type conn struct {
 	feeder *feeder
 	proc   *child.Process
-	claims *claims
+	claims *shared
 	tasks  map[string]uint16 // index by name
 	header func(b []byte, c *harness.Call) []byte
 	watch  *harness.ProcessObserver
@@ -97,7 +97,7 @@ func (f *feeder) connect(ctx context.Context) (*conn, error) {
 	if c.watch != nil && c.watch.Spawning != nil {
 		env = append(env, c.watch.Spawning(f.index)...)
 	}
-	shared, file, err := newClaims()
+	shared, file, err := newShared()
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func (f *feeder) connect(ctx context.Context) (*conn, error) {
 		return nil, err
 	}
 	c.spawn.PID = c.proc.PID()
-	c.out.w = c.proc.In
+	c.out.w, c.out.belt = c.proc.In, shared.toWorker
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.endOnce = sync.OnceValue(c.endNow)
 	defer context.AfterFunc(ctx, c.proc.Kill)()
@@ -135,7 +135,7 @@ func (f *feeder) connect(ctx context.Context) (*conn, error) {
 }
 
 func (c *conn) hello(in *bufio.Reader, tasks []harness.AnyTask) error {
-	f, err := readFrame(in)
+	f, err := readFrame(in, nil)
 	if err != nil {
 		return err
 	}
@@ -368,7 +368,7 @@ func (c *conn) add(call *harness.Call) {
 	id := c.next
 	c.mu.Unlock()
 	call.Sent(c.feeder.index, c.proc.PID())
-	err := c.out.append(frameTask, func(b []byte) ([]byte, error) {
+	err := c.out.appendLarge(frameTask, call.InputSize(), func(b []byte) ([]byte, error) {
 		var header func([]byte) []byte
 		if c.header != nil {
 			header = func(b []byte) []byte { return c.header(b, call) }
@@ -428,9 +428,10 @@ func (c *conn) release() { c.claims.unmap() }
 func (c *conn) listen(in *bufio.Reader) {
 	var fault error
 	for {
-		f, err := readFrame(in)
+		f, err := readFrame(in, c.claims.fromWorker)
 		if err == nil {
 			err = c.hear(f)
+			f.done()
 		}
 		if err != nil {
 			fault = err

@@ -1,6 +1,7 @@
 package backends_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("BACKENDS_TEST_DEAF") != "" {
 		select {} // a program that does not divert its workers
 	}
-	harnesstest.Main(m, die, pid, gate, environ)
+	harnesstest.Main(m, die, pid, gate, environ, mirror)
 }
 
 var (
@@ -46,6 +47,7 @@ var (
 		_, err := in.Release.Get(ctx)
 		return in.N, err
 	})
+	mirror  = harness.NewTask("mirror", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
 	environ = harness.NewTask("environ", func(_ context.Context, name string) (string, error) {
 		if name == "" {
 			return strconv.Itoa(runtime.GOMAXPROCS(0)), nil
@@ -59,7 +61,7 @@ type gateIn struct {
 	Started, Release *harness.Queue[int]
 }
 
-var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ)
+var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror)
 
 func openProcesses(t *testing.T, cfg harness.Config) (context.Context, harness.Executor) {
 	t.Helper()
@@ -288,5 +290,22 @@ func TestControl(t *testing.T) {
 	_, err := ex.(harness.Controller).Control(ctx, "nonsense", nil)
 	if err == nil || !strings.Contains(err.Error(), `knows no request "nonsense"`) {
 		t.Errorf("Control() = %v; want that the workers do not know the request", err)
+	}
+}
+
+// Payloads of every size come back as they went, by whichever way.
+func TestPayloads(t *testing.T) {
+	ctx, ex := openProcesses(t, harness.Config{Workers: 2})
+	for _, n := range []int{0, 32<<10 - 300, 32 << 10, 64 << 10, 1 << 20, 9 << 20, 17 << 20} {
+		in := bytes.Repeat([]byte("0123456789abcde\n"), n/16+1)[:n]
+		var futures []*harness.Future[[]byte]
+		for range 4 {
+			futures = append(futures, mirror.Submit(ctx, ex, in))
+		}
+		for i, f := range futures {
+			if got, err := f.Wait(ctx); !bytes.Equal(got, in) || err != nil {
+				t.Errorf("%d bytes came back as %d bytes, %v (task %d)", n, len(got), err, i)
+			}
+		}
 	}
 }

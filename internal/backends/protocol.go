@@ -39,6 +39,9 @@ const (
 // a difference means that the program was replaced while it ran.
 const protocolVersion = 2
 
+// byBelt in the kind of a frame says that its body is a beltRef.
+const byBelt = 1 << 7
+
 // batchTask in the index of a task asks for a batch of it.
 const batchTask = 1 << 15
 
@@ -49,7 +52,16 @@ const maxFrame = 1 << 30
 type frame struct {
 	kind   frameKind
 	body   []byte
-	shared bool // body is valid only until the next frame is read
+	shared bool // body is valid only until done
+	belt   *belt
+	end    uint64 // on the belt
+}
+
+// done lets go of the body.
+func (f frame) done() {
+	if f.belt != nil {
+		f.belt.release(f.end)
+	}
 }
 
 // own returns part of the body, or a copy that may be kept.
@@ -60,8 +72,9 @@ func (f frame) own(part []byte) []byte {
 	return part
 }
 
-// readFrame reads a frame. One that fits stays in r's buffer.
-func readFrame(r *bufio.Reader) (frame, error) {
+// readFrame reads a frame. One that fits stays in r's buffer, and one that came
+// by the belt stays there.
+func readFrame(r *bufio.Reader, belt *belt) (frame, error) {
 	head, err := r.Peek(5)
 	if err != nil {
 		if len(head) > 0 && errors.Is(err, io.EOF) {
@@ -80,10 +93,14 @@ func readFrame(r *bufio.Reader) (frame, error) {
 			return frame{}, io.ErrUnexpectedEOF
 		}
 		_, _ = r.Discard(n)
-		return frame{kind, body, true}, nil
+		if kind&byBelt == 0 {
+			return frame{kind: kind, body: body, shared: true}, nil
+		}
+		body, end, err := belt.find(body)
+		return frame{kind &^ byBelt, body, true, belt, end}, err
 	}
 	body, err := readBody(r, n)
-	return frame{kind, body, false}, err
+	return frame{kind: kind, body: body}, err
 }
 
 // readBody reads n bytes. What claims to be very large is only given memory as
@@ -118,9 +135,10 @@ func end(b []byte, start int) ([]byte, error) {
 
 // A frameWriter writes whole frames for any number of goroutines.
 type frameWriter struct {
-	mu  sync.Mutex
-	w   io.Writer
-	buf []byte // frames that have not been written
+	mu   sync.Mutex
+	w    io.Writer
+	belt *belt  // for large payloads; nil if there is none
+	buf  []byte // frames that have not been written
 }
 
 // append adds one frame of kind k, whose fields fill appends, without writing
@@ -136,6 +154,44 @@ func (w *frameWriter) append(k frameKind, fill func(b []byte) ([]byte, error)) e
 		w.buf = b[:start]
 	}
 	return err
+}
+
+// appendLarge is append for a frame whose body may go by the belt. size is about
+// what fill will append, if that is known, or else 0.
+func (w *frameWriter) appendLarge(k frameKind, size int, fill func(b []byte) ([]byte, error)) error {
+	const fields = 256 // beside the payload, if there is no long header
+	if size >= onBelt {
+		if room, pos := w.belt.reserve(size + fields); room != nil {
+			b, err := fill(room)
+			if err != nil {
+				return err
+			}
+			if len(b) <= cap(room) { // so it is there
+				w.refer(k, pos, len(b))
+				return nil
+			}
+		}
+	}
+	start := len(w.buf)
+	if err := w.append(k, fill); err != nil {
+		return err
+	}
+	if body := w.buf[start+5:]; len(body) >= onBelt {
+		if room, pos := w.belt.reserve(len(body)); room != nil {
+			_ = append(room, body...)
+			w.buf = w.buf[:start]
+			w.refer(k, pos, len(body))
+		}
+	}
+	return nil
+}
+
+// refer adds a frame whose body is on the belt.
+func (w *frameWriter) refer(k frameKind, pos uint64, n int) {
+	w.belt.commit(pos, n)
+	start := len(w.buf)
+	b := beltRef{pos, uint32(n)}.appendTo(begin(w.buf, k|byBelt))
+	w.buf, _ = end(b, start) // it is short
 }
 
 // flush writes what was added. The caller holds mu.

@@ -33,12 +33,12 @@ func TestFrames(t *testing.T) {
 	}
 	r := bufio.NewReader(&wire)
 	for i, want := range bodies {
-		f, err := readFrame(r)
+		f, err := readFrame(r, nil)
 		if err != nil || f.kind != frameMessage || !bytes.Equal(f.body, want) {
 			t.Errorf("frame %d is of kind %d with %d bytes, %v; want %d with %d", i, f.kind, len(f.body), err, frameMessage, len(want))
 		}
 	}
-	if _, err := readFrame(r); !errors.Is(err, io.EOF) {
+	if _, err := readFrame(r, nil); !errors.Is(err, io.EOF) {
 		t.Errorf("after the last frame: %v; want EOF, as what was refused is not sent", err)
 	}
 }
@@ -52,7 +52,7 @@ func TestReadFrameRefuses(t *testing.T) {
 		"half a head":  {5, 0},
 		"not a frame!": []byte("hello, world"),
 	} {
-		if f, err := readFrame(bufio.NewReader(bytes.NewReader(b))); err == nil || errors.Is(err, io.EOF) {
+		if f, err := readFrame(bufio.NewReader(bytes.NewReader(b)), nil); err == nil || errors.Is(err, io.EOF) {
 			t.Errorf("%s: readFrame() = %+v, %v; want an error other than EOF", name, f, err)
 		}
 	}
@@ -162,7 +162,7 @@ func FuzzProtocol(f *testing.F) {
 		case frameAnswer:
 			parseAnswer(b)
 		}
-		readFrame(bufio.NewReader(bytes.NewReader(b)))
+		readFrame(bufio.NewReader(bytes.NewReader(b)), nil)
 	})
 }
 
@@ -187,12 +187,12 @@ func TestRing(t *testing.T) {
 }
 
 func TestClaims(t *testing.T) {
-	c, f, err := newClaims()
+	c, f, err := newShared()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.unmap()
-	other, err := mapClaims(f) // as a worker does
+	other, err := mapShared(f) // as a worker does
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -72,7 +72,7 @@ func serveWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks) {
 	// decides what it means.
 	signal.Ignore(os.Interrupt)
 	in, out := child.Parent()
-	shared, err := mapClaims(child.File(0))
+	shared, err := mapShared(child.File(0))
 	if err == nil {
 		err = newWorker(tasks, hooks, shared, out).serve(in)
 	}
@@ -87,7 +87,7 @@ func serveWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks) {
 type worker struct {
 	tasks  []harness.AnyTask
 	hooks  harness.WorkerHooks
-	claims *claims
+	claims *shared
 	todo   chan job
 	open   atomic.Int32 // jobs that the parent has no result of
 	self   harness.Worker
@@ -112,13 +112,13 @@ type job struct {
 	err    error
 }
 
-func newWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks, shared *claims, out io.Writer) *worker {
+func newWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks, shared *shared, out io.Writer) *worker {
 	w := &worker{
 		tasks:  tasks,
 		hooks:  hooks,
 		claims: shared,
 		todo:   make(chan job, slots), // never full: the parent sends no more
-		out:    frameWriter{w: out},
+		out:    frameWriter{w: out, belt: shared.fromWorker},
 		asked:  make(map[uint32]chan answerFrame),
 	}
 	w.self = harness.Worker{PID: os.Getpid(), Link: w}
@@ -169,14 +169,16 @@ func (w *worker) serve(in io.Reader) error {
 func (w *worker) listen(in io.Reader) error {
 	r := bufio.NewReaderSize(in, 64<<10)
 	for {
-		f, err := readFrame(r)
+		f, err := readFrame(r, w.claims.toWorker)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("reading from the parent: %w", err)
 		}
-		if err := w.take(f); err != nil {
+		err = w.take(f)
+		f.done()
+		if err != nil {
 			return fmt.Errorf("frame of kind %d from the parent: %w", f.kind, err)
 		}
 	}
@@ -315,7 +317,11 @@ func (w *worker) answer(j job, res resultFrame) error {
 	w.open.Add(-1) // before the parent can know, and close the input
 	err := j.err
 	if err == nil {
-		err = w.out.append(frameResult, func(b []byte) ([]byte, error) {
+		size := 0
+		if res.outcome != outcomeWithdrawn {
+			size = j.call.OutputSize()
+		}
+		err = w.out.appendLarge(frameResult, size, func(b []byte) ([]byte, error) {
 			b = res.appendTo(b)
 			if res.outcome == outcomeWithdrawn {
 				return b, nil
