@@ -95,6 +95,8 @@ type meeting struct {
 	cancel      context.CancelCauseFunc
 	interrupted error       // why the task was told to stop
 	unwatch     func() bool // stops watching the submitter's context
+
+	told atomic.Bool // the task's context was cancelled for that
 }
 
 // met stands in for the meeting of a call that was done before anybody asked.
@@ -499,8 +501,18 @@ func (m *meeting) interrupt(c *Call, cause error) bool {
 	m.mu.Unlock()
 	if first {
 		m.cancel(cause)
+		m.told.Store(true)
 	}
 	return first
+}
+
+// stopped reports whether a running task was told to stop, for less than its
+// context's Err.
+func (c *Call) stopped() bool {
+	if m := c.meet.Load(); m != nil {
+		return m.told.Load()
+	}
+	return c.ctx.Err() != nil
 }
 
 // A taskContext is the context that a task's function runs with: the
