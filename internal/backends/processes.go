@@ -255,6 +255,21 @@ func (p *processes) Close() error {
 // of the other workers. If there are none, f is woken when there are; more tells
 // whether there may be.
 func (p *processes) take(f *feeder, n int, batch []*harness.Call) (_ []*harness.Call, more prospect) {
+	for {
+		var fresh int
+		batch, fresh, more = p.pop(f, n, batch[:0])
+		// Without the lock: one that is not wanted any more is completed by
+		// this, and what its callbacks do is not known.
+		again := len(batch) - fresh
+		kept := slices.DeleteFunc(batch[again:], func(c *harness.Call) bool { return !c.Claim() })
+		if batch = batch[:again+len(kept)]; len(batch) > 0 || fresh == 0 {
+			return batch, more
+		}
+	}
+}
+
+// pop is take before the last fresh calls of the batch are claimed.
+func (p *processes) pop(f *feeder, n int, batch []*harness.Call) (_ []*harness.Call, fresh int, more prospect) {
 	p.mu.Lock()
 	if f.woken {
 		f.woken = false
@@ -264,7 +279,7 @@ func (p *processes) take(f *feeder, n int, batch []*harness.Call) (_ []*harness.
 	if f.leaving {
 		p.wake() // in its place
 		p.mu.Unlock()
-		return batch, leaving
+		return batch, 0, leaving
 	}
 	had := p.calls.n + len(p.again)
 	var quarantined []*harness.Call
@@ -278,12 +293,11 @@ func (p *processes) take(f *feeder, n int, batch []*harness.Call) (_ []*harness.
 	}
 	n = min(n, len(batch)+max(1, p.calls.n/len(*p.feeders.Load())))
 	for p.calls.n > 0 && len(batch) < n {
-		c := p.calls.pop()
-		switch {
-		case p.kills[c.Task()] >= maxKills:
+		if c := p.calls.pop(); p.kills[c.Task()] >= maxKills {
 			quarantined = append(quarantined, c)
-		case c.Claim():
+		} else {
 			batch = append(batch, c)
+			fresh++
 		}
 	}
 	p.door.left(had - p.calls.n - len(p.again))
@@ -299,7 +313,7 @@ func (p *processes) take(f *feeder, n int, batch []*harness.Call) (_ []*harness.
 	for _, c := range quarantined {
 		c.Fail(fmt.Errorf("%w: %s was running when each of the last %d workers was lost", harness.ErrQuarantined, c.Task(), maxKills), 0, 0)
 	}
-	return batch, more
+	return batch, fresh, more
 }
 
 // maxWatched bounds the contexts that are watched at a time, beside those of
