@@ -148,11 +148,12 @@ func (c *Call) State() State {
 	switch c.phase.Load() {
 	case waiting:
 		return Pending
+	case running: // and who claims it has said so before
+		if c.carried && !c.site.Carrier.Started(c) && c.phase.Load() == running {
+			return Pending
+		}
 	case settled:
 		return doneState(c.err)
-	}
-	if c.carried && !c.site.Carrier.Started(c) && c.phase.Load() == running {
-		return Pending
 	}
 	return Running
 }
