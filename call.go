@@ -88,9 +88,8 @@ type meeting struct {
 	done chan struct{} // closed when the call is settled
 
 	mu          sync.Mutex
-	ending      bool
+	ending      bool     // no callbacks are added any more
 	callbacks   []func() // in order
-	over        bool     // every callback that was added has run
 	ctx         context.Context
 	cancel      context.CancelCauseFunc
 	interrupted error       // why the task was told to stop
@@ -101,7 +100,7 @@ type meeting struct {
 
 // met stands in for the meeting of a call that was done before anybody asked.
 var met = func() *meeting {
-	m := &meeting{done: make(chan struct{}), over: true}
+	m := &meeting{done: make(chan struct{}), ending: true}
 	close(m.done)
 	return m
 }()
@@ -425,12 +424,12 @@ func (c *Call) unsettled() bool { return c.phase.Load() != settled }
 func (c *Call) OnDone(f func()) {
 	m := c.meeting()
 	m.mu.Lock()
-	over := m.over
-	if !over {
+	done := m.ending || c.phase.Load() == settled
+	if !done {
 		m.callbacks = append(m.callbacks, f)
 	}
 	m.mu.Unlock()
-	if over {
+	if done {
 		c.callBack(f)
 	}
 }
@@ -447,8 +446,9 @@ func (c *Call) callBack(f func()) {
 }
 
 // end wakes everybody who waits, ends the task's context and runs the
-// callbacks, those included that are added meanwhile. A second end does
-// nothing but stop watching the context, which may have begun in between.
+// callbacks. One that is added from then on is called by whoever adds it. A
+// second end does nothing but stop watching the context, which may have begun
+// in between.
 func (m *meeting) end(c *Call) {
 	m.mu.Lock()
 	if m.unwatch != nil {
@@ -463,15 +463,12 @@ func (m *meeting) end(c *Call) {
 	if m.cancel != nil {
 		m.cancel(nil)
 	}
-	for len(m.callbacks) > 0 {
-		f := m.callbacks[0]
-		m.callbacks = m.callbacks[1:]
-		m.mu.Unlock()
-		c.callBack(f)
-		m.mu.Lock()
-	}
-	m.over = true
+	callbacks := m.callbacks
+	m.callbacks = nil
 	m.mu.Unlock()
+	for _, f := range callbacks {
+		c.callBack(f)
+	}
 }
 
 // context returns the context that can be cancelled apart from the
