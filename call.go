@@ -95,7 +95,7 @@ type meeting struct {
 	interrupted error       // why the task was told to stop
 	unwatch     func() bool // stops watching the submitter's context
 
-	told atomic.Bool // the task's context was cancelled for that
+	told atomic.Bool // interrupted is set
 }
 
 // met stands in for the meeting of a call that was done before anybody asked.
@@ -203,7 +203,7 @@ func (c *Call) Sent(worker, pid int) {
 	}
 }
 
-// Interrupted returns why a claimed call is to stop, or nil if it is not.
+// Interrupted returns why a call that has begun is to stop, or nil if it is not.
 func (c *Call) Interrupted() error {
 	m := c.meet.Load()
 	if m == nil {
@@ -275,6 +275,9 @@ func (c *Call) ran(err error) {
 func (c *Call) explain(err error) error {
 	if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		return err
+	}
+	if cause := c.Interrupted(); cause != nil {
+		return cause
 	}
 	if cause := context.Cause((*taskContext)(c)); cause != nil {
 		return cause
@@ -495,11 +498,11 @@ func (m *meeting) interrupt(c *Call, cause error) bool {
 	first := m.interrupted == nil
 	if first {
 		m.interrupted = cause
+		m.told.Store(true)
 	}
 	m.mu.Unlock()
 	if first {
 		m.cancel(cause)
-		m.told.Store(true)
 	}
 	return first
 }
