@@ -77,17 +77,17 @@ func (p *pendingBatch[In, Out]) run(ctx context.Context) error {
 		gate = w.Gate
 	}
 	for i := 0; i < len(p.in); {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		i = p.runFrom(ctx, i, gate)
+		if i < len(p.in) && p.call.stopped() {
+			return context.Canceled // Call.Run puts the reason in its place
+		}
 	}
 	p.out.Run = Now().Sub(start)
 	return nil
 }
 
-// runFrom runs the arguments from the i-th on, until one panics or it is time
-// to see whether the rest is still wanted, and returns the index of the next.
+// runFrom runs the arguments from the i-th on, until one panics or the rest is
+// no longer wanted, and returns the index of the next.
 func (p *pendingBatch[In, Out]) runFrom(ctx context.Context, i int, gate Gate) (next int) {
 	returned := false
 	defer func() {
@@ -99,7 +99,7 @@ func (p *pendingBatch[In, Out]) runFrom(ctx context.Context, i int, gate Gate) (
 			next = i + 1
 		}
 	}()
-	for end := min(i+16, len(p.in)); i < end; i++ {
+	for ; i < len(p.in) && !p.call.stopped(); i++ {
 		if gate != nil {
 			gate.Yield()
 		}
@@ -161,7 +161,7 @@ func (p *pendingBatch[In, Out]) decodeOutput(b []byte) error {
 		if b = b[8:]; uint64(len(b)) < uint64(n) || i >= len(p.in) {
 			return errBatch
 		}
-		p.failed(i, DecodeError(b[:n]))
+		p.failed(i, p.call.explain(DecodeError(b[:n])))
 		b = b[n:]
 	}
 	if err := p.task.many().out.decode(b, &p.out.Values); err != nil {

@@ -90,18 +90,19 @@ type meeting struct {
 	done chan struct{} // closed when the call is settled
 
 	mu          sync.Mutex
-	ending      bool
+	ending      bool     // no callbacks are added any more
 	callbacks   []func() // in order
-	over        bool     // every callback that was added has run
 	ctx         context.Context
 	cancel      context.CancelCauseFunc
 	interrupted error       // why the task was told to stop
 	unwatch     func() bool // stops watching the submitter's context
+
+	told atomic.Bool // interrupted is set
 }
 
 // met stands in for the meeting of a call that was done before anybody asked.
 var met = func() *meeting {
-	m := &meeting{done: make(chan struct{}), over: true}
+	m := &meeting{done: make(chan struct{}), ending: true}
 	close(m.done)
 	return m
 }()
@@ -148,11 +149,12 @@ func (c *Call) State() State {
 	switch c.phase.Load() {
 	case waiting:
 		return Pending
+	case running: // and who claims it has said so before
+		if c.carried && !c.site.Carrier.Started(c) && c.phase.Load() == running {
+			return Pending
+		}
 	case settled:
 		return doneState(c.err)
-	}
-	if c.carried && !c.site.Carrier.Started(c) && c.phase.Load() == running {
-		return Pending
 	}
 	return Running
 }
@@ -203,7 +205,7 @@ func (c *Call) Sent(worker, pid int) {
 	}
 }
 
-// Interrupted returns why a claimed call is to stop, or nil if it is not.
+// Interrupted returns why a call that has begun is to stop, or nil if it is not.
 func (c *Call) Interrupted() error {
 	m := c.meet.Load()
 	if m == nil {
@@ -275,6 +277,9 @@ func (c *Call) ran(err error) {
 func (c *Call) explain(err error) error {
 	if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		return err
+	}
+	if cause := c.Interrupted(); cause != nil {
+		return cause
 	}
 	if cause := context.Cause((*taskContext)(c)); cause != nil {
 		return cause
@@ -429,12 +434,12 @@ func (c *Call) unsettled() bool { return c.phase.Load() != settled }
 func (c *Call) OnDone(f func()) {
 	m := c.meeting()
 	m.mu.Lock()
-	over := m.over
-	if !over {
+	done := m.ending || c.phase.Load() == settled
+	if !done {
 		m.callbacks = append(m.callbacks, f)
 	}
 	m.mu.Unlock()
-	if over {
+	if done {
 		c.callBack(f)
 	}
 }
@@ -451,8 +456,9 @@ func (c *Call) callBack(f func()) {
 }
 
 // end wakes everybody who waits, ends the task's context and runs the
-// callbacks, those included that are added meanwhile. A second end does
-// nothing but stop watching the context, which may have begun in between.
+// callbacks. One that is added from then on is called by whoever adds it. A
+// second end does nothing but stop watching the context, which may have begun
+// in between.
 func (m *meeting) end(c *Call) {
 	m.mu.Lock()
 	if m.unwatch != nil {
@@ -467,15 +473,12 @@ func (m *meeting) end(c *Call) {
 	if m.cancel != nil {
 		m.cancel(nil)
 	}
-	for len(m.callbacks) > 0 {
-		f := m.callbacks[0]
-		m.callbacks = m.callbacks[1:]
-		m.mu.Unlock()
-		c.callBack(f)
-		m.mu.Lock()
-	}
-	m.over = true
+	callbacks := m.callbacks
+	m.callbacks = nil
 	m.mu.Unlock()
+	for _, f := range callbacks {
+		c.callBack(f)
+	}
 }
 
 // context returns the context that can be cancelled apart from the
@@ -502,12 +505,22 @@ func (m *meeting) interrupt(c *Call, cause error) bool {
 	first := m.interrupted == nil
 	if first {
 		m.interrupted = cause
+		m.told.Store(true)
 	}
 	m.mu.Unlock()
 	if first {
 		m.cancel(cause)
 	}
 	return first
+}
+
+// stopped reports whether a running task was told to stop, for less than its
+// context's Err.
+func (c *Call) stopped() bool {
+	if m := c.meet.Load(); m != nil {
+		return m.told.Load()
+	}
+	return c.ctx.Err() != nil
 }
 
 // A taskContext is the context that a task's function runs with: the

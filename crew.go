@@ -12,7 +12,8 @@ import (
 // refuses the last of them instead of letting all wait for ever. The zero Crew
 // is usable, and all methods are safe for concurrent use.
 type Crew struct {
-	size atomic.Int64 // 0: no bound, so that somebody can always be found
+	size    atomic.Int64 // 0: no bound, so that somebody can always be found
+	waiting atomic.Int64 // len(waits)
 
 	mu    sync.Mutex
 	waits []*crewWait
@@ -26,12 +27,18 @@ type crewWait struct {
 // Resize says how many workers there are; 0 is no bound.
 func (c *Crew) Resize(workers int) { c.size.Store(int64(workers)) }
 
+// Waiting returns how many of the workers wait for each other, at most. An
+// executor that wants fewer workers must keep one that does not: it may be the
+// one that the others wait for.
+func (c *Crew) Waiting() int { return int(c.waiting.Load()) }
+
 // enter notes that w waits, and reports whether anybody is left to work.
 func (c *Crew) enter(w *Worker, stuck func() bool) (*crewWait, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wait := &crewWait{w, stuck}
 	c.waits = append(c.waits, wait)
+	c.waiting.Add(1) // before size is read: see Waiting
 	size := int(c.size.Load())
 	if size == 0 || len(c.waits) < size {
 		return wait, true
@@ -62,6 +69,7 @@ func (c *Crew) remove(wait *crewWait) {
 			last := len(c.waits) - 1
 			c.waits[i], c.waits[last] = c.waits[last], nil
 			c.waits = c.waits[:last]
+			c.waiting.Add(-1)
 			return
 		}
 	}

@@ -164,6 +164,9 @@ func (m *mapper[In, Out]) run(task *harness.Task[In, Out], in iter.Seq[In],
 				return
 			}
 		}
+		if m.ctx.Err() != nil {
+			break // whatever came now would fail with it
+		}
 		started = harness.Now()
 	}
 	if len(chunk) > 0 {

@@ -106,14 +106,16 @@ func (t *Thread) watch(f harness.AnyFuture, ex harness.Executor) {
 	if e := ex.Close(); err == nil && e != nil {
 		err = e
 	}
+	defer func() { // also if the hook ends this goroutine
+		t.mu.Lock()
+		t.err = err
+		t.mu.Unlock()
+		threads.remove(t)
+		close(t.done)
+	}()
 	if err != nil && f.State() != harness.Cancelled {
 		threads.unhandled(ThreadFailure{t, err})
 	}
-	t.mu.Lock()
-	t.err = err
-	t.mu.Unlock()
-	threads.remove(t)
-	close(t.done)
 }
 
 // Join waits until the thread has ended or ctx ends, and then returns its
@@ -196,7 +198,9 @@ type ThreadFailure struct {
 
 // OnThreadFailure sets what is called when the task of a thread fails, unless it
 // was cancelled. Without it, or with nil, the failure is printed on standard
-// error. It returns what was set before. Safe for concurrent use.
+// error; so it is if the hook panics. The thread has not ended until the hook
+// returns, so the hook must not join it. It returns what was set before. Safe
+// for concurrent use.
 func OnThreadFailure(hook func(ThreadFailure)) (previous func(ThreadFailure)) {
 	threads.mu.Lock()
 	defer threads.mu.Unlock()
@@ -233,11 +237,10 @@ func Finish(ctx context.Context) error {
 }
 
 // Exit calls [Finish] without a limit and then os.Exit, which does not run
-// deferred functions.
+// deferred functions. It is for main, not for a thread, which would wait for
+// itself.
 func Exit(code int) {
-	if err := Finish(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, err) // from a thread: it cannot wait for itself
-	}
+	_ = Finish(context.Background()) // which does not end
 	os.Exit(code)
 }
 
@@ -274,9 +277,14 @@ func (tt *threadTable) unhandled(f ThreadFailure) {
 	tt.mu.Lock()
 	hook := tt.hook
 	tt.mu.Unlock()
-	if hook != nil {
-		hook(f)
+	if hook == nil {
+		fmt.Fprintf(os.Stderr, "Failure in thread %s: %v\n", f.Thread.Name(), f.Err)
 		return
 	}
-	fmt.Fprintf(os.Stderr, "Failure in thread %s: %v\n", f.Thread.Name(), f.Err)
+	defer func() {
+		if v := recover(); v != nil {
+			fmt.Fprintf(os.Stderr, "Failure in the hook for failures of threads: %v\nFailure in thread %s: %v\n", v, f.Thread.Name(), f.Err)
+		}
+	}()
+	hook(f)
 }

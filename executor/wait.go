@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/f3f4c0de/harness"
 )
@@ -20,9 +21,10 @@ const (
 
 // Wait blocks until the futures, which may be of several executors, have come as
 // far as until says. It returns those that are done and those that are not,
-// each in the order given. If ctx ends first, it returns what is done by then
-// and the cause.
+// each once and in the order given. If ctx ends first, it returns what is done
+// by then and the cause.
 func Wait[F harness.AnyFuture](ctx context.Context, until Until, futures ...F) (done, pending []F, err error) {
+	futures = distinct(futures)
 	a := watch(futures)
 	over := len(futures) == 0
 	for range futures {
@@ -50,9 +52,10 @@ func Wait[F harness.AnyFuture](ctx context.Context, until Until, futures ...F) (
 }
 
 // AsCompleted returns the futures in the order in which they are done, those
-// that are done already first. They may be of several executors. The sequence
-// ends early if ctx ends. It can be used once.
+// that are done already first, and each once. They may be of several executors.
+// The sequence ends early if ctx ends. It can be used once.
 func AsCompleted[F harness.AnyFuture](ctx context.Context, futures ...F) iter.Seq[F] {
+	futures = distinct(futures)
 	a := watch(futures)
 	return func(yield func(F) bool) {
 		for range futures {
@@ -87,6 +90,22 @@ func All[Out any](ctx context.Context, futures ...*harness.Future[Out]) ([]Out, 
 		results[i], _ = f.Wait(ctx) // it is done, and has not failed
 	}
 	return results, nil
+}
+
+// distinct returns the futures without those that are there already.
+func distinct[F harness.AnyFuture](futures []F) []F {
+	seen := make(map[*harness.Call]bool, len(futures))
+	for _, f := range futures {
+		seen[f.Call()] = true
+	}
+	if len(seen) == len(futures) {
+		return futures
+	}
+	return slices.DeleteFunc(slices.Clone(futures), func(f F) bool {
+		first := seen[f.Call()]
+		delete(seen, f.Call())
+		return !first
+	})
 }
 
 func isDone(f harness.AnyFuture) bool {

@@ -244,6 +244,18 @@ func (c *conn) waiting() (n int) {
 	return n
 }
 
+// running reports whether the worker runs a call.
+func (c *conn) running() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id := c.done; id != c.next; id++ {
+		if c.calls[id%slots] != nil && c.claims.state(id) == slotStarted {
+			return true
+		}
+	}
+	return false
+}
+
 // sent returns the calls that the worker has been sent and has not answered.
 func (c *conn) sent() (calls []*harness.Call) {
 	c.mu.Lock()
@@ -254,6 +266,13 @@ func (c *conn) sent() (calls []*harness.Call) {
 		}
 	}
 	return calls
+}
+
+// cancelAll cancels the calls that the worker has been sent.
+func (c *conn) cancelAll(cause error) {
+	for _, call := range c.sent() {
+		call.Cancel(cause)
+	}
 }
 
 // withdraw takes back up to n calls that the worker has not started, the last

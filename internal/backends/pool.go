@@ -66,6 +66,7 @@ type poolWorker struct {
 	call  *harness.Call // the last of them
 	since time.Time     // when it became idle; zero if it is not
 	leave bool          // it has been idle for too long
+	gone  bool          // it is no longer counted as alive
 }
 
 func openPool(ctx context.Context, cfg harness.Config, m model) (*pool, error) {
@@ -219,7 +220,13 @@ func (p *pool) left(w *poolWorker) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.live[w.Index] = nil
-	p.alive--
+	needed := !w.gone && !p.surplus()
+	if !w.gone {
+		p.alive--
+	}
+	if needed && p.broken == nil && p.calls.n > p.idle {
+		p.start(nil)
+	}
 	p.supply()
 }
 
@@ -269,8 +276,13 @@ func (p *pool) next(w *poolWorker) (*harness.Call, bool) {
 	if most := p.cfg.MaxTasksPerWorker; most > 0 && w.tasks >= most || p.model.onDemand && w.tasks > 0 {
 		return nil, false
 	}
-	for p.calls.n == 0 || p.alive > p.size {
-		if p.closed || p.broken != nil || w.leave || p.alive > p.size {
+	for p.calls.n == 0 || p.surplus() {
+		if p.surplus() {
+			w.gone = true // before the next one asks
+			p.alive--
+			return nil, false
+		}
+		if p.closed || p.broken != nil || w.leave {
 			return nil, false
 		}
 		p.idle++
@@ -291,6 +303,10 @@ func (p *pool) next(w *poolWorker) (*harness.Call, bool) {
 	p.door.left(1)
 	return c, true
 }
+
+// surplus reports whether there is a worker too many. As long as all others
+// wait for tasks of the pool, the last one is not. The caller holds mu.
+func (p *pool) surplus() bool { return p.alive > p.size && p.alive-1 > p.crew.Waiting() }
 
 // reap ends the workers that have been idle for too long.
 func (p *pool) reap() {

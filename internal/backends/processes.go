@@ -55,6 +55,7 @@ type processes struct {
 	feeders atomic.Pointer[[]*feeder] // replaced as a whole, with mu held
 	running sync.WaitGroup            // feeders
 	killers atomic.Int32              // tasks in kills
+	stopped atomic.Pointer[error]     // what Stop cancels the calls with
 
 	mu       sync.Mutex
 	door     door
@@ -157,6 +158,7 @@ func (p *processes) Stop(cause error) {
 	var queued, again []*harness.Call
 	if cause != nil {
 		queued, again = p.empty()
+		p.stopped.CompareAndSwap(nil, &cause)
 	}
 	p.mu.Unlock()
 	for _, c := range queued {
@@ -167,9 +169,7 @@ func (p *processes) Stop(cause error) {
 	}
 	for _, f := range *p.feeders.Load() {
 		if c := f.current(); c != nil && cause != nil {
-			for _, call := range c.sent() {
-				call.Cancel(cause)
-			}
+			c.cancelAll(cause)
 		}
 		f.wake()
 	}
@@ -232,9 +232,8 @@ func (p *processes) Stats() harness.Stats {
 	for _, f := range *p.feeders.Load() {
 		if c := f.current(); c != nil && !c.isLost() {
 			s.Alive++
-			waiting, inFlight := c.waiting(), c.inFlight()
-			s.Queued += waiting
-			if inFlight > waiting {
+			s.Queued += c.waiting()
+			if c.running() {
 				s.Busy++
 			}
 		}
@@ -255,6 +254,21 @@ func (p *processes) Close() error {
 // of the other workers. If there are none, f is woken when there are; more tells
 // whether there may be.
 func (p *processes) take(f *feeder, n int, batch []*harness.Call) (_ []*harness.Call, more prospect) {
+	for {
+		var fresh int
+		batch, fresh, more = p.pop(f, n, batch[:0])
+		// Without the lock: one that is not wanted any more is completed by
+		// this, and what its callbacks do is not known.
+		again := len(batch) - fresh
+		kept := slices.DeleteFunc(batch[again:], func(c *harness.Call) bool { return !c.Claim() })
+		if batch = batch[:again+len(kept)]; len(batch) > 0 || fresh == 0 {
+			return batch, more
+		}
+	}
+}
+
+// pop is take before the last fresh calls of the batch are claimed.
+func (p *processes) pop(f *feeder, n int, batch []*harness.Call) (_ []*harness.Call, fresh int, more prospect) {
 	p.mu.Lock()
 	if f.woken {
 		f.woken = false
@@ -264,7 +278,7 @@ func (p *processes) take(f *feeder, n int, batch []*harness.Call) (_ []*harness.
 	if f.leaving {
 		p.wake() // in its place
 		p.mu.Unlock()
-		return batch, leaving
+		return batch, 0, leaving
 	}
 	had := p.calls.n + len(p.again)
 	var quarantined []*harness.Call
@@ -278,12 +292,11 @@ func (p *processes) take(f *feeder, n int, batch []*harness.Call) (_ []*harness.
 	}
 	n = min(n, len(batch)+max(1, p.calls.n/len(*p.feeders.Load())))
 	for p.calls.n > 0 && len(batch) < n {
-		c := p.calls.pop()
-		switch {
-		case p.kills[c.Task()] >= maxKills:
+		if c := p.calls.pop(); p.kills[c.Task()] >= maxKills {
 			quarantined = append(quarantined, c)
-		case c.Claim():
+		} else {
 			batch = append(batch, c)
+			fresh++
 		}
 	}
 	p.door.left(had - p.calls.n - len(p.again))
@@ -299,7 +312,7 @@ func (p *processes) take(f *feeder, n int, batch []*harness.Call) (_ []*harness.
 	for _, c := range quarantined {
 		c.Fail(fmt.Errorf("%w: %s was running when each of the last %d workers was lost", harness.ErrQuarantined, c.Task(), maxKills), 0, 0)
 	}
-	return batch, more
+	return batch, fresh, more
 }
 
 // maxWatched bounds the contexts that are watched at a time, beside those of
@@ -380,10 +393,19 @@ const (
 // giveBack returns calls that were claimed and not finished.
 func (p *processes) giveBack(calls []*harness.Call) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.again = append(p.again, calls...)
-	for range calls {
-		p.wake()
+	broken := p.broken
+	if broken == nil {
+		p.again = append(p.again, calls...)
+		for range calls {
+			p.wake()
+		}
+	}
+	p.mu.Unlock()
+	if broken == nil {
+		return
+	}
+	for _, c := range calls {
+		c.Fail(broken, 0, 0) // nobody would take them
 	}
 }
 
@@ -417,22 +439,22 @@ func (p *processes) done(task string) {
 }
 
 // steal takes what the busiest worker has been sent and not started, half of
-// it, for a worker with nothing to do.
-func (p *processes) steal(batch []*harness.Call) []*harness.Call {
+// it but no more than n, for a worker with nothing to do.
+func (p *processes) steal(n int, batch []*harness.Call) []*harness.Call {
 	for {
 		var victim *conn
 		most := 0
 		for _, f := range *p.feeders.Load() {
 			if c := f.current(); c != nil {
-				if n := c.waiting(); n > most {
-					victim, most = c, n
+				if has := c.waiting(); has > most {
+					victim, most = c, has
 				}
 			}
 		}
 		if victim == nil {
 			return batch
 		}
-		if batch = victim.withdraw((most+1)/2, batch); len(batch) > 0 {
+		if batch = victim.withdraw(min(n, (most+1)/2), batch); len(batch) > 0 {
 			return batch
 		}
 		// Another was faster. There may be more elsewhere, of which nobody
@@ -545,7 +567,7 @@ func (f *feeder) run() {
 			batch, more = f.p.take(f, room, batch[:0])
 			idle := len(batch) == 0 && (f.conn == nil || f.conn.inFlight() == 0)
 			if idle && more != leaving {
-				batch = f.p.steal(batch)
+				batch = f.p.steal(f.share(), batch)
 			}
 			switch {
 			case len(batch) > 0:
@@ -558,8 +580,10 @@ func (f *feeder) run() {
 				continue
 			case idle && more != open:
 				f.retire()
-				f.p.remove(f)
-				return
+				if f.p.dismiss(f) {
+					return
+				}
+				continue
 			}
 		}
 		f.sleep()
@@ -585,6 +609,9 @@ func (f *feeder) supply(batch []*harness.Call) error {
 		}
 	}
 	f.conn.send(batch)
+	if cause := f.p.stopped.Load(); cause != nil {
+		f.conn.cancelAll(*cause) // Stop may have found them at no worker
+	}
 	if f.conn.inFlight() > 1 {
 		f.p.wakeAll()
 	}
@@ -662,10 +689,31 @@ func (f *feeder) bury() error {
 	return nil
 }
 
-// remove forgets a feeder that ends, and reports whether none is left.
-func (p *processes) remove(f *feeder) (last bool) {
+// share is how many calls an idle worker may be given of what others have.
+func (f *feeder) share() int {
+	if most := f.p.cfg.MaxTasksPerWorker; most > 0 {
+		return f.room()
+	}
+	return slots
+}
+
+// dismiss forgets a feeder that has nothing to do, and reports whether it did:
+// calls may have come back meanwhile, and it may be the last that is left.
+func (p *processes) dismiss(f *feeder) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	others := slices.ContainsFunc(*p.feeders.Load(), func(g *feeder) bool { return g != f && !g.leaving })
+	if p.broken == nil && p.calls.n+len(p.again) > 0 && !(f.leaving && others) {
+		f.leaving = false
+		return false
+	}
+	p.remove(f)
+	return true
+}
+
+// remove forgets a feeder that ends, and reports whether none is left. The
+// caller holds mu.
+func (p *processes) remove(f *feeder) (last bool) {
 	feeders := slices.DeleteFunc(slices.Clone(*p.feeders.Load()), func(g *feeder) bool { return g == f })
 	p.feeders.Store(&feeders)
 	p.sleepers = slices.DeleteFunc(p.sleepers, func(g *feeder) bool { return g == f })
@@ -680,9 +728,9 @@ func (p *processes) remove(f *feeder) (last bool) {
 // be prepared, the calls fail.
 func (f *feeder) giveUp(err error) {
 	p := f.p
-	last := p.remove(f)
 	var unprepared *harness.InitError
 	p.mu.Lock()
+	last := p.remove(f)
 	if !last && !errors.As(err, &unprepared) {
 		p.wake()
 		p.mu.Unlock()

@@ -1,0 +1,136 @@
+package harnesstest
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/f3f4c0de/harness"
+)
+
+// mixed doubles its argument, or goes wrong: it fails if that is negative, and
+// panics if it is 13.
+var mixed = harness.NewTask("harnesstest.mixed", func(_ context.Context, n int64) (int64, error) {
+	if n == 13 {
+		panic("thirteen")
+	}
+	if n < 0 {
+		return 0, errMine
+	}
+	return 2 * n, nil
+})
+
+func testBatch(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 2, harness.Config{})
+	for _, n := range []int{0, 1, 16, 17, 1000} {
+		in := make([]int64, n)
+		for i := range in {
+			in[i] = int64(i)
+		}
+		b, err := double.SubmitBatch(ctx, ex, in).Wait(ctx)
+		if err != nil || len(b.Values) != n || len(b.Errs) != 0 || b.Run < 0 {
+			t.Errorf("a batch of %d gave %d values, errors %v and %v after %v; want as many values, no errors", n, len(b.Values), b.Errs, err, b.Run)
+			continue
+		}
+		for i, v := range b.Values {
+			if v != int64(2*i) {
+				t.Errorf("value %d of %d is %d; want %d", i, n, v, 2*i)
+				break
+			}
+		}
+	}
+}
+
+func testBatchErrors(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	in := make([]int64, 40)
+	for i := range in {
+		in[i] = int64(i)
+	}
+	in[0], in[17], in[39] = -1, -1, -1 // and 13 panics
+	f := mixed.SubmitBatch(ctx, ex, in)
+	if got, want := f.Call().Task(), mixed.Name()+harness.BatchSuffix; got != want {
+		t.Errorf("the batch goes by the name %q; want %q", got, want)
+	}
+	b, err := f.Wait(ctx)
+	if err != nil || len(b.Values) != len(in) {
+		t.Fatalf("the batch gave %d values, %v; want %d, nil", len(b.Values), err, len(in))
+	}
+	if got := slices.Sorted(maps.Keys(b.Errs)); !slices.Equal(got, []int{0, 13, 17, 39}) {
+		t.Errorf("there are errors for %v; want 0 13 17 39", got)
+	}
+	for i, err := range b.Errs {
+		var te *harness.TaskError
+		var pe *harness.PanicError
+		switch {
+		case i == 13 && (!errors.As(err, &pe) || pe.Task != mixed.Name() || pe.Value != "thirteen" || !strings.Contains(pe.Stack, "harnesstest")):
+			t.Errorf("error %d is %#v; want a *PanicError of %s with its value and stack", i, err, mixed.Name())
+		case i != 13 && (!errors.As(err, &te) || te.Task != mixed.Name() || !errors.Is(err, errMine)):
+			t.Errorf("error %d is %#v; want a *TaskError of %s that wraps the task's", i, err, mixed.Name())
+		}
+	}
+	for i, v := range b.Values {
+		if _, failed := b.Errs[i]; failed && v != 0 || !failed && v != 2*in[i] {
+			t.Errorf("value %d is %d; want %d, or 0 where there is an error", i, v, 2*in[i])
+		}
+	}
+	// A task that ends its goroutine ends the batch with it.
+	if _, err := exits.SubmitBatch(ctx, ex, []int64{1, 2}).Wait(ctx); err == nil {
+		t.Error("a batch whose task ended its goroutine reported no error")
+	}
+	if b, err := double.SubmitBatch(ctx, ex, []int64{4}).Wait(ctx); err != nil || b.Values[0] != 8 {
+		t.Errorf("after it a batch returned %v, %v; want 8", b.Values, err)
+	}
+}
+
+func testBatchUnencodable(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	_, errIn := encodes.SubmitBatch(ctx, ex, []any{1, make(chan int)}).Wait(ctx)
+	_, errOut := unencodable.SubmitBatch(ctx, ex, []bool{true, false}).Wait(ctx)
+	for what, err := range map[string]error{"input": errIn, "result": errOut} {
+		if s.b.Shared && err != nil || !s.b.Shared && !errors.Is(err, harness.ErrEncode) {
+			t.Errorf("%s of a batch: %v; want ErrEncode where it crosses a process, and else that it is passed as it is", what, err)
+		}
+	}
+}
+
+func testBatchCancel(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	h := newHold(1)
+	running := holds.SubmitBatch(ctx, ex, []hold{h, h, h})
+	queued := double.SubmitBatch(ctx, ex, []int64{1, 2, 3})
+	if _, err := h.Started.Get(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if !queued.Cancel() || queued.State() != harness.Cancelled {
+		t.Errorf("Cancel() of a batch in the queue left it %v; want cancelled", queued.State())
+	}
+	if running.Cancel() {
+		t.Error("Cancel() of a running batch = true; want false")
+	}
+	if _, err := running.Wait(ctx); !errors.Is(err, harness.ErrCancelled) || running.State() != harness.Cancelled {
+		t.Errorf("the running batch ended %v, with %v; want cancelled, with ErrCancelled", running.State(), err)
+	}
+	if more := drain(ctx, h.Started); len(more) > 0 {
+		t.Errorf("%d more arguments were begun after the batch was cancelled; want none", len(more))
+	}
+	h.close(ctx)
+}
+
+// Cancelled during its last argument, a batch says so as any other.
+func testBatchCancelLast(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	h := newHold(1)
+	defer h.close(ctx)
+	f := holds.SubmitBatch(ctx, ex, []hold{h})
+	if _, err := h.Started.Get(ctx); err != nil {
+		t.Fatal(err)
+	}
+	f.Cancel()
+	if b, err := f.Wait(ctx); !errors.Is(err, harness.ErrCancelled) && !errors.Is(b.Errs[0], harness.ErrCancelled) {
+		t.Errorf("the batch ended with %v and errors %v; want ErrCancelled", err, b.Errs)
+	}
+}

@@ -1,0 +1,422 @@
+package harnesstest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/f3f4c0de/harness"
+)
+
+// prepares is for Config.Init. It tells that it runs, and fails when it has run
+// as often as there are values to be got.
+var prepares = harness.NewTask("harnesstest.prepares", func(ctx context.Context, h hold) (int64, error) {
+	if err := h.Started.Put(ctx, h.N); err != nil {
+		return 0, err
+	}
+	return h.Release.Get(ctx)
+})
+
+// allow makes a hold with which prepares succeeds so many times.
+func allow(ctx context.Context, t *testing.T, times int) hold {
+	t.Helper()
+	h := newHold(0)
+	for range times {
+		if err := h.Release.Put(ctx, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := h.Release.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// drain closes a queue and returns what was in it.
+func drain(ctx context.Context, q *harness.Queue[int64]) (values []int64) {
+	_ = q.Close(ctx) // here it cannot fail
+	for {
+		v, err := q.Get(ctx)
+		if err != nil {
+			return values
+		}
+		values = append(values, v)
+	}
+}
+
+// manager opens the backend as [suite.open] does.
+func (s *suite) manager(t *testing.T, n int, cfg harness.Config) (context.Context, harness.Manager, int) {
+	t.Helper()
+	ctx, ex, n := s.open(t, n, cfg)
+	m, ok := ex.(harness.Manager)
+	if !ok {
+		t.Fatalf("Open() gave a %T; want a harness.Manager", ex)
+	}
+	return ctx, m, n
+}
+
+// until waits until ok reports true, and fails the test if it does not.
+func until(ctx context.Context, t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(100 * time.Microsecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("waiting for %s: %v", what, context.Cause(ctx))
+		}
+	}
+}
+
+func testInit(t *testing.T, s *suite) {
+	ctx := t.Context()
+	h := allow(ctx, t, 100)
+	ctx, m, n := s.manager(t, 3, harness.Config{Init: prepares.With(h)})
+	occupy(ctx, t, m, n)() // spawn starts a worker only when there is a task
+	for range 20 {
+		if _, err := double.Submit(ctx, m, 1).Wait(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.finish(t)
+	if got, started := len(drain(ctx, h.Started)), m.Stats().Started; got != started || got < n {
+		t.Errorf("Init ran %d times on %d workers; want once on each of at least %d", got, started, n)
+	}
+}
+
+func testInitFails(t *testing.T, s *suite) {
+	ctx := t.Context()
+	h := allow(ctx, t, 0)
+	defer h.close(ctx)
+	cfg := harness.Config{Workers: 1, Tasks: Tasks, Init: prepares.With(h)}
+	ex, err := s.b.Open(ctx, cfg)
+	if err == nil { // the workers are only started when there is a task
+		s.ex = ex
+		_, err = double.Submit(ctx, ex, 1).Wait(ctx)
+	}
+	checkInitError(t, "the first task", err)
+}
+
+func testInitFailsLater(t *testing.T, s *suite) {
+	ctx := t.Context()
+	h := allow(ctx, t, 1)
+	defer h.close(ctx)
+	ctx, m, _ := s.manager(t, 1, harness.Config{Init: prepares.With(h), MaxTasksPerWorker: 1})
+	if got, err := double.Submit(ctx, m, 1).Wait(ctx); got != 2 || err != nil {
+		t.Fatalf("a task on a worker that was prepared returned %d, %v; want 2, nil", got, err)
+	}
+	var futures []*harness.Future[int64]
+	for i := range int64(5) {
+		futures = append(futures, double.Submit(ctx, m, i))
+	}
+	for _, f := range futures {
+		_, err := f.Wait(ctx)
+		checkInitError(t, "a task whose worker could not be prepared", err)
+	}
+	_, err := double.Submit(ctx, m, 1).Wait(ctx)
+	checkInitError(t, "a task that was submitted later", err)
+}
+
+func checkInitError(t *testing.T, what string, err error) {
+	t.Helper()
+	var ie *harness.InitError
+	if !errors.As(err, &ie) || !errors.Is(err, harness.ErrQueueClosed) {
+		t.Errorf("%s: %v; want an *InitError that wraps what Init failed with", what, err)
+	}
+}
+
+func testMaxTasksPerWorker(t *testing.T, s *suite) {
+	ctx := t.Context()
+	h := allow(ctx, t, 100)
+	ctx, m, n := s.manager(t, 2, harness.Config{Init: prepares.With(h), MaxTasksPerWorker: 3})
+	const tasks = 24
+	var futures []*harness.Future[int64]
+	for i := range int64(tasks) {
+		futures = append(futures, double.Submit(ctx, m, i))
+	}
+	for i, f := range futures {
+		if got, err := f.Wait(ctx); got != int64(2*i) || err != nil {
+			t.Errorf("task %d returned %d, %v; want %d, nil", i, got, err, 2*i)
+		}
+	}
+	s.finish(t)
+	if inits, started := len(drain(ctx, h.Started)), m.Stats().Started; started < tasks/3 || inits != started {
+		t.Errorf("%d tasks took %d workers, %d of them prepared; want at least %d, all prepared", tasks, started, inits, tasks/3)
+	}
+	if n > 1 {
+		return
+	}
+	if lost := m.Stats().Lost; lost != 0 {
+		t.Errorf("Stats().Lost = %d; want 0: the workers were told to end", lost)
+	}
+}
+
+func testIdleTimeout(t *testing.T, s *suite) {
+	ctx, m, n := s.manager(t, 2, harness.Config{IdleTimeout: time.Millisecond})
+	for range 3 {
+		occupy(ctx, t, m, n)()
+		until(ctx, t, "idle workers to end", func() bool { return m.Stats().Alive == 0 })
+	}
+	if got := m.Stats(); got.Started < 3*n || got.Lost != 0 || got.Workers != n {
+		t.Errorf("Stats() = %+v; want at least %d workers started, none lost, %d wanted", got, 3*n, n)
+	}
+}
+
+func testResize(t *testing.T, s *suite) {
+	ctx, m, n := s.manager(t, 2, harness.Config{})
+	for _, n := range []int{0, -1} {
+		if err := m.Resize(n); err == nil {
+			t.Errorf("Resize(%d) = nil; want an error", n)
+		}
+	}
+	more := n + 2
+	if most := s.b.MaxWorkers; most > 0 {
+		if err := m.Resize(most + 1); err == nil {
+			t.Errorf("Resize(%d) = nil; want an error: there can be %d", most+1, most)
+		}
+		more = most
+	}
+	if err := m.Resize(more); err != nil {
+		t.Fatalf("Resize(%d) = %v", more, err)
+	}
+	occupy(ctx, t, m, more)() // all at the same time
+	if err := m.Resize(1); err != nil {
+		t.Fatalf("Resize(1) = %v", err)
+	}
+	until(ctx, t, "workers that are too many to end", func() bool { return m.Stats().Alive <= 1 })
+	release := occupy(ctx, t, m, 1)
+	queued := double.Submit(ctx, m, 1)
+	if got := m.Stats(); queued.State() != harness.Pending || got.Workers != 1 || got.Alive != 1 || got.Busy != 1 || got.Queued != 1 {
+		t.Errorf("the one worker left is busy, and the next task is %v, Stats() = %+v; want pending, and 1 each", queued.State(), got)
+	}
+	release()
+	if _, err := queued.Wait(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := m.Resize(1); !errors.Is(err, harness.ErrClosed) {
+		t.Errorf("Resize(1) after Close = %v; want ErrClosed", err)
+	}
+}
+
+// Workers that are too many end when their task is done, and not before.
+func testResizeDownWhileBusy(t *testing.T, s *suite) {
+	ctx, m, n := s.manager(t, 3, harness.Config{})
+	release := occupy(ctx, t, m, n)
+	if err := m.Resize(1); err != nil {
+		t.Fatalf("Resize(1) = %v", err)
+	}
+	var futures []*harness.Future[int64]
+	for i := range int64(10) {
+		futures = append(futures, double.Submit(ctx, m, i))
+	}
+	release()
+	for i, f := range futures {
+		if got, err := f.Wait(ctx); got != int64(2*i) || err != nil {
+			t.Errorf("task %d returned %d, %v; want %d, nil", i, got, err, 2*i)
+		}
+	}
+	until(ctx, t, "workers that are too many to end", func() bool { return m.Stats().Alive <= 1 })
+}
+
+func testStats(t *testing.T, s *suite) {
+	ctx, m, n := s.manager(t, 2, harness.Config{})
+	if got := m.Stats(); got.Workers != n || got.Busy != 0 || got.Queued != 0 || got.Lost != 0 {
+		t.Errorf("Stats() = %+v; want %d workers, none busy, none lost and nothing queued", got, n)
+	}
+	release := occupy(ctx, t, m, n)
+	var futures []*harness.Future[int64]
+	for i := range int64(5) {
+		futures = append(futures, double.Submit(ctx, m, i))
+	}
+	if got := m.Stats(); got.Workers != n || got.Alive != n || got.Busy != n || got.Queued != 5 || got.Started != n || got.Lost != 0 {
+		t.Errorf("Stats() = %+v; want %d workers, alive and busy, and 5 queued", got, n)
+	}
+	release()
+	for _, f := range futures {
+		if _, err := f.Wait(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+	until(ctx, t, "all workers to be idle", func() bool { s := m.Stats(); return s.Busy == 0 && s.Queued == 0 })
+	s.finish(t)
+	if got := m.Stats(); got.Alive != 0 || got.Busy != 0 || got.Queued != 0 {
+		t.Errorf("Stats() after Close = %+v; want nobody alive", got)
+	}
+}
+
+// Stop without a cause leaves to be done what was submitted.
+func testStop(t *testing.T, s *suite) {
+	ctx, m, _ := s.manager(t, 1, harness.Config{})
+	release := occupy(ctx, t, m, 1)
+	queued := double.Submit(ctx, m, 4)
+	m.Stop(nil)
+	m.Stop(nil)
+	if _, err := double.Submit(ctx, m, 1).Wait(ctx); !errors.Is(err, harness.ErrClosed) {
+		t.Errorf("a task submitted after Stop: %v; want ErrClosed", err)
+	}
+	release()
+	if got, err := queued.Wait(ctx); got != 8 || err != nil {
+		t.Errorf("a task that was queued at Stop(nil) returned %d, %v; want 8, nil", got, err)
+	}
+}
+
+// Stop with a cause cancels what was submitted.
+func testStopWithCause(t *testing.T, s *suite) {
+	ctx, m, _ := s.manager(t, 1, harness.Config{})
+	started := harness.NewQueue[int64](1)
+	defer func() { _ = started.Close(ctx) }()
+	running := untilCancelled.Submit(ctx, m, started)
+	if _, err := started.Get(ctx); err != nil {
+		t.Fatal(err)
+	}
+	h := newHold(1)
+	var queued []*harness.Future[int64]
+	for range 10 {
+		queued = append(queued, holds.Submit(ctx, m, h))
+	}
+	cause := errors.New("stopped by the test")
+	m.Stop(cause)
+	for i, f := range slices.Concat([]*harness.Future[int64]{running}, queued) {
+		if _, err := f.Wait(ctx); !errors.Is(err, cause) {
+			t.Errorf("task %d of 1 running and 10 queued: %v; want the cause of Stop", i, err)
+		}
+	}
+	m.Stop(errors.New("another cause")) // comes too late
+	s.finish(t)
+	if ran := drain(ctx, h.Started); len(ran) > 0 {
+		t.Errorf("%d tasks ran that were queued at Stop; want none", len(ran))
+	}
+	h.close(ctx)
+}
+
+func testQueueRejects(t *testing.T, s *suite) {
+	ctx, m, n := s.manager(t, 2, harness.Config{Queue: 3, Full: harness.Reject})
+	release := occupy(ctx, t, m, n)
+	var futures []*harness.Future[int64]
+	rejected := 0
+	for i := range int64(20) {
+		f := double.Submit(ctx, m, i)
+		if f.State() == harness.Done {
+			if !errors.Is(f.Err(), harness.ErrFull) {
+				t.Errorf("a task beyond the queue failed with %v; want ErrFull", f.Err())
+			}
+			rejected++
+			continue
+		}
+		futures = append(futures, f)
+	}
+	// A few calls more may have been sent ahead to a worker process.
+	if accepted := len(futures); accepted < 3 || s.b.Shared && accepted != 3 || rejected < 20-3-2*n {
+		t.Errorf("of 20 tasks %d were accepted; the queue has room for 3", accepted)
+	}
+	release()
+	for _, f := range futures {
+		if _, err := f.Wait(ctx); err != nil {
+			t.Errorf("a task in the queue failed with %v", err)
+		}
+	}
+	if got, err := double.Submit(ctx, m, 4).Wait(ctx); got != 8 || err != nil {
+		t.Errorf("when there was room again a task returned %d, %v; want 8, nil", got, err)
+	}
+}
+
+// fill submits until the executor's queue of one is full, and returns what was
+// accepted and one that was submitted, from another goroutine, after that.
+func fill(ctx, lastCtx context.Context, t *testing.T, m harness.Manager) (accepted []*harness.Future[int64], last <-chan *harness.Future[int64]) {
+	t.Helper()
+	for {
+		submitted := make(chan *harness.Future[int64], 1)
+		before := m.Stats().Queued
+		go func() { submitted <- double.Submit(lastCtx, m, 1) }() // ends with the submission, which the test sees to
+		full := false
+		until(ctx, t, "a submission to be accepted or to wait", func() bool {
+			select {
+			case f := <-submitted:
+				accepted = append(accepted, f)
+				return true
+			default:
+			}
+			full = m.Stats().Queued == before && before > 0 && blocked()
+			return full
+		})
+		if full {
+			return accepted, submitted
+		}
+	}
+}
+
+// blocked reports whether a goroutine waits in Submit for room.
+func blocked() bool {
+	return slices.ContainsFunc(ours(), func(g string) bool { return containsAll(g, ").Submit(", "sync.(*Cond).Wait") })
+}
+
+func testQueueBlocks(t *testing.T, s *suite) {
+	ctx, m, n := s.manager(t, 1, harness.Config{Queue: 1})
+	release := occupy(ctx, t, m, n)
+	accepted, last := fill(ctx, ctx, t, m)
+	release() // makes room
+	for _, f := range append(accepted, <-last) {
+		if got, err := f.Wait(ctx); got != 2 || err != nil {
+			t.Errorf("a task returned %d, %v; want 2, nil", got, err)
+		}
+	}
+}
+
+func testQueueBlockGivesUp(t *testing.T, s *suite) {
+	ctx, m, n := s.manager(t, 1, harness.Config{Queue: 1})
+	release := occupy(ctx, t, m, n)
+	cause := errors.New("no longer wanted")
+	lastCtx, cancel := context.WithCancelCause(ctx)
+	_, last := fill(ctx, lastCtx, t, m)
+	cancel(cause)
+	if _, err := (<-last).Wait(ctx); !errors.Is(err, cause) {
+		t.Errorf("a task whose context ended while it waited for room: %v; want the cause", err)
+	}
+	release()
+	if got, err := double.Submit(ctx, m, 4).Wait(ctx); got != 8 || err != nil {
+		t.Errorf("after that a task returned %d, %v; want 8, nil", got, err)
+	}
+}
+
+func testQueueBlockStopped(t *testing.T, s *suite) {
+	ctx, m, n := s.manager(t, 1, harness.Config{Queue: 1})
+	release := occupy(ctx, t, m, n)
+	_, last := fill(ctx, ctx, t, m)
+	m.Stop(nil)
+	if _, err := (<-last).Wait(ctx); !errors.Is(err, harness.ErrClosed) {
+		t.Errorf("a task that waited for room at Stop: %v; want ErrClosed", err)
+	}
+	release()
+}
+
+func testDeadline(t *testing.T, s *suite) {
+	ctx, m, _ := s.manager(t, 1, harness.Config{})
+	started := harness.NewQueue[int64](1)
+	defer func() { _ = started.Close(ctx) }()
+	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+	defer cancel()
+	running := untilCancelled.Submit(short, m, started)
+	queued := double.Submit(short, m, 1)
+	late, cancelLate := context.WithDeadline(ctx, time.Now())
+	defer cancelLate()
+	for what, f := range map[string]*harness.Future[int64]{
+		"running": running, "queued": queued, "submitted too late": double.Submit(late, m, 1),
+	} {
+		_, err := f.Wait(ctx)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v; want context.DeadlineExceeded", what, err)
+		}
+	}
+	own := errors.New("took too long")
+	short, cancel = context.WithTimeoutCause(ctx, time.Millisecond, own)
+	defer cancel()
+	if _, err := untilCancelled.Submit(short, m, started).Wait(ctx); !errors.Is(err, own) {
+		t.Errorf("with a cause of its own: %v; want %v", err, own)
+	}
+}
