@@ -36,7 +36,7 @@ type Batch[Out any] struct {
 func (t *Task[In, Out]) SubmitBatch(ctx context.Context, ex Executor, in []In) *Future[Batch[Out]] {
 	p := &pendingBatch[In, Out]{task: t, in: in}
 	p.call.init(ctx, p)
-	ex.Submit(ctx, &p.call)
+	submit(ctx, ex, &p.call)
 	return &p.Future
 }
 

@@ -2,6 +2,8 @@ package harness
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 )
 
@@ -46,8 +48,22 @@ func (t *Task[In, Out]) Name() string { return t.name }
 func (t *Task[In, Out]) Submit(ctx context.Context, ex Executor, in In) *Future[Out] {
 	p := &pending[In, Out]{task: t, in: in}
 	p.call.init(ctx, p)
-	ex.Submit(ctx, &p.call)
+	submit(ctx, ex, &p.call)
 	return &p.Future
+}
+
+// submit hands a call to ex. That there is none is most often the mistake of a
+// task that uses a variable which is set in the submitter's process only.
+func submit(ctx context.Context, ex Executor, c *Call) {
+	if ex != nil {
+		ex.Submit(ctx, c)
+		return
+	}
+	err := errors.New("the executor is nil")
+	if w := WorkerOf(ctx); w != nil && w.Link != nil {
+		err = fmt.Errorf("%w: the executor is nil, since it stayed in the submitter's process", ErrNested)
+	}
+	c.Fail(fmt.Errorf("submitting task %s: %w", c.Task(), err), 0, 0)
 }
 
 // Idempotent returns the same task, declared to do no harm if it is run again

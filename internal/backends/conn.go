@@ -156,7 +156,7 @@ func (c *conn) hello(in *bufio.Reader, tasks []harness.AnyTask) error {
 }
 
 func unknownTask(name string) error {
-	return fmt.Errorf("%w %s: it is not among those that the worker process was given", harness.ErrUnknownTask, name)
+	return fmt.Errorf("%w %s: it is not among those that the worker processes were given, by executor.Main or Config.Tasks", harness.ErrUnknownTask, name)
 }
 
 // prepare runs Config.Init on the worker.

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("BACKENDS_TEST_DEAF") != "" {
 		select {} // a program that does not divert its workers
 	}
-	harnesstest.Main(m, die, pid, gate, environ)
+	harnesstest.Main(m, die, pid, gate, environ, submits)
 }
 
 var (
@@ -52,6 +52,9 @@ var (
 		}
 		return os.Getenv(name), nil
 	})
+	submits = harness.NewTask("submits", func(ctx context.Context, n int) (int, error) {
+		return pid.Submit(ctx, elsewhere, n).Wait(ctx)
+	})
 )
 
 type gateIn struct {
@@ -59,7 +62,7 @@ type gateIn struct {
 	Started, Release *harness.Queue[int]
 }
 
-var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ)
+var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, submits)
 
 func openProcesses(t *testing.T, cfg harness.Config) (context.Context, harness.Executor) {
 	t.Helper()
@@ -270,6 +273,30 @@ func TestUnknownTasks(t *testing.T) {
 	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
 	if _, err := stranger.Submit(ctx, ex, 1).Wait(ctx); !errors.Is(err, harness.ErrUnknownTask) {
 		t.Errorf("Wait() = %v; want ErrUnknownTask", err)
+	}
+}
+
+func TestTwoTasksOfOneName(t *testing.T) {
+	defer func() {
+		if v := recover(); v != "harness: two tasks are named pid" {
+			t.Errorf("Divert panicked with %v; want one that names the task", v)
+		}
+	}()
+	backends.Divert([]harness.AnyTask{pid, die, pid, harness.NewTask("pid", func(_ context.Context, n int) (int, error) { return n, nil })}, nil)
+}
+
+// An executor in a variable is there in the submitter's process only.
+var elsewhere harness.Executor
+
+func TestSubmitWithoutExecutor(t *testing.T) {
+	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
+	elsewhere = ex
+	_, err := submits.Submit(ctx, ex, 1).Wait(ctx)
+	if !errors.Is(err, harness.ErrNested) || !strings.Contains(err.Error(), "submitting task pid") {
+		t.Errorf("a task that submits another = %v; want ErrNested that names the other", err)
+	}
+	if _, err := pid.SubmitBatch(ctx, nil, []int{1}).Wait(ctx); err == nil || errors.Is(err, harness.ErrNested) {
+		t.Errorf("SubmitBatch to nil = %v; want an error that is not ErrNested", err)
 	}
 }
 

@@ -30,8 +30,9 @@ var diverted atomic.Pointer[[]harness.AnyTask]
 // returns, if it was started as one. In any other process it notes that the
 // program can be a worker, and returns. A program calls it, through
 // executor.Main or cli.Main, first thing in main. hooks is called in a worker
-// only, and may be nil.
+// only, and may be nil. Divert panics if two tasks have the same name.
 func Divert(tasks []harness.AnyTask, hooks func() (harness.WorkerHooks, error)) {
+	checkNames(tasks)
 	if child.Role() != WorkerRole {
 		diverted.Store(&tasks)
 		return
@@ -47,6 +48,18 @@ func Divert(tasks []harness.AnyTask, hooks func() (harness.WorkerHooks, error)) 
 	serveWorker(tasks, h)
 }
 
+// checkNames panics if two tasks have the same name, since a worker process is
+// told only the name. A task may be given more than once.
+func checkNames(tasks []harness.AnyTask) {
+	named := make(map[string]harness.AnyTask)
+	for _, t := range tasks {
+		if other, ok := named[t.Name()]; ok && other != t {
+			panic("harness: two tasks are named " + t.Name())
+		}
+		named[t.Name()] = t
+	}
+}
+
 // knownTasks returns the tasks that an executor is to be opened with: those
 // given, which the workers must know, or else all that they know.
 func knownTasks(tasks []harness.AnyTask) ([]harness.AnyTask, error) {
@@ -55,7 +68,7 @@ func knownTasks(tasks []harness.AnyTask) ([]harness.AnyTask, error) {
 	case child.Role() == WorkerRole:
 		return nil, fmt.Errorf("%w: a worker process cannot start workers of its own; if this program did not mean to be a worker, call executor.Main or cli.Main first thing in main", harness.ErrNested)
 	case known == nil:
-		return nil, errors.New("this program cannot be its own worker: call executor.Main, with the tasks, or cli.Main first thing in main, and harnesstest.Main in TestMain")
+		return nil, errors.New("this program cannot be its own worker: call executor.Main, with the tasks, or cli.Main first thing in main, and likewise in the TestMain of its tests")
 	case tasks == nil:
 		return *known, nil
 	}
