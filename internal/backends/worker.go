@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,9 @@ import (
 
 // WorkerRole is the [child.Role] of a worker process.
 const WorkerRole = "worker"
+
+// indexEnv tells a worker process which of the executor's workers it is.
+const indexEnv = "HARNESS_WORKER_INDEX"
 
 // diverted are the tasks that this program's workers know; nil until Divert was
 // called.
@@ -134,7 +138,8 @@ func newWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks, shared *claim
 		out:    frameWriter{w: out},
 		asked:  make(map[uint32]chan answerFrame),
 	}
-	w.self = harness.Worker{PID: os.Getpid(), Link: w}
+	index, _ := strconv.Atoi(os.Getenv(indexEnv))
+	w.self = harness.Worker{Index: index, PID: os.Getpid(), Link: w}
 	w.site = harness.Site{Observer: hooks.Observer}
 	w.late = time.AfterFunc(time.Hour, w.flushLate)
 	w.late.Stop()
