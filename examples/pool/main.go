@@ -44,7 +44,7 @@ func run(backend string, scale float64) (err error) {
 	server := httptest.NewServer(pages(time.Duration(scale * float64(time.Second) / 2)))
 	defer server.Close()
 
-	ex, err := open(ctx, backend, executor.Config{Workers: 5})
+	ex, err := open(ctx, backend, executor.Config{Workers: 5, Timing: true})
 	if err != nil {
 		return err
 	}
