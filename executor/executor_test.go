@@ -10,4 +10,4 @@ import (
 
 var square = harness.NewTask("square", func(_ context.Context, n int) (int, error) { return n * n, nil })
 
-func TestMain(m *testing.M) { harnesstest.Main(m, square) }
+func TestMain(m *testing.M) { harnesstest.Main(m, square, multiply, size, exit, forever) }

@@ -16,7 +16,7 @@ type MapOptions struct {
 	// are not kept behind each other.
 	Chunk int
 
-	// Ahead bounds the inputs that were taken and whose results were not;
+	// Ahead bounds how many inputs have been taken whose results have not;
 	// zero is what keeps all workers busy.
 	Ahead int
 }
@@ -25,7 +25,11 @@ type MapOptions struct {
 // inputs: for each its value, or the error that the future of a single call
 // would report. It takes inputs only as results are asked for, a bounded number
 // ahead, so endless inputs do not need endless memory. Leaving the loop, or an
-// end of ctx, cancels what has been submitted; the latter is the last error.
+// end of ctx, cancels what has been submitted; the latter is the last error. An
+// error of one input does not end the loop.
+//
+// Nothing runs until the results are ranged over, and each time that is done,
+// everything runs again. in is ranged over on the caller's goroutine.
 func Map[In, Out any](ctx context.Context, ex harness.Executor, task *harness.Task[In, Out], in iter.Seq[In], opt MapOptions) iter.Seq2[Out, error] {
 	return func(yield func(Out, error) bool) {
 		m := newMapper[In, Out](ctx, ex, opt)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -93,7 +94,7 @@ func (f *feeder) connect(ctx context.Context) (*conn, error) {
 	if cfg.Observer != nil {
 		c.header = cfg.Observer.Header
 	}
-	env := []string{"GOMAXPROCS=1"}
+	env := []string{"GOMAXPROCS=1", indexEnv + "=" + strconv.Itoa(f.index)}
 	if c.watch != nil && c.watch.Spawning != nil {
 		env = append(env, c.watch.Spawning(f.index)...)
 	}
@@ -156,7 +157,7 @@ func (c *conn) hello(in *bufio.Reader, tasks []harness.AnyTask) error {
 }
 
 func unknownTask(name string) error {
-	return fmt.Errorf("%w %s: it is not among those that the worker process was given", harness.ErrUnknownTask, name)
+	return fmt.Errorf("%w %s: it is not among those that the worker processes were given, by executor.Main or Config.Tasks", harness.ErrUnknownTask, name)
 }
 
 // prepare runs Config.Init on the worker.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +23,9 @@ import (
 // WorkerRole is the [child.Role] of a worker process.
 const WorkerRole = "worker"
 
+// indexEnv tells a worker process which of the executor's workers it is.
+const indexEnv = "HARNESS_WORKER_INDEX"
+
 // diverted are the tasks that this program's workers know; nil until Divert was
 // called.
 var diverted atomic.Pointer[[]harness.AnyTask]
@@ -30,8 +34,9 @@ var diverted atomic.Pointer[[]harness.AnyTask]
 // returns, if it was started as one. In any other process it notes that the
 // program can be a worker, and returns. A program calls it, through
 // executor.Main or cli.Main, first thing in main. hooks is called in a worker
-// only, and may be nil.
+// only, and may be nil. Divert panics if two tasks have the same name.
 func Divert(tasks []harness.AnyTask, hooks func() (harness.WorkerHooks, error)) {
+	checkNames(tasks)
 	if child.Role() != WorkerRole {
 		diverted.Store(&tasks)
 		return
@@ -47,6 +52,18 @@ func Divert(tasks []harness.AnyTask, hooks func() (harness.WorkerHooks, error)) 
 	serveWorker(tasks, h)
 }
 
+// checkNames panics if two tasks have the same name, since a worker process is
+// told only the name. A task may be given more than once.
+func checkNames(tasks []harness.AnyTask) {
+	named := make(map[string]harness.AnyTask)
+	for _, t := range tasks {
+		if other, ok := named[t.Name()]; ok && other != t {
+			panic("harness: two tasks are named " + t.Name())
+		}
+		named[t.Name()] = t
+	}
+}
+
 // knownTasks returns the tasks that an executor is to be opened with: those
 // given, which the workers must know, or else all that they know.
 func knownTasks(tasks []harness.AnyTask) ([]harness.AnyTask, error) {
@@ -55,7 +72,7 @@ func knownTasks(tasks []harness.AnyTask) ([]harness.AnyTask, error) {
 	case child.Role() == WorkerRole:
 		return nil, fmt.Errorf("%w: a worker process cannot start workers of its own; if this program did not mean to be a worker, call executor.Main or cli.Main first thing in main", harness.ErrNested)
 	case known == nil:
-		return nil, errors.New("this program cannot be its own worker: call executor.Main, with the tasks, or cli.Main first thing in main, and harnesstest.Main in TestMain")
+		return nil, errors.New("this program cannot be its own worker: call executor.Main, with the tasks, or cli.Main first thing in main, and likewise in the TestMain of its tests")
 	case tasks == nil:
 		return *known, nil
 	}
@@ -121,7 +138,8 @@ func newWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks, shared *share
 		out:    frameWriter{w: out, belt: shared.fromWorker},
 		asked:  make(map[uint32]chan answerFrame),
 	}
-	w.self = harness.Worker{PID: os.Getpid(), Link: w}
+	index, _ := strconv.Atoi(os.Getenv(indexEnv))
+	w.self = harness.Worker{Index: index, PID: os.Getpid(), Link: w}
 	w.site = harness.Site{Observer: hooks.Observer}
 	w.late = time.AfterFunc(time.Hour, w.flushLate)
 	w.late.Stop()
