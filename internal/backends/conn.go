@@ -35,7 +35,12 @@ type conn struct {
 	header func(b []byte, c *harness.Call) []byte
 	watch  *harness.ProcessObserver
 	out    frameWriter
-	spawn  harness.ProcessExit // what is known so far
+	// Guarded by out.mu: what add found last, and what it has added.
+	lastName  string
+	lastIndex uint16
+	adding    []*harness.Call
+
+	spawn harness.ProcessExit // what is known so far
 
 	lost chan struct{} // closed once nothing more comes from the worker, with exit set
 	exit child.Exit
@@ -357,10 +362,19 @@ func (c *conn) limit(id uint32, call *harness.Call) {
 // them.
 func (c *conn) send(batch []*harness.Call) {
 	c.out.mu.Lock()
+	added := c.adding[:0]
 	for _, call := range batch {
-		c.add(call)
+		if c.add(call, c.next+uint32(len(added))) {
+			added = append(added, call)
+		}
+		if len(c.out.buf) >= flushBytes {
+			c.written(added)
+			added = added[:0]
+		}
 	}
-	_ = c.out.flush() // if it fails, listen ends as well
+	c.written(added)
+	clear(added)
+	c.adding = added
 	c.out.mu.Unlock()
 	for _, call := range batch {
 		// Who asked it to stop may have found it at no worker.
@@ -374,39 +388,51 @@ func (c *conn) send(batch []*harness.Call) {
 }
 
 // add adds a call to what is written next. The caller holds out.mu.
-func (c *conn) add(call *harness.Call) {
-	name, batch := strings.CutSuffix(call.Task(), harness.BatchSuffix)
-	task, ok := c.tasks[name]
-	if !ok {
-		call.Fail(unknownTask(name), 0, 0)
-		return
+func (c *conn) add(call *harness.Call, id uint32) bool {
+	if name := call.Task(); name != c.lastName {
+		index, ok := c.index(name)
+		if !ok {
+			call.Fail(unknownTask(name), 0, 0)
+			return false
+		}
+		c.lastName, c.lastIndex = name, index
 	}
-	if batch {
-		task |= batchTask
-	}
-	c.mu.Lock()
-	id := c.next
-	c.mu.Unlock()
 	call.Sent(c.feeder.index, c.proc.PID())
 	err := c.out.appendLarge(frameTask, call.InputSize(), func(b []byte) ([]byte, error) {
 		var header func([]byte) []byte
 		if c.header != nil {
 			header = func(b []byte) []byte { return c.header(b, call) }
 		}
-		return call.AppendInput(taskFrame{id: id, task: task}.appendTo(b, header))
+		return call.AppendInput(taskFrame{id: id, task: c.lastIndex}.appendTo(b, header))
 	})
 	if err != nil {
 		call.Fail(err, 0, 0)
-		return
+		return false
 	}
+	return true
+}
+
+// index returns by which index the worker knows a task.
+func (c *conn) index(name string) (uint16, bool) {
+	name, batch := strings.CutSuffix(name, harness.BatchSuffix)
+	index, ok := c.tasks[name]
+	if batch {
+		index |= batchTask
+	}
+	return index, ok
+}
+
+// written notes that calls are in flight and writes them. The caller holds
+// out.mu.
+func (c *conn) written(calls []*harness.Call) {
 	c.mu.Lock()
-	c.claims.set(id, slotSent)
-	c.calls[id%slots] = call
-	c.next++
-	c.mu.Unlock()
-	if len(c.out.buf) >= flushBytes {
-		_ = c.out.flush() // as above
+	for _, call := range calls {
+		c.claims.set(c.next, slotSent)
+		c.calls[c.next%slots] = call
+		c.next++
 	}
+	c.mu.Unlock()
+	_ = c.out.flush() // if it fails, listen ends as well
 }
 
 // flushBytes bounds what is held in memory before it is written.
@@ -558,7 +584,7 @@ func (c *conn) result(f frame, r resultFrame) error {
 	if hungry {
 		c.feeder.wake()
 	}
-	if call != nil {
+	if call != nil && c.feeder.p.killers.Load() > 0 {
 		c.feeder.p.done(call.Task())
 	}
 	switch {

@@ -427,9 +427,6 @@ func (p *processes) killed(c *harness.Call, err *harness.WorkerLostError) {
 
 // done is told that a worker has survived a task.
 func (p *processes) done(task string) {
-	if p.killers.Load() == 0 {
-		return
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.kills[task] < maxKills {

@@ -115,8 +115,10 @@ type worker struct {
 	late    *time.Timer   // writes results that were held back
 	held    bool          // late is set
 
+	calls [slots]atomic.Pointer[harness.Call] // those not answered, by id
+	free  harness.Stamp                       // when the last task ended, if nothing was done since
+
 	mu      sync.Mutex
-	calls   [slots]job // those not answered, by id
 	asked   map[uint32]chan answerFrame
 	lastAsk uint32
 }
@@ -217,11 +219,10 @@ func (w *worker) take(f frame) error {
 		if err != nil {
 			return err
 		}
-		w.mu.Lock()
-		j := w.calls[c.id%slots]
-		w.mu.Unlock()
-		if j.id == c.id && j.call != nil { // it may have been answered meanwhile
-			j.call.Cancel(cancelled(c.cause))
+		// It may have been answered meanwhile, but the next to use the slot
+		// cannot have come yet: it is sent after the answer has arrived.
+		if call := w.calls[c.id%slots].Load(); call != nil {
+			call.Cancel(cancelled(c.cause))
 		}
 		return nil
 	case frameAnswer:
@@ -267,9 +268,7 @@ func (w *worker) accept(f frame, t taskFrame) job {
 		return j
 	}
 	j.call.Enter(&w.site)
-	w.mu.Lock()
-	w.calls[t.id%slots] = j
-	w.mu.Unlock()
+	w.calls[t.id%slots].Store(j.call)
 	return j
 }
 
@@ -311,7 +310,9 @@ func (w *worker) run(j job) (err error) {
 		err = w.answer(j, res)
 	}()
 	w.self.Header = j.header
-	res.started = harness.Now()
+	if res.started = w.free; res.started == 0 {
+		res.started = harness.Now()
+	}
 	j.call.Run(&w.self)
 	return nil
 }
@@ -327,9 +328,8 @@ const (
 )
 
 func (w *worker) answer(j job, res resultFrame) error {
-	w.mu.Lock()
-	w.calls[j.id%slots] = job{}
-	w.mu.Unlock()
+	w.calls[j.id%slots].Store(nil)
+	w.free = 0
 	w.out.mu.Lock()
 	defer w.out.mu.Unlock()
 	w.open.Add(-1) // before the parent can know, and close the input
@@ -358,6 +358,7 @@ func (w *worker) answer(j job, res resultFrame) error {
 			w.held = true
 			w.late.Reset(lateAfter)
 		}
+		w.free = res.ended
 		return nil
 	}
 	w.flushed = harness.Now()
