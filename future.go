@@ -32,9 +32,9 @@ func (f *Future[Out]) Wait(ctx context.Context) (Out, error) {
 		var zero Out
 		return zero, err
 	}
-	if f.call.err != nil {
+	if err := f.call.failure(); err != nil {
 		var zero Out
-		return zero, f.call.err
+		return zero, err
 	}
 	return f.out, nil
 }
@@ -94,8 +94,8 @@ func Then[Out, Next any](f *Future[Out], fn func(Out) (Next, error)) *Future[Nex
 	d.call.init(context.WithoutCancel(f.call.ctx), d)
 	d.call.site = &Site{Crew: f.call.site.Crew}
 	f.OnDone(func(f *Future[Out]) {
-		if f.call.err != nil {
-			d.call.Fail(f.call.err, 0, 0)
+		if err := f.call.failure(); err != nil {
+			d.call.Fail(err, 0, 0)
 			return
 		}
 		d.fn = func() (Next, error) { return fn(f.out) }
