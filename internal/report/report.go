@@ -222,7 +222,7 @@ func (r *Report) row(c results.Cell, trials []results.Trial, b base) Row {
 		row.Range = ratios(num, den)
 	}
 	if b.demand.Wall > 0 {
-		limit, by := stats.SpeedupLimit(b.demand, c.Workers, r.Run.Machine.Cores, r.serial(c))
+		limit, by := stats.SpeedupLimit(b.demand, c.Workers, float64(r.Run.Machine.Cores), r.serial(c))
 		if !math.IsInf(limit, 0) {
 			row.Limit, row.LimitBy = limit, by
 		}
