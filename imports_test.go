@@ -27,7 +27,7 @@ var mayImport = map[string][]string{
 	"internal/machine":    {},
 	"internal/profile":    {""},
 	"internal/report":     {"internal/results", "internal/stats"},
-	"internal/results":    {""},
+	"internal/results":    {"", "internal/stats"},
 	"internal/stats":      {},
 	"internal/trace":      {""},
 	"internal/workloads":  {""},

@@ -197,7 +197,7 @@ func (r *runner) wanted(round int) map[string]bool {
 	for _, b := range results.Blocks(run, r.made) {
 		switch {
 		case b.Round >= round:
-		case Contaminated(run, b):
+		case run.Drops(b):
 			dropped[b.Workload]++
 		default:
 			kept[b.Workload] = append(kept[b.Workload], b)
@@ -215,14 +215,6 @@ func (r *runner) wanted(round int) map[string]bool {
 	}
 	maps.DeleteFunc(wanted, func(_ string, yes bool) bool { return !yes })
 	return wanted
-}
-
-// Contaminated reports whether other programs took so much of the machine
-// during a block that it must be left out. Where a run is not long enough for
-// verdicts, nothing is; and nothing is where the load is not known.
-func Contaminated(run *results.Run, b *results.Block) bool {
-	others, known := b.OtherCores()
-	return run.MaxRounds > 0 && known && others > stats.OtherCores(run.Machine.Cores)
 }
 
 // precise reports whether the interval of every speed-up in the blocks of a

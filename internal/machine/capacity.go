@@ -16,9 +16,9 @@ const spins = 1 << 23
 // neighbour or a host that sold its processors twice have left of them.
 func Capacity(processors int) (alone, together time.Duration) {
 	spinners(1) // wake the processor up
-	before := spinners(1)
+	alone = spinners(1)
 	together = spinners(processors)
-	return (before + spinners(1)) / 2, together
+	return min(alone, spinners(1)), together
 }
 
 // spinners returns how long it takes n threads to do the work, each its own.

@@ -7,7 +7,6 @@
 package machine
 
 import (
-	"bufio"
 	"fmt"
 	"io/fs"
 	"os"
@@ -51,15 +50,14 @@ const jiffy = 10 * time.Millisecond
 // ReadLoad reads the accounting of the system.
 func (h Host) ReadLoad() (Load, error) {
 	l := Load{At: time.Now()}
-	f, err := h.FS.Open("proc/stat")
+	stat, err := fs.ReadFile(h.FS, "proc/stat")
 	if err != nil {
 		return l, fmt.Errorf("reading what the machine does: %w", err)
 	}
-	defer f.Close()
 	allowed := h.Allowed()
 	found := false
-	for s := bufio.NewScanner(f); s.Scan(); {
-		fields := strings.Fields(s.Text())
+	for line := range strings.Lines(string(stat)) {
+		fields := strings.Fields(line)
 		if len(fields) < 9 || !strings.HasPrefix(fields[0], "cpu") {
 			continue
 		}
@@ -177,7 +175,7 @@ func (h Host) Quota() (processors float64, known bool) {
 	if !ok {
 		return 0, false
 	}
-	quota, period := "", ""
+	var quota, period string
 	if v2 {
 		s, ok := h.read(path.Join(dir, "cpu.max"))
 		if !ok {

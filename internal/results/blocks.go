@@ -1,6 +1,11 @@
 package results
 
-import "math"
+import (
+	"math"
+	"time"
+
+	"github.com/f3f4c0de/harness/internal/stats"
+)
 
 // A Block is what one round measured of one workload: the trials that are
 // compared with each other.
@@ -10,6 +15,7 @@ type Block struct {
 
 	trials       map[string]*Trial // by cell, those that were verified
 	first, again *Trial            // of the baseline
+	started      time.Time         // of the first trial
 	load         Load
 	known        bool // the load of every trial is
 }
@@ -54,6 +60,9 @@ func Blocks(run *Run, trials []Trial) []*Block {
 }
 
 func (b *Block) add(t *Trial, c Cell) {
+	if b.started.IsZero() || t.Started.Before(b.started) {
+		b.started = t.Started
+	}
 	if t.Load == nil {
 		b.known = false
 	} else {
@@ -86,8 +95,43 @@ func (b *Block) OtherCores() (cores float64, known bool) {
 	return max(0, float64(b.load.BusyNS-b.load.OwnNS)/float64(b.load.WindowNS)), true
 }
 
+// Drops reports whether a block of the run is left out of every statistic, since
+// other programs took too much of the machine while its trials ran. Where the
+// load is not known nothing is left out, nor in a run that is too short for
+// verdicts: that is a look around, and says so.
+func (r *Run) Drops(b *Block) bool { return r.Judged() && r.Disturbed(b) }
+
+// Disturbed reports whether other programs are known to have taken more of the
+// machine during a block than they may.
+func (r *Run) Disturbed(b *Block) bool {
+	others, known := b.OtherCores()
+	return known && others > stats.OtherCores(r.Machine.Cores)
+}
+
+// Judged reports whether the run was planned with enough rounds for verdicts.
+func (r *Run) Judged() bool { return r.Rounds >= stats.MinRounds }
+
 // Load returns what the machine did during the trials of the block, added up.
 func (b *Block) Load() Load { return b.load }
+
+// Started returns when the first trial of the block was started.
+func (b *Block) Started() time.Time { return b.started }
+
+// Trial returns a cell's trial, of the baseline the first; nil if none was
+// verified.
+func (b *Block) Trial(cell string) *Trial { return b.trials[cell] }
+
+// Trials returns the verified trials of a cell: of the baseline up to two.
+func (b *Block) Trials(c Cell) []*Trial {
+	var all []*Trial
+	if t := b.trials[c.ID]; t != nil {
+		all = append(all, t)
+	}
+	if b.again != nil && b.again.Cell == c.ID {
+		all = append(all, b.again)
+	}
+	return all
+}
 
 // A Metric picks a figure of a trial. Its values are positive.
 type Metric func(*Measured) float64
@@ -99,8 +143,14 @@ var (
 	CPU  Metric = func(m *Measured) float64 { return float64(m.CPUNS()) }
 )
 
-// Of returns a cell's figure in the block, or NaN if there is none.
-func (b *Block) Of(cell string, m Metric) float64 { return figure(b.trials[cell], m) }
+// Cell returns a cell's figure in the block, the baseline's as Baseline does, or
+// NaN if there is none.
+func (b *Block) Cell(c Cell, m Metric) float64 {
+	if c.Baseline {
+		return b.Baseline(m)
+	}
+	return figure(b.trials[c.ID], m)
+}
 
 // Baseline returns the baseline's figure: the geometric mean of its two trials,
 // or the one that there is, or NaN.
@@ -122,7 +172,7 @@ func (b *Block) Pair(c Cell, m Metric) (num, den float64, ok bool) {
 	if c.Baseline {
 		num, den = figure(b.first, m), figure(b.again, m)
 	} else {
-		num, den = b.Baseline(m), b.Of(c.ID, m)
+		num, den = b.Baseline(m), b.Cell(c, m)
 	}
 	return num, den, !math.IsNaN(num) && !math.IsNaN(den)
 }

@@ -45,10 +45,16 @@ func TestBlocks(t *testing.T) {
 	if num, den, ok := w.Pair(run.Cells[0], Wall); num != 100 || den != 400 || !ok {
 		t.Errorf("the baseline's pair is %v, %v, %v; want its two trials", num, den, ok)
 	}
-	if got := w.Of("w-g", Cold); got != 65 {
+	if n := len(w.Trials(run.Cells[0])); n != 2 {
+		t.Errorf("the baseline has %d trials in the block; want two", n)
+	}
+	if n := len(w.Trials(run.Cells[2])); n != 0 {
+		t.Errorf("another workload's baseline has %d trials in the block", n)
+	}
+	if got := w.Cell(run.Cells[1], Cold); got != 65 {
 		t.Errorf("cold it takes %v; want 65", got)
 	}
-	if got := w.Of("w-g", CPU); got != 100 {
+	if got := w.Cell(run.Cells[1], CPU); got != 100 {
 		t.Errorf("it takes %v of processor time; want 100", got)
 	}
 	if _, _, ok := lost.Pair(run.Cells[1], Wall); ok {

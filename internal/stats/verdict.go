@@ -33,6 +33,10 @@ type Claim struct {
 	P     float64  // of the signed-rank test, after Holm's adjustment
 	Limit float64  // what the ratio cannot exceed; 0 is unknown
 
+	// Self tells that a program is compared with itself, to see what noise
+	// does: whatever difference there is, is no finding.
+	Self bool
+
 	Wrong string // why a figure of it cannot be true, such as a failed check
 	Doubt string // why no verdict may be given, such as contaminated rounds
 }
@@ -59,6 +63,10 @@ type Verdict struct {
 //   - same: the whole interval lies within the band
 //   - unclear: all else
 //
+// Of a program compared with itself, what would be faster or slower is no
+// verdict, for something disturbs it, and what would be slightly so is the same
+// or unclear, whether or not the interval happens to exclude 1.
+//
 // The band reaches from 1/(1+Band) to 1+Band, so that a ratio and its inverse
 // are judged alike.
 func Judge(c Claim) Verdict {
@@ -73,6 +81,12 @@ func Judge(c Claim) Verdict {
 		return Verdict{Word: NoVerdict, Why: "too few rounds"}
 	case c.Limit > 0 && e.Value > OverLimit*c.Limit:
 		return Verdict{Word: Invalid, Why: "beyond the limit"}
+	case c.Self && (e.Low > upper || e.High < lower) && c.P < Level:
+		return Verdict{Word: NoVerdict, Why: "it differs from itself"}
+	case c.Self && e.Low >= lower && e.High <= upper:
+		return Verdict{Word: Same}
+	case c.Self:
+		return Verdict{Word: Unclear, Rounds: roundsToSettle(e)}
 	case e.Low > upper && c.P < Level:
 		return Verdict{Word: Faster}
 	case e.High < lower && c.P < Level:

@@ -12,6 +12,7 @@ func TestJudge(t *testing.T) {
 		value, low, high float64
 		n                int
 		p, limit         float64
+		self             bool
 		wrong, doubt     string
 		want             Word
 		rounds           int
@@ -30,11 +31,14 @@ func TestJudge(t *testing.T) {
 		{name: "contaminated", value: 1.97, low: 1.77, high: 2.02, n: 20, p: 1e-5, doubt: "others", want: NoVerdict},
 		{name: "beyond the limit", value: 2.11, low: 2.0, high: 2.2, n: 20, p: 1e-5, limit: 2, want: Invalid},
 		{name: "just below it", value: 2.09, low: 2.0, high: 2.2, n: 20, p: 1e-5, limit: 2, want: Faster},
+		{name: "itself, the same", value: 1.02, low: 1.01, high: 1.03, n: 20, p: 1e-3, self: true, want: Same},
+		{name: "itself, unclear", value: 1.05, low: 1.01, high: 1.1, n: 20, p: 1e-3, self: true, want: Unclear, rounds: 21},
+		{name: "itself, but different", value: 1.5, low: 1.4, high: 1.6, n: 20, p: 1e-3, self: true, want: NoVerdict},
 		{name: "failed check", value: 1.97, low: 1.77, high: 2.02, n: 20, p: 1e-5, wrong: "failed", doubt: "others", want: Invalid},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := Claim{Ratio: Estimate{tt.value, tt.low, tt.high, 0.95, tt.n}, P: tt.p, Limit: tt.limit, Wrong: tt.wrong, Doubt: tt.doubt}
+			c := Claim{Ratio: Estimate{tt.value, tt.low, tt.high, 0.95, tt.n}, P: tt.p, Limit: tt.limit, Self: tt.self, Wrong: tt.wrong, Doubt: tt.doubt}
 			v := Judge(c)
 			if v.Word != tt.want || v.Rounds != tt.rounds {
 				t.Errorf("Judge(%+v) = %+v; want %q and %d rounds", c, v, tt.want, tt.rounds)
