@@ -3,10 +3,12 @@ package experiment
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -64,20 +66,23 @@ func NewPlan(spec Spec) (*Plan, error) {
 		TimeoutNS: int64(spec.Timeout),
 
 		Environment: environment(),
+		Builds:      spec.Builds,
 	}}
 	for _, b := range spec.Backends {
 		p.Run.Backends = append(p.Run.Backends, results.BackendInfo{
 			Name: b.Name, Doc: firstLine(b.Doc), Shared: b.Shared, Serial: b.Serial, GOMAXPROCS: b.GOMAXPROCS,
 		})
 	}
-	for _, prog := range spec.Programs {
-		params, err := encodeParams(prog.Params)
-		if err != nil {
-			return nil, fmt.Errorf("parameters of %s: %w", prog.Label, err)
+	if len(spec.Builds) > 0 {
+		if err := p.compareBuilds(spec); err != nil {
+			return nil, err
 		}
-		p.Run.Workloads = append(p.Run.Workloads, results.WorkloadInfo{
-			Name: prog.Workload.Name, Label: prog.Label, Doc: firstLine(prog.Workload.Doc), Params: params,
-		})
+		return p, nil
+	}
+	for _, prog := range spec.Programs {
+		if err := p.addWorkload(prog); err != nil {
+			return nil, err
+		}
 		for _, b := range spec.Backends {
 			p.Run.Cells = append(p.Run.Cells, cellOf(prog, b, spec.Cores))
 		}
@@ -85,6 +90,56 @@ func NewPlan(spec Spec) (*Plan, error) {
 	p.index(spec.Programs, spec.Backends)
 	p.Steps = p.steps()
 	return p, nil
+}
+
+func (p *Plan) addWorkload(prog Program) error {
+	params, err := encodeParams(prog.Params)
+	if err != nil {
+		return fmt.Errorf("parameters of %s: %w", prog.Label, err)
+	}
+	p.Run.Workloads = append(p.Run.Workloads, results.WorkloadInfo{
+		Name: prog.Workload.Name, Label: prog.Label, Doc: firstLine(prog.Workload.Doc), Params: params,
+	})
+	return nil
+}
+
+// compareBuilds plans a comparison of programs: every workload on every backend
+// becomes a workload of its own, with a cell for each build.
+func (p *Plan) compareBuilds(spec Spec) error {
+	var programs []Program
+	for _, prog := range spec.Programs {
+		for _, b := range spec.Backends {
+			one := prog
+			one.Label = prog.Label + "_" + b.Name
+			cell := cellOf(prog, b, spec.Cores)
+			if cell.NotApplicable != "" {
+				continue
+			}
+			programs = append(programs, one)
+			if err := p.addWorkload(one); err != nil {
+				return err
+			}
+			for i, build := range spec.Builds {
+				c := cell
+				c.ID = fmt.Sprintf("%s-%s-w%d", one.Label, build.Name, c.Workers)
+				c.Workload, c.Build, c.Baseline = one.Label, build.Name, i == 0
+				p.Run.Cells = append(p.Run.Cells, c)
+			}
+		}
+	}
+	p.index(programs, spec.Backends)
+	p.Steps = p.steps()
+	return nil
+}
+
+// NewBuild describes the program in a file.
+func NewBuild(name, path string) (results.Build, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return results.Build{}, err
+	}
+	sum, err := hashFile(path)
+	return results.Build{Name: name, Path: path, Executable: sum}, err
 }
 
 func cellOf(prog Program, b *harness.Backend, cores int) results.Cell {
@@ -120,6 +175,11 @@ func ResumePlan(run results.Run, kinds Kinds) (*Plan, error) {
 	}
 	if m := thisMachine(); m != run.Machine {
 		return nil, fmt.Errorf("the run was begun on another machine (%+v, this is %+v); start a new run", run.Machine, m)
+	}
+	for _, b := range run.Builds {
+		if now, err := NewBuild(b.Name, b.Path); err != nil || now.Executable != b.Executable {
+			return nil, errors.Join(fmt.Errorf("build %s of the run, %s, is not what it was; start a new run", b.Name, b.Path), err)
+		}
 	}
 	p := &Plan{Run: run}
 	var programs []Program
@@ -305,17 +365,22 @@ func thisVersion() (results.Version, error) {
 	if err != nil {
 		return v, fmt.Errorf("finding this program: %w", err)
 	}
+	v.Executable, err = hashFile(path)
+	return v, err
+}
+
+// hashFile returns the first 16 digits of a program's SHA-256.
+func hashFile(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return v, fmt.Errorf("reading this program: %w", err)
+		return "", fmt.Errorf("reading the program: %w", err)
 	}
 	defer f.Close()
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
-		return v, fmt.Errorf("reading this program: %w", err)
+		return "", fmt.Errorf("reading the program: %w", err)
 	}
-	v.Executable = hex.EncodeToString(h.Sum(nil)[:8])
-	return v, nil
+	return hex.EncodeToString(h.Sum(nil)[:8]), nil
 }
 
 func firstLine(s string) string {

@@ -326,7 +326,13 @@ func (r *runner) try(ctx context.Context, s Step, cell results.Cell) (trialReply
 	if procs == 0 {
 		procs = r.plan.Run.Machine.Cores
 	}
-	return r.runTrial(ctx, order, procs, time.Duration(r.plan.Run.TimeoutNS))
+	program := "" // this one
+	for _, b := range r.plan.Run.Builds {
+		if b.Name == cell.Build {
+			program = b.Path
+		}
+	}
+	return r.runTrial(ctx, program, order, procs, time.Duration(r.plan.Run.TimeoutNS))
 }
 
 // judge holds a trial's output against the pilot's.

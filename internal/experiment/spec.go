@@ -18,6 +18,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/stats"
 )
 
@@ -333,6 +334,9 @@ type Spec struct {
 	// others' place included.
 	Precision float64
 	MaxRounds int
+	// Builds, if any, are compared with each other instead of the backends:
+	// the first is what the others are compared with, on each backend.
+	Builds []results.Build
 }
 
 // A Program is a workload with its parameters.

@@ -44,16 +44,17 @@ type trialReply struct {
 	Lanes    *results.Lanes   `json:"lanes,omitempty"`
 }
 
-// runTrial makes one trial in a fresh process and returns what that found out.
+// runTrial makes one trial in a fresh process of a program, this one if it is
+// empty, and returns what that found out.
 // When ctx ends, the process and all that it has started are killed.
-func (r *runner) runTrial(ctx context.Context, order trialOrder, gomaxprocs int, timeout time.Duration) (trialReply, error) {
+func (r *runner) runTrial(ctx context.Context, program string, order trialOrder, gomaxprocs int, timeout time.Duration) (trialReply, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the trial did not end within %v", timeout))
 	defer cancel()
 	env := []string{}
 	if gomaxprocs > 0 {
 		env = append(env, fmt.Sprintf("GOMAXPROCS=%d", gomaxprocs))
 	}
-	p, err := child.Command{Role: trialRole, Env: env, Group: true}.Start()
+	p, err := child.Command{Role: trialRole, Path: program, Env: env, Group: true}.Start()
 	if err != nil {
 		return trialReply{}, err
 	}

@@ -26,7 +26,10 @@ type Chart struct {
 
 // Charts draws all charts of a report.
 func Charts(r *Report) []Chart {
-	charts := []Chart{speedupMap(r), speedupIntervals(r)}
+	charts := []Chart{speedupIntervals(r)}
+	if len(r.Run.Builds) == 0 { // else there is one column
+		charts = slices.Insert(charts, 0, speedupMap(r))
+	}
 	head := func(heading string, c Chart) {
 		if !slices.ContainsFunc(charts, func(c Chart) bool { return c.Heading == heading }) {
 			c.Heading = heading
@@ -239,7 +242,7 @@ func speedupIntervals(r *Report) Chart {
 			if row.Workload != w.Label || row.Speedup == nil {
 				continue
 			}
-			name := row.Backend
+			name := row.model()
 			if row.Baseline {
 				name += " (A/A)"
 			}

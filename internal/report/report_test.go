@@ -180,6 +180,7 @@ func golden(t *testing.T, dir string, d *results.Data) {
 		"results.json": func(w io.Writer) error { return JSON(w, r) },
 		"results.csv":  func(w io.Writer) error { return CSV(w, d) },
 		"bench.txt":    func(w io.Writer) error { return Bench(w, d) },
+		"metrics.txt":  func(w io.Writer) error { return OpenMetrics(w, r) },
 	}
 	for _, c := range charts {
 		files[c.Name+".svg"] = func(w io.Writer) error {

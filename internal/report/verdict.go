@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/stats"
@@ -164,22 +165,36 @@ func (r *Report) NoVerdicts() []WorkloadTrust {
 
 // An Overall is a model's speed-up over all workloads together.
 type Overall struct {
-	Backend   string   `json:"backend"`
+	Model     string   `json:"model"` // the backend, or the build if those are compared
 	Workloads int      `json:"workloads"`
 	Speedup   Estimate `json:"speedup"` // the geometric mean
 }
 
 func (o Overall) text() string {
-	return fmt.Sprintf("%s %s, the geometric mean of %d workloads.", o.Backend, speedupText(&o.Speedup), o.Workloads)
+	return fmt.Sprintf("%s %s, the geometric mean of %d workloads.", o.Model, speedupText(&o.Speedup), o.Workloads)
+}
+
+// kind is what the rows of one model have in common.
+func (row Row) kind() string {
+	if row.Build != "" {
+		return "build " + row.Build
+	}
+	return row.Backend
 }
 
 // overall takes the geometric means, where a model ran at least two workloads
 // with nothing against any of the figures.
 func (r *Report) overall() {
-	for _, b := range r.others() {
+	var models []string
+	for _, row := range r.Rows {
+		if !row.Baseline && !slices.Contains(models, row.kind()) {
+			models = append(models, row.kind())
+		}
+	}
+	for _, model := range models {
 		var logs [][]float64
 		for _, row := range r.Rows {
-			if row.Backend != b.Name || row.Baseline || row.Speedup == nil {
+			if row.kind() != model || row.Baseline || row.Speedup == nil {
 				continue
 			}
 			if v := row.Verdict; v != nil && (v.Word == stats.Invalid || v.Word == stats.NoVerdict) {
@@ -194,7 +209,7 @@ func (r *Report) overall() {
 		if math.IsNaN(e.Value) || e.N < 6 {
 			continue
 		}
-		r.Overall = append(r.Overall, Overall{Backend: b.Name, Workloads: len(logs), Speedup: *estimate(e)})
+		r.Overall = append(r.Overall, Overall{Model: model, Workloads: len(logs), Speedup: *estimate(e)})
 	}
 }
 

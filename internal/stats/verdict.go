@@ -18,6 +18,9 @@ const (
 	Unclear        Word = "unclear"         // the interval is too wide to say
 )
 
+// Words are all verdicts.
+var Words = []Word{NoVerdict, Invalid, Faster, Slower, SlightlyFaster, SlightlySlower, Same, Unclear}
+
 // What verdicts are given by.
 const (
 	Band      = 0.05 // relative difference that is too small to matter
