@@ -242,8 +242,10 @@ func targetOf(flag string) (*trace.Target, error) {
 	return &t, nil
 }
 
-// execute makes the trials, then the report, then sends the spans.
-func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *results.Folder, done []results.Trial, progress *progress, target *trace.Target, asJSON bool) error {
+// trials makes the trials of a plan, and returns the error of a run that was
+// interrupted. The first Ctrl-C ends it after the trial under way, the second at
+// once.
+func (a *app) trials(ctx context.Context, plan *experiment.Plan, folder *results.Folder, done []results.Trial, progress *progress) (results.Status, error) {
 	ctx, kill := context.WithCancel(ctx)
 	defer kill()
 	stop := make(chan struct{})
@@ -270,10 +272,19 @@ func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *result
 	status, err := experiment.Execute(ctx, plan, experiment.Options{Folder: folder, Done: done, Stop: stop, Report: progress.report})
 	progress.finish()
 	if err != nil {
-		return failed(err)
+		return status, failed(err)
 	}
 	if status == results.Interrupted {
-		return exitError{exitInterrupted, fmt.Errorf("interrupted; continue with: harness run --resume %s", folder.Dir())}
+		return status, exitError{exitInterrupted, fmt.Errorf("interrupted; continue with: harness run --resume %s", folder.Dir())}
+	}
+	return status, nil
+}
+
+// execute makes the trials, then the report, then sends the spans.
+func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *results.Folder, done []results.Trial, progress *progress, target *trace.Target, asJSON bool) error {
+	status, err := a.trials(ctx, plan, folder, done, progress)
+	if err != nil {
+		return err
 	}
 	data, err := results.Read(folder.Dir())
 	if err != nil {
@@ -298,7 +309,19 @@ func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *result
 	if status == results.Failed {
 		return failed(fmt.Errorf("%d trials failed; the report tells why", len(r.Failures)))
 	}
-	return nil
+	return noVerdict(r)
+}
+
+// noVerdict is the error of a run that was to give verdicts and cannot.
+func noVerdict(r *report.Report) error {
+	var errs []error
+	for _, t := range r.NoVerdicts() {
+		errs = append(errs, fmt.Errorf("no verdict on %s: %s", t.Workload, t.Doubt))
+	}
+	if errs == nil {
+		return nil
+	}
+	return exitError{exitNoVerdict, errors.Join(errs...)}
 }
 
 // send delivers the spans of a run. A receiver that is down does not make a
@@ -352,11 +375,16 @@ func describePlan(p *experiment.Plan, dir string) string {
 	if run.Precision > 0 {
 		fmt.Fprintf(&b, "  until the intervals reach ±%.3g %%, at most %d rounds\n", 100*run.Precision, run.MaxRounds)
 	}
+	for _, build := range run.Builds {
+		fmt.Fprintf(&b, "  build %s: %s (%s)\n", build.Name, build.Path, build.Executable)
+	}
 	for _, w := range run.Workloads {
 		var backends []string
 		for _, c := range run.Cells {
 			switch {
 			case c.Workload != w.Label:
+			case c.Build != "":
+				backends = append(backends, fmt.Sprintf("%s×%d", c.Build, c.Workers))
 			case c.NotApplicable != "":
 				backends = append(backends, c.Backend+" (not applicable)")
 			default:
@@ -400,11 +428,13 @@ func nextSteps(dir string, data *results.Data) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Report:   %s\n", filepath.Join(dir, results.HTMLFile))
 	for _, c := range data.Run.Cells {
-		if !c.Baseline && c.NotApplicable == "" {
+		if !c.Baseline && c.NotApplicable == "" && data.Run.ProfileNS > 0 {
 			fmt.Fprintf(&b, "Profiles: go tool pprof -http=: %s\n", filepath.Join(dir, results.ProfilesDir, c.ID, "cpu.pb.gz"))
 			break
 		}
 	}
-	fmt.Fprintf(&b, "Spans:    harness trace %s --otlp http://localhost:4318, or upload %s to Jaeger", dir, results.TracesFile)
+	if data.Run.ProfileNS > 0 {
+		fmt.Fprintf(&b, "Spans:    harness trace %s --otlp http://localhost:4318, or upload %s to Jaeger", dir, results.TracesFile)
+	}
 	return b.String()
 }

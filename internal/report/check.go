@@ -282,3 +282,26 @@ func timeOf(r *Report, args []string, confidence float64) (stats.Estimate, []Row
 	}
 	return e, []Row{row}, nil
 }
+
+// CheckText writes how assertions fared, a line each.
+func CheckText(outcomes []Outcome) string {
+	var b strings.Builder
+	for _, o := range outcomes {
+		fmt.Fprintf(&b, "%-9s  %s", o.Result, o.Assertion)
+		if v := o.Value; v != nil {
+			number := func(x float64) string { return fmt.Sprintf("%.3g", x) }
+			if strings.HasPrefix(o.Assertion, "time") {
+				number = duration
+			}
+			fmt.Fprintf(&b, "   is %s", number(v.Value))
+			if v.Low != nil && v.High != nil {
+				fmt.Fprintf(&b, " (%.3g %% CI %s to %s, %d rounds)", 100*v.Confidence, number(*v.Low), number(*v.High), v.N)
+			}
+		}
+		if o.Why != "" {
+			fmt.Fprintf(&b, "; %s", o.Why)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}

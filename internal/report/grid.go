@@ -3,10 +3,12 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/f3f4c0de/harness/internal/results"
@@ -54,7 +56,8 @@ type Crossover struct {
 	Vary     string `json:"vary"`
 	A        string `json:"a"`
 	B        string `json:"b"`
-	Cold     bool   `json:"cold"` // starting and warming up the workers counts
+	Duration bool   `json:"duration"` // values are nanoseconds
+	Cold     bool   `json:"cold"`     // starting and warming up the workers counts
 
 	// At is where they change places, with its interval; nil if they do not, or
 	// if that is not established.
@@ -164,18 +167,23 @@ func number(v any) (n float64, duration, ok bool) {
 	return n, false, err == nil
 }
 
-// Value writes a value of what a grid varies.
-func (g Grid) Value(v float64) string {
-	if g.Duration {
+// value writes a value of what was varied.
+func value(v float64, isDuration bool) string {
+	if isDuration {
 		return duration(v)
 	}
 	return strconv.FormatFloat(v, 'g', 3, 64)
 }
 
+// Value writes a value of what a grid varies.
+func (g Grid) Value(v float64) string { return value(v, g.Duration) }
+
+func (c Crossover) value(v float64) string { return value(v, c.Duration) }
+
 // Crossover looks for the place where one of two models overtakes the other
 // along a grid. ok is false if one of them was not run on it.
 func (r *Report) Crossover(g Grid, a, b string, cold bool) (c Crossover, ok bool) {
-	c = Crossover{Workload: g.Workload, Vary: g.Vary, A: a, B: b, Cold: cold}
+	c = Crossover{Workload: g.Workload, Vary: g.Vary, A: a, B: b, Duration: g.Duration, Cold: cold}
 	metric := results.Wall
 	if cold {
 		metric = results.Cold
@@ -302,4 +310,23 @@ func (r *Report) GridLines() []string {
 		}
 	}
 	return lines
+}
+
+// CrossoverText writes crossovers for a terminal: the sentence, and the ratios
+// that it rests on.
+func CrossoverText(w io.Writer, found []Crossover) error {
+	var b strings.Builder
+	for i, c := range found {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		writeWrapped(&b, c.Finding)
+		rows := [][]string{{"  " + c.Vary, c.B + " is faster than " + c.A + " by", "95 % CI"}}
+		for _, p := range c.Points {
+			rows = append(rows, []string{"  " + c.value(p.Value), times(p.Ratio.Value), interval(&p.Ratio)})
+		}
+		writeTable(&b, rows, 1)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }
