@@ -83,7 +83,7 @@ func facts(ctx context.Context) machine.Facts {
 	f.Build, _ = debug.ReadBuildInfo()
 	var fs syscall.Statfs_t
 	if syscall.Statfs(".", &fs) == nil {
-		f.FreeBytes = int64(fs.Bavail) * int64(fs.Bsize)
+		f.FreeBytes = int64(fs.Bavail) * int64(fs.Bsize) //nolint:unconvert // of another type on other systems
 	}
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) == nil {

@@ -45,12 +45,12 @@ show, which is how many rounds to take.`,
 	return cmd
 }
 
-// noiseRound is about what a round of it takes: six trials and a probe.
-const noiseRound = time.Second
+// noiseRound is about what a round of it takes: eight trials and a probe.
+const noiseRound = 1700 * time.Millisecond
 
 func (a *app) noise(ctx context.Context, rounds int, out string, asJSON bool) (err error) {
 	settings := experiment.Settings{
-		Workloads: []experiment.Choice{{Workload: "sqrt"}, {Workload: "http", Params: map[string]any{"pages": uint64(16)}}},
+		Workloads: []experiment.Choice{{Workload: "sqrt"}, {Workload: "http", Params: map[string]any{"pages": uint64(20)}}},
 		Backends:  []string{"goroutines"}, Rounds: rounds,
 	}
 	spec, err := settings.Resolve(a.kinds)

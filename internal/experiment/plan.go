@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/f3f4c0de/harness"
@@ -361,13 +362,20 @@ func thisVersion() (results.Version, error) {
 			}
 		}
 	}
-	path, err := os.Executable()
-	if err != nil {
-		return v, fmt.Errorf("finding this program: %w", err)
-	}
-	v.Executable, err = hashFile(path)
+	var err error
+	v.Executable, err = thisExecutable()
 	return v, err
 }
+
+// thisExecutable returns the hash of this program, which takes a while and does
+// not change.
+var thisExecutable = sync.OnceValues(func() (string, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("finding this program: %w", err)
+	}
+	return hashFile(path)
+})
 
 // hashFile returns the first 16 digits of a program's SHA-256.
 func hashFile(path string) (string, error) {

@@ -41,9 +41,9 @@ type Report struct {
 // A Row is what is known of one cell, from the rounds that were kept.
 type Row struct {
 	results.Cell
-	Rounds   int    `json:"rounds"` // in which its trial was verified
-	Failed   int    `json:"failed"` // trials that were not, of all kinds
-	Verified bool   `json:"verified"`
+	Rounds   int    `json:"rounds"`   // in which its trial was verified
+	Failed   int    `json:"failed"`   // trials that were not, of all kinds
+	Verified bool   `json:"verified"` // every trial was, whether or not its round was kept
 	Wall     Spread `json:"wall_ns"`
 	CPU      Spread `json:"cpu_ns"` // of all its processes
 
@@ -194,16 +194,18 @@ func (r *Report) demand(workload string) stats.Demand {
 }
 
 func (r *Report) row(c results.Cell, trials []results.Trial, demand stats.Demand) Row {
-	row := Row{Cell: c, Verified: true}
+	row := Row{Cell: c}
 	for _, t := range trials {
 		switch {
 		case !t.OK():
 			row.Failed++
-			row.Verified = false
 		case t.Kind == results.Traced:
 			row.TraceID = t.TraceID
+		case t.Kind == results.Timed:
+			row.Verified = true
 		}
 	}
+	row.Verified = row.Verified && row.Failed == 0
 	blocks := r.kept(c.Workload)
 	var wall, cpu, start, warm, rss, repeats []float64
 	for _, b := range blocks {
@@ -216,7 +218,6 @@ func (r *Report) row(c results.Cell, trials []results.Trial, demand stats.Demand
 			rss, repeats = append(rss, float64(t.MaxRSSBytes)), append(repeats, float64(max(1, t.Repeats)))
 		}
 	}
-	row.Verified = row.Verified && row.Rounds > 0
 	if len(wall) == 0 {
 		return row
 	}
