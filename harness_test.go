@@ -23,6 +23,7 @@ import (
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/cli"
+	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
@@ -347,6 +348,28 @@ func (s *troubleSession) Close() error {
 		return errors.New("cannot be closed")
 	}
 	return nil
+}
+
+// What the example of a gate expects can be asserted.
+func TestGateExample(t *testing.T) {
+	b, err := os.ReadFile("examples/github-actions/expected")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(string(b)) {
+		line, _, _ = strings.Cut(line, "#")
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		n++
+		if _, err := report.ParseAssertion(line); err != nil {
+			t.Error(err)
+		}
+	}
+	if n == 0 {
+		t.Error("the example expects nothing")
+	}
 }
 
 // A program outside of this module brings a workload of its own and gets the

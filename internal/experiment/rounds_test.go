@@ -79,6 +79,7 @@ func played(p *Plan, rounds int, others func(workload string, round int) float64
 func TestWantedRounds(t *testing.T) {
 	quiet := func(string, int) float64 { return 0 }
 	busy := func(string, int) float64 { return 1e6 }
+	halfBusy := func(_ string, round int) float64 { return 1e6 * float64(round%2) }
 	betaTwice := func(workload string, round int) float64 {
 		if workload == "beta" && round < 2 {
 			return 1e6
@@ -97,8 +98,11 @@ func TestWantedRounds(t *testing.T) {
 		{"is done", Settings{Rounds: 20}, 20, quiet, ""},
 		{"makes up for what was disturbed", Settings{Rounds: 20}, 20, betaTwice, "beta"},
 		{"has made up", Settings{Rounds: 20}, 22, betaTwice, ""},
-		{"does not give up early", Settings{Rounds: 20}, 39, busy, "alpha beta"},
-		{"gives up", Settings{Rounds: 20}, 40, busy, ""},
+		{"hopes for twelve", Settings{Rounds: 20}, 28, busy, "alpha beta"},
+		{"has no hope", Settings{Rounds: 20}, 29, busy, ""},
+		{"makes up for every second", Settings{Rounds: 22}, 41, halfBusy, "alpha beta"},
+		{"has enough of every second", Settings{Rounds: 22}, 43, halfBusy, ""},
+		{"gives up", Settings{Rounds: 22}, 44, halfBusy, ""},
 		{"a look around takes what there is", Settings{Rounds: 7}, 7, busy, ""},
 		{"precise", Settings{Precision: 0.05}, 12, quiet, ""},
 		{"not yet enough rounds", Settings{Precision: 0.05}, 11, quiet, "alpha beta"},

@@ -208,7 +208,9 @@ func (r *runner) wanted(round int) map[string]bool {
 		switch {
 		case len(r.plan.applicable(w.Label)) == 0:
 		case clean < run.Rounds:
-			wanted[w.Label] = round < max(run.Rounds, run.MaxRounds)
+			most := max(run.Rounds, run.MaxRounds)
+			hopeless := run.Judged() && clean+most-round < stats.MinRounds
+			wanted[w.Label] = round < most && !hopeless
 		case run.Precision > 0:
 			wanted[w.Label] = round < run.MaxRounds && !r.precise(kept[w.Label])
 		}

@@ -48,7 +48,7 @@ type Facts struct {
 func (h Host) Checks(f Facts) []Check {
 	var all []Check
 	for _, check := range []func(Host, Facts) Check{
-		cores, capacity, otherLoad, pressure, steal, throttling, timer, clock, governor, turbo, threads, memory, swap, randomisation, files, space, build, source, battery,
+		cores, capacity, otherLoad, otherRuns, pressure, steal, throttling, timer, clock, governor, turbo, threads, memory, swap, randomisation, files, space, build, source, battery,
 	} {
 		all = append(all, check(h, f))
 	}
@@ -113,6 +113,25 @@ func otherLoad(_ Host, f Facts) Check {
 		c.Status, c.Do = Warn, "it is close to what a round may have beside it"
 	}
 	return c
+}
+
+// otherRuns looks for trials of other runs, as far as processes show what they
+// were started with.
+func otherRuns(h Host, _ Facts) Check {
+	names, _ := fs.Glob(h.FS, "proc/[0-9]*/environ")
+	if len(names) == 0 {
+		return Check{Name: "other runs", Status: Unknown, Found: "the system does not tell"}
+	}
+	n := 0
+	for _, name := range names {
+		if s, _ := h.read(name); strings.Contains(s, "HARNESS_ROLE=trial") {
+			n++
+		}
+	}
+	if n > 0 {
+		return Check{Name: "other runs", Status: Fail, Found: fmt.Sprintf("%d trials of another run are under way", n), Do: "wait until it has ended: each is the other's noise"}
+	}
+	return Check{Name: "other runs", Status: OK, Found: "none under way"}
 }
 
 func pressure(h Host, _ Facts) Check {

@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"flag"
+	"html"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -166,11 +167,12 @@ const busy0 = 0.05
 
 func TestGolden(t *testing.T) {
 	golden(t, "testdata", testData())
-	golden(t, "testdata/judged", judgedData())
+	golden(t, "testdata/judged", judgedData(), "results.csv", "bench.txt") // which are no different
 }
 
-// golden compares all files of a run's report with those in a folder.
-func golden(t *testing.T, dir string, d *results.Data) {
+// golden compares the files of a run's report, but for some, with those in a
+// folder.
+func golden(t *testing.T, dir string, d *results.Data, but ...string) {
 	r := Build(d)
 	charts := Charts(r)
 	files := map[string]func(w io.Writer) error{
@@ -187,6 +189,9 @@ func golden(t *testing.T, dir string, d *results.Data) {
 			_, err := io.WriteString(w, c.SVG())
 			return err
 		}
+	}
+	for _, name := range but {
+		delete(files, name)
 	}
 	for name, write := range files {
 		t.Run(filepath.Join(dir, name), func(t *testing.T) {
@@ -398,6 +403,28 @@ func TestJSONHasEveryFigure(t *testing.T) {
 	}
 	if d := cmp.Diff(r.Rows, back.Rows); d != "" {
 		t.Errorf("read back, the rows differ:\n%s", d)
+	}
+}
+
+// The page shows the figures of results.json, and no others.
+func TestPageShowsTheFigures(t *testing.T) {
+	r := Build(judgedData())
+	var b bytes.Buffer
+	if err := HTML(&b, r, nil); err != nil {
+		t.Fatal(err)
+	}
+	page := html.UnescapeString(b.String())
+	for _, row := range r.Rows {
+		for _, want := range append(r.cells(row), row.Finding, times(row.Speedup.Value), interval(row.Speedup)) {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s: the page does not say %q", row.ID, want)
+			}
+		}
+	}
+	for _, c := range r.Crossovers {
+		if !strings.Contains(page, c.Finding) {
+			t.Errorf("the page does not say %q", c.Finding)
+		}
 	}
 }
 

@@ -100,9 +100,9 @@ func (r *Report) finding(row Row, v stats.Verdict) string {
 		inverse := &Estimate{Value: 1 / e.Value, Low: inverted(e.High), High: inverted(e.Low)}
 		return fmt.Sprintf("%s is %s slower (95 %% CI %s, %d rounds).", what, times(inverse.Value), interval(inverse), e.N)
 	case stats.SlightlyFaster, stats.SlightlySlower:
-		less := "real, but it may be too little to matter here, which is " + percent(stats.Band)
+		less := "real, but it may be too little to matter here, which is " + bandText()
 		if *e.Low >= 1/(1+stats.Band) && *e.High <= 1+stats.Band {
-			less = "real, but below the " + percent(stats.Band) + " that matters here"
+			less = "real, but below the " + bandText() + " that matters here"
 		} else if *e.Low > 1+stats.Band || *e.High < 1/(1+stats.Band) {
 			less = fmt.Sprintf("but in one of %d comparisons chance does as much", r.comparisons())
 		}
@@ -113,7 +113,7 @@ func (r *Report) finding(row Row, v stats.Verdict) string {
 		}
 		return fmt.Sprintf("%s is %s %s (95 %% CI %.1f to %.1f %%, %d rounds): %s.", what, percent(value), direction(v.Word), 100*a, 100*b, e.N, less)
 	case stats.Same:
-		return fmt.Sprintf("%s is the same within ±%s (95 %% CI %+.1f to %+.1f %%, %d rounds).", what, percent(stats.Band), 100*(*e.Low-1), 100*(*e.High-1), e.N)
+		return fmt.Sprintf("%s is the same within ±%s (95 %% CI %+.1f to %+.1f %%, %d rounds).", what, bandText(), 100*(*e.Low-1), 100*(*e.High-1), e.N)
 	}
 	if e.Low == nil || e.High == nil {
 		return "Unclear: there is no interval."
@@ -124,6 +124,8 @@ func (r *Report) finding(row Row, v stats.Verdict) string {
 	}
 	return fmt.Sprintf("Unclear: %s lies between %+.1f and %+.1f %% (95 %% CI, %d rounds); %s.", what, 100*(*e.Low-1), 100*(*e.High-1), e.N, settle)
 }
+
+func bandText() string { return fmt.Sprintf("%g %%", 100*stats.Band) }
 
 func direction(w stats.Word) string {
 	if w == stats.SlightlySlower {
