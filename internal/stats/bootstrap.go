@@ -81,5 +81,53 @@ func pick(values []float64, rounds []int) []float64 {
 	return picked
 }
 
-// centre is the Hodges–Lehmann estimate alone.
-func centre(diffs []float64) float64 { return Median(walshAverages(diffs)) }
+// centre is the Hodges–Lehmann estimate alone, which a bootstrap needs thousands
+// of: the averages are not sorted, only the middle one is found.
+func centre(diffs []float64) float64 {
+	n := len(diffs)
+	if n == 0 {
+		return math.NaN()
+	}
+	walsh := make([]float64, 0, n*(n+1)/2)
+	for i := range diffs {
+		for j := i; j < n; j++ {
+			walsh = append(walsh, (diffs[i]+diffs[j])/2)
+		}
+	}
+	k := len(walsh) / 2
+	upper := selectNth(walsh, k)
+	if len(walsh)%2 == 1 {
+		return upper
+	}
+	return (slices.Max(walsh[:k]) + upper) / 2
+}
+
+// selectNth returns the value that would be at index k if x were sorted, and
+// moves the smaller ones before it (Hoare, Algorithm 65: Find, 1961).
+func selectNth(x []float64, k int) float64 {
+	for low, high := 0, len(x)-1; low < high; {
+		pivot, i, j := x[(low+high)/2], low, high
+		for i <= j {
+			for x[i] < pivot {
+				i++
+			}
+			for x[j] > pivot {
+				j--
+			}
+			if i <= j {
+				x[i], x[j] = x[j], x[i]
+				i++
+				j--
+			}
+		}
+		switch {
+		case k <= j:
+			high = j
+		case k >= i:
+			low = i
+		default:
+			return x[k]
+		}
+	}
+	return x[k]
+}

@@ -37,6 +37,22 @@ func TestBootstrapOfTheMean(t *testing.T) {
 	}
 }
 
+func TestCentreIsThatOfShift(t *testing.T) {
+	rng := rand.New(rand.NewPCG(14, 14))
+	for n := 1; n <= 40; n++ {
+		x := make([]float64, n)
+		for i := range x {
+			x[i] = float64(rng.IntN(2 * n)) // some are equal
+		}
+		if got, want := centre(x), Shift(x, 0.95).Value; got != want {
+			t.Errorf("centre(%v) = %v; want %v", x, got, want)
+		}
+	}
+	if got := centre(nil); !math.IsNaN(got) {
+		t.Errorf("centre of nothing = %v; want NaN", got)
+	}
+}
+
 func TestGeometricMeanRatio(t *testing.T) {
 	rng := rand.New(rand.NewPCG(11, 11))
 	noisy := func(ratio float64) []float64 {
