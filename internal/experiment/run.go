@@ -209,7 +209,7 @@ func (r *runner) wanted(round int) map[string]bool {
 		case len(r.plan.applicable(w.Label)) == 0:
 		case clean < run.Rounds:
 			most := max(run.Rounds, run.MaxRounds)
-			hopeless := run.Judged() && clean+most-round < stats.MinRounds
+			hopeless := run.MaxRounds > 0 && clean+most-round < stats.MinRounds
 			wanted[w.Label] = round < most && !hopeless
 		case run.Precision > 0:
 			wanted[w.Label] = round < run.MaxRounds && !r.precise(kept[w.Label])

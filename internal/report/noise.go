@@ -22,7 +22,8 @@ type NoiseReport struct {
 type NoiseArm struct {
 	Workload string   `json:"workload"`
 	Backend  string   `json:"backend"`
-	Rounds   int      `json:"rounds"` // that were kept
+	Rounds   int      `json:"rounds"` // that the figures are of
+	All      bool     `json:"all"`    // those that others disturbed included, for want of others
 	Wall     Spread   `json:"wall_ns"`
 	Ratio    Estimate `json:"ratio"` // of its two trials in a round
 
@@ -49,21 +50,30 @@ type Detectable struct {
 func Noise(r *Report) *NoiseReport {
 	n := &NoiseReport{Trust: r.Trust, Cores: r.Run.Machine.Cores}
 	for _, row := range r.Rows {
-		if !row.Baseline || row.Speedup == nil {
+		if !row.Baseline {
 			continue
 		}
 		blocks := r.kept(row.Workload)
+		all := len(blocks) < stats.MinRounds
+		if all {
+			blocks = r.blocks[row.Workload]
+		}
 		var walls []float64 // in the order of time, nearly
 		for _, b := range blocks {
 			for _, t := range b.Trials(row.Cell) {
 				walls = append(walls, float64(t.WallNS))
 			}
 		}
+		num, den := pairs(blocks, row.Cell, results.Wall)
+		if len(num) == 0 {
+			continue
+		}
 		arm := NoiseArm{
-			Workload: row.Workload, Backend: row.Backend, Rounds: row.Rounds, Wall: row.Wall, Ratio: *row.Speedup, Verdict: row.Verdict,
+			Workload: row.Workload, Backend: row.Backend, Rounds: len(blocks), All: all,
+			Wall: spread(walls), Ratio: *estimate(stats.Ratio(num, den, Confidence)), Verdict: row.Verdict,
 			Variation: variation(walls), Autocorrelation: stats.Autocorrelation(walls),
 		}
-		wall := logRatios(pairs(blocks, row.Cell, results.Wall))
+		wall := logRatios(num, den)
 		cpu := logRatios(pairs(blocks, row.Cell, results.CPU))
 		for _, rounds := range []int{10, 20, 40} {
 			d := Detectable{Rounds: rounds}
@@ -122,9 +132,16 @@ func NoiseText(w io.Writer, n *NoiseReport) error {
 		fmt.Fprintf(&b, "Capacity: %.2f of %d cores did work at once (%.2f to %.2f).\n", c.Median, n.Cores, c.Min, c.Max)
 	}
 	for _, t := range n.Trust.Workloads {
-		if len(t.Disturbed) > 0 {
-			writeWrapped(&b, fmt.Sprintf("! %s: other programs used more than %.2g of %d cores in %d of %d rounds. A run would leave those out; here they are counted only if fewer than %d rounds were made.", t.Workload, n.Trust.OtherCores, n.Cores, len(t.Disturbed), t.Rounds, stats.MinRounds))
+		if len(t.Disturbed) == 0 {
+			continue
 		}
+		what := "they are left out here, as in a run"
+		for _, a := range n.Arms {
+			if a.Workload == t.Workload && a.All {
+				what = "too few are left, so all are counted here; a run would give no verdict"
+			}
+		}
+		writeWrapped(&b, fmt.Sprintf("! %s: other programs used more than %.2g of %d cores in %d of %d rounds: %s.", t.Workload, n.Trust.OtherCores, n.Cores, len(t.Disturbed), t.Rounds, what))
 	}
 	if !n.Trust.LoadKnown {
 		b.WriteString("! What other programs did is not known on this system.\n")
