@@ -91,6 +91,9 @@ func (a *app) rerun(cmd *cobra.Command, programs []string, pkg string, f runFlag
 	if err != nil {
 		return err
 	}
+	if err := cmd.Flags().Set("preset", f.preset); err != nil { // also where it is the default
+		return err
+	}
 	spec, err := a.spec(cmd, nil, f)
 	if err != nil {
 		return err

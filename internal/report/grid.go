@@ -80,6 +80,9 @@ type CrossoverPoint struct {
 
 // grids finds what was varied, and fits and compares along it.
 func (r *Report) grids() {
+	if len(r.Run.Builds) > 0 {
+		return // models are not compared with each other
+	}
 	for _, w := range r.Run.Workloads {
 		if slices.ContainsFunc(r.Grids, func(g Grid) bool { return g.Workload == w.Name }) {
 			continue
