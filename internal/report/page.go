@@ -14,6 +14,14 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"inline": func(c Chart) template.HTML { return template.HTML(c.Inline()) }, // charts escape what they show
 	"bytes":  func(v float64) string { return fmt.Sprintf("%.0f MiB", v/(1<<20)) },
 	"ns":     duration,
+	"round":  func(n int) int { return n + 1 },
+	"text":   func(o Overall) string { return o.text() },
+	"ratio": func(e *Estimate) string {
+		if e == nil {
+			return "–"
+		}
+		return speedupText(e)
+	},
 	"metric": func(m MetricStat) string {
 		if m.Unit == "ns" {
 			return duration(m.Median)
@@ -34,7 +42,7 @@ func HTML(w io.Writer, r *Report, charts []Chart) error {
 		rows = append(rows, tableRow{row, r.cells(row)})
 	}
 	return page.Execute(w, map[string]any{
-		"Report": r, "Charts": charts, "Columns": columns, "Rows": rows, "Legend": r.legend(),
-		"Headlines": r.Headlines(), "Style": template.CSS(chartStyle),
+		"Report": r, "Charts": charts, "Columns": r.columns(), "Rows": rows, "Legend": r.legend(),
+		"Headlines": r.Headlines(), "Trust": r.TrustLines(), "Grids": r.GridLines(), "Style": template.CSS(chartStyle), "TrialTime": duration(float64(r.Run.TrialNS)),
 	})
 }
