@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -274,9 +275,10 @@ func (c *conn) sent() (calls []*harness.Call) {
 	return calls
 }
 
-// cancelAll cancels the calls that the worker has been sent.
+// cancelAll cancels the calls that the worker has been sent, the last ones
+// first, so that it does not begin one when it is told to stop another.
 func (c *conn) cancelAll(cause error) {
-	for _, call := range c.sent() {
+	for _, call := range slices.Backward(c.sent()) {
 		call.Cancel(cause)
 	}
 }

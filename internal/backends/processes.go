@@ -349,7 +349,7 @@ func (p *processes) watchContext(ctx context.Context, done <-chan struct{}) {
 		p.mu.Unlock()
 		for _, f := range *p.feeders.Load() {
 			if c := f.current(); c != nil {
-				for _, call := range c.sent() {
+				for _, call := range slices.Backward(c.sent()) { // as in cancelAll
 					if call.Context().Done() == done {
 						call.Cancel(context.Cause(call.Context()))
 					}
