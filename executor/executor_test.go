@@ -10,4 +10,6 @@ import (
 
 var square = harness.NewTask("square", func(_ context.Context, n int) (int, error) { return n * n, nil })
 
-func TestMain(m *testing.M) { harnesstest.Main(m, square, multiply, size, exit, forever) }
+func TestMain(m *testing.M) {
+	harnesstest.Main(m, square, multiply, size, exit, forever, stressed, whoami)
+}
