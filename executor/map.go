@@ -137,6 +137,7 @@ func (m *mapper[In, Out]) run(task *harness.Task[In, Out], in iter.Seq[In],
 	submitted func(*portion[In, Out]), next func() (*portion[In, Out], error), yield func(Out, error) bool,
 ) {
 	var chunk []In
+	var ended error
 	started := harness.Now()
 	submit := func() {
 		p := &portion[In, Out]{in: chunk, future: task.SubmitBatch(m.ctx, m.ex, chunk)}
@@ -149,8 +150,7 @@ func (m *mapper[In, Out]) run(task *harness.Task[In, Out], in iter.Seq[In],
 	emit := func() bool {
 		p, err := next()
 		if err != nil {
-			var zero Out
-			yield(zero, err)
+			m.fail(err, yield)
 			return false
 		}
 		return m.emit(p, yield)
@@ -168,8 +168,9 @@ func (m *mapper[In, Out]) run(task *harness.Task[In, Out], in iter.Seq[In],
 				return
 			}
 		}
-		if m.ctx.Err() != nil {
-			break // whatever came now would fail with it
+		if m.ctx.Err() != nil { // whatever came now would fail with it
+			ended = context.Cause(m.ctx)
+			break
 		}
 		started = harness.Now()
 	}
@@ -181,6 +182,14 @@ func (m *mapper[In, Out]) run(task *harness.Task[In, Out], in iter.Seq[In],
 			return
 		}
 	}
+	if ended != nil {
+		m.fail(ended, yield)
+	}
+}
+
+func (m *mapper[In, Out]) fail(err error, yield func(Out, error) bool) (more bool) {
+	var zero Out
+	return yield(zero, err)
 }
 
 // slice returns an empty slice for the inputs of a portion.
@@ -203,10 +212,13 @@ func (m *mapper[In, Out]) emit(p *portion[In, Out], yield func(Out, error) bool)
 	}
 	m.inputs -= len(p.in)
 	batch, err := p.future.Wait(m.ctx)
+	if err != nil && m.ctx.Err() != nil {
+		m.fail(context.Cause(m.ctx), yield) // and so would the others
+		return false
+	}
 	if err != nil {
-		var zero Out
 		for range p.in {
-			if !yield(zero, err) {
+			if !m.fail(err, yield) {
 				return false
 			}
 		}
