@@ -135,6 +135,11 @@ func (t *Thread) Join(ctx context.Context) error {
 	if w := harness.WorkerOf(ctx); w != nil && w == worker {
 		return fmt.Errorf("%w %s: it cannot join itself", ErrThread, t.cfg.Name)
 	}
+	select {
+	case <-t.done: // however little time there is
+		return nil
+	default:
+	}
 	var err error
 	harness.Blocking(ctx, func() {
 		select {
