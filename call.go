@@ -284,15 +284,13 @@ func (c *Call) ran(err error) {
 }
 
 // explain replaces the error of a task that stopped because its context ended
-// with the reason why it ended.
+// with the reason why it ended, whether the task reported the end or the reason.
 func (c *Call) explain(err error) error {
-	if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
-		return err
+	cause := c.Interrupted()
+	if cause == nil {
+		cause = context.Cause((*taskContext)(c))
 	}
-	if cause := c.Interrupted(); cause != nil {
-		return cause
-	}
-	if cause := context.Cause((*taskContext)(c)); cause != nil {
+	if cause != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, cause)) {
 		return cause
 	}
 	return err
