@@ -135,7 +135,7 @@ func checkPool(t *testing.T, backend, out string) {
 	own := matches(t, out, `^the program's pid is (\d+)$`, 1)[0][1]
 	lines := matches(t, out, `^worker (\d+)  pid (\d+) +All about (\w+)$`, 5)
 	pids := make(map[string]bool)
-	for i, want := range []string{"sequential", "eventloop", "threads", "goroutines", "processes"} {
+	for i, want := range []string{"apples", "cherries", "pears", "plums", "quinces"} {
 		if got := lines[i][3]; got != want {
 			t.Errorf("title %d is of %s; want %s", i, got, want)
 		}

@@ -42,7 +42,8 @@
 // The workers of processes are the program itself, started again. So [Main]
 // comes first in main, before flags are parsed and files opened: in a worker it
 // serves tasks and never returns. It is given every task that may be submitted
-// to processes.
+// to processes, whatever the arguments of the program, which a worker does not
+// have.
 //
 // A worker has its own copies of package variables, in the state that
 // initialisation left them in. What a task needs comes with its argument, and

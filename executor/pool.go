@@ -84,7 +84,7 @@ type Applier[In, Out any] struct {
 	task *harness.Task[In, Out]
 }
 
-// For returns what applies the task in the pool. It costs nothing.
+// For returns what applies the task in the pool. It starts nothing.
 func For[In, Out any](p *Pool, task *harness.Task[In, Out]) Applier[In, Out] {
 	return Applier[In, Out]{p, task}
 }

@@ -7,8 +7,11 @@
 //	go run ./examples/mixed -backend all
 //
 // The table says when the last task of each kind was done. In Python the mix is
-// what it takes to be fast. In Go, goroutines are good at all four, so they
-// should be about as fast as the mix; the table shows whether they are.
+// what it takes to be fast. In Go, goroutines come close without it, as long as
+// there are processors left: a goroutine that computes may keep its processor for
+// 10 ms, and one that has waited for a millisecond gets its turn that late. It
+// helps to have the computing done in processes, which the kernel takes turns
+// with.
 package main
 
 import (

@@ -53,7 +53,7 @@ func run(backend string, scale float64) (err error) {
 
 	start := time.Now()
 	var titles []*harness.Future[title]
-	for _, path := range []string{"/sequential", "/eventloop", "/threads", "/goroutines", "/processes"} {
+	for _, path := range []string{"/apples", "/cherries", "/pears", "/plums", "/quinces"} {
 		titles = append(titles, fetchTitle.Submit(ctx, ex, server.URL+path))
 	}
 	for _, f := range titles {
