@@ -202,10 +202,7 @@ func (c *Call) Claim() bool {
 		return false
 	}
 	c.carried = true // before anybody can see that it was claimed
-	if !c.phase.CompareAndSwap(waiting, running) {
-		return false
-	}
-	return true
+	return c.phase.CompareAndSwap(waiting, running)
 }
 
 // Sent stamps the moment at which a claimed call is given to a worker. It may
@@ -296,17 +293,20 @@ func (c *Call) explain(err error) error {
 	return err
 }
 
-// InputSize and OutputSize return how many bytes AppendInput and AppendOutput
-// will append, if that is known beforehand, or else 0.
-func (c *Call) InputSize() int  { return c.body.inputSize() }
-func (c *Call) OutputSize() int { return c.body.outputSize() } //nolint:godoclint // see InputSize
+// InputSize returns how many bytes AppendInput will append, if that is known
+// beforehand, or else 0.
+func (c *Call) InputSize() int { return c.body.inputSize() }
+
+// OutputSize returns the same of AppendOutput.
+func (c *Call) OutputSize() int { return c.body.outputSize() }
 
 // KeepsOutput reports whether Complete keeps the bytes that it is given. If not,
 // they may be used again afterwards.
 func (c *Call) KeepsOutput() bool { return c.body.keepsOutput() }
 
-// Complete completes a claimed call with its encoded result. started and ended are when its function began and returned, as the
-// worker's process stamped them.
+// Complete completes a claimed call with its encoded result. started and ended
+// are when its function began and returned, as the worker's process stamped
+// them.
 func (c *Call) Complete(out []byte, started, ended Stamp) {
 	err := c.body.decodeOutput(out)
 	if err != nil {

@@ -251,7 +251,7 @@ func ping(ctx context.Context, addr string, opt Options) (f figure, err error) {
 		return f, err
 	}
 	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
 	const warmUp = 5
 	times := make([]time.Duration, 0, opt.Pings)
 	buf := make([]byte, 8)
