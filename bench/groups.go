@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
+	"os/exec"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -23,13 +24,9 @@ import (
 const width = 2
 
 // ours returns an arm that measures an executor.
-func ours(name, backend string, cfg executor.Config, f func(ctx context.Context, ex harness.Executor) (float64, error)) arm {
+func ours(name, backend string, f func(ctx context.Context, ex harness.Executor) (float64, error)) arm {
 	return arm{name: name, open: func(ctx context.Context) (func() (float64, error), func() error, error) {
-		cfg := cfg
-		if cfg.Workers == 0 {
-			cfg.Workers = width
-		}
-		ex, err := executor.Open(ctx, backend, cfg)
+		ex, err := executor.Open(ctx, backend, executor.Config{Workers: width})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -113,7 +110,7 @@ var groups = []group{
 		name: "submit", unit: "s",
 		doc: "a task that does nothing, submitted and its result taken, in process",
 		arms: []arm{
-			ours("harness goroutines", "goroutines", executor.Config{}, func(ctx context.Context, ex harness.Executor) (float64, error) {
+			ours("harness goroutines", "goroutines", func(ctx context.Context, ex harness.Executor) (float64, error) {
 				return perItem(submissions, func() error { return submitted(ctx, ex, nothing, submissions, window, identity) })
 			}),
 			plain("pond Go", "no result", func(context.Context) (float64, error) {
@@ -132,7 +129,7 @@ var groups = []group{
 				p := pond.NewResultPool[int](width)
 				defer p.StopAndWait()
 				return perItem(submissions, func() error {
-					tasks := make([]pond.Result[int], window)
+					tasks := make([]pond.ResultTask[int], window)
 					for at := 0; at < submissions; at += window {
 						for i := range window {
 							tasks[i] = p.Submit(func() int { return at + i })
@@ -221,7 +218,7 @@ var groups = []group{
 		name: "map", unit: "s",
 		doc: "an item of a map of tasks that do nothing, in process",
 		arms: []arm{
-			ours("harness Map", "goroutines", executor.Config{}, func(ctx context.Context, ex harness.Executor) (float64, error) {
+			ours("harness Map", "goroutines", func(ctx context.Context, ex harness.Executor) (float64, error) {
 				return perItem(2_000_000, func() error { return mapped(ctx, ex, nothing, 2_000_000, executor.MapOptions{}, identity) })
 			}),
 			plain("goal: 10 ns", "", func(context.Context) (float64, error) { return 10e-9, nil }),
@@ -237,7 +234,7 @@ var groups = []group{
 						})
 					}
 					wg.Wait()
-					sink = float64(out[len(out)-1])
+					runtime.KeepAlive(out)
 					return nil
 				})
 			}),
@@ -260,7 +257,7 @@ var groups = []group{
 		name: "process stream", unit: "s",
 		doc: "a single task that does nothing through worker processes, many in flight",
 		arms: []arm{
-			ours("harness processes", "processes", executor.Config{}, func(ctx context.Context, ex harness.Executor) (float64, error) {
+			ours("harness processes", "processes", func(ctx context.Context, ex harness.Executor) (float64, error) {
 				return perItem(submissions, func() error { return submitted(ctx, ex, nothing, submissions, 4096, identity) })
 			}),
 			python("ProcessPoolExecutor", "submit", map[string]any{"kind": "processes", "workers": width, "n": 10_000, "window": 4096}, ""),
@@ -271,7 +268,7 @@ var groups = []group{
 		name: "process pairs", unit: "s",
 		doc: "the same, two in flight a worker",
 		arms: []arm{
-			ours("harness processes", "processes", executor.Config{}, func(ctx context.Context, ex harness.Executor) (float64, error) {
+			ours("harness processes", "processes", func(ctx context.Context, ex harness.Executor) (float64, error) {
 				return perItem(20_000, func() error { return submitted(ctx, ex, nothing, 20_000, 2*width, identity) })
 			}),
 			python("ProcessPoolExecutor", "submit", map[string]any{"kind": "processes", "workers": width, "n": 4_000, "window": 2 * width}, ""),
@@ -282,7 +279,7 @@ var groups = []group{
 		name: "process round trip", unit: "s",
 		doc: "the median of one task after the other through idle worker processes",
 		arms: []arm{
-			ours("harness processes", "processes", executor.Config{}, func(ctx context.Context, ex harness.Executor) (float64, error) {
+			ours("harness processes", "processes", func(ctx context.Context, ex harness.Executor) (float64, error) {
 				return medianOf(2000, func() error {
 					_, err := nothing.Submit(ctx, ex, 1).Wait(ctx)
 					return err
@@ -298,7 +295,7 @@ var groups = []group{
 		name: "process map", unit: "s",
 		doc: "an item of a map of tasks that do nothing through worker processes",
 		arms: []arm{
-			ours("harness Map", "processes", executor.Config{}, func(ctx context.Context, ex harness.Executor) (float64, error) {
+			ours("harness Map", "processes", func(ctx context.Context, ex harness.Executor) (float64, error) {
 				return perItem(2_000_000, func() error { return mapped(ctx, ex, nothing, 2_000_000, executor.MapOptions{}, identity) })
 			}),
 			python("ProcessPoolExecutor, chunk 1000", "pool_map", map[string]any{"kind": "processes", "workers": width, "n": 500_000, "chunk": 1000}, "its best"),
@@ -318,7 +315,7 @@ var groups = []group{
 		name: "payload", unit: "GB/s", more: true,
 		doc: "1 MiB of argument and 1 MiB of result a task",
 		arms: []arm{
-			ours("harness processes", "processes", executor.Config{}, func(ctx context.Context, ex harness.Executor) (float64, error) {
+			ours("harness processes", "processes", func(ctx context.Context, ex harness.Executor) (float64, error) {
 				const n = 300
 				in := make([]byte, 1<<20)
 				s, err := perItem(n, func() error { return submitted(ctx, ex, echo, n, 4, always(in)) })
@@ -363,7 +360,7 @@ func ideal(name, backend string, each time.Duration, n int, length func(i int) i
 		name: name, unit: "s",
 		doc: fmt.Sprintf("an item of a map of tasks of %v, beside two loops over the same work, with long and short ones dealt out evenly", each),
 		arms: []arm{
-			ours("harness Map", backend, executor.Config{}, func(ctx context.Context, ex harness.Executor) (float64, error) {
+			ours("harness Map", backend, func(ctx context.Context, ex harness.Executor) (float64, error) {
 				return perItem(n, func() error {
 					return mapped(ctx, ex, spin, n, executor.MapOptions{}, func(i int) int { return length(i) * steps() })
 				})
@@ -375,15 +372,13 @@ func ideal(name, backend string, each time.Duration, n int, length func(i int) i
 						total += length(i) * steps()
 					}
 					var wg sync.WaitGroup
-					for w := range width {
+					for range width {
 						wg.Go(func() {
 							sum := 0.
 							for left := total / width; left > 0; left -= steps() {
 								sum += compute(min(left, steps()))
 							}
-							if w == 0 {
-								sink = sum
-							}
+							runtime.KeepAlive(sum)
 						})
 					}
 					wg.Wait()
@@ -409,34 +404,39 @@ func medianOf(n int, f func() error) (float64, error) {
 	return median(times), nil
 }
 
-// pipes measures a byte through two pipes to a goroutine on another thread and
-// back: what crossing a process cannot beat.
+// pipes measures a byte through two pipes to another process and back, with
+// nothing done there: what crossing a process cannot beat.
 func pipes() arm {
-	return plain("raw pipes", "one byte there and back", func(context.Context) (float64, error) {
-		hereR, thereW, err := os.Pipe()
-		if err != nil {
-			return 0, err
+	return arm{name: "raw pipes", note: "a byte to a process and back", open: func(ctx context.Context) (func() (float64, error), func() error, error) {
+		cat := exec.CommandContext(ctx, "cat")
+		if cat.Err != nil {
+			return nil, nil, errAbsent{"cat"}
 		}
-		thereR, hereW, err := os.Pipe()
+		in, err := cat.StdinPipe()
 		if err != nil {
-			return 0, err
+			return nil, nil, err
 		}
-		var far sync.WaitGroup
-		far.Go(func() {
-			_, _ = io.Copy(thereW, thereR) // ends with hereW
-			_ = thereW.Close()
-		})
+		out, err := cat.StdoutPipe()
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := cat.Start(); err != nil {
+			return nil, nil, err
+		}
 		b := make([]byte, 1)
-		v, err := medianOf(2000, func() error {
-			if _, err := hereW.Write(b); err != nil {
+		measure := func() (float64, error) {
+			return medianOf(2000, func() error {
+				if _, err := in.Write(b); err != nil {
+					return err
+				}
+				_, err := io.ReadFull(out, b)
 				return err
-			}
-			_, err := io.ReadFull(hereR, b)
-			return err
-		})
-		_ = hereW.Close()
-		far.Wait()
-		_, _ = hereR.Close(), thereR.Close()
-		return v, err
-	})
+			})
+		}
+		end := func() error {
+			_ = in.Close()
+			return cat.Wait()
+		}
+		return measure, end, nil
+	}}
 }

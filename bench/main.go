@@ -13,6 +13,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -30,8 +31,8 @@ import (
 
 func main() {
 	executor.Main(tasks...)
-	rounds := flag.Int("rounds", 8, "rounds, each with every arm once")
-	pattern := flag.String("run", "", "only the groups whose name matches this regular expression")
+	rounds := flag.Int("rounds", 8, "`rounds`, each with every arm once")
+	pattern := flag.String("run", "", "only the groups whose name matches this `regexp`")
 	flag.Parse()
 	if err := run(context.Background(), os.Stdout, *rounds, *pattern); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -92,7 +93,8 @@ func (g group) run(ctx context.Context, out io.Writer, rounds int) error {
 				continue
 			}
 			v, err := g.arms[i].once(ctx)
-			if e, ok := err.(errAbsent); ok {
+			var e errAbsent
+			if errors.As(err, &e) {
 				absent[i] = e
 				continue
 			}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math"
+	"runtime"
 	"sync"
 	"time"
 
@@ -31,7 +32,6 @@ func compute(steps int) float64 {
 	return x
 }
 
-var sink float64
 
 // stepsFor returns how many steps take about d.
 func stepsFor(d time.Duration) int { return int(float64(d) * perNanosecond()) }
@@ -41,7 +41,7 @@ var perNanosecond = sync.OnceValue(func() float64 {
 	best := time.Duration(math.MaxInt64)
 	for range 5 {
 		start := time.Now()
-		sink = compute(steps)
+		runtime.KeepAlive(compute(steps))
 		best = min(best, time.Since(start))
 	}
 	return steps / float64(best)
