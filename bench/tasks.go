@@ -32,7 +32,6 @@ func compute(steps int) float64 {
 	return x
 }
 
-
 // stepsFor returns how many steps take about d.
 func stepsFor(d time.Duration) int { return int(float64(d) * perNanosecond()) }
 
