@@ -76,6 +76,9 @@ func Backends() []*harness.Backend { return backends.All }
 // The caller must close the executor: its Close waits for what was submitted,
 // and [Shutdown] does so with a deadline.
 func Open(ctx context.Context, name string, cfg Config) (harness.Executor, error) {
+	if cfg.Workers < 0 || cfg.Queue < 0 || cfg.MaxTasksPerWorker < 0 {
+		return nil, fmt.Errorf("executor: Config has Workers %d, Queue %d and MaxTasksPerWorker %d; want none below 0", cfg.Workers, cfg.Queue, cfg.MaxTasksPerWorker)
+	}
 	var names []string
 	for _, b := range backends.All {
 		if b.Name == name {

@@ -136,3 +136,12 @@ func TestUnlistedTask(t *testing.T) {
 		t.Errorf("after it a task returned %d, %v; want 9, nil", v, err)
 	}
 }
+
+func TestOpenRefusesNegativeSettings(t *testing.T) {
+	for _, cfg := range []executor.Config{{Workers: -1}, {Queue: -1}, {MaxTasksPerWorker: -1}} {
+		if ex, err := executor.Open(t.Context(), "goroutines", cfg); err == nil {
+			_ = ex.Close()
+			t.Errorf("Open with %+v gave no error", cfg)
+		}
+	}
+}
