@@ -286,7 +286,7 @@ func (p *pool) next(w *poolWorker) (*harness.Call, bool) {
 			return nil, false
 		}
 		p.idle++
-		if p.cfg.IdleTimeout > 0 {
+		if p.cfg.IdleTimeout > 0 && w.since.IsZero() {
 			w.since = time.Now()
 			if !p.reaping {
 				p.reaping = true
@@ -294,9 +294,9 @@ func (p *pool) next(w *poolWorker) (*harness.Call, bool) {
 			}
 		}
 		p.nonEmpty.Wait()
-		w.since = time.Time{}
 		p.idle--
 	}
+	w.since, w.leave = time.Time{}, false
 	c := p.calls.pop()
 	w.tasks++
 	w.call = c
