@@ -24,7 +24,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv("BACKENDS_TEST_DEAF") != "" {
 		select {} // a program that does not divert its workers
 	}
-	harnesstest.Main(m, die, pid, gate, environ, mirror, submits, where)
+	if os.Getenv(parentEnv) != "" {
+		beParent()
+	}
+	harnesstest.Main(m, die, pid, gate, environ, mirror, submits, where, spin)
 }
 
 var (
@@ -73,7 +76,7 @@ type gateIn struct {
 	Started, Release *harness.Queue[int]
 }
 
-var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where)
+var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin)
 
 func openProcesses(t *testing.T, cfg harness.Config) (context.Context, harness.Executor) {
 	t.Helper()

@@ -1,0 +1,233 @@
+package backends_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/backends"
+)
+
+// spin tells that it runs, and where, and computes for ever.
+var spin = harness.NewTask("spin", func(ctx context.Context, started *harness.Queue[int]) (int, error) {
+	if err := started.Put(ctx, os.Getpid()); err != nil {
+		return 0, err
+	}
+	for {
+		runtime.Gosched()
+	}
+})
+
+// parentEnv has the test program open an executor and wait to be killed.
+const parentEnv = "BACKENDS_TEST_PARENT"
+
+// beParent opens workers that wait, compute and do nothing, and prints their
+// processes. In a worker it serves.
+func beParent() {
+	executor.Main(tasks...)
+	ctx := context.Background()
+	ex, err := backends.Processes.Open(ctx, harness.Config{Workers: 3, Tasks: tasks})
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	started, never := harness.NewQueue[int](3), harness.NewQueue[int](1)
+	gate.Submit(ctx, ex, gateIn{0, started, never})
+	spin.Submit(ctx, ex, started)
+	for range 2 {
+		fmt.Println(started.Get(ctx))
+	}
+	fmt.Println(pid.Submit(ctx, ex, 0).Wait(ctx))
+	select {}
+}
+
+// A parent that is killed leaves no worker, whatever its workers do.
+func TestParentKilled(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Env = append(os.Environ(), parentEnv+"=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var workers []int
+	lines := bufio.NewScanner(out)
+	for len(workers) < 3 && lines.Scan() {
+		n, err := strconv.Atoi(strings.TrimSuffix(lines.Text(), " <nil>"))
+		if err != nil {
+			t.Fatalf("the parent says %q", lines.Text())
+		}
+		workers = append(workers, n)
+	}
+	if err := cmd.Process.Kill(); err != nil || len(workers) != 3 {
+		t.Fatalf("killing the parent of workers %v: %v", workers, err)
+	}
+	_ = cmd.Wait() // it was killed
+	for _, n := range workers {
+		untilDead(ctx, t, n)
+	}
+}
+
+// untilDead waits until the process has ended.
+func untilDead(ctx context.Context, t *testing.T, pid int) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for ; alive(pid); <-tick.C {
+		if ctx.Err() != nil {
+			t.Fatalf("process %d is still alive", pid)
+		}
+	}
+}
+
+// alive reports whether the process runs, and does not only wait to be reaped.
+func alive(pid int) bool {
+	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil {
+		return !strings.Contains(string(b), ") Z ")
+	}
+	return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+}
+
+// Workers that are killed while they are idle fail no task.
+func TestIdleWorkersKilled(t *testing.T) {
+	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
+	m := ex.(harness.Manager)
+	const kills = 4
+	for i := range kills {
+		victim, err := pid.Submit(ctx, ex, 0).Wait(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(victim, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		tick := time.NewTicker(time.Millisecond)
+		for ; m.Stats().Lost <= i; <-tick.C {
+			if ctx.Err() != nil {
+				t.Fatalf("Stats() = %+v; want %d lost", m.Stats(), i+1)
+			}
+		}
+		tick.Stop()
+	}
+	for range 20 {
+		if _, err := pid.Submit(ctx, ex, 0).Wait(ctx); err != nil {
+			t.Errorf("a task after idle workers were killed: %v; want none to fail", err)
+		}
+	}
+	if err := ex.Close(); err == nil || !strings.Contains(err.Error(), "between two tasks") {
+		t.Errorf("Close() = %v; want that workers were lost between two tasks", err)
+	}
+	if got := m.Stats(); got.Lost != kills || got.Started != kills+1 {
+		t.Errorf("Stats() = %+v; want %d workers lost, %d started", got, kills, kills+1)
+	}
+}
+
+// An idempotent task is tried again, by another worker, and not for ever.
+func TestIdempotentTaskIsTriedAgain(t *testing.T) {
+	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
+	started, release := harness.NewQueue[int](3), harness.NewQueue[int](3)
+	defer started.Close(ctx)
+	defer release.Close(ctx)
+	f := gate.Idempotent().Submit(ctx, ex, gateIn{5, started, release})
+	for range 2 {
+		victim, err := started.Get(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(victim, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := started.Get(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := release.Put(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := f.Wait(ctx); got != 5 || err != nil {
+		t.Errorf("a task whose first two workers were killed returned %d, %v; want 5, nil", got, err)
+	}
+	var lost *harness.WorkerLostError
+	if _, err := die.Idempotent().Submit(ctx, ex, 1).Wait(ctx); !errors.As(err, &lost) && !errors.Is(err, harness.ErrQuarantined) {
+		t.Errorf("a task that ends every worker: %v; want a *WorkerLostError after some tries", err)
+	}
+}
+
+// A running task that does not stop when it is cancelled is stopped with its
+// worker, after the grace period, and only it.
+func TestCancelGrace(t *testing.T) {
+	ctx, ex := openProcesses(t, harness.Config{Workers: 1, CancelGrace: 10 * time.Millisecond})
+	started := harness.NewQueue[int](1)
+	defer started.Close(ctx)
+	f := spin.Submit(ctx, ex, started)
+	if _, err := started.Get(ctx); err != nil {
+		t.Fatal(err)
+	}
+	behind := pid.Submit(ctx, ex, 0)
+	f.Cancel()
+	if _, err := f.Wait(ctx); !errors.Is(err, harness.ErrCancelled) || f.State() != harness.Cancelled {
+		t.Errorf("Wait() = %v, and it is %v; want ErrCancelled, cancelled", err, f.State())
+	}
+	if _, err := behind.Wait(ctx); err != nil {
+		t.Errorf("the task behind it: %v; want that another worker does it", err)
+	}
+}
+
+// Stop reaches a task for which a worker is just being started.
+func TestStopWhileAWorkerStarts(t *testing.T) {
+	spawning := make(chan struct{}, 10)
+	ctx, ex := openProcesses(t, harness.Config{Workers: 1, MaxTasksPerWorker: 1, Processes: &harness.ProcessObserver{
+		Spawning: func(int) []string { spawning <- struct{}{}; return nil },
+	}})
+	<-spawning
+	if _, err := pid.Submit(ctx, ex, 0).Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	started, never := harness.NewQueue[int](1), harness.NewQueue[int](1)
+	defer started.Close(ctx)
+	defer never.Close(ctx)
+	f := gate.Submit(ctx, ex, gateIn{0, started, never})
+	<-spawning // for the task
+	cause := errors.New("stopped by the test")
+	ex.(harness.Manager).Stop(cause)
+	if _, err := f.Wait(ctx); !errors.Is(err, cause) {
+		t.Errorf("Wait() = %v; want the cause of Stop", err)
+	}
+	if err := ex.Close(); err != nil {
+		t.Errorf("Close() = %v", err)
+	}
+}
+
+// A worker gets no more tasks than it may do, of what others have either.
+func TestMaxTasksPerWorkerHoldsForWhatIsTaken(t *testing.T) {
+	ctx, ex := openProcesses(t, harness.Config{Workers: 3, MaxTasksPerWorker: 3})
+	var futures []*harness.Future[int]
+	for range 60 {
+		futures = append(futures, pid.Submit(ctx, ex, 0))
+	}
+	done := make(map[int]int)
+	for _, f := range futures {
+		pid, err := f.Wait(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if done[pid]++; done[pid] > 3 {
+			t.Errorf("process %d did %d tasks; want at most 3", pid, done[pid])
+		}
+	}
+}

@@ -1,0 +1,262 @@
+package backends_test
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/backends"
+)
+
+// does calls its argument, which cannot cross a process.
+var does = harness.NewTask("does", func(ctx context.Context, f func(context.Context)) (int, error) {
+	f(ctx)
+	return 0, nil
+})
+
+// open opens a backend in a bubble of package synctest.
+func open(t *testing.T, b *harness.Backend, cfg harness.Config) harness.Executor {
+	t.Helper()
+	ex, err := b.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ex
+}
+
+func closeNow(t *testing.T, ex harness.Executor) {
+	t.Helper()
+	if err := ex.Close(); err != nil {
+		t.Errorf("Close() = %v", err)
+	}
+}
+
+// A task that waits for the interpreter lock gets it at the holder's first
+// Checkpoint after the switch interval, and not before.
+func TestGILHandsOver(t *testing.T) {
+	tests := []struct {
+		name     string
+		interval time.Duration
+		want     time.Duration // at the holder's next step of 2 ms
+	}{
+		{"default", 0, 6 * time.Millisecond},
+		{"longer", 9 * time.Millisecond, 10 * time.Millisecond},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ex := open(t, backends.GIL, harness.Config{Workers: 2, SwitchInterval: tt.interval})
+				defer closeNow(t, ex)
+				var start time.Time
+				var got atomic.Int64
+				computing := make(chan struct{})
+				does.Submit(t.Context(), ex, func(ctx context.Context) {
+					start = time.Now()
+					close(computing)
+					for got.Load() == 0 && time.Since(start) < time.Second {
+						time.Sleep(2 * time.Millisecond) // computes: the lock is held
+						harness.Checkpoint(ctx)
+					}
+				})
+				<-computing
+				does.Submit(t.Context(), ex, func(context.Context) { got.Store(int64(time.Since(start))) })
+				synctest.Wait()
+				closeNow(t, ex)
+				if got := time.Duration(got.Load()); got != tt.want {
+					t.Errorf("a task waited %v for the lock; want %v", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// Without a Checkpoint nobody else runs, however long they wait.
+func TestGILIsHeldBetweenCheckpoints(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ex := open(t, backends.GIL, harness.Config{Workers: 3})
+		defer closeNow(t, ex)
+		var order []int
+		for i := range 3 {
+			does.Submit(t.Context(), ex, func(context.Context) {
+				order = append(order, i)
+				time.Sleep(time.Second)
+				order = append(order, i)
+			})
+			synctest.Wait()
+		}
+		closeNow(t, ex)
+		if !slices.Equal(order, []int{0, 0, 1, 1, 2, 2}) && !slices.Equal(order, []int{0, 0, 2, 2, 1, 1}) {
+			t.Errorf("the tasks began and ended as %v; want one after the other", order)
+		}
+	})
+}
+
+// What runs outside of the lock overlaps: waiting on both models, computing in
+// NoGIL on the one that has such a thing.
+func TestWhatOverlaps(t *testing.T) {
+	second := func() { time.Sleep(time.Second) }
+	holding := func(_ context.Context, f func()) { f() }
+	tests := []struct {
+		name    string
+		backend *harness.Backend
+		run     func(context.Context, func())
+		want    time.Duration // for three tasks of a second
+	}{
+		{"gil computes", backends.GIL, holding, 3 * time.Second},
+		{"gil waits", backends.GIL, harness.Blocking, time.Second},
+		{"gil without the lock", backends.GIL, harness.NoGIL, time.Second},
+		{"eventloop computes", backends.EventLoop, holding, 3 * time.Second},
+		{"eventloop waits", backends.EventLoop, harness.Blocking, time.Second},
+		{"eventloop has no lock to release", backends.EventLoop, harness.NoGIL, 3 * time.Second},
+		{"goroutines compute", backends.Goroutines, holding, time.Second},
+		{"goroutines without a lock", backends.Goroutines, harness.NoGIL, time.Second},
+		{"sequential waits", backends.Sequential, harness.Blocking, 3 * time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ex := open(t, tt.backend, harness.Config{Workers: 3})
+				start := time.Now()
+				for range 3 {
+					does.Submit(t.Context(), ex, func(ctx context.Context) { tt.run(ctx, second) })
+				}
+				closeNow(t, ex)
+				if got := time.Since(start); got != tt.want {
+					t.Errorf("three tasks of a second took %v; want %v", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// Between two points of an event loop's task without Blocking no other task
+// runs, whatever else it calls.
+func TestEventLoopTakesTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ex := open(t, backends.EventLoop, harness.Config{Workers: 4})
+		inside := 0
+		step := func(ctx context.Context) {
+			if inside++; inside != 1 {
+				t.Errorf("%d tasks are between two points without Blocking; want 1", inside)
+			}
+			time.Sleep(10 * time.Millisecond)
+			harness.Checkpoint(ctx)
+			harness.NoGIL(ctx, func() { time.Sleep(10 * time.Millisecond) })
+			inside--
+		}
+		for range 4 {
+			does.Submit(t.Context(), ex, func(ctx context.Context) {
+				for range 5 {
+					step(ctx)
+					harness.Blocking(ctx, func() { time.Sleep(time.Millisecond) })
+				}
+			})
+		}
+		closeNow(t, ex)
+	})
+}
+
+// Whoever has waited longest is next.
+func TestEventLoopIsFair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ex := open(t, backends.EventLoop, harness.Config{Workers: 3})
+		var order []int
+		for i := range 3 {
+			does.Submit(t.Context(), ex, func(ctx context.Context) {
+				for range 3 {
+					order = append(order, i)
+					time.Sleep(time.Second) // holds the turn, so that the others queue up
+					harness.Blocking(ctx, func() { time.Sleep(time.Millisecond) })
+				}
+			})
+			synctest.Wait()
+		}
+		closeNow(t, ex)
+		first := order[:3]
+		for i, got := range order {
+			if got != first[i%3] {
+				t.Errorf("turns went to %v; want each in its turn", order)
+				break
+			}
+		}
+	})
+}
+
+// A task that waits in several goroutines gives the lock up once and takes it
+// again once, and a panic while it waits leaves it with the lock.
+func TestGateIsTakenAgain(t *testing.T) {
+	for _, b := range []*harness.Backend{backends.GIL, backends.EventLoop} {
+		t.Run(b.Name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ex := open(t, b, harness.Config{Workers: 2})
+				inside := 0
+				enter := func() {
+					if inside++; inside != 1 {
+						t.Errorf("%d tasks hold the lock; want 1", inside)
+					}
+				}
+				for range 2 {
+					does.Submit(t.Context(), ex, func(ctx context.Context) {
+						done := make(chan struct{}, 3)
+						for i := range 3 {
+							go harness.Blocking(ctx, func() {
+								time.Sleep(time.Duration(i+1) * time.Second)
+								done <- struct{}{}
+							})
+						}
+						harness.Blocking(ctx, func() {
+							for range 3 {
+								<-done
+							}
+						})
+						enter()
+						time.Sleep(time.Second)
+						inside--
+						func() {
+							defer func() { _ = recover() }()
+							harness.Blocking(ctx, func() { panic("while it waits") })
+						}()
+						enter()
+						time.Sleep(time.Second)
+						inside--
+					})
+				}
+				closeNow(t, ex)
+			})
+		})
+	}
+}
+
+// Workers that have been idle for the timeout end, and others do not.
+func TestIdleTimeoutIsExact(t *testing.T) {
+	for _, b := range backends.All {
+		if !b.Shared || b == backends.Spawn { // whose workers are never idle
+			continue
+		}
+		t.Run(b.Name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ex := open(t, b, harness.Config{Workers: 1, IdleTimeout: time.Minute}).(harness.Manager)
+				defer closeNow(t, ex)
+				for range 2 {
+					if _, err := does.Submit(t.Context(), ex, func(context.Context) {}).Wait(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(time.Minute - 1)
+					synctest.Wait()
+					if got := ex.Stats().Alive; got != 1 {
+						t.Errorf("just before the timeout %d workers are alive; want 1", got)
+					}
+				}
+				time.Sleep(2)
+				synctest.Wait()
+				if got := ex.Stats().Alive; got != 0 {
+					t.Errorf("just after the timeout %d workers are alive; want 0", got)
+				}
+			})
+		})
+	}
+}
