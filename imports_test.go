@@ -121,12 +121,13 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// A program that only runs tasks must stay small.
+// A program that only runs tasks must stay small: no OpenTelemetry and no
+// cobra.
 func TestExecutorLinksLittle(t *testing.T) {
-	for _, p := range list(t, "./executor") {
+	for _, p := range list(t, "./executor", "./examples/pool", "./examples/hellothreads") {
 		for _, dep := range p.Deps {
 			if _, ours := below(dep); !ours && strings.Contains(strings.Split(dep, "/")[0], ".") {
-				t.Errorf("package executor links %s; want the standard library only", dep)
+				t.Errorf("%s links %s; want the standard library only", p.ImportPath, dep)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package executor_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -56,6 +57,9 @@ var stressed = harness.NewTask("executor.stressed", func(ctx context.Context, n 
 	}
 	return 2 * n, nil
 })
+
+// mirror returns what it is given.
+var mirror = harness.NewTask("executor.mirror", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
 
 // whoami returns the process that it runs in.
 var whoami = harness.NewTask("executor.whoami", func(context.Context, int64) (int64, error) { return int64(os.Getpid()), nil })
@@ -195,10 +199,22 @@ func (s *stress) submit(ctx context.Context, rng *rand.Rand, n int) {
 		if rng.IntN(2) == 0 {
 			declared = stressed.Idempotent()
 		}
-		if rng.IntN(8) == 0 {
+		switch rng.IntN(16) {
+		case 0, 1:
 			f := declared.SubmitBatch(taskCtx, s.ex, []int64{task.n, task.n + 1, task.n + 2})
 			task.future, task.value = f, func() (int64, bool) { return 0, false }
-		} else {
+		case 2:
+			in := bytes.Repeat([]byte{byte(task.n)}, rng.IntN(1<<(4+rng.IntN(18))))
+			f := mirror.Submit(taskCtx, s.ex, in)
+			task.n = 15 // which does not fail
+			task.future = f
+			task.value = func() (int64, bool) {
+				if out, _ := f.Wait(context.Background()); !bytes.Equal(in, out) {
+					return 0, true
+				}
+				return 2 * task.n, true
+			}
+		default:
 			f := declared.Submit(taskCtx, s.ex, task.n)
 			task.future = f
 			task.value = func() (int64, bool) {
