@@ -19,13 +19,14 @@ type door struct {
 	refused func() error // why the executor takes no calls
 	room    sync.Cond    // there is room, or the executor takes no more calls
 	blocked int          // submitters that wait for room
+	coming  int          // those of them that have got room and are on their way
 }
 
 func newDoor(mu *sync.Mutex, cfg harness.Config, crew *harness.Crew, queued func() int, refused func() error) door {
 	return door{mu: mu, limit: cfg.Queue, policy: cfg.Full, crew: crew, queued: queued, refused: refused, room: sync.Cond{L: mu}}
 }
 
-func (d *door) full() bool { return d.limit > 0 && d.queued() >= d.limit }
+func (d *door) full() bool { return d.limit > 0 && d.queued()+d.coming >= d.limit }
 
 // admit returns nil when a call may be queued. It waits for room, if that is
 // the policy. The caller holds the lock.
@@ -56,14 +57,18 @@ func (d *door) admit(ctx context.Context) error {
 		for d.full() && d.refused() == nil && ctx.Err() == nil {
 			d.room.Wait()
 		}
-		in = true
-		if ctx.Err() != nil {
+		if in = true; ctx.Err() != nil {
 			err = context.Cause(ctx)
 			d.room.Signal() // it may have been meant for another
+			return
 		}
+		d.coming++
 	})
 	d.mu.Lock()
 	d.blocked--
+	if in && err == nil {
+		d.coming--
+	}
 	switch {
 	case nested != nil:
 		return fmt.Errorf("submitting to a full queue: %w: every worker of the executor waits for a task that needs a worker", nested)
