@@ -155,6 +155,7 @@ func TestBackend(t *testing.T, b *harness.Backend) {
 		{"full queue rejects", testQueueRejects},
 		{"full queue blocks", testQueueBlocks},
 		{"full queue gives up", testQueueBlockGivesUp},
+		{"queue is bounded", testQueueBound},
 		{"full queue stopped", testQueueBlockStopped},
 		{"nested", testNested},
 		{"nested submit", testNestedSubmit},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -393,6 +394,35 @@ func testQueueBlockStopped(t *testing.T, s *suite) {
 		t.Errorf("a task that waited for room at Stop: %v; want ErrClosed", err)
 	}
 	release()
+}
+
+// However many wait for room, the queue is never longer than it may be.
+func testQueueBound(t *testing.T, s *suite) {
+	if !s.b.Shared {
+		t.Skip("calls that were sent ahead to a worker process are not counted")
+	}
+	const limit = 2
+	ctx, m, n := s.manager(t, 1, harness.Config{Queue: limit})
+	release := occupy(ctx, t, m, n)
+	var submitting sync.WaitGroup
+	for range 8 {
+		submitting.Go(func() {
+			for i := range int64(20) {
+				f := double.Submit(ctx, m, i)
+				// An idle worker is about to take one more.
+				if queued := m.Stats().Queued; queued > limit+n {
+					t.Errorf("%d calls are queued; want at most %d and one for each of %d workers", queued, limit, n)
+				}
+				if i%5 == 0 {
+					if _, err := f.Wait(ctx); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	release()
+	submitting.Wait()
 }
 
 func testDeadline(t *testing.T, s *suite) {
