@@ -54,8 +54,7 @@ type conform struct {
 	*testing.T
 	ctx     context.Context
 	backend *harness.Backend
-	ex      harness.Manager
-	workers int
+	workers int // of the executor that was opened last
 }
 
 func (c *conform) open(cfg executor.Config) harness.Manager {

@@ -41,6 +41,12 @@ func (c *conform) join(th *executor.Thread) {
 	}
 }
 
+// onFailure sets the hook for failures of threads until the test ends.
+func (c *conform) onFailure(hook func(executor.ThreadFailure)) {
+	before := executor.OnThreadFailure(hook)
+	c.Cleanup(func() { executor.OnThreadFailure(before) })
+}
+
 // What CPython's own tests pin down for threading.Thread, each with the name of
 // the test there.
 func TestThreadConformance(t *testing.T) {
@@ -156,8 +162,7 @@ func threadJoinItself(c *conform) {
 	if !c.backend.Shared {
 		c.Skip("a task in another process has no way to its thread")
 	}
-	hook := executor.OnThreadFailure(func(executor.ThreadFailure) {})
-	defer executor.OnThreadFailure(hook)
+	c.onFailure(func(executor.ThreadFailure) {})
 	var th *executor.Thread
 	th = executor.NewThread(joins.With(&th), executor.ThreadConfig{Backend: c.backend.Name})
 	if err := th.Start(c.ctx); err != nil {
@@ -221,8 +226,7 @@ func threadLimbo(c *conform) {
 
 func threadHook(c *conform) {
 	told := make(chan executor.ThreadFailure, 2)
-	before := executor.OnThreadFailure(func(f executor.ThreadFailure) { told <- f })
-	defer executor.OnThreadFailure(before)
+	c.onFailure(func(f executor.ThreadFailure) { told <- f })
 	th := executor.NewThread(failing.With(0), executor.ThreadConfig{Backend: c.backend.Name})
 	if err := th.Start(c.ctx); err != nil {
 		c.Fatal(err)
@@ -241,8 +245,7 @@ func threadHook(c *conform) {
 }
 
 func threadHookFails(c *conform) {
-	before := executor.OnThreadFailure(func(executor.ThreadFailure) { panic("in the hook") })
-	defer executor.OnThreadFailure(before)
+	c.onFailure(func(executor.ThreadFailure) { panic("in the hook") })
 	th := executor.NewThread(failing.With(0), executor.ThreadConfig{Backend: c.backend.Name})
 	if err := th.Start(c.ctx); err != nil {
 		c.Fatal(err)
@@ -253,8 +256,7 @@ func threadHookFails(c *conform) {
 
 func threadStopped(c *conform) {
 	told := make(chan executor.ThreadFailure, 1)
-	before := executor.OnThreadFailure(func(f executor.ThreadFailure) { told <- f })
-	defer executor.OnThreadFailure(before)
+	c.onFailure(func(f executor.ThreadFailure) { told <- f })
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
 	th, h := c.thread(executor.ThreadConfig{})

@@ -18,6 +18,9 @@ var does = harness.NewTask("does", func(ctx context.Context, f func(context.Cont
 	return 0, nil
 })
 
+// pass lets time pass in a bubble, as a task does that computes or waits.
+func pass(d time.Duration) { <-time.After(d) }
+
 // open opens a backend in a bubble of package synctest.
 func open(t *testing.T, b *harness.Backend, cfg harness.Config) harness.Executor {
 	t.Helper()
@@ -58,7 +61,7 @@ func TestGILHandsOver(t *testing.T) {
 					start = time.Now()
 					close(computing)
 					for got.Load() == 0 && time.Since(start) < time.Second {
-						time.Sleep(2 * time.Millisecond) // computes: the lock is held
+						pass(2 * time.Millisecond) // computes: the lock is held
 						harness.Checkpoint(ctx)
 					}
 				})
@@ -83,7 +86,7 @@ func TestGILIsHeldBetweenCheckpoints(t *testing.T) {
 		for i := range 3 {
 			does.Submit(t.Context(), ex, func(context.Context) {
 				order = append(order, i)
-				time.Sleep(time.Second)
+				pass(time.Second)
 				order = append(order, i)
 			})
 			synctest.Wait()
@@ -98,7 +101,7 @@ func TestGILIsHeldBetweenCheckpoints(t *testing.T) {
 // What runs outside of the lock overlaps: waiting on both models, computing in
 // NoGIL on the one that has such a thing.
 func TestWhatOverlaps(t *testing.T) {
-	second := func() { time.Sleep(time.Second) }
+	second := func() { pass(time.Second) }
 	holding := func(_ context.Context, f func()) { f() }
 	tests := []struct {
 		name    string
@@ -143,16 +146,16 @@ func TestEventLoopTakesTurns(t *testing.T) {
 			if inside++; inside != 1 {
 				t.Errorf("%d tasks are between two points without Blocking; want 1", inside)
 			}
-			time.Sleep(10 * time.Millisecond)
+			pass(10 * time.Millisecond)
 			harness.Checkpoint(ctx)
-			harness.NoGIL(ctx, func() { time.Sleep(10 * time.Millisecond) })
+			harness.NoGIL(ctx, func() { pass(10 * time.Millisecond) })
 			inside--
 		}
 		for range 4 {
 			does.Submit(t.Context(), ex, func(ctx context.Context) {
 				for range 5 {
 					step(ctx)
-					harness.Blocking(ctx, func() { time.Sleep(time.Millisecond) })
+					harness.Blocking(ctx, func() { pass(time.Millisecond) })
 				}
 			})
 		}
@@ -169,8 +172,8 @@ func TestEventLoopIsFair(t *testing.T) {
 			does.Submit(t.Context(), ex, func(ctx context.Context) {
 				for range 3 {
 					order = append(order, i)
-					time.Sleep(time.Second) // holds the turn, so that the others queue up
-					harness.Blocking(ctx, func() { time.Sleep(time.Millisecond) })
+					pass(time.Second) // holds the turn, so that the others queue up
+					harness.Blocking(ctx, func() { pass(time.Millisecond) })
 				}
 			})
 			synctest.Wait()
@@ -204,7 +207,7 @@ func TestGateIsTakenAgain(t *testing.T) {
 						done := make(chan struct{}, 3)
 						for i := range 3 {
 							go harness.Blocking(ctx, func() {
-								time.Sleep(time.Duration(i+1) * time.Second)
+								pass(time.Duration(i+1) * time.Second)
 								done <- struct{}{}
 							})
 						}
@@ -214,14 +217,14 @@ func TestGateIsTakenAgain(t *testing.T) {
 							}
 						})
 						enter()
-						time.Sleep(time.Second)
+						pass(time.Second)
 						inside--
 						func() {
 							defer func() { _ = recover() }()
 							harness.Blocking(ctx, func() { panic("while it waits") })
 						}()
 						enter()
-						time.Sleep(time.Second)
+						pass(time.Second)
 						inside--
 					})
 				}
@@ -245,13 +248,13 @@ func TestIdleTimeoutIsExact(t *testing.T) {
 					if _, err := does.Submit(t.Context(), ex, func(context.Context) {}).Wait(t.Context()); err != nil {
 						t.Fatal(err)
 					}
-					time.Sleep(time.Minute - 1)
+					pass(time.Minute - 1)
 					synctest.Wait()
 					if got := ex.Stats().Alive; got != 1 {
 						t.Errorf("just before the timeout %d workers are alive; want 1", got)
 					}
 				}
-				time.Sleep(2)
+				pass(2)
 				synctest.Wait()
 				if got := ex.Stats().Alive; got != 0 {
 					t.Errorf("just after the timeout %d workers are alive; want 0", got)

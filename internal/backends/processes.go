@@ -700,7 +700,7 @@ func (p *processes) dismiss(f *feeder) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	others := slices.ContainsFunc(*p.feeders.Load(), func(g *feeder) bool { return g != f && !g.leaving })
-	if p.broken == nil && p.calls.n+len(p.again) > 0 && !(f.leaving && others) {
+	if p.broken == nil && p.calls.n+len(p.again) > 0 && (!f.leaving || !others) {
 		f.leaving = false
 		return false
 	}
