@@ -43,6 +43,6 @@ func HTML(w io.Writer, r *Report, charts []Chart) error {
 	}
 	return page.Execute(w, map[string]any{
 		"Report": r, "Charts": charts, "Columns": r.columns(), "Rows": rows, "Legend": r.legend(),
-		"Headlines": r.Headlines(), "Trust": r.TrustLines(), "Grids": r.GridLines(), "Style": template.CSS(chartStyle), "TrialTime": duration(float64(r.Run.TrialNS)),
+		"Headlines": r.Headlines(), "Trust": r.TrustLines(), "Findings": r.Findings(), "Grids": r.GridLines(), "Style": template.CSS(chartStyle), "TrialTime": duration(float64(r.Run.TrialNS)),
 	})
 }
