@@ -23,10 +23,14 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 		return speedupText(e)
 	},
 	"metric": func(m MetricStat) string {
+		s := fmt.Sprintf("%.4g %s", m.Median, m.Unit)
 		if m.Unit == "ns" {
-			return duration(m.Median)
+			s = duration(m.Median)
 		}
-		return fmt.Sprintf("%.4g %s", m.Median, m.Unit)
+		if m.Ratio != nil {
+			s += ", " + speedupText(m.Ratio) + " of the baseline's"
+		}
+		return s
 	},
 }).Parse(pageSource))
 
