@@ -21,7 +21,7 @@ func newCrossoverCommand(a *app) *cobra.Command {
 		Long: `crossover reads a run that varied a parameter, such as one of
 
   harness run --preset standard --vary mixed.cpu=50us,200us,1ms,5ms
-  harness run --preset standard --vary mixed.payload=0,4096,65536,1048576
+  harness run --preset standard --vary mixed.payload=64,4096,65536,1048576
   harness run --preset standard --vary sqrt.workers=1,2,4,8
 
 and tells where two models change places, with an interval from a bootstrap over

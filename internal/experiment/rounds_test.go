@@ -2,12 +2,15 @@ package experiment
 
 import (
 	"maps"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/stats"
 )
 
 func TestVary(t *testing.T) {
@@ -170,4 +173,48 @@ func TestWatchLoad(t *testing.T) {
 	if l := load(); l.WindowNS <= 0 || l.OwnNS <= 0 {
 		t.Errorf("after some work the load is %+v; want some of our own", l)
 	}
+}
+
+// A run that stops when it is precise, and so looks at its figures many times,
+// finds a difference between equals no more often than one of fixed length: it
+// looks at the width of the intervals only.
+func TestStoppingOnPrecisionIsFair(t *testing.T) {
+	if testing.Short() {
+		t.Skip("simulates hundreds of runs")
+	}
+	const runs = 400
+	rng := rand.New(rand.NewPCG(1, 1))
+	found, rounds := 0, 0
+	for range runs {
+		seed := rng.Uint64()
+		p := plan(t, Settings{Workloads: []Choice{{Workload: "beta"}}, Backends: []string{"many"}, Precision: 0.03, Seed: &seed})
+		r := played(p, 0, nil)
+		level := 0.0
+		for round := 0; len(r.wanted(round)) > 0; round++ {
+			for _, s := range p.round(round, func(string) bool { return true }) {
+				if s.Kind != results.Timed {
+					continue
+				}
+				level = 0.9*level + 0.03*rng.NormFloat64() // the machine drifts
+				wall := int64(1e8 * math.Exp(level+0.05*rng.NormFloat64()))
+				r.made = append(r.made, results.Trial{Cell: s.Cell, Kind: s.Kind, Round: s.Round, Copy: s.Copy, Order: s.Order, Measured: results.Measured{WallNS: wall}})
+			}
+			rounds++
+		}
+		var num, den []float64
+		for _, b := range results.Blocks(&p.Run, r.made) {
+			x, y, _ := b.Pair(p.Run.Cells[1], results.Wall)
+			num, den = append(num, x), append(den, y)
+		}
+		if e := stats.Ratio(num, den, 0.95); e.Low > 1 || e.High < 1 {
+			found++
+		}
+	}
+	if found < runs*2/100 || found > runs*75/1000 {
+		t.Errorf("%d of %d comparisons of equals found a difference; want about 5 %%", found, runs)
+	}
+	if mean := float64(rounds) / runs; mean < 13 || mean > 59 {
+		t.Errorf("runs took %.1f rounds on average; the test wants them to stop somewhere between", mean)
+	}
+	t.Logf("%.1f %% of %d runs, of %.1f rounds on average", float64(found)*100/runs, runs, float64(rounds)/runs)
 }

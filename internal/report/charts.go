@@ -174,6 +174,10 @@ func (r *Report) mapCell(d *drawing, row Row, ok bool, x, y, w, h float64) {
 		d.rect(x, y, w, h, "none", "", row.NotApplicable)
 		d.text(mid, y+h/2+4, "mid muted small", "not applicable")
 		return
+	case row.Speedup == nil && row.Verdict != nil:
+		d.rect(x, y, w, h, "none dashed", ` rx="4"`, row.Finding)
+		d.text(mid, y+h/2+4, "mid small", string(row.Verdict.Word))
+		return
 	case row.Speedup == nil:
 		d.rect(x, y, w, h, "none", "", "")
 		d.text(mid, y+h/2+4, "mid muted small", "no result")

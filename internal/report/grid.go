@@ -150,8 +150,11 @@ func (r *Report) grid(workload string) (Grid, bool) {
 		} else {
 			v, g.Duration, ok = number(w.Params[g.Vary])
 		}
-		if !ok || v <= 0 {
-			return Grid{}, false // it has no place on a logarithmic axis
+		if !ok {
+			return Grid{}, false
+		}
+		if v <= 0 {
+			continue // it has no place on a logarithmic axis
 		}
 		g.Points = append(g.Points, GridPoint{v, w.Label})
 	}

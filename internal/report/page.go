@@ -23,10 +23,14 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 		return speedupText(e)
 	},
 	"metric": func(m MetricStat) string {
+		s := fmt.Sprintf("%.4g %s", m.Median, m.Unit)
 		if m.Unit == "ns" {
-			return duration(m.Median)
+			s = duration(m.Median)
 		}
-		return fmt.Sprintf("%.4g %s", m.Median, m.Unit)
+		if m.Ratio != nil {
+			s += ", " + speedupText(m.Ratio) + " of the baseline's"
+		}
+		return s
 	},
 }).Parse(pageSource))
 
@@ -43,6 +47,6 @@ func HTML(w io.Writer, r *Report, charts []Chart) error {
 	}
 	return page.Execute(w, map[string]any{
 		"Report": r, "Charts": charts, "Columns": r.columns(), "Rows": rows, "Legend": r.legend(),
-		"Headlines": r.Headlines(), "Trust": r.TrustLines(), "Grids": r.GridLines(), "Style": template.CSS(chartStyle), "TrialTime": duration(float64(r.Run.TrialNS)),
+		"Headlines": r.Headlines(), "Trust": r.TrustLines(), "Findings": r.Findings(), "Grids": r.GridLines(), "Style": template.CSS(chartStyle), "TrialTime": duration(float64(r.Run.TrialNS)),
 	})
 }

@@ -406,6 +406,31 @@ func TestJSONHasEveryFigure(t *testing.T) {
 	}
 }
 
+// Sleeps of 200 µs, as they were measured on Linux: in the idle process of the
+// sequential baseline each takes 1.07 ms, beside others about what was asked
+// for. Eight workers seem to be 17.5 times faster, which cannot be.
+func TestSleepsAreInvalid(t *testing.T) {
+	d := judgedData()
+	each(d, func(t *results.Trial) {
+		switch t.Cell {
+		case "impossible-sequential":
+			t.WallNS = t.WallNS * 107 / 100
+		case "impossible-goroutines":
+			t.WallNS = t.WallNS * 204 / 1000
+		}
+		t.UserNS /= 20 // they wait
+	})
+	for i := range d.Run.Cells {
+		if c := &d.Run.Cells[i]; c.ID == "impossible-goroutines" {
+			c.Workers = 8
+		}
+	}
+	row, _ := Build(d).find("impossible", "goroutines")
+	if row.Verdict.Word != stats.Invalid || !strings.Contains(row.Finding, "exceeds the 8.00× limit") {
+		t.Errorf("the verdict on %s is %q; want it invalid", times(row.Speedup.Value), row.Finding)
+	}
+}
+
 // The page shows the figures of results.json, and no others.
 func TestPageShowsTheFigures(t *testing.T) {
 	r := Build(judgedData())

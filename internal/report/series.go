@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/stats"
 )
 
 // gridChart shows how the speed-up of each model changes with what was varied.
@@ -110,8 +111,14 @@ func drift(r *Report) (Chart, bool) {
 	const left, height, below = 60.0, 180.0, 70.0
 	var start, end float64
 	medians := make(map[string]float64)
-	for _, row := range r.Rows {
-		medians[row.ID] = row.Wall.Median
+	for _, c := range r.Run.Cells {
+		var walls []float64
+		for _, b := range r.blocks[c.Workload] {
+			for _, t := range b.Trials(c) {
+				walls = append(walls, float64(t.WallNS))
+			}
+		}
+		medians[c.ID] = stats.Median(walls)
 	}
 	lo, hi, most := 0.8, 1.25, r.Trust.OtherCores*2
 	first := true
@@ -172,7 +179,7 @@ func drift(r *Report) (Chart, bool) {
 					class = "gone"
 					gone++
 				}
-				if m == 0 {
+				if !(m > 0) {
 					continue
 				}
 				v := min(hi, max(lo, float64(t.WallNS)/m))

@@ -320,10 +320,8 @@ func Markdown(w io.Writer, r *Report, charts []Chart) error {
 	fmt.Fprintf(&b, "\n%s\n", escapeMarkdown(r.legend()[1]))
 	if r.Judged {
 		b.WriteString("\n## Verdicts\n\n")
-		for _, row := range r.Rows {
-			if row.Finding != "" {
-				fmt.Fprintf(&b, "- %s: %s\n", escapeMarkdown(row.Workload), escapeMarkdown(row.Finding))
-			}
+		for _, line := range r.Findings() {
+			fmt.Fprintf(&b, "- %s\n", escapeMarkdown(line))
 		}
 	}
 	if len(r.Failures) > 0 {

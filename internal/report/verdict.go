@@ -91,9 +91,9 @@ func (r *Report) finding(row Row, v stats.Verdict) string {
 		return "No verdict: " + v.Why + "."
 	case stats.Invalid:
 		if row.Failed == 0 {
-			return fmt.Sprintf("Invalid: %s exceeds the %s limit; the baseline was slowed down, or the limit misjudged.", times(e.Value), times(row.Limit))
+			return fmt.Sprintf("%s is invalid: %s exceeds the %s limit; the baseline was slowed down, or the limit misjudged.", what, times(e.Value), times(row.Limit))
 		}
-		return "Invalid: " + v.Why + "."
+		return what + " is invalid: " + v.Why + "."
 	case stats.Faster:
 		return fmt.Sprintf("%s is %s faster (95 %% CI %s, %d rounds)%s.", what, times(e.Value), interval(e), e.N, ofLimit(row))
 	case stats.Slower:
@@ -116,13 +116,26 @@ func (r *Report) finding(row Row, v stats.Verdict) string {
 		return fmt.Sprintf("%s is the same within ±%s (95 %% CI %+.1f to %+.1f %%, %d rounds).", what, bandText(), 100*(*e.Low-1), 100*(*e.High-1), e.N)
 	}
 	if e.Low == nil || e.High == nil {
-		return "Unclear: there is no interval."
+		return "Unclear: " + what + " has no interval."
 	}
 	settle := "no number of rounds in reach would settle it"
 	if v.Rounds > 0 && v.Rounds <= 1000 {
 		settle = fmt.Sprintf("about %d rounds would settle it", v.Rounds)
 	}
 	return fmt.Sprintf("Unclear: %s lies between %+.1f and %+.1f %% (95 %% CI, %d rounds); %s.", what, 100*(*e.Low-1), 100*(*e.High-1), e.N, settle)
+}
+
+// Findings are the verdicts in sentences, those on a workload without any in
+// one.
+func (r *Report) Findings() []string {
+	var lines []string
+	for _, row := range r.Rows {
+		line := row.Workload + ": " + row.Finding
+		if row.Finding != "" && !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }
 
 func bandText() string { return fmt.Sprintf("%g %%", 100*stats.Band) }

@@ -84,16 +84,10 @@ func pick(values []float64, rounds []int) []float64 {
 // centre is the Hodges–Lehmann estimate alone, which a bootstrap needs thousands
 // of: the averages are not sorted, only the middle one is found.
 func centre(diffs []float64) float64 {
-	n := len(diffs)
-	if n == 0 {
+	if len(diffs) == 0 {
 		return math.NaN()
 	}
-	walsh := make([]float64, 0, n*(n+1)/2)
-	for i := range diffs {
-		for j := i; j < n; j++ {
-			walsh = append(walsh, (diffs[i]+diffs[j])/2)
-		}
-	}
+	walsh := unsortedWalsh(diffs)
 	k := len(walsh) / 2
 	upper := selectNth(walsh, k)
 	if len(walsh)%2 == 1 {

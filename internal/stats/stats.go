@@ -79,13 +79,18 @@ func SignedRank(diffs []float64) float64 {
 // walshAverages returns the averages of all pairs, each value with itself
 // included, in ascending order.
 func walshAverages(x []float64) []float64 {
+	w := unsortedWalsh(x)
+	slices.Sort(w)
+	return w
+}
+
+func unsortedWalsh(x []float64) []float64 {
 	w := make([]float64, 0, len(x)*(len(x)+1)/2)
 	for i := range x {
 		for j := i; j < len(x); j++ {
 			w = append(w, (x[i]+x[j])/2)
 		}
 	}
-	slices.Sort(w)
 	return w
 }
 
