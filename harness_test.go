@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"harness":         func() { cli.Main() },
 		"trouble-harness": func() { cli.Main(&trouble) },
+		"inject-harness":  func() { cli.Main(&inject) },
 	})
 }
 
@@ -52,6 +53,7 @@ func TestScripts(t *testing.T) {
 			"running":  running,
 			"receiver": startReceiver,
 			"received": received,
+			"recovers": recovers,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "pprof" {

@@ -23,12 +23,13 @@ var mayImport = map[string][]string{
 	"internal/backends":   {"", "internal/child"},
 	"internal/calibrate":  {"", "internal/child"},
 	"internal/child":      {},
-	"internal/experiment": {"", "internal/child", "internal/profile", "internal/results", "internal/trace"},
+	"internal/experiment": {"", "internal/child", "internal/ledger", "internal/profile", "internal/results", "internal/trace"},
+	"internal/ledger":     {"", "internal/profile", "internal/results"},
 	"internal/profile":    {""},
 	"internal/report":     {"internal/results", "internal/stats"},
 	"internal/results":    {""},
 	"internal/stats":      {},
-	"internal/trace":      {""},
+	"internal/trace":      {"", "internal/results"},
 	"internal/workloads":  {""},
 }
 
@@ -39,6 +40,7 @@ var alone = map[string][]string{
 	"github.com/google/pprof":           {"internal/profile"},
 	"github.com/spf13/":                 {"cli"},
 	"github.com/goccy/go-yaml":          {"internal/experiment"},
+	"golang.org/x/exp/trace":            {"internal/ledger"},
 	"golang.org/x/perf":                 {"internal/report"},
 	"golang.org/x/net":                  {"internal/workloads"},
 	"golang.org/x/term":                 {"cli"},

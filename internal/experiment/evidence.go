@@ -21,6 +21,7 @@ type evidenceOrder struct {
 	Epoch     trace.Epoch   `json:"epoch,omitempty"`
 	CellSpan  string        `json:"cell_span,omitempty"`  // traceparent
 	SpansFile string        `json:"spans_file,omitempty"` // to be written
+	Execution string        `json:"execution,omitempty"`  // folder for execution traces, to be made
 	Profiles  string        `json:"profiles,omitempty"`   // folder to be written
 	ProfileNS time.Duration `json:"profile_ns,omitempty"`
 }
@@ -31,6 +32,9 @@ const (
 	requestProfileStart = "profile.start"
 	requestProfileStop  = "profile.stop"
 )
+
+// executionEnv tells a worker process in which folder its execution trace goes.
+const executionEnv = "HARNESS_EXECUTION"
 
 // profileEnv tells a worker process that its trial is profiled, and the labels
 // to use.
@@ -50,6 +54,11 @@ func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
 			return hooks, fmt.Errorf("%s: %w", profileEnv, err)
 		}
 		hooks.Observer = labels.Observer()
+	}
+	if dir := os.Getenv(executionEnv); dir != "" {
+		if err := traceWorker(&hooks, dir); err != nil {
+			return hooks, err
+		}
 	}
 	var stop func() (profile.Set, error)
 	hooks.Control = func(request string, _ []byte) (_ []byte, err error) {
@@ -74,6 +83,31 @@ func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
 	}
 	return hooks, nil
 }
+
+// traceWorker has a worker process write an execution trace, from its start to
+// its end, and mark its tasks there.
+func traceWorker(hooks *harness.WorkerHooks, dir string) error {
+	stop, err := profile.Execution(filepath.Join(dir, executionFile(os.Getpid())))
+	if err != nil {
+		return err
+	}
+	if hooks.Observer != nil {
+		hooks.Observer = profile.MarkTasks(*hooks.Observer, 1)
+	}
+	exit := hooks.Exit
+	hooks.Exit = func(send func(topic string, payload []byte) error) error {
+		err := stop()
+		if exit != nil {
+			err = errors.Join(err, exit(send))
+		}
+		return err
+	}
+	return nil
+}
+
+// executionFile names the execution trace of a process. A worker that is lost
+// has a successor, so its index does not tell which.
+func executionFile(pid int) string { return fmt.Sprintf("%d.trace", pid) }
 
 // evidence is what a trial does beside running its program. The functions are
 // called in this order, but aside, which is called for whatever comes between.
@@ -121,12 +155,37 @@ func (t trial) traced(ctx context.Context) (evidence, error) {
 	if err != nil {
 		return evidence{}, err
 	}
+	execution := t.order.Evidence.Execution
+	if err := os.MkdirAll(execution, 0o777); err != nil {
+		return evidence{}, fmt.Errorf("making the folder for execution traces: %w", err)
+	}
+	stop := func() error { return nil }
+	var before, used []results.Process
+
 	ev := unobserved()
-	ev.configure = func(cfg *harness.Config) { cfg.Observer, cfg.Processes = rec.Observer(), rec.Processes() }
+	ev.configure = func(cfg *harness.Config) {
+		cfg.Observer, cfg.Processes = profile.MarkTasks(*rec.Observer(), cell.Workers), rec.Processes()
+		spawning := cfg.Processes.Spawning
+		cfg.Processes.Spawning = func(worker int) []string {
+			return append(spawning(worker), executionEnv+"="+execution)
+		}
+	}
 	ev.context = rec.Context
-	ev.begin = func(context.Context, harness.Executor) error {
+	ev.begin = func(ctx context.Context, ex harness.Executor) (err error) {
+		if before, err = processes(ctx, ex); err != nil {
+			return err
+		}
+		if stop, err = profile.Execution(filepath.Join(execution, executionFile(os.Getpid()))); err != nil {
+			return err
+		}
 		rec.Begin()
 		return nil
+	}
+	ev.collect = func(ctx context.Context, ex harness.Executor) (err error) {
+		err = stop()
+		after, err2 := processes(ctx, ex)
+		used = usedBy(after, before)
+		return errors.Join(err, err2)
 	}
 	ev.finish = func(ctx context.Context, reply *trialReply, failure error) (err error) {
 		m := &reply.Measured
@@ -137,20 +196,57 @@ func (t trial) traced(ctx context.Context) (evidence, error) {
 		defer func() { err = errors.Join(err, w.Close()) }()
 		count, err := rec.Export(ctx, w, m.WallNS, m.CPUNS(), failure)
 		m.TraceID, m.SpansExpected, m.SpansExported = rec.TraceID(), count.Expected, count.Exported
-		reply.Lanes = lanes(cell, rec, m.WallNS)
+		reply.Lanes = &results.Lanes{
+			Cell: cell.ID, TraceID: rec.TraceID(), WallNS: m.WallNS, Workers: cell.Workers,
+			Tasks: rec.Tasks(), BeganNS: int64(rec.Began()), Processes: used,
+		}
 		return errors.Join(err, count.Err())
 	}
 	return ev, nil
 }
 
-func lanes(cell results.Cell, rec *trace.Trial, wallNS int64) *results.Lanes {
-	l := &results.Lanes{Cell: cell.ID, TraceID: rec.TraceID(), WallNS: wallNS, Workers: cell.Workers}
-	for _, t := range rec.Lanes() {
-		l.Tasks = append(l.Tasks, results.LaneTask{
-			Task: t.Task, Worker: t.Worker, SubmittedNS: t.Submitted, StartedNS: t.Started, EndedNS: t.Ended, SpanID: t.SpanID,
-		})
+// processes reads what each process of a trial has used so far.
+func processes(ctx context.Context, ex harness.Executor) ([]results.Process, error) {
+	u, err := profile.ReadUsage()
+	if err != nil {
+		return nil, fmt.Errorf("reading the accounting: %w", err)
 	}
-	return l
+	all := []results.Process{processOf("trial", os.Getpid(), u)}
+	replies, err := control(ctx, ex, requestUsage)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range replies {
+		if err := json.Unmarshal(r.Payload, &u); err != nil {
+			return nil, fmt.Errorf("accounting of worker %d: %w", r.Worker, err)
+		}
+		all = append(all, processOf(fmt.Sprintf("worker-%d", r.Worker), r.PID, u))
+	}
+	return all, nil
+}
+
+func processOf(name string, pid int, u profile.Usage) results.Process {
+	return results.Process{
+		Name: name, PID: pid, CPUNS: int64(u.User + u.System), RunQueueNS: int64(u.RunQueue), GCCycles: u.GCCycles,
+		Switches: u.InvoluntarySwitches, Execution: executionFile(pid),
+	}
+}
+
+// usedBy is what each process of after has used since before, or since its
+// start if it was not there then.
+func usedBy(after, before []results.Process) []results.Process {
+	for i := range after {
+		p := &after[i]
+		for _, b := range before {
+			if b.PID == p.PID {
+				p.CPUNS -= b.CPUNS
+				p.RunQueueNS -= b.RunQueueNS
+				p.GCCycles -= b.GCCycles
+				p.Switches -= b.Switches
+			}
+		}
+	}
+	return after
 }
 
 // profiled repeats the program until there is enough to be sampled, and writes

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/f3f4c0de/harness/internal/ledger"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/trace"
 )
@@ -193,9 +194,12 @@ func (r *runner) try(ctx context.Context, s Step, cell results.Cell) (trialReply
 		RunID: r.plan.Run.ID, Version: r.plan.Run.Version.Harness, Cell: cell,
 		Workload: prog.Workload.Name, Params: params, Kind: s.Kind, Dir: dir,
 		Evidence: evidenceOrder{
-			Epoch: r.epoch, CellSpan: r.spans[s.Cell], SpansFile: r.spansFile(),
+			Epoch: r.epoch, CellSpan: r.spans[s.Cell], SpansFile: r.spansFile(), Execution: r.executionDir(),
 			Profiles: filepath.Join(r.opts.Folder.Dir(), results.ProfilesDir, s.Cell), ProfileNS: time.Duration(r.plan.Run.ProfileNS),
 		},
+	}
+	if err := os.RemoveAll(r.executionDir()); err != nil { // of a trial that failed
+		return trialReply{}, err
 	}
 	procs := b.GOMAXPROCS
 	if procs == 0 {
@@ -235,8 +239,28 @@ func (r *runner) keep(reply *trialReply, s Step) error {
 	if err := appendFile(filepath.Join(r.opts.Folder.Dir(), results.TracesFile), r.spansFile()); err != nil {
 		return fmt.Errorf("keeping the spans: %w", err)
 	}
-	return r.opts.Folder.AddLanes(reply.Lanes)
+	if err := r.opts.Folder.AddLanes(reply.Lanes); err != nil {
+		return err
+	}
+	return r.keepExecution(reply, s)
 }
+
+// keepExecution moves the execution traces of a traced trial into the run's
+// folder, and makes its ledger from them.
+func (r *runner) keepExecution(reply *trialReply, s Step) error {
+	dir := filepath.Join(r.opts.Folder.Dir(), results.ExecDir, s.Cell)
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(filepath.Dir(dir), 0o777)); err != nil {
+		return err
+	}
+	if err := os.Rename(r.executionDir(), dir); err != nil {
+		return fmt.Errorf("keeping the execution traces: %w", err)
+	}
+	l, tasks := ledger.Build(reply.Lanes, reply.Measured.StartNS, dir)
+	return r.opts.Folder.AddLedger(l, tasks)
+}
+
+// executionDir is where a traced trial writes its execution traces.
+func (r *runner) executionDir() string { return filepath.Join(r.scratch, results.ExecDir) }
 
 func appendFile(to, from string) (err error) {
 	in, err := os.Open(from)

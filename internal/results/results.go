@@ -205,6 +205,10 @@ type Lanes struct {
 	WallNS  int64      `json:"wall_ns"`
 	Workers int        `json:"workers"`
 	Tasks   []LaneTask `json:"tasks"`
+
+	// BeganNS is the reading of the host's monotonic clock at the begin.
+	BeganNS   int64     `json:"began_ns,omitempty"`
+	Processes []Process `json:"processes,omitempty"`
 }
 
 // A LaneTask is one task in a worker's lane.
@@ -215,4 +219,16 @@ type LaneTask struct {
 	StartedNS   int64  `json:"started_ns"`
 	EndedNS     int64  `json:"ended_ns"`
 	SpanID      string `json:"span_id"`
+
+	Number     uint64 `json:"number,omitempty"` // in the order of submission, from 1
+	PID        int    `json:"pid,omitempty"`
+	ReceivedNS int64  `json:"received_ns,omitempty"` // its result was back and decoded
+
+	// Of a task that crossed to another process.
+	EncodingNS int64 `json:"encoding_ns,omitempty"` // its argument began to be encoded
+	SentNS     int64 `json:"sent_ns,omitempty"`     // and was ready to be sent
+	DecodingNS int64 `json:"decoding_ns,omitempty"` // began to be decoded by the worker
+	DecodedNS  int64 `json:"decoded_ns,omitempty"`  // and was
+	EncodedNS  int64 `json:"encoded_ns,omitempty"`  // its result was encoded
+	ArrivedNS  int64 `json:"arrived_ns,omitempty"`  // and back, still encoded
 }

@@ -297,7 +297,7 @@ func TestTrialAcrossProcesses(t *testing.T) {
 			}
 		}
 	}
-	if lanes := rec.Lanes(); len(lanes) != 3 || lanes[0].Task != "plain" || lanes[0].Ended < lanes[0].Started || spans[lanes[0].SpanID].Name != "task plain" {
+	if lanes := rec.Tasks(); len(lanes) != 3 || lanes[0].Task != "plain" || lanes[0].EndedNS < lanes[0].StartedNS || spans[lanes[0].SpanID].Name != "task plain" {
 		t.Errorf("lanes are %+v; want the three tasks with their spans", lanes)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/results"
 )
 
 // tasksPerTrace bounds a trace: five spans a task make about 5,000, beyond
@@ -57,6 +58,7 @@ type Trial struct {
 	submitted atomic.Uint64
 	lists     []recordList // by worker
 	unstarted recordList   // calls that never got to a worker
+	crossings crossings    // what is known of calls that go to other processes
 
 	mu        sync.Mutex
 	processes []harness.ProcessExit
@@ -162,6 +164,11 @@ func (t *Trial) Observer() *harness.Observer {
 			list.records = append(list.records, r)
 			list.mu.Unlock()
 		},
+		Coded: func(c *harness.Call, what harness.Coding, began harness.Stamp) {
+			if c.Number != 0 {
+				t.crossings.at(c.Number).note(what, began, harness.Now())
+			}
+		},
 	}
 }
 
@@ -222,6 +229,16 @@ func (t *Trial) message(topic string, payload []byte) error {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.remoteOwn += own
+	case topicCrossings:
+		for len(payload) > 0 {
+			n, there, err := parseWorkerCrossing(payload)
+			if err != nil {
+				return err
+			}
+			payload = payload[workerCrossingBytes:]
+			c := t.crossings.at(n)
+			c.decoding, c.decoded, c.encoded = there.decoding, there.decoded, there.encoded
+		}
 	default:
 		return errors.New("unknown topic")
 	}
@@ -431,27 +448,34 @@ func (t *Trial) taskSpans(r record, add func(stub)) {
 	add(task)
 }
 
-// A Lane is one task as its worker's lane shows it, relative to the begin of
-// the measured part.
-type Lane struct {
-	Task                      string
-	Worker                    int
-	Submitted, Started, Ended int64 // nanoseconds
-	SpanID                    string
-}
-
-// Lanes returns the tasks that ran, in the order of submission. It is called
-// when the executor has been closed.
-func (t *Trial) Lanes() []Lane {
-	var lanes []Lane
+// Tasks returns the tasks that ran, in the order of submission, for the records
+// of the run. It is called when the executor has been closed.
+func (t *Trial) Tasks() []results.LaneTask {
+	var tasks []results.LaneTask
+	since := func(s harness.Stamp) int64 {
+		if s == 0 {
+			return 0
+		}
+		return int64(s - t.began)
+	}
 	for _, r := range t.records() {
-		if r.timing.Started == 0 {
+		tm := r.timing
+		if tm.Started == 0 {
 			continue
 		}
-		lanes = append(lanes, Lane{
-			Task: r.task, Worker: r.timing.Worker, SpanID: t.ids.span(r.number, spanTask).String(),
-			Submitted: int64(r.timing.Submitted - t.began), Started: int64(r.timing.Started - t.began), Ended: int64(r.timing.Ended - t.began),
-		})
+		l := results.LaneTask{
+			Task: r.task, Worker: tm.Worker, SpanID: t.ids.span(r.number, spanTask).String(), Number: r.number, PID: tm.PID,
+			SubmittedNS: since(tm.Submitted), StartedNS: since(tm.Started), EndedNS: since(tm.Ended), ReceivedNS: since(tm.Received),
+		}
+		if crossed(tm) {
+			c := t.crossings.at(r.number)
+			l.EncodingNS, l.SentNS, l.DecodingNS, l.DecodedNS = since(c.encoding), since(tm.Sent), since(c.decoding), since(c.decoded)
+			l.EncodedNS, l.ArrivedNS = since(c.encoded), since(c.arrived)
+		}
+		tasks = append(tasks, l)
 	}
-	return lanes
+	return tasks
 }
+
+// Began returns the begin of the measured part.
+func (t *Trial) Began() harness.Stamp { return t.began }
