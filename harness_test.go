@@ -22,6 +22,7 @@ import (
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/cli"
+	"github.com/f3f4c0de/harness/internal/results"
 )
 
 var update = flag.Bool("update", false, "rewrite the expectations of the scripts")
@@ -46,14 +47,15 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":    exits,
-			"lines":    lines,
-			"children": children,
-			"killone":  killOne,
-			"running":  running,
-			"receiver": startReceiver,
-			"received": received,
-			"recovers": recovers,
+			"exits":     exits,
+			"lines":     lines,
+			"children":  children,
+			"killone":   killOne,
+			"running":   running,
+			"receiver":  startReceiver,
+			"received":  received,
+			"recovers":  recovers,
+			"firstspan": firstSpan,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "pprof" {
@@ -177,6 +179,13 @@ func received(ts *testscript.TestScript, neg bool, _ []string) {
 	if got := receivers.Load().Swap(0) > 0; got == neg {
 		ts.Fatalf("the receiver got something: %v", got)
 	}
+}
+
+// firstSpan puts the id of the first task's span into $SPAN: firstspan DIR
+func firstSpan(ts *testscript.TestScript, _ bool, args []string) {
+	data, err := results.Read(ts.MkAbs(args[0]))
+	ts.Check(err)
+	ts.Setenv("SPAN", data.Lanes[0].Tasks[0].SpanID)
 }
 
 // trouble is a workload that goes wrong as it is told, in its third task.

@@ -33,8 +33,14 @@ const (
 	requestProfileStop  = "profile.stop"
 )
 
-// executionEnv tells a worker process in which folder its execution trace goes.
+// executionEnv tells a worker process of a traced trial how to observe itself.
 const executionEnv = "HARNESS_EXECUTION"
+
+// An executionOrder is what it says.
+type executionOrder struct {
+	Dir    string         `json:"dir"` // for the execution trace and the CPU profile
+	Labels profile.Labels `json:"labels"`
+}
 
 // profileEnv tells a worker process that its trial is profiled, and the labels
 // to use.
@@ -55,8 +61,12 @@ func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
 		}
 		hooks.Observer = labels.Observer()
 	}
-	if dir := os.Getenv(executionEnv); dir != "" {
-		if err := traceWorker(&hooks, dir); err != nil {
+	if env := os.Getenv(executionEnv); env != "" {
+		var order executionOrder
+		if err := json.Unmarshal([]byte(env), &order); err != nil {
+			return hooks, fmt.Errorf("%s: %w", executionEnv, err)
+		}
+		if err := order.observeWorker(&hooks); err != nil {
 			return hooks, err
 		}
 	}
@@ -84,15 +94,15 @@ func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
 	return hooks, nil
 }
 
-// traceWorker has a worker process write an execution trace, from its start to
-// its end, and mark its tasks there.
-func traceWorker(hooks *harness.WorkerHooks, dir string) error {
-	stop, err := profile.Execution(filepath.Join(dir, executionFile(os.Getpid())))
+// observeWorker has a worker process write an execution trace and a CPU profile,
+// from its start to its end, and mark its tasks in both.
+func (o executionOrder) observeWorker(hooks *harness.WorkerHooks) error {
+	stop, err := o.start()
 	if err != nil {
 		return err
 	}
 	if hooks.Observer != nil {
-		hooks.Observer = profile.MarkTasks(*hooks.Observer, 1)
+		hooks.Observer = o.observer(hooks.Observer, 1)
 	}
 	exit := hooks.Exit
 	hooks.Exit = func(send func(topic string, payload []byte) error) error {
@@ -105,9 +115,29 @@ func traceWorker(hooks *harness.WorkerHooks, dir string) error {
 	return nil
 }
 
-// executionFile names the execution trace of a process. A worker that is lost
-// has a successor, so its index does not tell which.
+// start starts the execution trace and the CPU profile of this process.
+func (o executionOrder) start() (stop func() error, err error) {
+	stopTrace, err := profile.Execution(filepath.Join(o.Dir, executionFile(os.Getpid())))
+	if err != nil {
+		return nil, err
+	}
+	stopCPU, err := profile.CPU(filepath.Join(o.Dir, cpuFile(os.Getpid())))
+	if err != nil {
+		return nil, errors.Join(err, stopTrace())
+	}
+	return func() error { return errors.Join(stopCPU(), stopTrace()) }, nil
+}
+
+// observer marks the tasks of obs in the execution trace and the CPU profile.
+func (o executionOrder) observer(obs *harness.Observer, workers int) *harness.Observer {
+	return profile.MarkTasks(*o.Labels.LabelTasks(*obs, trace.IDs), workers)
+}
+
+// executionFile names the execution trace of a process, and cpuFile its CPU
+// profile. A worker that is lost has a successor, so its index does not tell
+// which.
 func executionFile(pid int) string { return fmt.Sprintf("%d.trace", pid) }
+func cpuFile(pid int) string       { return fmt.Sprintf("%d.cpu.pb.gz", pid) }
 
 // evidence is what a trial does beside running its program. The functions are
 // called in this order, but aside, which is called for whatever comes between.
@@ -155,34 +185,44 @@ func (t trial) traced(ctx context.Context) (evidence, error) {
 	if err != nil {
 		return evidence{}, err
 	}
-	execution := t.order.Evidence.Execution
-	if err := os.MkdirAll(execution, 0o777); err != nil {
+	execution := executionOrder{Dir: t.order.Evidence.Execution, Labels: profile.Labels{Workload: cell.Workload, Backend: cell.Backend}}
+	if err := os.MkdirAll(execution.Dir, 0o777); err != nil {
 		return evidence{}, fmt.Errorf("making the folder for execution traces: %w", err)
+	}
+	env, err := json.Marshal(execution)
+	if err != nil {
+		return evidence{}, err
 	}
 	stop := func() error { return nil }
 	var before, used []results.Process
 
 	ev := unobserved()
 	ev.configure = func(cfg *harness.Config) {
-		cfg.Observer, cfg.Processes = profile.MarkTasks(*rec.Observer(), cell.Workers), rec.Processes()
+		cfg.Observer, cfg.Processes = execution.observer(rec.Observer(), cell.Workers), rec.Processes()
 		spawning := cfg.Processes.Spawning
 		cfg.Processes.Spawning = func(worker int) []string {
-			return append(spawning(worker), executionEnv+"="+execution)
+			return append(spawning(worker), executionEnv+"="+string(env))
 		}
 	}
-	ev.context = rec.Context
+	ev.context = func(ctx context.Context) context.Context {
+		ctx = rec.Context(ctx)
+		own := execution.Labels
+		own.TraceID, own.SpanID = trace.IDs(ctx)
+		own.Set()
+		return ctx
+	}
 	ev.begin = func(ctx context.Context, ex harness.Executor) (err error) {
 		if before, err = processes(ctx, ex); err != nil {
 			return err
 		}
-		if stop, err = profile.Execution(filepath.Join(execution, executionFile(os.Getpid()))); err != nil {
+		if stop, err = execution.start(); err != nil {
 			return err
 		}
 		rec.Begin()
 		return nil
 	}
-	ev.collect = func(ctx context.Context, ex harness.Executor) (err error) {
-		err = stop()
+	ev.collect = func(ctx context.Context, ex harness.Executor) error {
+		err := stop()
 		after, err2 := processes(ctx, ex)
 		used = usedBy(after, before)
 		return errors.Join(err, err2)
@@ -255,6 +295,7 @@ func (t trial) profiled() evidence {
 	profile.EarlySettings()
 	cell := t.order.Cell
 	labels := profile.Labels{Workload: cell.Workload, Backend: cell.Backend}
+	labels.TraceID, labels.SpanID = trace.ParseIDs(t.order.Evidence.CellSpan)
 	var stop func() (profile.Set, error)
 	var started time.Time
 	var besides time.Duration // since then, but not in the program
@@ -266,7 +307,7 @@ func (t trial) profiled() evidence {
 		cfg.Processes = &harness.ProcessObserver{Spawning: func(int) []string {
 			b, err := json.Marshal(labels)
 			if err != nil {
-				panic(err) // two strings
+				panic(err) // strings
 			}
 			return []string{profileEnv + "=" + string(b)}
 		}}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness/internal/ledger"
+	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/trace"
 )
@@ -255,8 +256,36 @@ func (r *runner) keepExecution(reply *trialReply, s Step) error {
 	if err := os.Rename(r.executionDir(), dir); err != nil {
 		return fmt.Errorf("keeping the execution traces: %w", err)
 	}
+	if err := r.keepTracedCPU(reply, s, dir); err != nil {
+		return err
+	}
 	l, tasks := ledger.Build(reply.Lanes, reply.Measured.StartNS, dir)
 	return r.opts.Folder.AddLedger(l, tasks)
+}
+
+// keepTracedCPU moves the CPU profiles of a traced trial to the others, merged.
+func (r *runner) keepTracedCPU(reply *trialReply, s Step, from string) error {
+	dir := filepath.Join(r.opts.Folder.Dir(), results.ProfilesDir, s.Cell)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	var parts []profile.Part
+	for _, p := range reply.Lanes.Processes {
+		path := filepath.Join(from, cpuFile(p.PID))
+		b, err := os.ReadFile(path)
+		if err != nil || len(b) == 0 {
+			continue // it did not end in good order, which the spans tell
+		}
+		parts = append(parts, profile.Part{Process: p.Name, Set: profile.Set{"cpu": b}})
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	merged, err := profile.Merge("cpu", s.Cell, parts)
+	if err != nil {
+		return err
+	}
+	return results.WriteFile(filepath.Join(dir, results.TracedCPUFile), merged)
 }
 
 // executionDir is where a traced trial writes its execution traces.

@@ -21,15 +21,18 @@ const (
 	LanesFile   = "lanes.ndjson"
 	TracesFile  = "traces.jsonl" // OTLP, a TracesData per line
 	ProfilesDir = "profiles"     // a folder per cell
-	LedgerFile  = "ledger.ndjson"
-	LedgerDir   = "ledger"    // a file per cell, a line per task
-	ExecDir     = "exectrace" // a folder per cell, a Go execution trace per process
-	ChartsDir   = "charts"
-	ResultsFile = "results.json"
-	HTMLFile    = "report.html"
-	MDFile      = "report.md"
-	BenchFile   = "bench.txt"
-	CSVFile     = "results.csv"
+	// TracedCPUFile is the CPU profile of a cell's traced trial, whose samples
+	// name the spans of the tasks.
+	TracedCPUFile = "traced-cpu.pb.gz"
+	LedgerFile    = "ledger.ndjson"
+	LedgerDir     = "ledger"    // a file per cell, a line per task
+	ExecDir       = "exectrace" // a folder per cell, a Go execution trace per process
+	ChartsDir     = "charts"
+	ResultsFile   = "results.json"
+	HTMLFile      = "report.html"
+	MDFile        = "report.md"
+	BenchFile     = "bench.txt"
+	CSVFile       = "results.csv"
 )
 
 // A Folder is the folder of a run that is being written. Its methods are safe

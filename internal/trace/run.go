@@ -73,6 +73,7 @@ func (r *Run) Export(ctx context.Context, w *Writer, rounds int, seed uint64, st
 			Name: "cell " + c.id, SpanContext: c.self, Parent: r.self, SpanKind: oteltrace.SpanKindInternal, StartTime: r.started, EndTime: now,
 			Attributes: []attribute.KeyValue{
 				keyRunID.String(r.id.RunID), keyCellID.String(c.id), keyWorkload.String(c.workload), keyBackend.String(c.backend), keyWorkers.Int(c.workers),
+				profileID(c.self),
 			},
 		}
 		if why := failed[c.id]; why != "" {

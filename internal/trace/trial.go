@@ -358,6 +358,7 @@ func (t *Trial) rootSpan(part, parts uint64, wallNS, cpuNS int64, failure error)
 			keyRunID.String(t.cfg.Identity.RunID), keyCellID.String(t.cfg.CellID), keyWorkload.String(t.cfg.Workload),
 			keyBackend.String(t.cfg.Backend), keyWorkers.Int(t.cfg.Workers), keyGOMAXPROCS.Int(t.cfg.GOMAXPROCS),
 			keyTrialKind.String("traced"), keyWallNS.Int64(wallNS), keyCPUNS.Int64(cpuNS),
+			profileID(t.root(part)),
 		},
 	}
 	if parts > 1 {
@@ -442,7 +443,9 @@ func (t *Trial) taskSpans(r record, add func(stub)) {
 		add(stub{
 			Name: "run " + r.task, SpanContext: id(spanRun), Parent: task.SpanContext, SpanKind: oteltrace.SpanKindInternal,
 			StartTime: at(tm.Started), EndTime: at(tm.Ended), Status: task.Status,
-			Attributes: []attribute.KeyValue{keyTaskName.String(r.task), keyTaskNumber.Int64(int64(r.number)), keyWorkerIndex.Int(tm.Worker)},
+			Attributes: []attribute.KeyValue{
+				keyTaskName.String(r.task), keyTaskNumber.Int64(int64(r.number)), keyWorkerIndex.Int(tm.Worker), profileID(id(spanRun)),
+			},
 		})
 	}
 	add(task)

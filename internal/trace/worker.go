@@ -209,7 +209,10 @@ func (w *workerRecorder) runSpan(r workerRecord) sdktrace.ReadOnlySpan {
 		SpanKind:    oteltrace.SpanKindConsumer,
 		StartTime:   w.cfg.Epoch.time(r.timing.Started),
 		EndTime:     w.cfg.Epoch.time(r.timing.Ended),
-		Attributes:  []attribute.KeyValue{keyTaskName.String(r.task), keyTaskNumber.Int64(int64(r.header.number)), keyWorkerIndex.Int(w.cfg.Worker)},
+		Attributes: []attribute.KeyValue{
+			keyTaskName.String(r.task), keyTaskNumber.Int64(int64(r.header.number)), keyWorkerIndex.Int(w.cfg.Worker),
+			profileID(spanContext(r.header.trace, w.ids.span(r.header.number, spanRun))),
+		},
 		// The worker, not the parent: a link to a span's own parent would
 		// turn that into a "follows from" in Jaeger.
 		Links:    []sdktrace.Link{{SpanContext: w.self}},
