@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/signal"
@@ -81,7 +82,7 @@ be left out:
 
 // run parses, then does.
 func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
-	target, err := targetOf(f.otlp)
+	to, err := destinationOf(f.otlp)
 	if err != nil {
 		return err
 	}
@@ -102,7 +103,7 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 		if err != nil {
 			return err
 		}
-		return a.execute(cmd.Context(), plan, folder, data.Latest(), progress, target, f.json)
+		return a.execute(cmd.Context(), plan, folder, data.Latest(), progress, to, f.json)
 	}
 	spec, err := a.spec(cmd, args, f)
 	if err != nil {
@@ -124,7 +125,7 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 		return err
 	}
 	defer func() { _ = folder.Close() }() // as above
-	return a.execute(cmd.Context(), plan, folder, nil, progress, target, f.json)
+	return a.execute(cmd.Context(), plan, folder, nil, progress, to, f.json)
 }
 
 // onlyWithResume refuses what would change a run that has begun.
@@ -187,25 +188,23 @@ func (a *app) spec(cmd *cobra.Command, args []string, f runFlags) (experiment.Sp
 	return s.Resolve(a.kinds)
 }
 
-// targetOf returns where spans are to be sent: nil for nowhere. The flag has
-// precedence over the environment.
-func targetOf(flag string) (*trace.Target, error) {
-	if flag != "" {
-		t, err := trace.ParseTarget(flag)
-		if err != nil {
-			return nil, fmt.Errorf("--otlp: %w", err)
-		}
-		return &t, nil
+// destinationOf returns where spans go. The flag has precedence over the
+// environment.
+func destinationOf(flag string) (trace.Destination, error) {
+	d, err := trace.FromEnv()
+	if err != nil || flag == "" {
+		return d, err
 	}
-	t, ok, err := trace.TargetFromEnv()
-	if !ok || err != nil {
-		return nil, err
+	t, err := trace.ParseTarget(flag)
+	if err != nil {
+		return d, fmt.Errorf("--otlp: %w", err)
 	}
-	return &t, nil
+	d.OTLP = &t
+	return d, nil
 }
 
 // execute makes the trials, then the report, then sends the spans.
-func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *results.Folder, done []results.Trial, progress *progress, target *trace.Target, asJSON bool) error {
+func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *results.Folder, done []results.Trial, progress *progress, to trace.Destination, asJSON bool) error {
 	ctx, kill := context.WithCancel(ctx)
 	defer kill()
 	stop := make(chan struct{})
@@ -235,6 +234,7 @@ func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *result
 		return failed(err)
 	}
 	if status == results.Interrupted {
+		a.send(ctx, progress, to, folder.Dir())
 		return exitError{exitInterrupted, fmt.Errorf("interrupted; continue with: harness run --resume %s", folder.Dir())}
 	}
 	data, err := results.Read(folder.Dir())
@@ -253,9 +253,7 @@ func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *result
 	if err != nil {
 		return failed(fmt.Errorf("printing the report: %w", err))
 	}
-	if target != nil {
-		a.send(ctx, progress, *target, folder.Dir())
-	}
+	a.send(ctx, progress, to, folder.Dir())
 	progress.say("%s", nextSteps(folder.Dir(), data))
 	if status == results.Failed {
 		return failed(fmt.Errorf("%d trials failed; the report tells why", len(r.Failures)))
@@ -265,13 +263,36 @@ func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *result
 
 // send delivers the spans of a run. A receiver that is down does not make a
 // run fail: its spans can be sent later.
-func (a *app) send(ctx context.Context, progress *progress, target trace.Target, dir string) {
-	n, err := target.SendFile(ctx, filepath.Join(dir, results.TracesFile))
-	if err != nil {
-		progress.say("Warning: only %d spans were sent: %v\nSend them later with: harness trace %s --otlp %s", n, err, dir, target.URL)
+func (a *app) send(ctx context.Context, progress *progress, to trace.Destination, dir string) {
+	path := filepath.Join(dir, results.TracesFile)
+	if to.Console {
+		if err := printFile(a.stderr, path); err != nil {
+			progress.say("Warning: not all spans were printed: %v", err)
+		}
+	}
+	if to.OTLP == nil {
 		return
 	}
-	progress.say("%d spans sent to %s.", n, target.URL)
+	n, err := to.OTLP.SendFile(ctx, path)
+	if err == nil {
+		progress.say("%d spans sent to %s.", n, to.OTLP.URL)
+		return
+	}
+	all, countErr := trace.CountFile(path)
+	if countErr != nil {
+		err = errors.Join(err, countErr)
+	}
+	progress.say("Warning: only %d of %d spans were sent: %v\nSend them later with: harness trace %s --otlp %s", n, all, err, dir, to.OTLP.URL)
+}
+
+func printFile(w io.Writer, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(w, f)
+	return err
 }
 
 // writeReport writes all forms of the report into the run's folder.

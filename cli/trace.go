@@ -20,7 +20,7 @@ lists the traces. http://HOST:4318 is OTLP over HTTP, grpc://HOST:4317 over
 gRPC. Receivers keep spans that are sent twice as duplicates.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			target, err := targetOf(otlp)
+			to, err := destinationOf(otlp)
 			if err != nil {
 				return err
 			}
@@ -28,14 +28,14 @@ gRPC. Receivers keep spans that are sent twice as duplicates.`,
 			if err != nil {
 				return err
 			}
-			if target == nil {
+			if to.OTLP == nil {
 				return failed(a.listTraces(data))
 			}
-			n, err := target.SendFile(cmd.Context(), filepath.Join(args[0], results.TracesFile))
+			n, err := to.OTLP.SendFile(cmd.Context(), filepath.Join(args[0], results.TracesFile))
 			if err != nil {
 				return failed(fmt.Errorf("after %d spans: %w", n, err))
 			}
-			_, err = fmt.Fprintf(a.stdout, "%d spans sent to %s\n", n, target.URL)
+			_, err = fmt.Fprintf(a.stdout, "%d spans sent to %s\n", n, to.OTLP.URL)
 			return failed(err)
 		},
 	}

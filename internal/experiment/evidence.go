@@ -234,13 +234,18 @@ func (t trial) traced(ctx context.Context) (evidence, error) {
 			return err
 		}
 		defer func() { err = errors.Join(err, w.Close()) }()
-		count, err := rec.Export(ctx, w, m.WallNS, m.CPUNS(), failure)
-		m.TraceID, m.SpansExpected, m.SpansExported = rec.TraceID(), count.Expected, count.Exported
+		counts, err := rec.Export(ctx, w, m.WallNS, m.CPUNS(), failure)
+		total := counts.Total()
+		m.TraceID, m.SpansExpected, m.SpansExported = rec.TraceID(), total.Expected, total.Exported
+		for i := range used {
+			n := counts[used[i].Name]
+			used[i].SpansExpected, used[i].SpansExported = n.Expected, n.Exported
+		}
 		reply.Lanes = &results.Lanes{
 			Cell: cell.ID, TraceID: rec.TraceID(), WallNS: m.WallNS, Workers: cell.Workers,
 			Tasks: rec.Tasks(), BeganNS: int64(rec.Began()), Processes: used,
 		}
-		return errors.Join(err, count.Err())
+		return errors.Join(err, counts.Err())
 	}
 	return ev, nil
 }

@@ -166,6 +166,11 @@ func (r *runner) step(ctx context.Context, s Step) (failure, err error) {
 	if failure == nil {
 		failure = r.judge(s, cell, &t.Measured)
 	}
+	if s.Kind == results.Traced {
+		if err := r.keepSpans(&reply); failure == nil {
+			failure = err // what a failed trial has left is kept, too
+		}
+	}
 	if failure == nil {
 		failure = r.keep(&reply, s)
 	}
@@ -224,11 +229,9 @@ func (r *runner) judge(s Step, cell results.Cell, m *results.Measured) error {
 // spansFile is where a traced trial writes its spans.
 func (r *runner) spansFile() string { return filepath.Join(r.scratch, results.TracesFile) }
 
-// keep moves what a traced trial has written into the run's folder.
-func (r *runner) keep(reply *trialReply, s Step) error {
-	if s.Kind != results.Traced {
-		return nil
-	}
+// keepSpans moves the spans that a traced trial has written into the run's
+// folder.
+func (r *runner) keepSpans(reply *trialReply) error {
 	defer os.Remove(r.spansFile())
 	n, err := trace.CountFile(r.spansFile())
 	if err != nil {
@@ -239,6 +242,14 @@ func (r *runner) keep(reply *trialReply, s Step) error {
 	}
 	if err := appendFile(filepath.Join(r.opts.Folder.Dir(), results.TracesFile), r.spansFile()); err != nil {
 		return fmt.Errorf("keeping the spans: %w", err)
+	}
+	return nil
+}
+
+// keep moves the rest of what a traced trial has found into the run's folder.
+func (r *runner) keep(reply *trialReply, s Step) error {
+	if s.Kind != results.Traced {
+		return nil
 	}
 	if err := r.opts.Folder.AddLanes(reply.Lanes); err != nil {
 		return err

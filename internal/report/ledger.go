@@ -103,9 +103,9 @@ func LedgerText(w io.Writer, l *results.Ledger) error {
 	}
 	if len(l.Processes) > 0 {
 		b.WriteByte('\n')
-		rows := [][]string{{"process", "CPU", "OS queue", "preempted", "collections"}}
+		rows := [][]string{{"process", "CPU", "OS queue", "preempted", "collections", "spans"}}
 		for _, p := range l.Processes {
-			rows = append(rows, []string{p.Name, duration(float64(p.CPUNS)), duration(float64(p.RunQueueNS)), fmt.Sprint(p.Switches), fmt.Sprint(p.GCCycles)})
+			rows = append(rows, []string{p.Name, duration(float64(p.CPUNS)), duration(float64(p.RunQueueNS)), fmt.Sprint(p.Switches), fmt.Sprint(p.GCCycles), fmt.Sprintf("%d of %d", p.SpansExported, p.SpansExpected)})
 		}
 		writeTable(&b, rows, 1)
 		b.WriteString("OS queue: what the threads of the process, added up, waited for a processor of the machine.\n")

@@ -194,6 +194,11 @@ type Process struct {
 	RunQueueNS int64  `json:"run_queue_ns"` // its threads waited for a processor of the machine
 	GCCycles   int64  `json:"gc_cycles"`
 	Switches   int64  `json:"involuntary_switches"`
+
+	// Spans that there should be, and those that were written.
+	SpansExpected int `json:"spans_expected"`
+	SpansExported int `json:"spans_exported"`
+
 	// Execution is the file of its execution trace, in the folder of the
 	// cell's; empty if it made none.
 	Execution string `json:"execution,omitempty"`

@@ -110,6 +110,7 @@ func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
 	if w.resource, err = w.cfg.Identity.resource(ctx); err != nil {
 		return harness.WorkerHooks{}, err
 	}
+	propagate()
 	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithResource(w.resource), sdktrace.WithSpanProcessor(&w.live)))
 	return harness.WorkerHooks{
 		Observer: &harness.Observer{Start: w.start, End: w.end, Coded: w.coded},
