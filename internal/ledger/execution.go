@@ -45,7 +45,7 @@ func ReadExecution(r io.Reader, visit func(*Executed)) error {
 	if err != nil {
 		return fmt.Errorf("reading the execution trace: %w", err)
 	}
-	x := executionReader{goroutines: make(map[trace.GoID]*goroutine), visit: visit}
+	x := executionReader{goroutines: make(map[trace.GoID]*goroutine), visit: visit, gates: make(map[trace.Stack]bool)}
 	for {
 		ev, err := in.ReadEvent()
 		if errors.Is(err, io.EOF) {
@@ -62,6 +62,7 @@ type executionReader struct {
 	goroutines map[trace.GoID]*goroutine
 	clock      trace.ClockSnapshot
 	visit      func(*Executed)
+	gates      map[trace.Stack]bool // those that were looked at
 }
 
 // A goroutine is what is known of one that exists.
@@ -165,8 +166,24 @@ func (x *executionReader) transition(ev trace.Event, st trace.StateTransition) {
 	case trace.GoSyscall:
 		x.now(g, ev.Time(), results.PartSyscall, trace.NoStack)
 	case trace.GoWaiting:
-		x.now(g, ev.Time(), waitingFor(st.Reason), st.Stack)
+		doing := waitingFor(st.Reason)
+		if (doing == results.PartChannel || doing == results.PartLock) && g.task != nil && x.atGate(st.Stack) {
+			doing = results.PartGate
+		}
+		x.now(g, ev.Time(), doing, st.Stack)
 	}
+}
+
+// atGate reports whether a stack is that of a task at the lock of its model.
+func (x *executionReader) atGate(s trace.Stack) bool {
+	at, ok := x.gates[s]
+	if !ok {
+		for f := range s.Frames() {
+			at = at || strings.Contains(f.Func, "/internal/backends.(*seat).")
+		}
+		x.gates[s] = at
+	}
+	return at
 }
 
 // waitingFor maps the runtime's reasons (runtime/traceruntime.go).

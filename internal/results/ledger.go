@@ -23,6 +23,7 @@ const (
 	PartIOService              // until what it asked for was there
 	PartIOLate                 // from then until it ran again
 	PartIOWait                 // for I/O of which nobody said when it was there
+	PartGate                   // for the lock of the model: an interpreter's, an event loop's turn
 	PartLock                   // for a mutex, a condition or a wait group
 	PartChannel                // for a channel
 	PartSleep                  // for a timer
@@ -50,6 +51,7 @@ var PartInfo = [parts]struct {
 	PartIOService:  {"io_service", "waiting until what it asked for was there", "execution trace and the stamp in the reply"},
 	PartIOLate:     {"io_late", "what it asked for was there, and the task did not run yet", "execution trace and the stamp in the reply"},
 	PartIOWait:     {"io_wait", "waiting on the network; nobody said when the reply was there", "execution trace"},
+	PartGate:       {"gate", "waiting for the model's own lock: the GIL, or the turn of the event loop", "execution trace"},
 	PartLock:       {"lock", "waiting for a mutex, a condition or a wait group", "execution trace"},
 	PartChannel:    {"channel", "waiting for a channel", "execution trace"},
 	PartSleep:      {"sleep", "waiting for a timer", "execution trace"},
