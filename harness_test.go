@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 		"harness":         func() { cli.Main() },
 		"trouble-harness": func() { cli.Main(&trouble) },
 		"inject-harness":  func() { cli.Main(&inject) },
+		"sick-harness":    func() { cli.Main(&sick) },
 	})
 }
 

@@ -86,8 +86,8 @@ func (a *app) profile(ctx context.Context, dir string, data *results.Data, f pro
 		if err != nil {
 			return err
 		}
-		if n := v.Samples(); n < profile.MinSamples {
-			_, err := fmt.Fprintf(a.stdout, "%s (span %s) has %d CPU samples; fewer than %d say nothing. %s\n", found.Name, found.ID, n, profile.MinSamples, ledgerHint(dir, found))
+		if n := v.Samples(); n < results.MinSamples {
+			_, err := fmt.Fprintf(a.stdout, "%s (span %s) has %d CPU samples; fewer than %d say nothing. %s\n", found.Name, found.ID, n, results.MinSamples, ledgerHint(dir, found))
 			return failed(err)
 		}
 		title := fmt.Sprintf("%s (span %s), %d samples", found.Name, found.ID, v.Samples())
@@ -313,8 +313,8 @@ func (p profiles) handler() http.Handler {
 		id := r.PathValue("id")
 		mount(w, r, "/span/"+id, func() (*profile.View, error) {
 			v, found, err := p.span(id)
-			if err == nil && v.Samples() < profile.MinSamples {
-				err = fmt.Errorf("%s has %d CPU samples; fewer than %d say nothing. %s", found.Name, v.Samples(), profile.MinSamples, ledgerHint(p.dir, found))
+			if err == nil && v.Samples() < results.MinSamples {
+				err = fmt.Errorf("%s has %d CPU samples; fewer than %d say nothing. %s", found.Name, v.Samples(), results.MinSamples, ledgerHint(p.dir, found))
 			}
 			return v, err
 		})

@@ -359,8 +359,17 @@ func (t trial) profiled() evidence {
 		}
 		return writeProfiles(t.order.Evidence.Profiles, cell.ID, parts)
 	}
-	ev.finish = func(_ context.Context, reply *trialReply, _ error) error {
-		reply.Measured.Repeats = repeats
+	ev.finish = func(_ context.Context, reply *trialReply, failure error) error {
+		m := &reply.Measured
+		m.Repeats = repeats
+		if failure != nil {
+			return nil
+		}
+		v, err := profile.Read(filepath.Join(t.order.Evidence.Profiles, "cpu.pb.gz"))
+		if err != nil {
+			return err
+		}
+		m.CPUSamples, m.GCSamples = v.Samples(), v.GCSamples()
 		return nil
 	}
 	return ev

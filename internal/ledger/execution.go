@@ -179,7 +179,7 @@ func (x *executionReader) atGate(s trace.Stack) bool {
 	at, ok := x.gates[s]
 	if !ok {
 		for f := range s.Frames() {
-			at = at || strings.Contains(f.Func, "/internal/backends.(*seat).")
+			at = at || strings.HasSuffix(f.Func, "/internal/backends.(*seat).enter") || strings.HasSuffix(f.Func, "/internal/backends.(*seat).Yield")
 		}
 		x.gates[s] = at
 	}
@@ -291,24 +291,35 @@ func entry(s trace.Stack) (name string) {
 	return name
 }
 
-// frames returns the functions of a stack from the one of the program that
-// waited, and the place in it.
+// frames returns the place of the program's own code that waited, and how it got
+// there.
 func frames(s trace.Stack) (where string, stack []string) {
 	for f := range s.Frames() {
-		internal := strings.HasPrefix(f.Func, "runtime.") || strings.HasPrefix(f.Func, "sync.") || strings.HasPrefix(f.Func, "internal/") ||
-			strings.HasPrefix(f.Func, "time.")
-		if internal && where == "" {
-			continue
-		}
 		place := fmt.Sprintf("%s (%s:%d)", f.Func, filepath.Base(f.File), f.Line)
-		if where == "" {
+		pkg := packageOf(f.Func)
+		first, _, _ := strings.Cut(pkg, "/")
+		own := pkg != module && (pkg == "main" || strings.Contains(first, "."))
+		if where == "" && own {
 			where = place
 		}
-		if len(stack) < maxFrames {
+		if pkg != "runtime" && !strings.HasPrefix(pkg, "internal/") && len(stack) < maxFrames {
 			stack = append(stack, place)
 		}
 	}
+	if where == "" && len(stack) > 0 {
+		where = stack[0]
+	}
 	return where, stack
+}
+
+// module is the path of the package that tasks wait through.
+const module = "github.com/f3f4c0de/harness"
+
+// packageOf returns the path of a function's package.
+func packageOf(name string) string {
+	slash := strings.LastIndexByte(name, '/') + 1
+	pkg, _, _ := strings.Cut(name[slash:], ".")
+	return name[:slash] + pkg
 }
 
 const maxFrames = 8

@@ -13,10 +13,12 @@ package ledger
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/exp/trace"
 
@@ -49,14 +51,86 @@ func Build(lanes *results.Lanes, spawnNS int64, dir string) (*results.Ledger, []
 		}
 	}
 	tasks := make([]results.LedgerTask, 0, len(lanes.Tasks))
+	var most [len(results.PartInfo)]results.MostTask
 	for _, lane := range lanes.Tasks {
 		t := taskOf(lane, names[lane.PID], runs[lane.Number])
 		add(l, &t, lane.EndedNS-lane.StartedNS, runs[lane.Number] != nil)
+		for p, ns := range t.Parts {
+			if ns > most[p].NS {
+				most[p] = results.MostTask{Part: results.Part(p).String(), Number: t.Number, SpanID: t.SpanID, NS: ns}
+			}
+		}
 		tasks = append(tasks, t)
 	}
+	l.Most = slices.DeleteFunc(most[:], func(m results.MostTask) bool { return m.NS == 0 })
+	summary(l, lanes, runs)
 	note(l)
 	return l, tasks
 }
+
+// summary finds what stands out among the tasks.
+func summary(l *results.Ledger, lanes *results.Lanes, runs map[uint64]*run) {
+	known := make(map[trace.Stack]place)
+	waited := make(map[results.Part]map[string]*results.Place)
+	for _, r := range runs {
+		for k, w := range r.waited {
+			at, ok := known[k.stack]
+			if !ok {
+				at.where, at.stack = frames(k.stack)
+				known[k.stack] = at
+			}
+			if waited[k.part] == nil {
+				waited[k.part] = make(map[string]*results.Place)
+			}
+			p := waited[k.part][at.where]
+			if p == nil {
+				p = &results.Place{Part: k.part.String(), Where: at.where, Stack: at.stack}
+				waited[k.part][at.where] = p
+			}
+			p.NS += w.ns
+			p.Waits += w.n
+		}
+	}
+	for _, of := range waited {
+		for _, p := range of {
+			l.Places = append(l.Places, *p)
+		}
+	}
+	slices.SortFunc(l.Places, func(a, b results.Place) int {
+		return cmp.Or(cmp.Compare(b.NS, a.NS), cmp.Compare(a.Where, b.Where))
+	})
+	l.Places = l.Places[:min(maxPlaces, len(l.Places))]
+
+	type change struct {
+		at int64
+		by int
+	}
+	var changes []change
+	last := make(map[int]int64) // end of a worker's last task
+	for _, t := range lanes.Tasks {
+		changes = append(changes, change{t.SubmittedNS, 1}, change{t.ReceivedNS, -1})
+		last[t.Worker] = max(last[t.Worker], t.EndedNS)
+		if run := t.EndedNS - t.StartedNS; run > l.Longest.NS {
+			l.Longest = results.MostTask{Number: t.Number, SpanID: t.SpanID, NS: run}
+		}
+	}
+	slices.SortFunc(changes, func(a, b change) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.by, b.by)) })
+	inFlight := 0
+	for _, c := range changes {
+		inFlight += c.by
+		l.MaxInFlight = max(l.MaxInFlight, inFlight)
+	}
+	end := int64(0)
+	for _, at := range last {
+		end = max(end, at)
+	}
+	for w := range lanes.Workers {
+		l.TailNS += end - last[w]
+	}
+}
+
+// maxPlaces bounds the places that a ledger names.
+const maxPlaces = 5
 
 // A run is what is kept of an [Executed].
 type run struct {
@@ -67,6 +141,18 @@ type run struct {
 	where    string
 	whereNS  int64
 	stack    []string
+	waited   map[placeKey]wait
+}
+
+// A placeKey is a place and what the time there was spent on.
+type placeKey struct {
+	part  results.Part
+	stack trace.Stack
+}
+
+type wait struct {
+	ns int64
+	n  int
 }
 
 // A span is the time in which a task's function ran, by its time stamps. The
@@ -95,7 +181,6 @@ type place struct {
 
 func summarize(x *Executed, within span, places map[trace.Stack]place) *run {
 	r := &run{children: x.Children, onCPU: x.OnCPU}
-	waited := make(map[trace.Stack]int64)
 	r.waits.IO = x.IOWaits
 	for _, in := range x.Intervals {
 		ns := int64(min(in.To, within.to) - max(in.From, within.from))
@@ -112,21 +197,27 @@ func summarize(x *Executed, within span, places map[trace.Stack]place) *run {
 			r.waits.Channel++
 		case results.PartSleep:
 			r.waits.Sleep++
+		case results.PartIOService:
 		default:
 			continue
 		}
-		waited[in.stack] += ns
+		k := placeKey{in.Part, in.stack}
+		w := r.waited[k]
+		if r.waited == nil {
+			r.waited = make(map[placeKey]wait)
+		}
+		r.waited[k] = wait{w.ns + ns, w.n + 1}
 	}
-	for s, ns := range waited {
-		if ns <= r.whereNS {
+	for k, w := range r.waited {
+		if w.ns <= r.whereNS {
 			continue
 		}
-		p, ok := places[s]
+		p, ok := places[k.stack]
 		if !ok {
-			p.where, p.stack = frames(s)
-			places[s] = p
+			p.where, p.stack = frames(k.stack)
+			places[k.stack] = p
 		}
-		r.where, r.whereNS, r.stack = p.where, ns, p.stack
+		r.where, r.whereNS, r.stack = p.where, w.ns, p.stack
 	}
 	return r
 }

@@ -16,10 +16,6 @@ import (
 	"github.com/google/pprof/profile"
 )
 
-// MinSamples is how many samples it takes to say something about the processor
-// time of a part of a program: at 100 a second, 0.3 s.
-const MinSamples = 30
-
 // A View is a profile that is looked at. It is not changed by its methods.
 type View struct{ p *profile.Profile }
 
@@ -64,6 +60,26 @@ func (v *View) Samples() (n int64) {
 		n += s.Value[0]
 	}
 	return n
+}
+
+// GCSamples counts the samples in which the garbage collector was at work.
+func (v *View) GCSamples() (n int64) {
+	for _, s := range v.p.Sample {
+		if slices.ContainsFunc(s.Location, collects) {
+			n += s.Value[0]
+		}
+	}
+	return n
+}
+
+func collects(l *profile.Location) bool {
+	return slices.ContainsFunc(l.Line, func(l profile.Line) bool {
+		switch l.Function.Name {
+		case "runtime.gcBgMarkWorker", "runtime.gcAssistAlloc", "runtime.bgsweep", "runtime.gcStart":
+			return true
+		}
+		return false
+	})
 }
 
 // OfSpans returns the part of the profile that belongs to these spans.

@@ -112,7 +112,7 @@ func LedgerText(w io.Writer, l *results.Ledger) error {
 	}
 	for _, n := range l.Notes {
 		b.WriteByte('\n')
-		writeWrapped(&b, n, 100)
+		writeWrapped(&b, n)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

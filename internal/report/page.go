@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+
+	"github.com/f3f4c0de/harness/internal/results"
 )
 
 //go:embed page.html
@@ -33,7 +35,17 @@ func HTML(w io.Writer, r *Report, charts []Chart) error {
 	for _, row := range r.Rows {
 		rows = append(rows, tableRow{row, r.cells(row)})
 	}
+	var ledger *Chart
+	if n := len(charts); n > 0 && charts[n-1].Name == ledgerChartName {
+		ledger, charts = &charts[n-1], charts[:n-1]
+	}
+	used := usedParts(r.Ledger)
+	var ledgers [][]string
+	for i := range r.Ledger {
+		ledgers = append(ledgers, ledgerRow(&r.Ledger[i], used))
+	}
 	return page.Execute(w, map[string]any{
+		"LedgerChart": ledger, "Parts": used, "PartInfo": results.PartInfo, "Ledgers": ledgers, "Evidence": r.evidenceLine(),
 		"Report": r, "Charts": charts, "Columns": columns, "Rows": rows, "Legend": r.legend(),
 		"Headlines": r.Headlines(), "Style": template.CSS(chartStyle),
 	})

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/f3f4c0de/harness/internal/findings"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/stats"
 )
@@ -26,6 +27,11 @@ type Report struct {
 	Rows     []Row       `json:"rows"`
 	Warnings []string    `json:"warnings,omitempty"`
 	Failures []Failure   `json:"failures,omitempty"`
+
+	Findings []findings.Finding `json:"findings,omitempty"`
+	Ledger   []results.Ledger   `json:"ledger,omitempty"`
+	Spans    Spans              `json:"spans"`
+	Observer string             `json:"observer,omitempty"` // what observing costs
 
 	lanes []results.Lanes
 }
@@ -110,6 +116,8 @@ func Build(d *results.Data) *Report {
 			}
 		}
 	}
+	r.Ledger, r.Findings = d.Ledger, findings.Of(d)
+	r.countSpans(d)
 	r.warn()
 	return r
 }

@@ -32,10 +32,16 @@ func Text(w io.Writer, r *Report) error {
 	writeTable(&b, rows, 2)
 	b.WriteByte('\n')
 	for _, line := range r.legend() {
-		writeWrapped(&b, line, 100)
+		writeWrapped(&b, line)
+	}
+	if line := r.evidenceLine(); line != "" {
+		writeWrapped(&b, line)
 	}
 	for _, warning := range r.Warnings {
-		writeWrapped(&b, "! "+warning, 100)
+		writeWrapped(&b, "! "+warning)
+	}
+	for _, line := range r.findingLines() {
+		writeWrapped(&b, "* "+line)
 	}
 	for _, f := range r.Failures {
 		fmt.Fprintf(&b, "FAILED %s, %s trial, round %d: %s\n", f.Cell, f.Kind, f.Round, f.Error)
@@ -168,14 +174,14 @@ func duration(ns float64) string {
 	return fmt.Sprintf("%.0f ns", ns)
 }
 
-// writeWrapped writes a paragraph with lines of at most width characters.
-func writeWrapped(b *strings.Builder, s string, width int) {
+// writeWrapped writes a paragraph with lines of at most 100 characters.
+func writeWrapped(b *strings.Builder, s string) {
 	n := 0
 	for word := range strings.FieldsSeq(s) {
 		l := len([]rune(word))
 		switch {
 		case n == 0:
-		case n+1+l > width:
+		case n+1+l > 100:
 			b.WriteString("\n")
 			n = 0
 		default:
@@ -225,6 +231,12 @@ func Markdown(w io.Writer, r *Report, charts []Chart) error {
 	for _, warning := range r.Warnings {
 		fmt.Fprintf(&b, "> **Warning.** %s\n\n", escapeMarkdown(warning))
 	}
+	for _, line := range r.findingLines() {
+		fmt.Fprintf(&b, "- **Finding.** %s\n", escapeMarkdown(line))
+	}
+	if len(r.Findings) > 0 {
+		b.WriteByte('\n')
+	}
 	for _, c := range charts {
 		fmt.Fprintf(&b, "![%s](%s/%s.svg)\n\n", escapeMarkdown(c.Title), results.ChartsDir, c.Name)
 	}
@@ -238,6 +250,9 @@ func Markdown(w io.Writer, r *Report, charts []Chart) error {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | "))
 	}
 	fmt.Fprintf(&b, "\n%s\n", escapeMarkdown(r.legend()[1]))
+	if line := r.evidenceLine(); line != "" {
+		fmt.Fprintf(&b, "\n%s\n", escapeMarkdown(line))
+	}
 	if len(r.Failures) > 0 {
 		b.WriteString("\n## Failed trials\n\n")
 		for _, f := range r.Failures {

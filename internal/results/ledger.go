@@ -6,6 +6,10 @@ import (
 	"fmt"
 )
 
+// MinSamples is how many CPU samples it takes to say something: at 100 a second,
+// 0.3 s.
+const MinSamples = 30
+
 // A Part is what a task's time went to. The parts of a task do not overlap, and
 // together with the residual they are its whole time, from its submission until
 // its result was back.
@@ -183,8 +187,38 @@ type Ledger struct {
 	Waits      Waits `json:"waits"`
 	ChildrenNS int64 `json:"children_running_ns,omitempty"`
 
+	// Most has, for every part, the task that spent most on it; and Places are
+	// where tasks waited longest, all of them together.
+	Most   []MostTask `json:"most,omitempty"`
+	Places []Place    `json:"places,omitempty"`
+
+	// MaxInFlight is how many tasks there were at most between their submission
+	// and their result.
+	MaxInFlight int `json:"max_in_flight"`
+	// TailNS is for how long workers had nothing more to do, added up, before
+	// the last task was done. Longest is the task that ran longest.
+	TailNS  int64    `json:"tail_ns"`
+	Longest MostTask `json:"longest"`
+
 	Processes []Process `json:"processes,omitempty"`
 	Notes     []string  `json:"notes,omitempty"` // what is not known, and why
+}
+
+// A MostTask is the task with the most of something.
+type MostTask struct {
+	Part   string `json:"part,omitempty"`
+	Number uint64 `json:"number"`
+	SpanID string `json:"span_id"`
+	NS     int64  `json:"ns"`
+}
+
+// A Place is one at which tasks waited.
+type Place struct {
+	Part  string   `json:"part"` // of the tasks' time
+	Where string   `json:"where"`
+	NS    int64    `json:"ns"`
+	Waits int      `json:"waits"`
+	Stack []string `json:"stack"`
 }
 
 // A Process is one process of an observed trial and what it used in the

@@ -192,6 +192,10 @@ type Measured struct {
 
 	// Of a profiled trial: how often the program ran.
 	Repeats int `json:"repeats,omitempty"`
+	// CPUSamples of its program, and those of them that the garbage collector
+	// was at work in.
+	CPUSamples int64 `json:"cpu_samples,omitempty"`
+	GCSamples  int64 `json:"gc_samples,omitempty"`
 }
 
 // CPUNS is the processor time of the measured part.
