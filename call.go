@@ -390,7 +390,7 @@ func (c *Call) AppendOutput(b []byte) ([]byte, error) {
 // coding returns the moment at which encoding or decoding begins, if anybody
 // wants to know.
 func (c *Call) coding() Stamp {
-	if c.obs == nil || c.obs.Coded == nil {
+	if obs := c.site.Observer; obs == nil || obs.Coded == nil {
 		return 0
 	}
 	return Now()
@@ -398,7 +398,7 @@ func (c *Call) coding() Stamp {
 
 func (c *Call) coded(what Coding, began Stamp) {
 	if began != 0 {
-		c.obs.Coded(c, what, began)
+		c.site.Observer.Coded(c, what, began)
 	}
 }
 

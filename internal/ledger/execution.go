@@ -24,7 +24,7 @@ type Interval struct {
 }
 
 // An Executed is the run of one task as an execution trace shows it. Its
-// intervals follow each other without a gap.
+// intervals follow each other without a gap; the first began before the task.
 type Executed struct {
 	Number    uint64
 	Goroutine int64
@@ -218,7 +218,8 @@ func (x *executionReader) log(ev trace.Event, l trace.Log) {
 	g := x.goroutine(ev.Goroutine(), ev.Time())
 	switch {
 	case l.Category == profile.TaskBegins:
-		x.now(g, ev.Time(), g.running(), trace.NoStack)
+		// The goroutine has been running since before the mark, which is where
+		// the task's own time stamp lies.
 		g.task, g.child = &task{Executed: Executed{Number: uint64(a), Goroutine: int64(ev.Goroutine())}, thread: ev.Thread(), cpu: b}, false
 	case g.task == nil || g.child:
 	case l.Category == profile.TaskServed:

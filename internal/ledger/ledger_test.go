@@ -97,7 +97,7 @@ func TestPartsAsJSON(t *testing.T) {
 type inline struct{ obs *harness.Observer }
 
 func (e inline) Submit(_ context.Context, c *harness.Call) {
-	c.Watch(e.obs, false, nil)
+	c.Enter(&harness.Site{Observer: e.obs})
 	c.Run(&harness.Worker{PID: os.Getpid()})
 }
 func (inline) Close() error { return nil }
