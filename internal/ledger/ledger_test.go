@@ -229,3 +229,40 @@ func FuzzReadExecution(f *testing.F) {
 	f.Add([]byte("go 1.26 trace\x00\x00\x00"))
 	f.Fuzz(func(_ *testing.T, b []byte) { _ = ReadExecution(bytes.NewReader(b), func(*Executed) {}) })
 }
+
+// The export is what the format wants, and what is drawn on a row nests.
+func TestPerfetto(t *testing.T) {
+	dir, lanes := record(t)
+	var b bytes.Buffer
+	if err := Perfetto(&b, []results.Lanes{*lanes}, func(string) string { return dir }); err != nil {
+		t.Fatal(err)
+	}
+	var doc struct {
+		TraceEvents []event `json:"traceEvents"`
+	}
+	if err := json.Unmarshal(b.Bytes(), &doc); err != nil {
+		t.Fatalf("the export is no JSON: %v", err)
+	}
+	var task event
+	names := make(map[string]int)
+	for _, e := range doc.TraceEvents {
+		names[e.Phase+" "+e.Name]++
+		if e.Phase == "X" && e.Name == "convoy" {
+			task = e
+		}
+	}
+	for _, want := range []string{"X convoy", "X submit convoy", "s to worker", "f to worker", "X lock", "X running", "M process_name", "M thread_name"} {
+		if names[want] == 0 {
+			t.Errorf("the export has no %s; it has %v", want, names)
+		}
+	}
+	for _, e := range doc.TraceEvents {
+		if e.Cat == "state" && (e.TS < task.TS || e.TS+e.Dur > task.TS+task.Dur+.001) {
+			t.Errorf("%+v is not inside of %+v", e, task)
+		}
+	}
+	lanes.Processes = nil
+	if err := Perfetto(&b, []results.Lanes{*lanes}, func(string) string { return dir }); err == nil {
+		t.Error("a run of an older harness gave no error")
+	}
+}
