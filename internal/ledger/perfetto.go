@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -41,20 +42,20 @@ const (
 // run. All trials begin at 0, so that cells can be compared. The execution
 // traces of a cell lie in the folder that dir returns.
 func Perfetto(w io.Writer, all []results.Lanes, dir func(cell string) string) error {
-	out := bufio.NewWriter(w)
-	p := perfetto{w: out, first: true}
-	out.WriteString(`{"displayTimeUnit":"ns","traceEvents":[`)
+	p := perfetto{first: true}
+	p.WriteString(`{"displayTimeUnit":"ns","traceEvents":[`)
 	for i := range all {
 		if err := p.cell(&all[i], i, dir(all[i].Cell)); err != nil {
 			return fmt.Errorf("%s: %w", all[i].Cell, err)
 		}
 	}
-	out.WriteString("\n]}\n")
-	return out.Flush()
+	p.WriteString("\n]}\n")
+	_, err := p.WriteTo(w)
+	return err
 }
 
 type perfetto struct {
-	w     *bufio.Writer
+	bytes.Buffer
 	first bool
 }
 
@@ -64,12 +65,12 @@ func (p *perfetto) emit(e event) error {
 		return err
 	}
 	if !p.first {
-		p.w.WriteByte(',')
+		p.WriteByte(',')
 	}
 	p.first = false
-	p.w.WriteByte('\n')
-	_, err = p.w.Write(b)
-	return err
+	p.WriteByte('\n')
+	p.Write(b)
+	return nil
 }
 
 func micros(ns int64) float64 { return float64(ns) / 1e3 }
