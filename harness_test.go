@@ -45,6 +45,9 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // children end at once
 			env.Setenv("GOCACHE", os.Getenv("GOCACHE"))
+			if cache, err := os.UserCacheDir(); err == nil {
+				env.Setenv("XDG_CACHE_HOME", cache) // where the servers are
+			}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -55,12 +58,19 @@ func TestScripts(t *testing.T) {
 			"running":   running,
 			"receiver":  startReceiver,
 			"received":  received,
+			"ports":     ports,
+			"answers":   answers,
+			"injaeger":  inJaeger,
 			"recovers":  recovers,
 			"firstspan": firstSpan,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "pprof" {
 				return exec.Command("go", "tool", "-n", "pprof").Run() == nil, nil
+			}
+			if name, ok := strings.CutPrefix(cond, "server:"); ok {
+				path, err := serverPath(name)
+				return path != "", err
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},

@@ -17,7 +17,8 @@ const module = "github.com/f3f4c0de/harness"
 var mayImport = map[string][]string{
 	"":                    {},
 	"cmd/harness":         {"cli"},
-	"cli":                 {"", "internal/backends", "internal/calibrate", "internal/child", "internal/experiment", "internal/ledger", "internal/profile", "internal/report", "internal/results", "internal/trace", "internal/workloads"},
+	"cli":                 {"", "dashboards", "internal/backends", "internal/calibrate", "internal/child", "internal/experiment", "internal/ledger", "internal/profile", "internal/report", "internal/results", "internal/trace", "internal/workloads"},
+	"dashboards":          {},
 	"executor":            {"", "internal/backends", "internal/child"},
 	"harnesstest":         {"", "executor"},
 	"internal/backends":   {"", "internal/child"},

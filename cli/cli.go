@@ -105,7 +105,7 @@ Exit codes: 0 done, 1 a trial failed, 2 usage or configuration, 130 interrupted.
 		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(newRunCommand(a), newListCommand(a), newReportCommand(a), newTraceCommand(a), newCalibrateCommand(a), newVersionCommand(a))
-	root.AddCommand(newLedgerCommand(a), newProfileCommand(a))
+	root.AddCommand(newLedgerCommand(a), newProfileCommand(a), newJaegerCommand(a))
 	return root
 }
 

@@ -91,7 +91,7 @@ func (a *app) profile(ctx context.Context, dir string, data *results.Data, f pro
 			return failed(err)
 		}
 		title := fmt.Sprintf("%s (span %s), %d samples", found.Name, found.ID, v.Samples())
-		return a.show(v, nil, title, f)
+		return a.printProfile(v, nil, title, f)
 	case f.diff != "":
 		first, second, ok := strings.Cut(f.diff, ",")
 		if !ok {
@@ -105,21 +105,21 @@ func (a *app) profile(ctx context.Context, dir string, data *results.Data, f pro
 		if err != nil {
 			return fmt.Errorf("--diff: %w", err)
 		}
-		return a.show(now, old, fmt.Sprintf("%s against %s, %s a task", second, first, f.kind), f)
+		return a.printProfile(now, old, fmt.Sprintf("%s against %s, %s a task", second, first, f.kind), f)
 	case f.cell != "":
 		v, err := p.cell(f.cell, f.kind)
 		if err != nil {
 			return err
 		}
-		return a.show(v, nil, fmt.Sprintf("%s, %s of all its processes", f.cell, f.kind), f)
+		return a.printProfile(v, nil, fmt.Sprintf("%s, %s of all its processes", f.cell, f.kind), f)
 	case f.flame != "":
 		return errors.New("--flame needs --cell, --span or --diff: whose flame graph?")
 	}
 	return failed(p.list(a.stdout))
 }
 
-// show prints or draws a profile, or its difference from a base.
-func (a *app) show(v, base *profile.View, title string, f profileFlags) error {
+// printProfile prints or draws a profile, or its difference from a base.
+func (a *app) printProfile(v, base *profile.View, title string, f profileFlags) error {
 	if f.flame != "" {
 		var b strings.Builder
 		if err := v.Flame(&b, title, base); err != nil {

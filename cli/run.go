@@ -29,7 +29,7 @@ type runFlags struct {
 	preset, out, resume, otlp   string
 	seed                        uint64
 	timeout                     time.Duration
-	dryRun, json                bool
+	dryRun, json, jaeger        bool
 	progress                    string
 }
 
@@ -74,6 +74,7 @@ be left out:
 	flags.StringVar(&f.out, "out", "", "folder for the results, new or empty (run-ID)")
 	flags.StringVar(&f.resume, "resume", "", "folder of an interrupted run to continue")
 	flags.StringVar(&f.otlp, "otlp", "", "also send the spans to this OTLP receiver, such as http://localhost:4318")
+	flags.BoolVar(&f.jaeger, "jaeger", false, "afterwards start a Jaeger with the spans and print where each trial is to be seen")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan and stop")
 	flags.BoolVar(&f.json, "json", false, "print the report as JSON")
 	flags.StringVar(&f.progress, "progress", "auto", "progress on standard error: auto, plain, none")
@@ -90,6 +91,11 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 	if err != nil {
 		return err
 	}
+	if f.jaeger {
+		if _, err := findJaeger(); err != nil { // rather now than when all is done
+			return fmt.Errorf("--jaeger: %w", err)
+		}
+	}
 	if f.resume != "" {
 		if err := onlyWithResume(cmd, args); err != nil {
 			return err
@@ -103,7 +109,7 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 		if err != nil {
 			return err
 		}
-		return a.execute(cmd.Context(), plan, folder, data.Latest(), progress, to, f.json)
+		return a.show(cmd.Context(), progress, folder.Dir(), f, a.execute(cmd.Context(), plan, folder, data.Latest(), progress, to, f.json))
 	}
 	spec, err := a.spec(cmd, args, f)
 	if err != nil {
@@ -125,7 +131,7 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 		return err
 	}
 	defer func() { _ = folder.Close() }() // as above
-	return a.execute(cmd.Context(), plan, folder, nil, progress, to, f.json)
+	return a.show(cmd.Context(), progress, folder.Dir(), f, a.execute(cmd.Context(), plan, folder, nil, progress, to, f.json))
 }
 
 // onlyWithResume refuses what would change a run that has begun.
