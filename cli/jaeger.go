@@ -56,7 +56,8 @@ JAEGER_HEALTH_PORT (13133).`,
 type jaeger struct {
 	page, otlp, grpc string // URLs
 	cmd              *exec.Cmd
-	ended            chan error
+	ended            chan struct{} // closed when it has, with err set
+	err              error
 	dir              string
 	last             bytes.Buffer // what it said; read when it has ended
 }
@@ -96,7 +97,7 @@ func startJaeger(ctx context.Context) (_ *jaeger, err error) {
 		page:  "http://127.0.0.1:" + envOr("JAEGER_QUERY_PORT", "16686"),
 		otlp:  "http://127.0.0.1:" + envOr("JAEGER_OTLP_HTTP_PORT", "4318"),
 		grpc:  "grpc://127.0.0.1:" + envOr("JAEGER_OTLP_GRPC_PORT", "4317"),
-		ended: make(chan error, 1),
+		ended: make(chan struct{}),
 	}
 	health := "http://127.0.0.1:" + envOr("JAEGER_HEALTH_PORT", "13133") + "/status"
 	if ready(ctx, health) {
@@ -116,7 +117,10 @@ func startJaeger(ctx context.Context) (_ *jaeger, err error) {
 	if err := j.cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting %s: %w", path, err), os.RemoveAll(j.dir))
 	}
-	go func() { j.ended <- j.cmd.Wait() }() // close waits for it
+	go func() { // close waits for it
+		j.err = j.cmd.Wait()
+		close(j.ended)
+	}()
 	ctx, cancel := context.WithTimeoutCause(ctx, jaegerStart, fmt.Errorf("it was not ready within %v", jaegerStart))
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -124,8 +128,8 @@ func startJaeger(ctx context.Context) (_ *jaeger, err error) {
 	for !ready(ctx, health) {
 		select {
 		case <-tick.C:
-		case err := <-j.ended:
-			return nil, errors.Join(fmt.Errorf("%s ended at once (%w):\n%s", path, err, tail(j.last.String())), os.RemoveAll(j.dir))
+		case <-j.ended:
+			return nil, errors.Join(fmt.Errorf("%s ended at once (%w):\n%s", path, j.err, tail(j.last.String())), os.RemoveAll(j.dir))
 		case <-ctx.Done():
 			return nil, errors.Join(fmt.Errorf("starting %s: %w", path, context.Cause(ctx)), j.close())
 		}
@@ -156,8 +160,8 @@ func (j *jaeger) wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return j.close()
-	case err := <-j.ended:
-		return errors.Join(fmt.Errorf("jaeger ended by itself: %w\n%s", err, tail(j.last.String())), os.RemoveAll(j.dir))
+	case <-j.ended:
+		return errors.Join(fmt.Errorf("jaeger ended by itself: %w\n%s", j.err, tail(j.last.String())), os.RemoveAll(j.dir))
 	}
 }
 
@@ -166,7 +170,7 @@ func (j *jaeger) close() error {
 	_ = j.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 	force := time.AfterFunc(5*time.Second, func() { _ = j.cmd.Process.Kill() })
 	defer force.Stop()
-	_ = <-j.ended // we have ended it ourselves
+	<-j.ended
 	return os.RemoveAll(j.dir)
 }
 

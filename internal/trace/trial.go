@@ -483,7 +483,7 @@ func (t *Trial) taskSpans(r record, add func(stub)) {
 	}
 	task.Attributes = append(task.Attributes, keyTaskQueueNS.Int64(int64(tm.Queue())), keyWorkerIndex.Int(tm.Worker))
 	child := func(k uint64, name string, from, to harness.Stamp) {
-		add(stub{Name: name, SpanContext: id(k), Parent: task.SpanContext, SpanKind: oteltrace.SpanKindInternal, StartTime: at(from), EndTime: at(to)})
+		add(stub{Name: name, SpanContext: id(k), Parent: task.SpanContext, SpanKind: oteltrace.SpanKindInternal, StartTime: at(from), EndTime: at(max(from, to))})
 	}
 	child(spanQueue, "queue", tm.Submitted, tm.Sent)
 	switch {
