@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -179,4 +180,80 @@ func checkTrace(found *jaegerTrace, t results.Trial, data *results.Data) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// startPrometheus starts the real one in the background, reading metrics from a port
+// of this machine, and ends it with the script: prometheus PORT METRICS-PORT
+func startPrometheus(ts *testscript.TestScript, _ bool, args []string) {
+	path, err := serverPath("prometheus")
+	ts.Check(err)
+	config, err := os.ReadFile("dashboards/prometheus.yaml")
+	ts.Check(err)
+	// The configuration as it is, but for where it reads from and how often.
+	text := strings.NewReplacer("127.0.0.1:9464", "127.0.0.1:"+args[1], "scrape_interval: 5s", "scrape_interval: 1s").Replace(string(config))
+	file := ts.MkAbs("prometheus.yaml")
+	ts.Check(os.WriteFile(file, []byte(text), 0o666))
+	cmd := exec.Command(path, "--config.file="+file, "--web.listen-address=127.0.0.1:"+args[0], "--enable-feature=exemplar-storage", "--storage.tsdb.path="+ts.MkAbs("tsdb"))
+	ts.Check(cmd.Start())
+	ts.Defer(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+}
+
+// A dashboard is what of one is looked at.
+type dashboard struct {
+	Title      string
+	Templating struct{ List []struct{ Name string } }
+	Panels     []struct {
+		Title   string
+		Targets []struct{ Expr string }
+	}
+}
+
+// panels asks Prometheus what every panel of every dashboard would, and wants an
+// answer with data in it: panels URL CELL OTHER-CELL
+func panels(ts *testscript.TestScript, _ bool, args []string) {
+	query := func(expr string) (found int, err error) {
+		var answer struct {
+			Data struct{ Result []json.RawMessage }
+		}
+		err = get(args[0]+"/api/v1/query?query="+url.QueryEscape(expr), &answer)
+		return len(answer.Data.Result), err
+	}
+	until(ts, "metrics in Prometheus", func() bool {
+		n, err := query("harness_ledger_seconds_total")
+		return err == nil && n > 0
+	})
+	files, err := filepath.Glob("dashboards/grafana/*.json")
+	ts.Check(err)
+	asked := 0
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		ts.Check(err)
+		var d dashboard
+		ts.Check(json.Unmarshal(b, &d))
+		for _, p := range d.Panels {
+			for _, t := range p.Targets {
+				asked++
+				expr := strings.NewReplacer("$cell", args[1], "$a", args[1], "$b", args[2]).Replace(t.Expr)
+				n, err := query(expr)
+				if err != nil || n == 0 {
+					ts.Fatalf("%s, panel %q: %s has %d results, %v", d.Title, p.Title, expr, n, err)
+				}
+			}
+		}
+	}
+	if asked < 20 {
+		ts.Fatalf("%d questions in %q; the dashboards have more", asked, files)
+	}
+	var exemplars struct {
+		Data []struct {
+			Exemplars []struct{ Labels map[string]string }
+		}
+	}
+	ts.Check(get(args[0]+"/api/v1/query_exemplars?query=harness_task_run_seconds_bucket&start=0&end=9999999999", &exemplars))
+	if len(exemplars.Data) == 0 || len(exemplars.Data[0].Exemplars) == 0 || exemplars.Data[0].Exemplars[0].Labels["trace_id"] == "" {
+		ts.Fatalf("the tasks have no exemplars with a trace: %+v", exemplars)
+	}
 }

@@ -81,6 +81,7 @@ func kindsWith(more []*harness.Workload) (experiment.Kinds, error) {
 type app struct {
 	kinds          experiment.Kinds
 	stdout, stderr io.Writer
+	metrics        *metricsServer // of a run, if it is to be served
 }
 
 func newRoot(a *app) *cobra.Command {
@@ -105,7 +106,7 @@ Exit codes: 0 done, 1 a trial failed, 2 usage or configuration, 130 interrupted.
 		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(newRunCommand(a), newListCommand(a), newReportCommand(a), newTraceCommand(a), newCalibrateCommand(a), newVersionCommand(a))
-	root.AddCommand(newLedgerCommand(a), newProfileCommand(a), newJaegerCommand(a))
+	root.AddCommand(newLedgerCommand(a), newProfileCommand(a), newJaegerCommand(a), newMetricsCommand(a))
 	return root
 }
 

@@ -27,6 +27,7 @@ type runFlags struct {
 	workloads, backends, params []string
 	workers, rounds             int
 	preset, out, resume, otlp   string
+	listen                      string
 	seed                        uint64
 	timeout                     time.Duration
 	dryRun, json, jaeger        bool
@@ -74,6 +75,7 @@ be left out:
 	flags.StringVar(&f.out, "out", "", "folder for the results, new or empty (run-ID)")
 	flags.StringVar(&f.resume, "resume", "", "folder of an interrupted run to continue")
 	flags.StringVar(&f.otlp, "otlp", "", "also send the spans to this OTLP receiver, such as http://localhost:4318")
+	flags.StringVar(&f.listen, "listen", "", "serve metrics while the run goes on, at this loopback address, such as "+metricsAddr)
 	flags.BoolVar(&f.jaeger, "jaeger", false, "afterwards start a Jaeger with the spans and print where each trial is to be seen")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan and stop")
 	flags.BoolVar(&f.json, "json", false, "print the report as JSON")
@@ -90,6 +92,12 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 	progress, err := newProgress(a.stderr, f.progress)
 	if err != nil {
 		return err
+	}
+	if f.listen != "" {
+		if a.metrics, err = serveMetrics(cmd.Context(), f.listen); err != nil {
+			return fmt.Errorf("--listen: %w", err)
+		}
+		defer func() { _ = a.metrics.close() }() // nobody can be told any more
 	}
 	if f.jaeger {
 		if _, err := findJaeger(); err != nil { // rather now than when all is done
@@ -234,7 +242,10 @@ func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *result
 	}()
 
 	progress.say("%s", describePlan(plan, folder.Dir()))
-	status, err := experiment.Execute(ctx, plan, experiment.Options{Folder: folder, Done: done, Stop: stop, Report: progress.report})
+	status, err := experiment.Execute(ctx, plan, experiment.Options{Folder: folder, Done: done, Stop: stop, Report: func(p experiment.Progress) {
+		progress.report(p)
+		a.refreshMetrics(folder.Dir())
+	}})
 	progress.finish()
 	if err != nil {
 		return failed(err)
@@ -312,6 +323,7 @@ func writeReport(dir string, data *results.Data, r *report.Report) error {
 		results.MDFile:      func(w *strings.Builder) error { return report.Markdown(w, r, charts) },
 		results.ResultsFile: func(w *strings.Builder) error { return report.JSON(w, r) },
 		results.CSVFile:     func(w *strings.Builder) error { return report.CSV(w, data) },
+		results.MetricsFile: func(w *strings.Builder) error { return report.OpenMetrics(w, data, r) },
 		results.BenchFile:   func(w *strings.Builder) error { return report.Bench(w, data) },
 	}
 	for _, c := range charts {

@@ -118,6 +118,7 @@ func TestGolden(t *testing.T) {
 		"results.json": func(w io.Writer) error { return JSON(w, r) },
 		"results.csv":  func(w io.Writer) error { return CSV(w, d) },
 		"bench.txt":    func(w io.Writer) error { return Bench(w, d) },
+		"metrics.txt":  func(w io.Writer) error { return OpenMetrics(w, d, r) },
 		"ledger.txt": func(w io.Writer) error {
 			return errors.Join(Ledgers(w, d.Ledger), LedgerText(w, &d.Ledger[2]), LedgerTaskText(w, "cpu-goroutines", aLedgerTask()))
 		},

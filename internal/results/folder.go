@@ -33,6 +33,7 @@ const (
 	MDFile        = "report.md"
 	BenchFile     = "bench.txt"
 	CSVFile       = "results.csv"
+	MetricsFile   = "metrics.txt" // OpenMetrics
 )
 
 // A Folder is the folder of a run that is being written. Its methods are safe
