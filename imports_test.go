@@ -47,7 +47,7 @@ var alone = map[string][]string{
 	"golang.org/x/perf":                 {"internal/report"},
 	"golang.org/x/net":                  {"internal/workloads"},
 	"golang.org/x/term":                 {"cli"},
-	"google.golang.org/":                {"internal/trace", "internal/report"},
+	"google.golang.org/":                {"internal/trace"},
 	"github.com/rogpeppe/go-internal":   {},
 	"github.com/google/go-cmp":          {},
 	"github.com/f3f4c0de/harness/tools": {},

@@ -9,7 +9,6 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/f3f4c0de/harness/internal/results"
 )
@@ -70,8 +69,8 @@ func (m *metrics) add(f *dto.MetricFamily, value *dto.Metric, labels ...label) {
 	f.Metric = append(f.Metric, value)
 }
 
-func (m *metrics) gauge(name, unit, help string, v float64, labels ...label) {
-	m.add(m.family(name, unit, help, dto.MetricType_GAUGE), &dto.Metric{Gauge: &dto.Gauge{Value: &v}}, labels...)
+func (m *metrics) gauge(name, help string, v float64, labels ...label) {
+	m.add(m.family(name, "", help, dto.MetricType_GAUGE), &dto.Metric{Gauge: &dto.Gauge{Value: &v}}, labels...)
 }
 
 func (m *metrics) counter(name, unit, help string, v float64, labels ...label) {
@@ -84,18 +83,18 @@ func (m *metrics) labels(c results.Cell, more ...label) []label {
 }
 
 func (m *metrics) run(d *results.Data, r *Report) {
-	m.gauge("harness_run_info", "", "The run; always 1.", 1,
+	m.gauge("harness_run_info", "The run; always 1.", 1,
 		label{"run", d.Run.ID}, label{"preset", d.Run.Preset}, label{"status", string(d.Run.Status)}, label{"go", d.Run.Version.Go})
-	m.gauge("harness_spans_expected", "", "Spans that there should be.", float64(r.Spans.Expected))
-	m.gauge("harness_spans_exported", "", "Spans that were written.", float64(r.Spans.Exported))
+	m.gauge("harness_spans_expected", "Spans that there should be.", float64(r.Spans.Expected))
+	m.gauge("harness_spans_exported", "Spans that were written.", float64(r.Spans.Exported))
 	for _, row := range r.Rows {
 		labels := m.labels(row.Cell)
-		m.gauge("harness_workers", "", "Workers of the cell.", float64(row.Workers), labels...)
+		m.gauge("harness_workers", "Workers of the cell.", float64(row.Workers), labels...)
 		if row.Speedup != nil {
-			m.gauge("harness_speedup_ratio", "", "Speed-up over sequential; of sequential itself, its second trial over its first.", row.Speedup.Value, labels...)
+			m.gauge("harness_speedup_ratio", "Speed-up over sequential; of sequential itself, its second trial over its first.", row.Speedup.Value, labels...)
 		}
 		if row.Limit > 0 {
-			m.gauge("harness_speedup_limit_ratio", "", "Speed-up that no schedule can exceed.", row.Limit, labels...)
+			m.gauge("harness_speedup_limit_ratio", "Speed-up that no schedule can exceed.", row.Limit, labels...)
 		}
 	}
 	findings := make(map[[2]string]float64)
@@ -105,7 +104,7 @@ func (m *metrics) run(d *results.Data, r *Report) {
 	for _, f := range r.Findings {
 		key := [2]string{f.Cell, f.Rule}
 		if n := findings[key]; n > 0 {
-			m.gauge("harness_findings", "", "What stands out.", n, label{"cell", f.Cell}, label{"rule", f.Rule})
+			m.gauge("harness_findings", "What stands out.", n, label{"cell", f.Cell}, label{"rule", f.Rule})
 			delete(findings, key)
 		}
 	}
@@ -162,9 +161,9 @@ func (h *histogram) metric() *dto.Metric {
 	total := uint64(0)
 	for i, b := range h.bounds {
 		total += h.counts[i]
-		out.Bucket = append(out.Bucket, &dto.Bucket{UpperBound: &b, CumulativeCount: proto.Uint64(total), Exemplar: h.exemplars[i]})
+		out.Bucket = append(out.Bucket, &dto.Bucket{UpperBound: &b, CumulativeCount: new(total), Exemplar: h.exemplars[i]})
 	}
-	out.SampleCount = proto.Uint64(total + h.counts[len(h.bounds)])
+	out.SampleCount = new(total + h.counts[len(h.bounds)])
 	return &dto.Metric{Histogram: out}
 }
 
@@ -264,7 +263,7 @@ func (m *metrics) ledger(c results.Cell, l *results.Ledger) {
 			m.counter("harness_ledger_seconds", "seconds", "What the tasks of the traced trial spent their time on, by part.", float64(ns)/1e9, m.labels(c, label{"part", results.PartInfo[i].Name})...)
 		}
 	}
-	m.gauge("harness_workers_busy_ratio", "", "Share of the workers' time inside of tasks, in the traced trial.", float64(l.BusyNS)/float64(max(1, l.WallNS*int64(l.Workers))), m.labels(c)...)
+	m.gauge("harness_workers_busy_ratio", "Share of the workers' time inside of tasks, in the traced trial.", float64(l.BusyNS)/float64(max(1, l.WallNS*int64(l.Workers))), m.labels(c)...)
 	for _, p := range l.Processes {
 		labels := m.labels(c, label{"process", p.Name})
 		m.counter("harness_process_cpu_seconds", "seconds", "Processor time of each process of the traced trial.", float64(p.CPUNS)/1e9, labels...)
