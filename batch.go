@@ -28,7 +28,7 @@ type Batch[Out any] struct {
 }
 
 // SubmitBatch hands the task with several arguments to ex as one call, which a
-// worker runs one after the other, and returns at once with its future. So a
+// worker runs one after the other, and returns its future as Submit does. So a
 // short task pays the price of a submission once for many. An argument that
 // fails, or panics, does not keep the worker from the rest. Cancelling stops
 // between two arguments and fails the whole. in must not be changed until the
@@ -36,7 +36,7 @@ type Batch[Out any] struct {
 func (t *Task[In, Out]) SubmitBatch(ctx context.Context, ex Executor, in []In) *Future[Batch[Out]] {
 	p := &pendingBatch[In, Out]{task: t, in: in}
 	p.call.init(ctx, p)
-	ex.Submit(ctx, &p.call)
+	submit(ctx, ex, &p.call)
 	return &p.Future
 }
 

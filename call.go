@@ -40,7 +40,18 @@ type Call struct {
 	worker  *Worker // set while it runs in this process
 	timing  *Timing // nil if nobody wants to know
 	meet    atomic.Pointer[meeting]
-	err     error // written while settling, read once settled
+	fault   *fault // why it failed; written while settling, read once settled
+}
+
+// A fault is an error behind one pointer: few calls have one.
+type fault struct{ error }
+
+// failure returns why a settled call failed, or nil.
+func (c *Call) failure() error {
+	if c.fault == nil {
+		return nil
+	}
+	return c.fault.error
 }
 
 // A Site is what the calls of an executor have in common. An executor makes one
@@ -154,7 +165,7 @@ func (c *Call) State() State {
 			return Pending
 		}
 	case settled:
-		return doneState(c.err)
+		return doneState(c.failure())
 	}
 	return Running
 }
@@ -164,7 +175,7 @@ func (c *Call) Err() error {
 	if c.phase.Load() != settled {
 		return nil
 	}
-	return c.err
+	return c.failure()
 }
 
 // Done returns a channel that is closed when the call is done.
@@ -273,15 +284,13 @@ func (c *Call) ran(err error) {
 }
 
 // explain replaces the error of a task that stopped because its context ended
-// with the reason why it ended.
+// with the reason why it ended, whether the task reported the end or the reason.
 func (c *Call) explain(err error) error {
-	if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
-		return err
+	cause := c.Interrupted()
+	if cause == nil {
+		cause = context.Cause((*taskContext)(c))
 	}
-	if cause := c.Interrupted(); cause != nil {
-		return cause
-	}
-	if cause := context.Cause((*taskContext)(c)); cause != nil {
+	if cause != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, cause)) {
 		return cause
 	}
 	return err
@@ -337,7 +346,9 @@ func (c *Call) settle(from uint32, err error) bool {
 // finish settles the call. Only one who has moved it to settling calls it, or
 // the only one who can.
 func (c *Call) finish(err error) {
-	c.err = err
+	if err != nil {
+		c.fault = &fault{err}
+	}
 	if obs := c.site.Observer; obs != nil && obs.End != nil {
 		obs.End(c, err)
 	}

@@ -14,6 +14,25 @@
 // package cli, which gives it the whole command line. This package imports the
 // standard library only.
 //
+// # What is for whom
+//
+// To run tasks: [Task], [Future], [Then], [Batch], [Queue], the errors, and
+// [Blocking], [Checkpoint] and [NoGIL], with which a task tells the lock-based
+// models what it is about to do. [Config] and [Manager] are for opening and
+// managing executors.
+//
+// To bring a workload: [Workload], [Session], [Env], [Outcome], [Digest].
+//
+// To write a backend, or to observe one: [Backend], [Call], [Carrier],
+// [Controller], [Crew], [Gate], [Link], [Observer], [ProcessObserver], [Worker].
+//
+// # Writing a task
+//
+// A task can run anywhere if it takes what it needs from its argument, returns
+// what it makes, waits in [Blocking], calls [Checkpoint] about every 100
+// microseconds of computing, and ends soon after its context has ended. None of
+// this is checked: a task that does not is good for some models only.
+//
 // # Adding a workload
 //
 // Declare the tasks with [NewTask], put the program behind a [Session], and

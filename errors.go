@@ -1,9 +1,12 @@
 package harness
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 )
 
 // Errors that a Future reports beside the task's own. All are compared with
@@ -45,7 +48,9 @@ func (e *TaskError) Unwrap() error { return e.Err }
 
 // A RemoteError stands for an error value that stayed behind in another
 // process. It carries the texts and types of the error and of what it wrapped,
-// outermost first.
+// outermost first, and then of what the standard library lets it count as, such
+// as fs.ErrNotExist. So errors.Is finds there what it would have found in that
+// process; errors.As does not, since the values are not there.
 type RemoteError struct {
 	Chain []RemoteCause `json:"chain"`
 }
@@ -78,7 +83,19 @@ func NewRemoteError(err error) *RemoteError {
 		}
 	}
 	add(err)
+	for _, s := range sentinels {
+		if errors.Is(err, s) && !e.Is(s) {
+			add(s)
+		}
+	}
 	return e
+}
+
+// sentinels are what errors of the standard library report with a method Is to
+// be, without wrapping it: an error number of the system, a timeout.
+var sentinels = []error{
+	fs.ErrInvalid, fs.ErrPermission, fs.ErrExist, fs.ErrNotExist, fs.ErrClosed,
+	errors.ErrUnsupported, os.ErrDeadlineExceeded, context.DeadlineExceeded, context.Canceled,
 }
 
 func (e *RemoteError) Error() string {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
+	"syscall"
 	"testing"
 )
 
@@ -40,5 +42,20 @@ func TestRemoteErrorFindsWhatItWrapped(t *testing.T) {
 	}
 	if (&RemoteError{}).Error() == "" {
 		t.Error("an empty RemoteError has no text")
+	}
+}
+
+// An error number counts as errors that it does not wrap.
+func TestRemoteErrorCountsAsWhatItDid(t *testing.T) {
+	_, err := os.Open("no such file")
+	for _, e := range []error{err, NewRemoteError(err)} {
+		for _, target := range []error{fs.ErrNotExist, syscall.ENOENT} {
+			if !errors.Is(e, target) {
+				t.Errorf("errors.Is(%T, %v) = false; want true", e, target)
+			}
+		}
+		if errors.Is(e, fs.ErrExist) {
+			t.Errorf("errors.Is(%T, %v) = true; want false", e, fs.ErrExist)
+		}
 	}
 }

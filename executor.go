@@ -101,12 +101,13 @@ type Backend struct {
 
 // A Config says how to open a backend. The zero Config is usable.
 type Config struct {
-	// Workers is how many tasks can run at once; zero is GOMAXPROCS, and for
-	// the backend spawn no bound.
+	// Workers is how many tasks can be under way at once, those that wait
+	// included; zero is GOMAXPROCS, and for the backend spawn no bound. Tasks
+	// that mostly wait want many more. On sequential it is 1 in any case.
 	Workers int
 
-	// Tasks are those that worker processes must know. Backends that stay
-	// inside the process ignore it.
+	// Tasks are those that worker processes must know; nil is all that the
+	// program can run in one. Backends that stay inside the process ignore it.
 	Tasks []AnyTask
 
 	// Queue bounds the calls that wait for a worker; zero is no bound. What

@@ -20,31 +20,36 @@ type Future[Out any] struct {
 //   - *PanicError: the function panicked
 //   - ErrCancelled: Cancel was called
 //   - the cause of the context that the task was submitted with, if that ended
-//   - *WorkerLostError, ErrClosed, ErrEncode, ErrUnknownTask: the backend
-//     could not run it
+//   - *WorkerLostError, *InitError, ErrClosed, ErrFull, ErrEncode,
+//     ErrUnknownTask, ErrQuarantined: the backend could not run it
 //
-// If ctx ends first, Wait returns context.Cause(ctx) and the task goes on.
+// If ctx ends first, Wait returns context.Cause(ctx) and the task goes on. A
+// task that waits for another passes its own context; if that can never be
+// done, because all workers wait likewise, Wait returns an error that wraps
+// ErrNested.
 func (f *Future[Out]) Wait(ctx context.Context) (Out, error) {
 	if err := f.call.wait(ctx); err != nil {
 		var zero Out
 		return zero, err
 	}
-	if f.call.err != nil {
+	if err := f.call.failure(); err != nil {
 		var zero Out
-		return zero, f.call.err
+		return zero, err
 	}
 	return f.out, nil
 }
 
 // Done returns a channel that is closed when the task is done. It may be used
-// in a select beside anything else.
+// in a select beside anything else. Within a task that belongs into [Blocking],
+// and nothing sees to it that the wait can end: prefer Wait.
 func (f *Future[Out]) Done() <-chan struct{} { return f.call.Done() }
 
 // Cancel asks for the task not to run, or to stop. A task that has not started
 // never will, and Cancel reports true: its future is done, with ErrCancelled.
 // Of a task that is running, the context is cancelled and Cancel reports
-// false: the future is done when the function returns. A task that is done is
-// left alone.
+// false: the future is done when the function returns, or when its worker
+// process has been killed after Config.CancelGrace. A task that is done is left
+// alone, and Cancel reports false.
 func (f *Future[Out]) Cancel() bool { return f.call.Cancel(ErrCancelled) }
 
 // State tells how far the task has come.
@@ -89,8 +94,8 @@ func Then[Out, Next any](f *Future[Out], fn func(Out) (Next, error)) *Future[Nex
 	d.call.init(context.WithoutCancel(f.call.ctx), d)
 	d.call.site = &Site{Crew: f.call.site.Crew}
 	f.OnDone(func(f *Future[Out]) {
-		if f.call.err != nil {
-			d.call.Fail(f.call.err, 0, 0)
+		if err := f.call.failure(); err != nil {
+			d.call.Fail(err, 0, 0)
 			return
 		}
 		d.fn = func() (Next, error) { return fn(f.out) }

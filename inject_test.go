@@ -48,14 +48,14 @@ const (
 	payload  = 1 << 20
 )
 
-func spin(d time.Duration) {
+func spinFor(d time.Duration) {
 	for start := harness.Now(); harness.Now().Sub(start) < d; {
 	}
 }
 
 var (
 	spinTask = harness.NewTask("inject.spin", func(context.Context, int) (int64, error) {
-		return timed(func() error { spin(spun); return nil })
+		return timed(func() error { spinFor(spun); return nil })
 	})
 	// waitTask returns the time until the server had answered.
 	waitTask = harness.NewTask("inject.wait", func(ctx context.Context, addr string) (int64, error) {
@@ -113,12 +113,12 @@ func timed(f func() error) (int64, error) {
 type slowBytes []byte
 
 func (s *slowBytes) AppendBinary(b []byte) ([]byte, error) {
-	spin(encoding)
+	spinFor(encoding)
 	return append(b, *s...), nil
 }
 
 func (s *slowBytes) UnmarshalBinary(b []byte) error {
-	spin(decoding)
+	spinFor(decoding)
 	*s = b
 	return nil
 }

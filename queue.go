@@ -15,8 +15,9 @@ import (
 // reference through which Put, Get and Close reach back to the submitter, with
 // the values encoded as JSON.
 //
-// All methods are safe for concurrent use. A Queue that was sent to a worker
-// process is kept until it is closed and drained, so close every queue.
+// The zero Queue is not usable; [NewQueue] makes them. All methods are safe for
+// concurrent use. A Queue that was sent to a worker process is kept until it is
+// closed and drained, so close every queue.
 type Queue[T any] struct {
 	store *store[T] // nil in another process
 	id    uint64    // names it there
@@ -64,9 +65,10 @@ func (q *Queue[T]) Get(ctx context.Context) (T, error) {
 	return v, err
 }
 
-// Close lets no more values in. Those that are in can still be taken out.
-// Closing twice is harmless. In a worker process the error is that of the way
-// to the submitter; elsewhere it is nil.
+// Close lets no more values in. Those that are in can still be taken out, and
+// whoever waits in Put is told ErrQueueClosed. Closing twice is harmless. In a
+// worker process the error is that of the way to the submitter; elsewhere it is
+// nil.
 func (q *Queue[T]) Close(ctx context.Context) error {
 	if q.store != nil {
 		q.store.close()

@@ -42,7 +42,7 @@ var sickTask = harness.NewTask("sick", func(_ context.Context, fault string) (in
 			underTheLock()
 		}
 	case "long":
-		spin(60 * time.Millisecond)
+		spinFor(60 * time.Millisecond)
 	case "garbage":
 		var kept []*[64]*int
 		for range 20_000 {
@@ -50,7 +50,7 @@ var sickTask = harness.NewTask("sick", func(_ context.Context, fault string) (in
 		}
 		garbage = kept
 	default:
-		spin(2 * time.Millisecond)
+		spinFor(2 * time.Millisecond)
 	}
 	return 1, nil
 })
@@ -65,7 +65,7 @@ func sleepAwhile() { time.Sleep(time.Millisecond) } //nolint:forbidigo // it is 
 func underTheLock() {
 	sickLock.Lock()
 	defer sickLock.Unlock()
-	spin(time.Millisecond)
+	spinFor(time.Millisecond)
 }
 
 type sickSession struct{ sickParams }

@@ -2,15 +2,20 @@ package harness
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 )
 
-// A Task is a named function that every backend can run. Its argument and its
-// result are plain data: inside a process they are passed as they are; a
-// backend that crosses a process boundary encodes them, as bytes when In or
-// Out is []byte, string, a fixed-size value or its own encoding.BinaryAppender
-// and BinaryUnmarshaler, and as JSON otherwise. A closure cannot cross a
-// process, which is why a task is declared once, at package level.
+// A Task is a named function that every backend can run. Inside a process its
+// argument and its result are passed as they are. A backend that crosses a
+// process boundary encodes them: a type with binary, JSON or text methods by
+// those, an any as JSON, whatever else by what it consists of. Channels,
+// functions, other interfaces and structs with private fields that point
+// somewhere cannot cross, and are reported with [ErrEncode].
+//
+// A closure cannot cross either, which is why a task that is to run in another
+// process is declared once, at package level, and uses nothing but its argument.
 //
 // A Task is immutable and safe for concurrent use.
 type Task[In, Out any] struct {
@@ -27,7 +32,8 @@ type Task[In, Out any] struct {
 // workload's name, or starts with it and a dot.
 //
 // The context that fn receives ends when the task is cancelled, when the
-// context it was submitted with ends, and when fn returns. It also tells
+// context it was submitted with ends, and when fn returns. In a worker process
+// it has neither the values nor the deadline of the latter. It also tells
 // [Blocking] and [Checkpoint] which worker the task runs on.
 //
 // NewTask panics if name is empty or fn is nil.
@@ -41,13 +47,31 @@ func NewTask[In, Out any](name string, fn func(context.Context, In) (Out, error)
 // Name returns the name the task was declared with.
 func (t *Task[In, Out]) Name() string { return t.name }
 
-// Submit hands one call of the task to ex and returns at once with its future.
-// It never fails by itself: whatever goes wrong is what the future reports.
+// Submit hands one call of the task to ex and returns its future. It does not
+// block, unless the executor has a bounded queue, which is full, and was not
+// told to reject. It never fails by itself: whatever goes wrong is what the
+// future reports. The end of ctx cancels the task, so it should live as long as
+// the result is wanted. The argument must not be changed until the future is
+// done.
 func (t *Task[In, Out]) Submit(ctx context.Context, ex Executor, in In) *Future[Out] {
 	p := &pending[In, Out]{task: t, in: in}
 	p.call.init(ctx, p)
-	ex.Submit(ctx, &p.call)
+	submit(ctx, ex, &p.call)
 	return &p.Future
+}
+
+// submit hands a call to ex. That there is none is most often the mistake of a
+// task that uses a variable which is set in the submitter's process only.
+func submit(ctx context.Context, ex Executor, c *Call) {
+	if ex != nil {
+		ex.Submit(ctx, c)
+		return
+	}
+	err := errors.New("the executor is nil")
+	if w := WorkerOf(ctx); w != nil && w.Link != nil {
+		err = fmt.Errorf("%w: the executor is nil, since it stayed in the submitter's process", ErrNested)
+	}
+	c.Fail(fmt.Errorf("submitting task %s: %w", c.Task(), err), 0, 0)
 }
 
 // Idempotent returns the same task, declared to do no harm if it is run again

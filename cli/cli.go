@@ -95,8 +95,11 @@ physical limits where each model helps.
   harness run                      compare everything, in about 90 seconds
   harness run experiment.yaml      compare what the file asks for
   harness list workloads           what can be run, with its parameters
+  harness doctor                   what this machine would do to the figures
+  harness check DIR --assert ...   hold a run's figures against what is expected
 
-Exit codes: 0 done, 1 a trial failed, 2 usage or configuration, 130 interrupted.`,
+Exit codes: 0 done, 1 a trial failed, 2 usage or configuration, 3 an assertion
+failed on evidence, 4 no verdict, 5 refused by doctor --strict, 130 interrupted.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -105,7 +108,8 @@ Exit codes: 0 done, 1 a trial failed, 2 usage or configuration, 130 interrupted.
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newRunCommand(a), newListCommand(a), newReportCommand(a), newTraceCommand(a), newCalibrateCommand(a), newVersionCommand(a))
+	root.AddCommand(newRunCommand(a), newListCommand(a), newReportCommand(a), newTraceCommand(a), newCalibrateCommand(a), newVersionCommand(a),
+		newDoctorCommand(a), newNoiseCommand(a), newCheckCommand(a), newCompareCommand(a), newCrossoverCommand(a), newExportCommand(a))
 	root.AddCommand(newLedgerCommand(a), newProfileCommand(a), newJaegerCommand(a), newMetricsCommand(a))
 	return root
 }
@@ -114,6 +118,9 @@ Exit codes: 0 done, 1 a trial failed, 2 usage or configuration, 130 interrupted.
 const (
 	exitFailed      = 1   // a trial failed, or something could not be written
 	exitUsage       = 2   // the command line or the configuration is wrong
+	exitAsserted    = 3   // an assertion failed on evidence
+	exitNoVerdict   = 4   // the evidence does not suffice: disturbed, too few rounds
+	exitRefused     = 5   // by doctor --strict
 	exitInterrupted = 130 // by Ctrl-C, as shells report it
 )
 

@@ -66,7 +66,7 @@ func metricsOf(dir string) ([]byte, error) {
 		return nil, err
 	}
 	var b bytes.Buffer
-	if err := report.OpenMetrics(&b, data, report.Build(data)); err != nil {
+	if err := report.RunMetrics(&b, data, report.Build(data)); err != nil {
 		return nil, failed(err)
 	}
 	return b.Bytes(), nil

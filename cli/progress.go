@@ -60,7 +60,7 @@ func (p *progress) report(e experiment.Progress) {
 		fmt.Fprintf(p.w, "FAILED %s, %s trial: %s\n", e.Step.Cell, e.Step.Kind, e.Failed)
 	}
 	section := string(e.Step.Kind)
-	if e.Step.Kind == results.Timed {
+	if e.Step.Kind == results.Timed || e.Step.Kind == results.Probe {
 		section = fmt.Sprintf("round %d", e.Step.Round+1)
 	}
 	left := "about " + roundDuration(e.Left) + " left"

@@ -29,7 +29,9 @@ type runFlags struct {
 	preset, out, resume, otlp   string
 	listen                      string
 	seed                        uint64
-	timeout                     time.Duration
+	timeout, trial              time.Duration
+	precision                   string
+	vary                        []string
 	dryRun, json, jaeger        bool
 	progress                    string
 }
@@ -58,7 +60,17 @@ be left out:
   preset: standard
   rounds: 30
   seed: 7
-  timeout: 2m`,
+  timeout: 2m
+  trial: 100ms
+
+precision: 2% in the place of rounds goes on until the intervals are that
+narrow. vary: {cpu: [100us, 1ms]} or {workers: [1, 2, 4]} beside the params of
+a workload runs it with each of the values.
+
+The presets are quick (7 rounds, no verdicts), standard (20) and rigorous (40).
+From 12 rounds on, those during which other programs took more than a tenth of
+the machine are dropped whole and made again, until there are enough or twice
+as many have been made.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.run(cmd, args, f) },
 	}
@@ -69,6 +81,9 @@ be left out:
 	flags.IntVar(&f.workers, "workers", 0, "workers of every backend (what suits each workload)")
 	flags.StringVar(&f.preset, "preset", "", "how much to measure: "+strings.Join(experiment.Presets(), ", ")+" (quick)")
 	flags.IntVar(&f.rounds, "rounds", 0, "rounds (those of the preset)")
+	flags.StringVar(&f.precision, "precision", "", "instead of a number of rounds: make 12 to 60, until every interval is this narrow, such as 2%")
+	flags.DurationVar(&f.trial, "trial", 0, "least measured time of a trial; shorter programs are repeated (100ms)")
+	flags.StringArrayVar(&f.vary, "vary", nil, "run a workload once for each value of a parameter, as workload.name=value,value")
 	flags.Uint64Var(&f.seed, "seed", 0, "seed of the random order (a new one)")
 	flags.StringArrayVar(&f.params, "param", nil, "parameter of a workload, as workload.name=value; may be repeated")
 	flags.DurationVar(&f.timeout, "timeout", 0, "longest that a trial may take (1m)")
@@ -147,7 +162,7 @@ func onlyWithResume(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return errors.New("--resume continues the run as it was planned; it takes no experiment file")
 	}
-	for _, name := range []string{"workloads", "backends", "workers", "preset", "rounds", "seed", "param", "timeout", "out", "dry-run"} {
+	for _, name := range []string{"workloads", "backends", "workers", "preset", "rounds", "precision", "trial", "vary", "seed", "param", "timeout", "out", "dry-run"} {
 		if cmd.Flags().Changed(name) {
 			return fmt.Errorf("--resume continues the run as it was planned; it cannot be combined with --%s", name)
 		}
@@ -188,6 +203,24 @@ func (a *app) spec(cmd *cobra.Command, args []string, f runFlags) (experiment.Sp
 			return experiment.Spec{}, errors.New("--rounds is 0; want at least 1")
 		}
 	}
+	if changed("precision") {
+		p, err := experiment.ParsePrecision(f.precision)
+		if err != nil {
+			return experiment.Spec{}, fmt.Errorf("--precision: %w", err)
+		}
+		s.Precision = p
+		if !changed("rounds") {
+			s.Rounds = 0
+		}
+	} else if changed("rounds") || changed("preset") {
+		s.Precision = 0
+	}
+	if changed("trial") {
+		s.Trial = f.trial
+		if f.trial <= 0 {
+			return experiment.Spec{}, fmt.Errorf("--trial is %v; want more than 0", f.trial)
+		}
+	}
 	if changed("seed") {
 		s.Seed = &f.seed
 	}
@@ -197,6 +230,11 @@ func (a *app) spec(cmd *cobra.Command, args []string, f runFlags) (experiment.Sp
 	for _, p := range f.params {
 		if err := s.SetParam(p, a.kinds); err != nil {
 			return experiment.Spec{}, fmt.Errorf("--param: %w", err)
+		}
+	}
+	for _, v := range f.vary {
+		if err := s.SetVary(v, a.kinds); err != nil {
+			return experiment.Spec{}, fmt.Errorf("--vary: %w", err)
 		}
 	}
 	return s.Resolve(a.kinds)
@@ -217,8 +255,10 @@ func destinationOf(flag string) (trace.Destination, error) {
 	return d, nil
 }
 
-// execute makes the trials, then the report, then sends the spans.
-func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *results.Folder, done []results.Trial, progress *progress, to trace.Destination, asJSON bool) error {
+// trials makes the trials of a plan, and returns the error of a run that was
+// interrupted. The first Ctrl-C ends it after the trial under way, the second at
+// once.
+func (a *app) trials(ctx context.Context, plan *experiment.Plan, folder *results.Folder, done []results.Trial, progress *progress) (results.Status, error) {
 	ctx, kill := context.WithCancel(ctx)
 	defer kill()
 	stop := make(chan struct{})
@@ -248,11 +288,22 @@ func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *result
 	}})
 	progress.finish()
 	if err != nil {
-		return failed(err)
+		return status, failed(err)
 	}
 	if status == results.Interrupted {
+		return status, exitError{exitInterrupted, fmt.Errorf("interrupted; continue with: harness run --resume %s", folder.Dir())}
+	}
+	return status, nil
+}
+
+// execute makes the trials, then the report, then sends the spans.
+func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *results.Folder, done []results.Trial, progress *progress, to trace.Destination, asJSON bool) error {
+	status, err := a.trials(ctx, plan, folder, done, progress)
+	if status == results.Interrupted {
 		a.send(ctx, progress, to, folder.Dir())
-		return exitError{exitInterrupted, fmt.Errorf("interrupted; continue with: harness run --resume %s", folder.Dir())}
+	}
+	if err != nil {
+		return err
 	}
 	data, err := results.Read(folder.Dir())
 	if err != nil {
@@ -275,7 +326,19 @@ func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *result
 	if status == results.Failed {
 		return failed(fmt.Errorf("%d trials failed; the report tells why", len(r.Failures)))
 	}
-	return nil
+	return noVerdict(r)
+}
+
+// noVerdict is the error of a run that was to give verdicts and cannot.
+func noVerdict(r *report.Report) error {
+	var errs []error
+	for _, t := range r.NoVerdicts() {
+		errs = append(errs, fmt.Errorf("no verdict on %s: %s", t.Workload, t.Doubt))
+	}
+	if errs == nil {
+		return nil
+	}
+	return exitError{exitNoVerdict, errors.Join(errs...)}
 }
 
 // send delivers the spans of a run. A receiver that is down does not make a
@@ -323,7 +386,7 @@ func writeReport(dir string, data *results.Data, r *report.Report) error {
 		results.MDFile:      func(w *strings.Builder) error { return report.Markdown(w, r, charts) },
 		results.ResultsFile: func(w *strings.Builder) error { return report.JSON(w, r) },
 		results.CSVFile:     func(w *strings.Builder) error { return report.CSV(w, data) },
-		results.MetricsFile: func(w *strings.Builder) error { return report.OpenMetrics(w, data, r) },
+		results.MetricsFile: func(w *strings.Builder) error { return report.RunMetrics(w, data, r) },
 		results.BenchFile:   func(w *strings.Builder) error { return report.Bench(w, data) },
 	}
 	for _, c := range charts {
@@ -350,11 +413,19 @@ func describePlan(p *experiment.Plan, dir string) string {
 	var b strings.Builder
 	run := p.Run
 	fmt.Fprintf(&b, "Run %s: preset %s, rounds %d, seed %d\n", run.ID, run.Preset, run.Rounds, run.Seed)
+	if run.Precision > 0 {
+		fmt.Fprintf(&b, "  until the intervals reach ±%.3g %%, at most %d rounds\n", 100*run.Precision, run.MaxRounds)
+	}
+	for _, build := range run.Builds {
+		fmt.Fprintf(&b, "  build %s: %s (%s)\n", build.Name, build.Path, build.Executable)
+	}
 	for _, w := range run.Workloads {
 		var backends []string
 		for _, c := range run.Cells {
 			switch {
 			case c.Workload != w.Label:
+			case c.Build != "":
+				backends = append(backends, fmt.Sprintf("%s×%d", c.Build, c.Workers))
 			case c.NotApplicable != "":
 				backends = append(backends, c.Backend+" (not applicable)")
 			default:
@@ -372,7 +443,7 @@ func describePlan(p *experiment.Plan, dir string) string {
 		counts[s.Kind]++
 	}
 	fmt.Fprintf(&b, "Trials %d: pilot %d, timed in random order %d (the baseline twice a round), traced %d, profiled %d\n",
-		len(p.Steps), counts[results.Pilot], counts[results.Timed], counts[results.Traced], counts[results.Profiled])
+		experiment.Trials(p.Steps), counts[results.Pilot], counts[results.Timed], counts[results.Traced], counts[results.Profiled])
 	eta, known := p.Estimate(p.Steps, nil)
 	about := "about " + roundDuration(eta)
 	if !known {
@@ -398,11 +469,13 @@ func nextSteps(dir string, data *results.Data) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Report:   %s\n", filepath.Join(dir, results.HTMLFile))
 	for _, c := range data.Run.Cells {
-		if !c.Baseline && c.NotApplicable == "" {
+		if !c.Baseline && c.NotApplicable == "" && data.Run.ProfileNS > 0 {
 			fmt.Fprintf(&b, "Profiles: go tool pprof -http=: %s\n", filepath.Join(dir, results.ProfilesDir, c.ID, "cpu.pb.gz"))
 			break
 		}
 	}
-	fmt.Fprintf(&b, "Spans:    harness trace %s --otlp http://localhost:4318, or upload %s to Jaeger", dir, results.TracesFile)
+	if data.Run.ProfileNS > 0 {
+		fmt.Fprintf(&b, "Spans:    harness trace %s --otlp http://localhost:4318, or upload %s to Jaeger", dir, results.TracesFile)
+	}
 	return b.String()
 }

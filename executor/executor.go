@@ -1,20 +1,56 @@
 // Package executor runs tasks on an execution model that is chosen by name. The
-// model is one value; nothing else in the program changes:
+// model is one value, and nothing else in the program changes:
 //
-//	ex, err := executor.Open(ctx, "processes", executor.Config{Workers: 4})
+//	var square = harness.NewTask("square", func(ctx context.Context, n int) (int, error) {
+//		return n * n, nil
+//	})
+//
+//	func main() {
+//		executor.Main(square)
+//		ctx := context.Background()
+//		ex, err := executor.Open(ctx, "processes", executor.Config{Workers: 4})
+//		if err != nil {
+//			log.Fatal(err)
+//		}
+//		defer ex.Close()
+//		n, err := square.Submit(ctx, ex, 12).Wait(ctx)
+//		fmt.Println(n, err)
+//	}
 //
 // Tasks are declared with [harness.NewTask] and submitted with Task.Submit,
 // which gives a [harness.Future]. On futures there are [Wait], [AsCompleted] and
 // [All]; for many inputs there are [Map] and [MapUnordered]. A [Pool] has the
 // verbs of Python's multiprocessing.Pool, a [Thread] those of threading.Thread.
+// All functions of the package are safe for concurrent use. docs/executor.md is
+// a guide for those who come from Python.
 //
-// A program that may use worker processes calls [Main] first thing in main,
-// because its workers are the program itself, started again:
+// # Models
 //
-//	func main() {
-//		executor.Main(square, fetch)
-//		…
-//	}
+// [Backends] lists them, with a description of each:
+//
+//   - sequential: one task after the other, in the order of submission
+//   - eventloop: a task runs until it waits in [harness.Blocking], as in asyncio
+//   - gil: an emulation of CPython's lock; see also [harness.Checkpoint]
+//   - gomaxprocs1: goroutines on one processor
+//   - goroutines: long-lived goroutines on all processors
+//   - spawn: a new goroutine for each task
+//   - threads: each worker has an OS thread for itself
+//   - processes: each worker is a process with one processor
+//
+// # Worker processes
+//
+// The workers of processes are the program itself, started again. So [Main]
+// comes first in main, before flags are parsed and files opened: in a worker it
+// serves tasks and never returns. It is given every task that may be submitted
+// to processes, whatever the arguments of the program, which a worker does not
+// have.
+//
+// A worker has its own copies of package variables, in the state that
+// initialisation left them in. What a task needs comes with its argument, and
+// what it made goes into its result. Both are encoded on the way, so they are
+// plain data: no channels, functions or interfaces with methods. A
+// [harness.Queue] may be among it. Of the context, its end reaches the worker;
+// its values and its deadline do not.
 package executor
 
 import (
@@ -35,9 +71,10 @@ type Config = harness.Config
 func Backends() []*harness.Backend { return backends.All }
 
 // Open opens the named backend. It blocks until the workers are ready, ctx
-// ends, or a worker cannot be started or prepared. With no cfg.Tasks, worker
-// processes know those that were given to [Main]. The caller must close the
-// executor.
+// ends, or a worker cannot be started or prepared; the executor then outlives
+// ctx. With no cfg.Tasks, worker processes know those that were given to [Main].
+// The caller must close the executor: its Close waits for what was submitted,
+// and [Shutdown] does so with a deadline.
 func Open(ctx context.Context, name string, cfg Config) (harness.Executor, error) {
 	var names []string
 	for _, b := range backends.All {
@@ -61,7 +98,7 @@ const (
 
 // FromEnv is [Open] with the backend that the environment variable
 // HARNESS_BACKEND names, or goroutines if it is not set, and with as many
-// workers as HARNESS_WORKERS says, if that is set. Otherwise cfg holds.
+// workers as HARNESS_WORKERS says, if that is set, in the place of cfg.Workers.
 func FromEnv(ctx context.Context, cfg Config) (harness.Executor, error) {
 	name := os.Getenv(EnvBackend)
 	if name == "" {
@@ -84,7 +121,8 @@ func FromEnv(ctx context.Context, cfg Config) (harness.Executor, error) {
 // Main makes the program its own worker. In a process that was started as a
 // worker it serves the given tasks and never returns; in any other it returns
 // at once. Call it first thing in main, with every task that is submitted to
-// worker processes, and in the TestMain of tests that do so.
+// worker processes, and in the TestMain of tests that do so. Main panics if two
+// tasks have the same name.
 func Main(tasks ...harness.AnyTask) {
 	backends.Divert(tasks, nil)
 }
@@ -95,10 +133,11 @@ var ErrShutdown = fmt.Errorf("%w: the executor was shut down", harness.ErrCancel
 
 // Shutdown closes an executor with a deadline: it takes no more calls and waits
 // for those that were submitted until ctx ends. Then it cancels them: those
-// that have not started never run, and those that run are told to stop. The
-// error then wraps the cause of ctx and says how many were running. A task
-// inside the process that does not stop is left behind, since it cannot be
-// killed; a worker process is killed after Config.CancelGrace.
+// that have not started never run, and those that run are told to stop, which
+// Shutdown does not wait for. The error then wraps the cause of ctx and says how
+// many were running. A task inside the process that does not stop is left
+// behind, since it cannot be killed; a worker process is killed after
+// Config.CancelGrace.
 func Shutdown(ctx context.Context, ex harness.Executor) error {
 	closed := make(chan error, 1)
 	go func() { closed <- ex.Close() }() // ends with the last task

@@ -16,7 +16,7 @@ type MapOptions struct {
 	// are not kept behind each other.
 	Chunk int
 
-	// Ahead bounds the inputs that were taken and whose results were not;
+	// Ahead bounds how many inputs have been taken whose results have not;
 	// zero is what keeps all workers busy.
 	Ahead int
 }
@@ -25,7 +25,11 @@ type MapOptions struct {
 // inputs: for each its value, or the error that the future of a single call
 // would report. It takes inputs only as results are asked for, a bounded number
 // ahead, so endless inputs do not need endless memory. Leaving the loop, or an
-// end of ctx, cancels what has been submitted; the latter is the last error.
+// end of ctx, cancels what has been submitted; the latter is the last error. An
+// error of one input does not end the loop.
+//
+// Nothing runs until the results are ranged over, and each time that is done,
+// everything runs again. in is ranged over on the caller's goroutine.
 func Map[In, Out any](ctx context.Context, ex harness.Executor, task *harness.Task[In, Out], in iter.Seq[In], opt MapOptions) iter.Seq2[Out, error] {
 	return func(yield func(Out, error) bool) {
 		m := newMapper[In, Out](ctx, ex, opt)
@@ -133,6 +137,7 @@ func (m *mapper[In, Out]) run(task *harness.Task[In, Out], in iter.Seq[In],
 	submitted func(*portion[In, Out]), next func() (*portion[In, Out], error), yield func(Out, error) bool,
 ) {
 	var chunk []In
+	var ended error
 	started := harness.Now()
 	submit := func() {
 		p := &portion[In, Out]{in: chunk, future: task.SubmitBatch(m.ctx, m.ex, chunk)}
@@ -145,8 +150,7 @@ func (m *mapper[In, Out]) run(task *harness.Task[In, Out], in iter.Seq[In],
 	emit := func() bool {
 		p, err := next()
 		if err != nil {
-			var zero Out
-			yield(zero, err)
+			m.fail(err, yield)
 			return false
 		}
 		return m.emit(p, yield)
@@ -164,8 +168,9 @@ func (m *mapper[In, Out]) run(task *harness.Task[In, Out], in iter.Seq[In],
 				return
 			}
 		}
-		if m.ctx.Err() != nil {
-			break // whatever came now would fail with it
+		if m.ctx.Err() != nil { // whatever came now would fail with it
+			ended = context.Cause(m.ctx)
+			break
 		}
 		started = harness.Now()
 	}
@@ -177,6 +182,14 @@ func (m *mapper[In, Out]) run(task *harness.Task[In, Out], in iter.Seq[In],
 			return
 		}
 	}
+	if ended != nil {
+		m.fail(ended, yield)
+	}
+}
+
+func (m *mapper[In, Out]) fail(err error, yield func(Out, error) bool) (more bool) {
+	var zero Out
+	return yield(zero, err)
 }
 
 // slice returns an empty slice for the inputs of a portion.
@@ -199,10 +212,13 @@ func (m *mapper[In, Out]) emit(p *portion[In, Out], yield func(Out, error) bool)
 	}
 	m.inputs -= len(p.in)
 	batch, err := p.future.Wait(m.ctx)
+	if err != nil && m.ctx.Err() != nil {
+		m.fail(context.Cause(m.ctx), yield) // and so would the others
+		return false
+	}
 	if err != nil {
-		var zero Out
 		for range p.in {
-			if !yield(zero, err) {
+			if !m.fail(err, yield) {
 				return false
 			}
 		}

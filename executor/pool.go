@@ -44,7 +44,8 @@ func NewPool(ctx context.Context, backend string, cfg Config) (*Pool, error) {
 // The pool is closed through its own methods.
 func (p *Pool) Executor() harness.Executor { return p.ex }
 
-// Close takes no more tasks. It does not wait: see Join.
+// Close takes no more tasks: later ones fail with [harness.ErrClosed]. It does
+// not wait: see Join.
 func (p *Pool) Close() { p.stop(nil) }
 
 // Terminate takes no more tasks, cancels those that have not started and tells
@@ -59,7 +60,7 @@ func (p *Pool) stop(cause error) {
 }
 
 // Join waits until every task is done and every worker has ended. When ctx ends
-// first, the pool is drained no longer: see [Shutdown]. It is an error to join
+// first, what is left is cancelled, as by [Shutdown]. It is an error to join
 // a pool that was neither closed nor terminated. Joining again is harmless.
 func (p *Pool) Join(ctx context.Context) error {
 	p.mu.Lock()
@@ -83,7 +84,7 @@ type Applier[In, Out any] struct {
 	task *harness.Task[In, Out]
 }
 
-// For returns what applies the task in the pool.
+// For returns what applies the task in the pool. It starts nothing.
 func For[In, Out any](p *Pool, task *harness.Task[In, Out]) Applier[In, Out] {
 	return Applier[In, Out]{p, task}
 }

@@ -25,7 +25,9 @@ type ThreadConfig struct {
 	Daemon bool
 
 	// Backend is what the thread is: "goroutines", which is the default,
-	// "threads" for an OS thread, "processes" for a process, or any other.
+	// "threads" for an OS thread, "processes" for a process, or any other. On
+	// gil and eventloop a thread has the lock or the loop for itself; tasks
+	// that are to share one are submitted to one executor.
 	Backend string
 
 	// Group is reserved, as in Python, and must be nil.
@@ -53,7 +55,8 @@ type Thread struct {
 var ErrThread = errors.New("thread")
 
 // NewThread makes a thread that will run the target, a task with its argument
-// ([harness.Task.With]). It does not start it.
+// ([harness.Task.With]). It does not start it. A thread that is started need not
+// be joined: it releases its worker when its task is done.
 func NewThread(target harness.Job, cfg ThreadConfig) *Thread {
 	if cfg.Name == "" {
 		cfg.Name = fmt.Sprintf("Thread-%d", threads.named.Add(1))
@@ -132,6 +135,11 @@ func (t *Thread) Join(ctx context.Context) error {
 	if w := harness.WorkerOf(ctx); w != nil && w == worker {
 		return fmt.Errorf("%w %s: it cannot join itself", ErrThread, t.cfg.Name)
 	}
+	select {
+	case <-t.done: // however little time there is
+		return nil
+	default:
+	}
 	var err error
 	harness.Blocking(ctx, func() {
 		select {
@@ -144,7 +152,9 @@ func (t *Thread) Join(ctx context.Context) error {
 }
 
 // JoinTimeout is Join with a timeout in the place of a context. It reports
-// whether the thread has ended, and may be called any number of times.
+// whether the thread has ended, and may be called any number of times. A task
+// that joins a thread calls Join with its own context instead, so that others
+// can run meanwhile.
 func (t *Thread) JoinTimeout(timeout time.Duration) (ended bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
@@ -164,6 +174,8 @@ func (t *Thread) IsAlive() bool {
 }
 
 // Err returns the error of the task once the thread has ended, and nil before.
+// Its result is not kept: a task whose result matters is submitted to an
+// executor.
 func (t *Thread) Err() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -22,7 +22,7 @@ const (
 // Wait blocks until the futures, which may be of several executors, have come as
 // far as until says. It returns those that are done and those that are not,
 // each once and in the order given. If ctx ends first, it returns what is done
-// by then and the cause.
+// by then and the cause. How the tasks ended is for each future to say.
 func Wait[F harness.AnyFuture](ctx context.Context, until Until, futures ...F) (done, pending []F, err error) {
 	futures = distinct(futures)
 	a := watch(futures)
@@ -53,7 +53,8 @@ func Wait[F harness.AnyFuture](ctx context.Context, until Until, futures ...F) (
 
 // AsCompleted returns the futures in the order in which they are done, those
 // that are done already first, and each once. They may be of several executors.
-// The sequence ends early if ctx ends. It can be used once.
+// The sequence ends early if ctx ends, so look at ctx after the loop. It can be
+// used once.
 func AsCompleted[F harness.AnyFuture](ctx context.Context, futures ...F) iter.Seq[F] {
 	futures = distinct(futures)
 	a := watch(futures)

@@ -399,24 +399,28 @@ func testDeadline(t *testing.T, s *suite) {
 	ctx, m, _ := s.manager(t, 1, harness.Config{})
 	started := harness.NewQueue[int64](1)
 	defer func() { _ = started.Close(ctx) }()
-	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
-	defer cancel()
-	running := untilCancelled.Submit(short, m, started)
-	queued := double.Submit(short, m, 1)
-	late, cancelLate := context.WithDeadline(ctx, time.Now())
-	defer cancelLate()
-	for what, f := range map[string]*harness.Future[int64]{
-		"running": running, "queued": queued, "submitted too late": double.Submit(late, m, 1),
-	} {
-		_, err := f.Wait(ctx)
-		if !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%s: %v; want context.DeadlineExceeded", what, err)
+	own := errors.New("took too long")
+	within := func(d time.Duration) context.Context {
+		ctx, cancel := context.WithTimeoutCause(ctx, d, own)
+		t.Cleanup(cancel)
+		return ctx
+	}
+	check := func(what string, f *harness.Future[int64], want error) {
+		t.Helper()
+		if _, err := f.Wait(ctx); !errors.Is(err, want) {
+			t.Errorf("%s: %v; want %v", what, err, want)
 		}
 	}
-	own := errors.New("took too long")
-	short, cancel = context.WithTimeoutCause(ctx, time.Millisecond, own)
+	short, cancel := context.WithTimeout(ctx, time.Millisecond)
 	defer cancel()
-	if _, err := untilCancelled.Submit(short, m, started).Wait(ctx); !errors.Is(err, own) {
-		t.Errorf("with a cause of its own: %v; want %v", err, own)
+	release := occupy(ctx, t, m, 1)
+	check("queued", double.Submit(short, m, 1), context.DeadlineExceeded)
+	check("queued, with a cause of its own", double.Submit(within(time.Millisecond), m, 1), own)
+	check("submitted too late", double.Submit(short, m, 1), context.DeadlineExceeded)
+	release()
+	running := untilCancelled.Submit(within(10*time.Millisecond), m, started)
+	check("running", running, own)
+	if running.State() != harness.Done {
+		t.Errorf("after its deadline a task is %v; want done: nobody has cancelled it", running.State())
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -34,7 +36,12 @@ type conn struct {
 	header func(b []byte, c *harness.Call) []byte
 	watch  *harness.ProcessObserver
 	out    frameWriter
-	spawn  harness.ProcessExit // what is known so far
+	// Guarded by out.mu: what add found last, and what it has added.
+	lastName  string
+	lastIndex uint16
+	adding    []*harness.Call
+
+	spawn harness.ProcessExit // what is known so far
 
 	lost chan struct{} // closed once nothing more comes from the worker, with exit set
 	exit child.Exit
@@ -93,7 +100,7 @@ func (f *feeder) connect(ctx context.Context) (*conn, error) {
 	if cfg.Observer != nil {
 		c.header = cfg.Observer.Header
 	}
-	env := []string{"GOMAXPROCS=1"}
+	env := []string{"GOMAXPROCS=1", indexEnv + "=" + strconv.Itoa(f.index)}
 	if c.watch != nil && c.watch.Spawning != nil {
 		env = append(env, c.watch.Spawning(f.index)...)
 	}
@@ -156,7 +163,7 @@ func (c *conn) hello(in *bufio.Reader, tasks []harness.AnyTask) error {
 }
 
 func unknownTask(name string) error {
-	return fmt.Errorf("%w %s: it is not among those that the worker process was given", harness.ErrUnknownTask, name)
+	return fmt.Errorf("%w %s: it is not among those that the worker processes were given, by executor.Main or Config.Tasks", harness.ErrUnknownTask, name)
 }
 
 // prepare runs Config.Init on the worker.
@@ -268,9 +275,10 @@ func (c *conn) sent() (calls []*harness.Call) {
 	return calls
 }
 
-// cancelAll cancels the calls that the worker has been sent.
+// cancelAll cancels the calls that the worker has been sent, the last ones
+// first, so that it does not begin one when it is told to stop another.
 func (c *conn) cancelAll(cause error) {
-	for _, call := range c.sent() {
+	for _, call := range slices.Backward(c.sent()) {
 		call.Cancel(cause)
 	}
 }
@@ -356,10 +364,19 @@ func (c *conn) limit(id uint32, call *harness.Call) {
 // them.
 func (c *conn) send(batch []*harness.Call) {
 	c.out.mu.Lock()
+	added := c.adding[:0]
 	for _, call := range batch {
-		c.add(call)
+		if c.add(call, c.next+uint32(len(added))) {
+			added = append(added, call)
+		}
+		if len(c.out.buf) >= flushBytes {
+			c.written(added)
+			added = added[:0]
+		}
 	}
-	_ = c.out.flush() // if it fails, listen ends as well
+	c.written(added)
+	clear(added)
+	c.adding = added
 	c.out.mu.Unlock()
 	for _, call := range batch {
 		// Who asked it to stop may have found it at no worker.
@@ -373,39 +390,51 @@ func (c *conn) send(batch []*harness.Call) {
 }
 
 // add adds a call to what is written next. The caller holds out.mu.
-func (c *conn) add(call *harness.Call) {
-	name, batch := strings.CutSuffix(call.Task(), harness.BatchSuffix)
-	task, ok := c.tasks[name]
-	if !ok {
-		call.Fail(unknownTask(name), 0, 0)
-		return
+func (c *conn) add(call *harness.Call, id uint32) bool {
+	if name := call.Task(); name != c.lastName {
+		index, ok := c.index(name)
+		if !ok {
+			call.Fail(unknownTask(name), 0, 0)
+			return false
+		}
+		c.lastName, c.lastIndex = name, index
 	}
-	if batch {
-		task |= batchTask
-	}
-	c.mu.Lock()
-	id := c.next
-	c.mu.Unlock()
 	call.Sent(c.feeder.index, c.proc.PID())
 	err := c.out.appendLarge(frameTask, call.InputSize(), func(b []byte) ([]byte, error) {
 		var header func([]byte) []byte
 		if c.header != nil {
 			header = func(b []byte) []byte { return c.header(b, call) }
 		}
-		return call.AppendInput(taskFrame{id: id, task: task}.appendTo(b, header))
+		return call.AppendInput(taskFrame{id: id, task: c.lastIndex}.appendTo(b, header))
 	})
 	if err != nil {
 		call.Fail(err, 0, 0)
-		return
+		return false
 	}
+	return true
+}
+
+// index returns by which index the worker knows a task.
+func (c *conn) index(name string) (uint16, bool) {
+	name, batch := strings.CutSuffix(name, harness.BatchSuffix)
+	index, ok := c.tasks[name]
+	if batch {
+		index |= batchTask
+	}
+	return index, ok
+}
+
+// written notes that calls are in flight and writes them. The caller holds
+// out.mu.
+func (c *conn) written(calls []*harness.Call) {
 	c.mu.Lock()
-	c.claims.set(id, slotSent)
-	c.calls[id%slots] = call
-	c.next++
-	c.mu.Unlock()
-	if len(c.out.buf) >= flushBytes {
-		_ = c.out.flush() // as above
+	for _, call := range calls {
+		c.claims.set(c.next, slotSent)
+		c.calls[c.next%slots] = call
+		c.next++
 	}
+	c.mu.Unlock()
+	_ = c.out.flush() // if it fails, listen ends as well
 }
 
 // flushBytes bounds what is held in memory before it is written.
@@ -557,7 +586,7 @@ func (c *conn) result(f frame, r resultFrame) error {
 	if hungry {
 		c.feeder.wake()
 	}
-	if call != nil {
+	if call != nil && c.feeder.p.killers.Load() > 0 {
 		c.feeder.p.done(call.Task())
 	}
 	switch {

@@ -349,7 +349,7 @@ func (p *processes) watchContext(ctx context.Context, done <-chan struct{}) {
 		p.mu.Unlock()
 		for _, f := range *p.feeders.Load() {
 			if c := f.current(); c != nil {
-				for _, call := range c.sent() {
+				for _, call := range slices.Backward(c.sent()) { // as in cancelAll
 					if call.Context().Done() == done {
 						call.Cancel(context.Cause(call.Context()))
 					}
@@ -427,9 +427,6 @@ func (p *processes) killed(c *harness.Call, err *harness.WorkerLostError) {
 
 // done is told that a worker has survived a task.
 func (p *processes) done(task string) {
-	if p.killers.Load() == 0 {
-		return
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.kills[task] < maxKills {

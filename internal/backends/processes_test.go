@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("BACKENDS_TEST_DEAF") != "" {
 		select {} // a program that does not divert its workers
 	}
-	harnesstest.Main(m, die, pid, gate, environ, mirror)
+	harnesstest.Main(m, die, pid, gate, environ, mirror, submits, where)
 }
 
 var (
@@ -54,6 +54,18 @@ var (
 		}
 		return os.Getenv(name), nil
 	})
+	// where tells that it runs, waits until it is let go and returns the index
+	// of its worker.
+	where = harness.NewTask("where", func(ctx context.Context, in gateIn) (int, error) {
+		if err := in.Started.Put(ctx, os.Getpid()); err != nil {
+			return 0, err
+		}
+		_, err := in.Release.Get(ctx)
+		return harness.WorkerOf(ctx).Index, err
+	})
+	submits = harness.NewTask("submits", func(ctx context.Context, n int) (int, error) {
+		return pid.Submit(ctx, elsewhere, n).Wait(ctx)
+	})
 )
 
 type gateIn struct {
@@ -61,7 +73,7 @@ type gateIn struct {
 	Started, Release *harness.Queue[int]
 }
 
-var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror)
+var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where)
 
 func openProcesses(t *testing.T, cfg harness.Config) (context.Context, harness.Executor) {
 	t.Helper()
@@ -272,6 +284,54 @@ func TestUnknownTasks(t *testing.T) {
 	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
 	if _, err := stranger.Submit(ctx, ex, 1).Wait(ctx); !errors.Is(err, harness.ErrUnknownTask) {
 		t.Errorf("Wait() = %v; want ErrUnknownTask", err)
+	}
+}
+
+func TestWorkersKnowTheirIndex(t *testing.T) {
+	ctx, ex := openProcesses(t, harness.Config{Workers: 2, Timing: true})
+	in := gateIn{Started: harness.NewQueue[int](2), Release: harness.NewQueue[int](2)}
+	futures := []*harness.Future[int]{where.Submit(ctx, ex, in), where.Submit(ctx, ex, in)}
+	for range futures {
+		if _, err := in.Started.Get(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in.Started.Close(ctx)
+	for range futures {
+		in.Release.Put(ctx, 1)
+	}
+	in.Release.Close(ctx)
+	seen := make(map[int]bool)
+	for _, f := range futures {
+		got, err := f.Wait(ctx)
+		if want := f.Timing().Worker; err != nil || got != want || seen[got] {
+			t.Errorf("the worker says that its index is %d, %v; want %d, and that of no other", got, err, want)
+		}
+		seen[got] = true
+	}
+}
+
+func TestTwoTasksOfOneName(t *testing.T) {
+	defer func() {
+		if v := recover(); v != "harness: two tasks are named pid" {
+			t.Errorf("Divert panicked with %v; want one that names the task", v)
+		}
+	}()
+	backends.Divert([]harness.AnyTask{pid, die, pid, harness.NewTask("pid", func(_ context.Context, n int) (int, error) { return n, nil })}, nil)
+}
+
+// An executor in a variable is there in the submitter's process only.
+var elsewhere harness.Executor
+
+func TestSubmitWithoutExecutor(t *testing.T) {
+	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
+	elsewhere = ex
+	_, err := submits.Submit(ctx, ex, 1).Wait(ctx)
+	if !errors.Is(err, harness.ErrNested) || !strings.Contains(err.Error(), "submitting task pid") {
+		t.Errorf("a task that submits another = %v; want ErrNested that names the other", err)
+	}
+	if _, err := pid.SubmitBatch(ctx, nil, []int{1}).Wait(ctx); err == nil || errors.Is(err, harness.ErrNested) {
+		t.Errorf("SubmitBatch to nil = %v; want an error that is not ErrNested", err)
 	}
 }
 

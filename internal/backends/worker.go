@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +23,9 @@ import (
 // WorkerRole is the [child.Role] of a worker process.
 const WorkerRole = "worker"
 
+// indexEnv tells a worker process which of the executor's workers it is.
+const indexEnv = "HARNESS_WORKER_INDEX"
+
 // diverted are the tasks that this program's workers know; nil until Divert was
 // called.
 var diverted atomic.Pointer[[]harness.AnyTask]
@@ -30,8 +34,9 @@ var diverted atomic.Pointer[[]harness.AnyTask]
 // returns, if it was started as one. In any other process it notes that the
 // program can be a worker, and returns. A program calls it, through
 // executor.Main or cli.Main, first thing in main. hooks is called in a worker
-// only, and may be nil.
+// only, and may be nil. Divert panics if two tasks have the same name.
 func Divert(tasks []harness.AnyTask, hooks func() (harness.WorkerHooks, error)) {
+	checkNames(tasks)
 	if child.Role() != WorkerRole {
 		diverted.Store(&tasks)
 		return
@@ -47,6 +52,18 @@ func Divert(tasks []harness.AnyTask, hooks func() (harness.WorkerHooks, error)) 
 	serveWorker(tasks, h)
 }
 
+// checkNames panics if two tasks have the same name, since a worker process is
+// told only the name. A task may be given more than once.
+func checkNames(tasks []harness.AnyTask) {
+	named := make(map[string]harness.AnyTask)
+	for _, t := range tasks {
+		if other, ok := named[t.Name()]; ok && other != t {
+			panic("harness: two tasks are named " + t.Name())
+		}
+		named[t.Name()] = t
+	}
+}
+
 // knownTasks returns the tasks that an executor is to be opened with: those
 // given, which the workers must know, or else all that they know.
 func knownTasks(tasks []harness.AnyTask) ([]harness.AnyTask, error) {
@@ -55,7 +72,7 @@ func knownTasks(tasks []harness.AnyTask) ([]harness.AnyTask, error) {
 	case child.Role() == WorkerRole:
 		return nil, fmt.Errorf("%w: a worker process cannot start workers of its own; if this program did not mean to be a worker, call executor.Main or cli.Main first thing in main", harness.ErrNested)
 	case known == nil:
-		return nil, errors.New("this program cannot be its own worker: call executor.Main, with the tasks, or cli.Main first thing in main, and harnesstest.Main in TestMain")
+		return nil, errors.New("this program cannot be its own worker: call executor.Main, with the tasks, or cli.Main first thing in main, and likewise in the TestMain of its tests")
 	case tasks == nil:
 		return *known, nil
 	}
@@ -98,8 +115,10 @@ type worker struct {
 	late    *time.Timer   // writes results that were held back
 	held    bool          // late is set
 
+	calls [slots]atomic.Pointer[harness.Call] // those not answered, by id
+	free  harness.Stamp                       // when the last task ended, if nothing was done since
+
 	mu      sync.Mutex
-	calls   [slots]job // those not answered, by id
 	asked   map[uint32]chan answerFrame
 	lastAsk uint32
 }
@@ -121,7 +140,8 @@ func newWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks, shared *share
 		out:    frameWriter{w: out, belt: shared.fromWorker},
 		asked:  make(map[uint32]chan answerFrame),
 	}
-	w.self = harness.Worker{PID: os.Getpid(), Link: w}
+	index, _ := strconv.Atoi(os.Getenv(indexEnv))
+	w.self = harness.Worker{Index: index, PID: os.Getpid(), Link: w}
 	w.site = harness.Site{Observer: hooks.Observer}
 	w.late = time.AfterFunc(time.Hour, w.flushLate)
 	w.late.Stop()
@@ -199,11 +219,10 @@ func (w *worker) take(f frame) error {
 		if err != nil {
 			return err
 		}
-		w.mu.Lock()
-		j := w.calls[c.id%slots]
-		w.mu.Unlock()
-		if j.id == c.id && j.call != nil { // it may have been answered meanwhile
-			j.call.Cancel(cancelled(c.cause))
+		// It may have been answered meanwhile, but the next to use the slot
+		// cannot have come yet: it is sent after the answer has arrived.
+		if call := w.calls[c.id%slots].Load(); call != nil {
+			call.Cancel(cancelled(c.cause))
 		}
 		return nil
 	case frameAnswer:
@@ -257,9 +276,7 @@ func (w *worker) accept(f frame, t taskFrame) job {
 		obs.Coded(j.call, harness.ArgumentDecoded, began)
 	}
 	j.call.Enter(&w.site)
-	w.mu.Lock()
-	w.calls[t.id%slots] = j
-	w.mu.Unlock()
+	w.calls[t.id%slots].Store(j.call)
 	return j
 }
 
@@ -301,7 +318,9 @@ func (w *worker) run(j job) (err error) {
 		err = w.answer(j, res)
 	}()
 	w.self.Header = j.header
-	res.started = harness.Now()
+	if res.started = w.free; res.started == 0 {
+		res.started = harness.Now()
+	}
 	j.call.Run(&w.self)
 	return nil
 }
@@ -317,9 +336,8 @@ const (
 )
 
 func (w *worker) answer(j job, res resultFrame) error {
-	w.mu.Lock()
-	w.calls[j.id%slots] = job{}
-	w.mu.Unlock()
+	w.calls[j.id%slots].Store(nil)
+	w.free = 0
 	w.out.mu.Lock()
 	defer w.out.mu.Unlock()
 	w.open.Add(-1) // before the parent can know, and close the input
@@ -348,6 +366,7 @@ func (w *worker) answer(j job, res resultFrame) error {
 			w.held = true
 			w.late.Reset(lateAfter)
 		}
+		w.free = res.ended
 		return nil
 	}
 	w.flushed = harness.Now()

@@ -69,6 +69,10 @@ type Command struct {
 	// Role is what Role returns in the child.
 	Role string
 
+	// Path is the program to start, another build of this one; this one
+	// itself if empty.
+	Path string
+
 	// Env is added to this process's environment.
 	Env []string
 
@@ -101,9 +105,12 @@ type Process struct {
 
 // Start starts the child. The caller must call Wait.
 func (c Command) Start() (*Process, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("finding this program to start it as %s: %w", c.Role, err)
+	program := c.Path
+	if program == "" {
+		var err error
+		if program, err = os.Executable(); err != nil {
+			return nil, fmt.Errorf("finding this program to start it as %s: %w", c.Role, err)
+		}
 	}
 	childIn, in, err := os.Pipe()
 	if err != nil {
@@ -115,7 +122,7 @@ func (c Command) Start() (*Process, error) {
 	}
 	p := &Process{In: in, Out: out, group: c.Group, tail: &tail{}, kills: outOfMemoryKills(), done: make(chan struct{})}
 	p.cmd = &exec.Cmd{
-		Path:        self,
+		Path:        program,
 		Args:        os.Args[:1],
 		Env:         append(append(os.Environ(), c.Env...), roleEnv+"="+c.Role),
 		Stdout:      c.Stdout,

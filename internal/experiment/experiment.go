@@ -105,5 +105,7 @@ func Divert(ctx context.Context, kinds Kinds) {
 		serveTrial(ctx, kinds)
 	case serverRole:
 		serveServer(ctx, kinds)
+	case probeRole:
+		serveProbe()
 	}
 }

@@ -98,6 +98,8 @@ preset: standard
 rounds: 30
 seed: 7
 timeout: 2m
+trial: 200ms
+precision: 2%
 `, Settings{
 			Workloads: []Choice{
 				{Workload: "beta", Params: map[string]any{}},
@@ -106,6 +108,7 @@ timeout: 2m
 				}},
 			},
 			Backends: []string{"many"}, Workers: 9, Preset: "standard", Rounds: 30, Seed: &seed, Timeout: 2 * time.Minute,
+			Trial: 200 * time.Millisecond, Precision: 0.02,
 		}},
 	}
 	for _, tt := range tests {
@@ -134,6 +137,10 @@ func TestParseFileTellsWhere(t *testing.T) {
 		{"parameter's type", "workloads:\n  - workload: alpha\n    params: {n: x}\n", "f.yaml:3:17: parameter n of alpha is x; want a whole number"},
 		{"half a thing", "workloads:\n  - workload: alpha\n    params: {n: 1.5}\n", "f.yaml:3:17: parameter n of alpha is 1.5; want a whole number"},
 		{"refused by the workload", "workloads:\n  - workload: alpha\n    params: {n: 101}\n", "f.yaml:3:17: parameters of alpha: n is 101; want at most 100"},
+		{"precision", "precision: 2\n", `f.yaml:1:12: precision is "2"; want 0.1% to 50%, such as 2%`},
+		{"vary", "workloads:\n  - workload: alpha\n    vary: {n: 1}\n", "f.yaml:3:15: n is to vary, but over what? want a list"},
+		{"vary over one value", "workloads:\n  - workload: alpha\n    vary: {n: [1]}\n", "f.yaml:3:15: n of alpha is to vary over [1]; want at least two values"},
+		{"vary what there is not", "workloads:\n  - workload: alpha\n    vary: {m: [1, 2]}\n", `f.yaml:3:15: unknown parameter of alpha "m"; did you mean n?`},
 		{"second document", "rounds: 1\n---\nrounds: 2\n", "f.yaml holds 2 documents"},
 		{"not a map", "- a\n", "f.yaml:1:1: "},
 	}
@@ -236,6 +243,8 @@ func TestResolve(t *testing.T) {
 		"workers":     {Workers: 5000},
 		"label":       {Workloads: []Choice{{Workload: "alpha", Label: "Not/good"}}},
 		"same label":  {Workloads: []Choice{{Workload: "alpha", Label: "x"}, {Workload: "beta", Label: "x"}}},
+		"trial":       {Trial: time.Hour},
+		"both":        {Rounds: 5, Precision: 0.02},
 		"preset":      {Preset: "fast"},
 		"workload":    {Workloads: []Choice{{Workload: "?"}}},
 		"own workers": {Workloads: []Choice{{Workload: "alpha", Workers: -3}}},
@@ -277,8 +286,8 @@ func TestPlan(t *testing.T) {
 	if why := p.Run.Cells[5].NotApplicable; why == "" {
 		t.Error("a workload that needs shared memory is planned on a backend without it")
 	}
-	if p.Steps[0].Kind != results.Pilot || p.Steps[1].Kind != results.Pilot || p.Steps[2].Kind != results.Timed {
-		t.Errorf("the first steps are %+v; want a pilot of each workload", p.Steps[:3])
+	if p.Steps[0].Kind != results.Pilot || p.Steps[1].Kind != results.Pilot || p.Steps[2].Kind != results.Probe || p.Steps[3].Kind != results.Timed {
+		t.Errorf("the first steps are %+v; want a pilot of each workload, a probe and the rounds", p.Steps[:4])
 	}
 	// Every round has every cell once and the baselines twice, and the orders
 	// differ.
@@ -343,7 +352,7 @@ func TestResumePlan(t *testing.T) {
 }
 
 func TestEstimate(t *testing.T) {
-	p := plan(t, Settings{})
+	p := plan(t, Settings{Trial: 10 * time.Millisecond})
 	total, known := p.Estimate(p.Steps, nil)
 	if known || total < 10*time.Second {
 		t.Errorf("Estimate() = %v, %v; want ten seconds and more, and that beta is not known", total, known)

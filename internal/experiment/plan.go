@@ -3,13 +3,17 @@ package experiment
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/f3f4c0de/harness"
@@ -19,8 +23,12 @@ import (
 // A Plan is what a run will do, step by step. The same run has the same plan,
 // which is how an interrupted one is continued.
 type Plan struct {
-	Run      results.Run
-	Steps    []Step
+	Run results.Run
+
+	// Steps are those of a run that nothing disturbs. Rounds are added in the
+	// place of those that were, or until the figures are precise.
+	Steps []Step
+
 	programs map[string]Program // by label
 	backends map[string]*harness.Backend
 	cells    map[string]results.Cell
@@ -52,29 +60,87 @@ func NewPlan(spec Spec) (*Plan, error) {
 		Preset:    spec.Preset,
 		Seed:      spec.Seed,
 		Rounds:    spec.Rounds,
+		MaxRounds: spec.MaxRounds,
+		Precision: spec.Precision,
+		TrialNS:   int64(spec.Trial),
 		ProfileNS: int64(spec.Profile),
 		TimeoutNS: int64(spec.Timeout),
+
+		Environment: environment(),
+		Builds:      spec.Builds,
 	}}
 	for _, b := range spec.Backends {
 		p.Run.Backends = append(p.Run.Backends, results.BackendInfo{
 			Name: b.Name, Doc: firstLine(b.Doc), Shared: b.Shared, Serial: b.Serial, GOMAXPROCS: b.GOMAXPROCS,
 		})
 	}
-	for _, prog := range spec.Programs {
-		params, err := encodeParams(prog.Params)
-		if err != nil {
-			return nil, fmt.Errorf("parameters of %s: %w", prog.Label, err)
+	if len(spec.Builds) > 0 {
+		if err := p.compareBuilds(spec); err != nil {
+			return nil, err
 		}
-		p.Run.Workloads = append(p.Run.Workloads, results.WorkloadInfo{
-			Name: prog.Workload.Name, Label: prog.Label, Doc: firstLine(prog.Workload.Doc), Params: params,
-		})
+		return p, nil
+	}
+	for _, prog := range spec.Programs {
+		if err := p.addWorkload(prog); err != nil {
+			return nil, err
+		}
 		for _, b := range spec.Backends {
 			p.Run.Cells = append(p.Run.Cells, cellOf(prog, b, spec.Cores))
 		}
 	}
 	p.index(spec.Programs, spec.Backends)
-	p.Steps = steps(&p.Run)
+	p.Steps = p.steps()
 	return p, nil
+}
+
+func (p *Plan) addWorkload(prog Program) error {
+	params, err := encodeParams(prog.Params)
+	if err != nil {
+		return fmt.Errorf("parameters of %s: %w", prog.Label, err)
+	}
+	p.Run.Workloads = append(p.Run.Workloads, results.WorkloadInfo{
+		Name: prog.Workload.Name, Label: prog.Label, Doc: firstLine(prog.Workload.Doc), Params: params,
+	})
+	return nil
+}
+
+// compareBuilds plans a comparison of programs: every workload on every backend
+// becomes a workload of its own, with a cell for each build.
+func (p *Plan) compareBuilds(spec Spec) error {
+	var programs []Program
+	for _, prog := range spec.Programs {
+		for _, b := range spec.Backends {
+			one := prog
+			one.Label = prog.Label + "_" + b.Name
+			cell := cellOf(prog, b, spec.Cores)
+			if cell.NotApplicable != "" {
+				continue
+			}
+			programs = append(programs, one)
+			if err := p.addWorkload(one); err != nil {
+				return err
+			}
+			for i, build := range spec.Builds {
+				c := cell
+				c.ID = fmt.Sprintf("%s-%s-w%d", one.Label, build.Name, c.Workers)
+				c.Workload, c.Build, c.Baseline = one.Label, build.Name, i == 0
+				p.Run.Cells = append(p.Run.Cells, c)
+			}
+		}
+	}
+	p.index(programs, spec.Backends)
+	p.Steps = p.steps()
+	return nil
+}
+
+// NewBuild describes the program in a file.
+func NewBuild(name, path string) (results.Build, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return results.Build{}, err
+	}
+	sum, err := hashFile(path)
+	return results.Build{Name: name, Path: path, Executable: sum}, err
 }
 
 func cellOf(prog Program, b *harness.Backend, cores int) results.Cell {
@@ -111,6 +177,11 @@ func ResumePlan(run results.Run, kinds Kinds) (*Plan, error) {
 	if m := thisMachine(); m != run.Machine {
 		return nil, fmt.Errorf("the run was begun on another machine (%+v, this is %+v); start a new run", run.Machine, m)
 	}
+	for _, b := range run.Builds {
+		if now, err := NewBuild(b.Name, b.Path); err != nil || now.Executable != b.Executable {
+			return nil, errors.Join(fmt.Errorf("build %s of the run, %s, is not what it was; start a new run", b.Name, b.Path), err)
+		}
+	}
 	p := &Plan{Run: run}
 	var programs []Program
 	for _, info := range run.Workloads {
@@ -133,7 +204,7 @@ func ResumePlan(run results.Run, kinds Kinds) (*Plan, error) {
 		backends = append(backends, b)
 	}
 	p.index(programs, backends)
-	p.Steps = steps(&p.Run)
+	p.Steps = p.steps()
 	return p, nil
 }
 
@@ -152,42 +223,82 @@ func (p *Plan) index(programs []Program, backends []*harness.Backend) {
 	}
 }
 
-// steps lays out the trials. First comes a pilot of each workload, whose output
-// the others must equal. Then the rounds: each runs every cell of every
-// workload once and the baseline twice, the workloads in random order and the
-// cells of a workload one after the other in random order, so that what is
-// compared is close in time. Last comes the evidence.
-func steps(run *results.Run) []Step {
-	groups := make([][]Step, len(run.Workloads))
-	var pilots []Step
-	var evidence []Step
-	for i, w := range run.Workloads {
-		for _, c := range run.Cells {
-			if c.Workload != w.Label || c.NotApplicable != "" {
-				continue
-			}
-			groups[i] = append(groups[i], Step{Cell: c.ID, Kind: results.Timed})
+// steps lays out the trials as they are made if nothing has to be made again:
+// first a pilot of each workload, whose output the others must equal, then the
+// rounds, last the evidence.
+func (p *Plan) steps() []Step {
+	all := p.pilots()
+	for round := range p.Run.Rounds {
+		all = append(all, p.round(round, func(string) bool { return true })...)
+	}
+	return append(all, p.evidence()...)
+}
+
+// applicable yields the cells that are run.
+func (p *Plan) applicable(workload string) []results.Cell {
+	return slices.DeleteFunc(slices.Clone(p.Run.Cells), func(c results.Cell) bool {
+		return c.NotApplicable != "" || workload != "" && c.Workload != workload
+	})
+}
+
+func (p *Plan) pilots() (steps []Step) {
+	for _, c := range p.applicable("") {
+		if c.Baseline {
+			steps = append(steps, Step{Cell: c.ID, Kind: results.Pilot})
+		}
+	}
+	return steps
+}
+
+// round is one round of those workloads. It runs every cell of a workload once
+// and the baseline twice, the workloads in random order and the cells of a
+// workload one after the other in random order, so that what is compared is
+// close in time. Before comes a look at how much runs at once.
+func (p *Plan) round(round int, of func(workload string) bool) []Step {
+	steps := []Step{{Kind: results.Probe, Round: round}}
+	rng := rand.New(rand.NewPCG(p.Run.Seed, uint64(round)))
+	order := 0
+	for _, w := range rng.Perm(len(p.Run.Workloads)) {
+		label := p.Run.Workloads[w].Label
+		var block []Step
+		for _, c := range p.applicable(label) {
+			block = append(block, Step{Cell: c.ID, Kind: results.Timed, Round: round})
 			if c.Baseline {
-				groups[i] = append(groups[i], Step{Cell: c.ID, Kind: results.Timed, Copy: true})
-				pilots = append(pilots, Step{Cell: c.ID, Kind: results.Pilot})
-			}
-			evidence = append(evidence, Step{Cell: c.ID, Kind: results.Traced}, Step{Cell: c.ID, Kind: results.Profiled})
-		}
-	}
-	all := pilots
-	for round := range run.Rounds {
-		rng := rand.New(rand.NewPCG(run.Seed, uint64(round)))
-		order := 0
-		for _, g := range rng.Perm(len(groups)) {
-			for _, i := range rng.Perm(len(groups[g])) {
-				s := groups[g][i]
-				s.Round, s.Order = round, order
-				order++
-				all = append(all, s)
+				block = append(block, Step{Cell: c.ID, Kind: results.Timed, Round: round, Copy: true})
 			}
 		}
+		for _, i := range rng.Perm(len(block)) {
+			if !of(label) {
+				continue // the others stay in their order
+			}
+			s := block[i]
+			s.Order = order
+			order++
+			steps = append(steps, s)
+		}
 	}
-	return append(all, evidence...)
+	return steps
+}
+
+func (p *Plan) evidence() (steps []Step) {
+	if p.Run.ProfileNS == 0 {
+		return nil
+	}
+	for _, c := range p.applicable("") {
+		steps = append(steps, Step{Cell: c.ID, Kind: results.Traced}, Step{Cell: c.ID, Kind: results.Profiled})
+	}
+	return steps
+}
+
+// Trials returns how many of the steps are trials, which probes are not.
+func Trials(steps []Step) int {
+	n := 0
+	for _, s := range steps {
+		if s.Kind != results.Probe {
+			n++
+		}
+	}
+	return n
 }
 
 // overhead is about what a trial costs beside its program: two processes or
@@ -201,6 +312,10 @@ const overhead = 60 * time.Millisecond
 func (p *Plan) Estimate(steps []Step, pilots map[string]time.Duration) (total time.Duration, known bool) {
 	known = true
 	for _, s := range steps {
+		if s.Kind == results.Probe {
+			total += overhead
+			continue
+		}
 		cell := p.cells[s.Cell]
 		prog := p.programs[cell.Workload]
 		one, ok := pilots[cell.Workload]
@@ -211,6 +326,9 @@ func (p *Plan) Estimate(steps []Step, pilots map[string]time.Duration) (total ti
 		if !cell.Baseline {
 			one = one * 2 / 3 // some are faster, some are not
 		}
+		if least := time.Duration(p.Run.TrialNS); s.Kind == results.Timed && one < least {
+			one = least + one/2 // repeated until it is no shorter
+		}
 		if s.Kind == results.Profiled {
 			// Between two repetitions the result is checked, and the next set up.
 			one = max(one, time.Duration(p.Run.ProfileNS)) * 2
@@ -218,6 +336,18 @@ func (p *Plan) Estimate(steps []Step, pilots map[string]time.Duration) (total ti
 		total += one + overhead
 	}
 	return total, known
+}
+
+// environment returns the variables that change how Go programs run, and are
+// set. Trials inherit them.
+func environment() map[string]string {
+	set := make(map[string]string)
+	for _, name := range []string{"GOGC", "GOMEMLIMIT", "GODEBUG"} {
+		if v, ok := os.LookupEnv(name); ok {
+			set[name] = v
+		}
+	}
+	return set
 }
 
 func thisVersion() (results.Version, error) {
@@ -232,21 +362,33 @@ func thisVersion() (results.Version, error) {
 			}
 		}
 	}
+	var err error
+	v.Executable, err = thisExecutable()
+	return v, err
+}
+
+// thisExecutable returns the hash of this program, which takes a while and does
+// not change.
+var thisExecutable = sync.OnceValues(func() (string, error) {
 	path, err := os.Executable()
 	if err != nil {
-		return v, fmt.Errorf("finding this program: %w", err)
+		return "", fmt.Errorf("finding this program: %w", err)
 	}
+	return hashFile(path)
+})
+
+// hashFile returns the first 16 digits of a program's SHA-256.
+func hashFile(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return v, fmt.Errorf("reading this program: %w", err)
+		return "", fmt.Errorf("reading the program: %w", err)
 	}
 	defer f.Close()
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
-		return v, fmt.Errorf("reading this program: %w", err)
+		return "", fmt.Errorf("reading the program: %w", err)
 	}
-	v.Executable = hex.EncodeToString(h.Sum(nil)[:8])
-	return v, nil
+	return hex.EncodeToString(h.Sum(nil)[:8]), nil
 }
 
 func firstLine(s string) string {

@@ -5,13 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/f3f4c0de/harness/internal/ledger"
+	"github.com/f3f4c0de/harness/internal/machine"
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/stats"
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
@@ -19,8 +24,8 @@ import (
 // one runs.
 type Progress struct {
 	Step   Step
-	Done   int // steps
-	Total  int
+	Done   int           // trials
+	Total  int           // as far as is known
 	Left   time.Duration // about
 	Failed string        // why the last step failed; empty if it did not
 }
@@ -53,6 +58,11 @@ type runner struct {
 	pilots  map[string]time.Duration
 	failed  map[string]int    // failures of each cell
 	why     map[string]string // the last one
+
+	made     []results.Trial // with what was made before
+	done     map[Step]bool   // of those, the ones that were verified
+	todo     []Step          // as far as is known
+	finished int
 }
 
 // Execute makes the trials of a plan that have not been made yet, and records
@@ -64,7 +74,7 @@ func Execute(ctx context.Context, p *Plan, o Options) (results.Status, error) {
 	r := &runner{
 		plan: p, opts: o, epoch: trace.NewEpoch(),
 		spans: make(map[string]string), digests: make(map[string]string), pilots: make(map[string]time.Duration),
-		failed: make(map[string]int), why: make(map[string]string),
+		failed: make(map[string]int), why: make(map[string]string), done: make(map[Step]bool),
 	}
 	var err error
 	r.scratch, err = os.MkdirTemp(o.Folder.Dir(), "scratch-*")
@@ -86,67 +96,153 @@ func Execute(ctx context.Context, p *Plan, o Options) (results.Status, error) {
 	return status, errors.Join(err, r.exportRun(), o.Folder.WriteRun(&p.Run))
 }
 
+// errStopped tells that the run ended before its time.
+var errStopped = errors.New("stopped")
+
 func (r *runner) steps(ctx context.Context) (results.Status, error) {
-	todo := r.remaining()
-	total := len(todo)
-	report := func(done int, s Step, failure error) {
-		left, _ := r.plan.Estimate(todo[done:], r.pilots)
-		p := Progress{Step: s, Done: done, Total: total, Left: left}
-		if failure != nil {
-			p.Failed = failure.Error()
-		}
-		r.opts.Report(p)
+	r.takeOver()
+	r.todo = slices.DeleteFunc(slices.Clone(r.plan.Steps), func(s Step) bool { return r.done[s] })
+	if len(r.todo) > 0 {
+		r.report(r.todo[0], nil)
 	}
-	if total > 0 {
-		report(0, todo[0], nil)
+	err := r.all(ctx, r.plan.pilots())
+	for round := 0; err == nil; round++ {
+		wanted := r.wanted(round)
+		if len(wanted) == 0 {
+			break
+		}
+		steps := r.plan.round(round, func(workload string) bool { return wanted[workload] })
+		if round >= r.plan.Run.Rounds {
+			r.todo = append(slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return r.done[s] }), r.todo...)
+		}
+		err = r.all(ctx, steps)
 	}
-	for i, s := range todo {
-		select {
-		case <-r.opts.Stop:
-			return results.Interrupted, nil
-		default:
-		}
-		if ctx.Err() != nil {
-			return results.Interrupted, nil
-		}
-		if n := r.failed[s.Cell]; n >= maxFailures {
-			continue // the report shows what is missing, and why
-		}
-		failure, err := r.step(ctx, s)
-		if err != nil {
-			return results.Interrupted, err
-		}
-		if ctx.Err() != nil {
-			return results.Interrupted, nil
-		}
-		report(i+1, s, failure)
+	if err == nil {
+		err = r.all(ctx, r.plan.evidence())
 	}
-	if len(r.failed) > 0 {
+	switch {
+	case errors.Is(err, errStopped):
+		return results.Interrupted, nil
+	case err != nil:
+		return results.Interrupted, err
+	case len(r.failed) > 0:
 		return results.Failed, nil
 	}
 	return results.Completed, nil
 }
 
-// remaining returns the steps that have not been made with success, and takes
-// over what the pilots among those that have been found out.
-func (r *runner) remaining() []Step {
-	done := make(map[Step]bool)
+// all makes those of the steps that have not been made.
+func (r *runner) all(ctx context.Context, steps []Step) error {
+	for _, s := range steps {
+		select {
+		case <-r.opts.Stop:
+			return errStopped
+		default:
+		}
+		if ctx.Err() != nil {
+			return errStopped
+		}
+		if r.done[s] {
+			continue
+		}
+		r.todo = slices.DeleteFunc(r.todo, func(t Step) bool { return t == s })
+		if n := r.failed[s.Cell]; n >= maxFailures {
+			continue // the report shows what is missing, and why
+		}
+		failure, err := r.step(ctx, s)
+		if err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return errStopped
+		}
+		r.finished += Trials([]Step{s})
+		r.report(s, failure)
+	}
+	return nil
+}
+
+func (r *runner) report(s Step, failure error) {
+	left, _ := r.plan.Estimate(r.todo, r.pilots)
+	p := Progress{Step: s, Done: r.finished, Total: r.finished + Trials(r.todo), Left: left}
+	if failure != nil {
+		p.Failed = failure.Error()
+	}
+	r.opts.Report(p)
+}
+
+// takeOver remembers what a run that is resumed has made with success, and what
+// its pilots have found out.
+func (r *runner) takeOver() {
 	for _, t := range r.opts.Done {
 		if !t.OK() {
 			continue
 		}
-		done[Step{t.Cell, t.Kind, t.Round, t.Copy, t.Order}] = true
+		r.made = append(r.made, t)
+		r.done[Step{t.Cell, t.Kind, t.Round, t.Copy, t.Order}] = true
 		if t.Kind == results.Pilot {
 			r.piloted(r.plan.cells[t.Cell].Workload, &t.Measured)
 		}
 	}
-	var todo []Step
-	for _, s := range r.plan.Steps {
-		if !done[s] {
-			todo = append(todo, s)
+}
+
+// wanted returns the workloads that need that round: all in the rounds that were
+// planned, afterwards those that other programs disturbed or whose figures are
+// not yet precise. It looks at nothing but the rounds before, and at no result
+// except for the width of its interval: that something came out faster neither
+// ends a run nor prolongs it.
+func (r *runner) wanted(round int) map[string]bool {
+	run := &r.plan.Run
+	wanted := make(map[string]bool)
+	kept := make(map[string][]*results.Block)
+	dropped := make(map[string]int)
+	for _, b := range results.Blocks(run, r.made) {
+		switch {
+		case b.Round >= round:
+		case run.Drops(b):
+			dropped[b.Workload]++
+		default:
+			kept[b.Workload] = append(kept[b.Workload], b)
 		}
 	}
-	return todo
+	for _, w := range run.Workloads {
+		clean := round - dropped[w.Label]
+		switch {
+		case len(r.plan.applicable(w.Label)) == 0:
+		case clean < run.Rounds:
+			most := max(run.Rounds, run.MaxRounds)
+			hopeless := run.MaxRounds > 0 && clean+most-round < stats.MinRounds
+			wanted[w.Label] = round < most && !hopeless
+		case run.Precision > 0:
+			wanted[w.Label] = round < run.MaxRounds && !r.precise(kept[w.Label])
+		}
+	}
+	maps.DeleteFunc(wanted, func(_ string, yes bool) bool { return !yes })
+	return wanted
+}
+
+// precise reports whether the interval of every speed-up in the blocks of a
+// workload is as narrow as it is to be.
+func (r *runner) precise(blocks []*results.Block) bool {
+	if len(blocks) == 0 {
+		return false
+	}
+	for _, c := range r.plan.applicable(blocks[0].Workload) {
+		var num, den []float64
+		for _, b := range blocks {
+			if x, y, ok := b.Pair(c, results.Wall); ok && !c.Baseline {
+				num, den = append(num, x), append(den, y)
+			}
+		}
+		if len(num) == 0 {
+			continue // the baseline, or a cell that fails
+		}
+		e := stats.Ratio(num, den, 1-stats.Level)
+		if half := math.Sqrt(e.High/e.Low) - 1; !(half <= r.plan.Run.Precision) {
+			return false
+		}
+	}
+	return true
 }
 
 func (r *runner) piloted(workload string, m *results.Measured) {
@@ -158,12 +254,18 @@ func (r *runner) piloted(workload string, m *results.Measured) {
 func (r *runner) step(ctx context.Context, s Step) (failure, err error) {
 	cell := r.plan.cells[s.Cell]
 	t := results.Trial{Cell: s.Cell, Kind: s.Kind, Round: s.Round, Copy: s.Copy, Order: s.Order, Started: time.Now().UTC()}
-	reply, failure := r.try(ctx, s, cell)
+	load := watchLoad()
+	var reply trialReply
+	if s.Kind == results.Probe {
+		reply, failure = r.probe(ctx)
+	} else {
+		reply, failure = r.try(ctx, s, cell)
+	}
 	if ctx.Err() != nil {
 		return nil, nil // it was killed, which is no result
 	}
-	t.Measured = reply.Measured
-	if failure == nil {
+	t.Load, t.Measured = load(), reply.Measured
+	if failure == nil && s.Kind != results.Probe {
 		failure = r.judge(s, cell, &t.Measured)
 	}
 	if s.Kind == results.Traced {
@@ -179,7 +281,32 @@ func (r *runner) step(ctx context.Context, s Step) (failure, err error) {
 		r.failed[s.Cell]++
 		r.why[s.Cell] = t.Error
 	}
+	r.made = append(r.made, t)
 	return failure, r.opts.Folder.AddTrial(&t)
+}
+
+// watchLoad returns a function that tells what the machine has done since, or
+// nil if that cannot be known.
+func watchLoad() func() *results.Load {
+	read := func() (machine.Load, time.Duration, bool) {
+		l, err := machine.This.ReadLoad()
+		own, err2 := machine.OwnCPU()
+		return l, own, err == nil && err2 == nil
+	}
+	before, ownBefore, ok := read()
+	return func() *results.Load {
+		after, own, ok2 := read()
+		if !ok || !ok2 {
+			return nil
+		}
+		return &results.Load{
+			WindowNS: after.At.Sub(before.At).Nanoseconds(),
+			BusyNS:   (after.Busy - before.Busy).Nanoseconds(),
+			OwnNS:    (own - ownBefore).Nanoseconds(),
+			StealNS:  (after.Steal - before.Steal).Nanoseconds(), PressureNS: (after.Pressure - before.Pressure).Nanoseconds(),
+			ThrottledNS: (after.Throttled - before.Throttled).Nanoseconds(),
+		}
+	}
 }
 
 func (r *runner) try(ctx context.Context, s Step, cell results.Cell) (trialReply, error) {
@@ -198,7 +325,7 @@ func (r *runner) try(ctx context.Context, s Step, cell results.Cell) (trialReply
 	defer os.RemoveAll(dir)
 	order := trialOrder{
 		RunID: r.plan.Run.ID, Version: r.plan.Run.Version.Harness, Cell: cell,
-		Workload: prog.Workload.Name, Params: params, Kind: s.Kind, Dir: dir,
+		Workload: prog.Workload.Name, Params: params, Kind: s.Kind, Dir: dir, LeastNS: r.plan.Run.TrialNS,
 		Evidence: evidenceOrder{
 			Epoch: r.epoch, CellSpan: r.spans[s.Cell], SpansFile: r.spansFile(), Execution: r.executionDir(),
 			Profiles: filepath.Join(r.opts.Folder.Dir(), results.ProfilesDir, s.Cell), ProfileNS: time.Duration(r.plan.Run.ProfileNS),
@@ -211,7 +338,13 @@ func (r *runner) try(ctx context.Context, s Step, cell results.Cell) (trialReply
 	if procs == 0 {
 		procs = r.plan.Run.Machine.Cores
 	}
-	return r.runTrial(ctx, order, procs, time.Duration(r.plan.Run.TimeoutNS))
+	program := "" // this one
+	for _, b := range r.plan.Run.Builds {
+		if b.Name == cell.Build {
+			program = b.Path
+		}
+	}
+	return r.runTrial(ctx, program, order, procs, time.Duration(r.plan.Run.TimeoutNS))
 }
 
 // judge holds a trial's output against the pilot's.

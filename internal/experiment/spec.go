@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -8,6 +9,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +18,8 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/stats"
 )
 
 // Settings are what a user asks for. A zero field stands for the default.
@@ -27,6 +31,8 @@ type Settings struct {
 	Rounds    int      // those of the preset if zero
 	Seed      *uint64  // a random one if nil
 	Timeout   time.Duration
+	Trial     time.Duration // least measured time of a trial; DefaultTrial if zero
+	Precision float64       // half width that intervals are to have, as a share; a fixed number of rounds if zero
 }
 
 // A Choice is a workload with the parameters that differ from its defaults.
@@ -35,6 +41,10 @@ type Choice struct {
 	Label    string // tells it from another choice of the same workload
 	Workers  int
 	Params   map[string]any
+
+	// Vary makes a choice of its own of each of the values of one parameter,
+	// or of "workers".
+	Vary map[string][]any
 }
 
 // A preset says how much is measured.
@@ -69,6 +79,8 @@ type fileSpec struct {
 	Rounds    int           `yaml:"rounds"`
 	Seed      *uint64       `yaml:"seed"`
 	Timeout   time.Duration `yaml:"timeout"`
+	Trial     time.Duration `yaml:"trial"`
+	Precision ast.Node      `yaml:"precision"`
 }
 
 type fileChoice struct {
@@ -76,6 +88,7 @@ type fileChoice struct {
 	Label    string              `yaml:"label"`
 	Workers  int                 `yaml:"workers"`
 	Params   map[string]ast.Node `yaml:"params"`
+	Vary     map[string]ast.Node `yaml:"vary"`
 }
 
 // ParseFile reads the YAML form of Settings. Errors name the file, the line and
@@ -103,7 +116,7 @@ func ParseFile(name string, data []byte, kinds Kinds) (Settings, error) {
 	if err := yaml.UnmarshalWithOptions(data, &spec, yaml.Strict()); err != nil {
 		return s, yamlError(name, err)
 	}
-	s = Settings{Workers: spec.Workers, Rounds: spec.Rounds, Seed: spec.Seed, Timeout: spec.Timeout}
+	s = Settings{Workers: spec.Workers, Rounds: spec.Rounds, Seed: spec.Seed, Timeout: spec.Timeout, Trial: spec.Trial}
 	for _, n := range spec.Workloads {
 		var c fileChoice
 		if n == nil {
@@ -142,6 +155,22 @@ func ParseFile(name string, data []byte, kinds Kinds) (Settings, error) {
 			}
 			return s, at(c.Workload, err)
 		}
+		for _, key := range slices.Sorted(maps.Keys(c.Vary)) {
+			n := c.Vary[key]
+			var values []any
+			if n == nil || yaml.NodeToValue(n, &values) != nil {
+				return s, at(cmp.Or(n, c.Workload), fmt.Errorf("%s is to vary, but over what? want a list, such as [1ms, 2ms]", key))
+			}
+			if choice.Vary == nil {
+				choice.Vary = make(map[string][]any)
+			}
+			choice.Vary[key] = values
+		}
+		if _, err := choice.expand(w); err != nil {
+			for _, n := range c.Vary {
+				return s, at(n, err)
+			}
+		}
 		s.Workloads = append(s.Workloads, choice)
 	}
 	for _, n := range spec.Backends {
@@ -163,6 +192,11 @@ func ParseFile(name string, data []byte, kinds Kinds) (Settings, error) {
 		}
 		if _, err := findPreset(s.Preset); err != nil {
 			return s, at(spec.Preset, err)
+		}
+	}
+	if spec.Precision != nil {
+		if s.Precision, err = ParsePrecision(spec.Precision.GetToken().Value); err != nil {
+			return s, at(spec.Precision, err)
 		}
 	}
 	return s, nil
@@ -189,7 +223,7 @@ func yamlError(name string, err error) error {
 
 // fieldNames returns the fields of a file and of a workload in it.
 func fieldNames() []string {
-	return []string{"workloads", "backends", "workers", "preset", "rounds", "seed", "timeout", "workload", "label", "params"}
+	return []string{"workloads", "backends", "workers", "preset", "rounds", "seed", "timeout", "trial", "precision", "workload", "label", "params", "vary"}
 }
 
 // wantOf describes what should have stood in the place of a value of the wrong
@@ -295,6 +329,14 @@ type Spec struct {
 	Timeout  time.Duration // of a trial
 	Profile  time.Duration // how long a profiled trial lets its program run
 	Cores    int
+	Trial    time.Duration // least measured time of a trial
+	// Precision is as in Settings; MaxRounds bounds the rounds, those in
+	// others' place included.
+	Precision float64
+	MaxRounds int
+	// Builds, if any, are compared with each other instead of the backends:
+	// the first is what the others are compared with, on each backend.
+	Builds []results.Build
 }
 
 // A Program is a workload with its parameters.
@@ -308,6 +350,14 @@ type Program struct {
 // DefaultTimeout bounds a trial.
 const DefaultTimeout = time.Minute
 
+// DefaultTrial is the least measured time of a trial. A program that takes less
+// is repeated, so that what the clock and the scheduler do by chance evens out:
+// a trial takes at most twice as long, or as long as the program takes once.
+const DefaultTrial = 100 * time.Millisecond
+
+// mostRounds bounds a run that goes on until it is precise.
+const mostRounds = 60
+
 var labelForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_]*$`)
 
 // Resolve checks the settings and fills in what they leave open.
@@ -318,7 +368,7 @@ func (s Settings) Resolve(kinds Kinds) (Spec, error) {
 	}
 	spec := Spec{
 		Preset: p.name, Rounds: p.rounds, Profile: p.profile,
-		Seed: rand.Uint64(), Timeout: DefaultTimeout, Cores: runtime.NumCPU(),
+		Seed: rand.Uint64(), Timeout: DefaultTimeout, Cores: runtime.NumCPU(), Trial: DefaultTrial, Precision: s.Precision,
 	}
 	if s.Seed != nil {
 		spec.Seed = *s.Seed
@@ -329,8 +379,22 @@ func (s Settings) Resolve(kinds Kinds) (Spec, error) {
 	if s.Timeout != 0 {
 		spec.Timeout = s.Timeout
 	}
+	if s.Trial != 0 {
+		spec.Trial = s.Trial
+	}
+	if spec.Trial < 0 || spec.Trial > spec.Timeout/4 {
+		return Spec{}, fmt.Errorf("trial is %v; want more than 0, and at most a quarter of the timeout, %v", spec.Trial, spec.Timeout)
+	}
 	if spec.Rounds < 1 || spec.Rounds > 10_000 {
 		return Spec{}, fmt.Errorf("rounds is %d; want 1 to 10,000", spec.Rounds)
+	}
+	switch {
+	case spec.Precision != 0 && s.Rounds != 0:
+		return Spec{}, errors.New("both rounds and precision are given: either the number of rounds is fixed, or rounds are made until the figures are precise")
+	case spec.Precision != 0:
+		spec.Rounds, spec.MaxRounds = stats.MinRounds, mostRounds
+	case spec.Rounds >= stats.MinRounds:
+		spec.MaxRounds = 2 * spec.Rounds
 	}
 	if spec.Timeout < time.Second {
 		return Spec{}, fmt.Errorf("timeout is %v; want at least 1s", spec.Timeout)
@@ -346,6 +410,10 @@ func (s Settings) Resolve(kinds Kinds) (Spec, error) {
 		for _, w := range kinds.Workloads {
 			choices = append(choices, Choice{Workload: w.Name})
 		}
+	}
+	choices, err = expandAll(choices, kinds)
+	if err != nil {
+		return Spec{}, err
 	}
 	labels := make(map[string]bool)
 	for _, c := range choices {
@@ -379,6 +447,16 @@ func (s Settings) Resolve(kinds Kinds) (Spec, error) {
 		spec.Programs = append(spec.Programs, prog)
 	}
 	return spec, nil
+}
+
+// ParsePrecision reads a precision such as "2%" as a share.
+func ParsePrecision(s string) (float64, error) {
+	number, ok := strings.CutSuffix(s, "%")
+	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if !ok || err != nil || !(v >= 0.1 && v <= 50) {
+		return 0, fmt.Errorf("precision is %q; want 0.1%% to 50%%, such as 2%%", s)
+	}
+	return v / 100, nil
 }
 
 func checkWorkers(n int) error {

@@ -32,7 +32,8 @@ type trialOrder struct {
 	Workload string         `json:"workload"` // name, where Cell has the label
 	Params   results.Params `json:"params"`
 	Kind     results.Kind   `json:"kind"`
-	Dir      string         `json:"dir"` // empty, for the program's files
+	Dir      string         `json:"dir"`                // empty, for the program's files
+	LeastNS  int64          `json:"least_ns,omitempty"` // a timed program that is done sooner is run again
 	Evidence evidenceOrder  `json:"evidence"`
 }
 
@@ -43,16 +44,17 @@ type trialReply struct {
 	Lanes    *results.Lanes   `json:"lanes,omitempty"`
 }
 
-// runTrial makes one trial in a fresh process and returns what that found out.
+// runTrial makes one trial in a fresh process of a program, this one if it is
+// empty, and returns what that found out.
 // When ctx ends, the process and all that it has started are killed.
-func (r *runner) runTrial(ctx context.Context, order trialOrder, gomaxprocs int, timeout time.Duration) (trialReply, error) {
+func (r *runner) runTrial(ctx context.Context, program string, order trialOrder, gomaxprocs int, timeout time.Duration) (trialReply, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the trial did not end within %v", timeout))
 	defer cancel()
 	env := []string{}
 	if gomaxprocs > 0 {
 		env = append(env, fmt.Sprintf("GOMAXPROCS=%d", gomaxprocs))
 	}
-	p, err := child.Command{Role: trialRole, Env: env, Group: true}.Start()
+	p, err := child.Command{Role: trialRole, Path: program, Env: env, Group: true}.Start()
 	if err != nil {
 		return trialReply{}, err
 	}
@@ -195,6 +197,9 @@ func (t trial) run(ctx context.Context) (reply trialReply, err error) {
 	if runErr == nil {
 		runErr = ev.aside(func() error { return check(session, m) })
 	}
+	if runErr == nil && t.order.Kind == results.Timed {
+		runErr = t.repeat(ctx, w, env, ex, m)
+	}
 	if runErr == nil {
 		runErr = ev.repeat(ctx, func() error { return t.again(ctx, w, env, ex, ev) })
 	}
@@ -249,6 +254,63 @@ func check(session harness.Session, m *results.Measured) error {
 	}
 	m.Tasks, m.Digest, m.Metrics = out.Tasks, out.Digest, out.Metrics
 	return nil
+}
+
+// repeat runs a timed program again, measured each time as it was the first,
+// until the measured parts together are as long as a trial must be, and leaves
+// the means in m.
+func (t trial) repeat(ctx context.Context, w *harness.Workload, env harness.Env, ex harness.Executor, m *results.Measured) error {
+	total, n := *m, 1
+	for total.WallNS > 0 && total.WallNS < t.order.LeastNS {
+		var one results.Measured
+		if err := t.once(ctx, w, env, ex, &one); err != nil {
+			return fmt.Errorf("in repetition %d: %w", n, err)
+		}
+		if one.Digest != m.Digest {
+			return fmt.Errorf("the output of repetition %d differs from the first: its digest is %s, not %s", n, one.Digest, m.Digest)
+		}
+		total.WallNS += one.WallNS
+		total.UserNS += one.UserNS
+		total.SystemNS += one.SystemNS
+		total.VoluntarySwitches += one.VoluntarySwitches
+		total.InvoluntarySwitches += one.InvoluntarySwitches
+		total.GCCycles += one.GCCycles
+		total.MaxRSSBytes = one.MaxRSSBytes // a peak so far
+		for i := range one.Metrics {
+			total.Metrics[i].Value += one.Metrics[i].Value
+		}
+		n++
+	}
+	if n == 1 {
+		return nil
+	}
+	for _, v := range []*int64{&total.WallNS, &total.UserNS, &total.SystemNS, &total.VoluntarySwitches, &total.InvoluntarySwitches, &total.GCCycles} {
+		*v /= int64(n)
+	}
+	for i := range total.Metrics {
+		total.Metrics[i].Value /= float64(n)
+	}
+	total.Repeats = n
+	*m = total
+	return nil
+}
+
+// once sets the program up, warms it up, runs it measured and checks it.
+func (t trial) once(ctx context.Context, w *harness.Workload, env harness.Env, ex harness.Executor, m *results.Measured) (err error) {
+	session, err := w.Open(ctx, env)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, session.Close()) }()
+	if warmer, ok := session.(harness.Warmer); ok {
+		if err := warmer.Warm(ctx, ex); err != nil {
+			return err
+		}
+	}
+	if err := t.measure(ctx, ex, session, unobserved(), m); err != nil {
+		return err
+	}
+	return check(session, m)
 }
 
 // again runs the program once more on the same workers, unmeasured.

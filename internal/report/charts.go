@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/stats"
 )
 
 // A Chart is a picture of the report, drawn as SVG. It says in its title and
@@ -16,21 +17,38 @@ import (
 type Chart struct {
 	Name  string // of its file, without the ending
 	Title string
-	Desc  string
-	body  string
-	w, h  float64
+	// Heading is that of the part of the page which begins with the chart.
+	Heading string
+	Desc    string
+	body    string
+	w, h    float64
 }
 
 // Charts draws all charts of a report.
 func Charts(r *Report) []Chart {
-	charts := []Chart{speedupMap(r), speedupIntervals(r)}
+	charts := []Chart{speedupIntervals(r)}
+	if len(r.Run.Builds) == 0 { // else there is one column
+		charts = slices.Insert(charts, 0, speedupMap(r))
+	}
+	head := func(heading string, c Chart) {
+		if !slices.ContainsFunc(charts, func(c Chart) bool { return c.Heading == heading }) {
+			c.Heading = heading
+		}
+		charts = append(charts, c)
+	}
+	for _, g := range r.Grids {
+		head("How it changes with what was varied", gridChart(r, g))
+	}
 	for _, w := range r.Run.Workloads {
 		if c, ok := workerLanes(r, w.Label); ok {
-			charts = append(charts, c)
+			head("Worker lanes", c)
 		}
 	}
 	if c, ok := ledgerChart(r); ok {
-		charts = append(charts, c)
+		head("Where the workers' time went", c)
+	}
+	if c, ok := drift(r); ok {
+		head("In the course of the run", c)
 	}
 	return charts
 }
@@ -54,7 +72,7 @@ const chartStyle = `:root{--ink:#1b1f24;--muted:#57606a;--grid:#d0d7de;--paper:#
 .chart{font:12px system-ui,-apple-system,"Segoe UI",sans-serif;max-width:100%;height:auto}
 .chart .paper{fill:var(--paper)}.chart text{fill:var(--ink)}.chart .muted{fill:var(--muted)}.chart .small{font-size:11px}.chart .head{font-size:15px;font-weight:600}.chart .num{font-size:14px;font-weight:600}
 .chart .mid{text-anchor:middle}.chart .end{text-anchor:end}.chart .grid{stroke:var(--grid);stroke-width:1}.chart .axis{stroke:var(--muted);stroke-width:1}
-.chart .limit{stroke:var(--ink);stroke-width:2}.chart .part{stroke:none}.chart .none{fill:none;stroke:var(--grid)}.chart .lane{fill:var(--grid);fill-opacity:.35}
+.chart .limit{stroke:var(--ink);stroke-width:2}.chart .hatch{stroke:var(--muted);stroke-width:.7}.chart .band{fill:var(--grid);fill-opacity:.4}.chart .ribbon{fill-opacity:.15;stroke:none}.chart .curve{fill:none;stroke-width:2}.chart .gone{fill:var(--grid);stroke:var(--muted)}.chart .part{stroke:none}.chart .none{fill:none;stroke:var(--grid)}.chart .lane{fill:var(--grid);fill-opacity:.35}.chart .dashed{stroke:var(--muted);stroke-width:2;stroke-dasharray:5 4}
 .b0{fill:#999;stroke:#999}.b1{fill:#e69f00;stroke:#e69f00}.b2{fill:#0072b2;stroke:#0072b2}.b3{fill:#009e73;stroke:#009e73}.b4{fill:#cc79a7;stroke:#cc79a7}.b5{fill:#56b4e9;stroke:#56b4e9}.b6{fill:#d55e00;stroke:#d55e00}.b7{fill:#b8a800;stroke:#b8a800}
 .chart .bar{stroke:none}.chart .odd{fill-opacity:.62}.chart .more{fill:var(--more)}.chart .less{fill:var(--less)}
 `
@@ -115,7 +133,11 @@ const (
 // speedupMap shows at a glance where each model helps.
 func speedupMap(r *Report) Chart {
 	backends := r.others()
-	const left, rowHeight = 130.0, 54.0
+	const left = 130.0
+	rowHeight := 54.0
+	if r.Judged {
+		rowHeight = 70 // for the verdict
+	}
 	colWidth := (chartWidth - left - margin) / float64(max(1, len(backends)))
 	var d drawing
 	d.text(margin, 27, "head", "Where each model helps: speed-up over sequential")
@@ -132,11 +154,18 @@ func speedupMap(r *Report) Chart {
 		}
 		y += rowHeight
 	}
-	d.text(margin, y+20, "muted small", "Blue is faster than sequential, orange slower; the stronger, the more. 95 % interval below each figure.")
+	d.text(margin, y+20, "muted small", "Blue is faster than sequential, orange slower; the stronger, the more. 95 % interval below each figure."+mapNote(r))
 	return Chart{
-		Name: "speedup-map", Title: "Speed-up map", w: chartWidth, h: y + 34, body: d.String(),
+		Name: "speedup-map", Title: "Speed-up map", Heading: "The speed-up map", w: chartWidth, h: y + 34, body: d.String(),
 		Desc: "For each workload and execution model, how many times faster than sequential. " + strings.Join(r.Headlines(), " "),
 	}
+}
+
+func mapNote(r *Report) string {
+	if r.Judged {
+		return " Dashed: no verdict. Hatched: invalid."
+	}
+	return ""
 }
 
 func (r *Report) mapCell(d *drawing, row Row, ok bool, x, y, w, h float64) {
@@ -159,7 +188,21 @@ func (r *Report) mapCell(d *drawing, row Row, ok bool, x, y, w, h float64) {
 		class = "less"
 	}
 	title := fmt.Sprintf("%s on %s, %d workers: %s", row.Workload, row.Backend, row.Workers, speedupText(row.Speedup))
+	if row.Finding != "" {
+		title += ". " + row.Finding
+	}
 	d.rect(x, y, w, h, class, fmt.Sprintf(` fill-opacity="%.2f" rx="4"`, .06+.6*min(1, math.Abs(s))), title)
+	if v := row.Verdict; v != nil {
+		switch v.Word {
+		case stats.NoVerdict:
+			d.rect(x, y, w, h, "none dashed", ` rx="4"`, "")
+		case stats.Invalid:
+			for at := x + 6; at < x+w; at += 12 {
+				d.line(at, y+h, min(at+h, x+w), y+h-min(h, x+w-at), "hatch")
+			}
+		}
+		d.text(mid, y+56, "mid small", string(v.Word))
+	}
 	label := times(row.Speedup.Value)
 	if !row.Verified {
 		label += " (failed)"
@@ -174,13 +217,17 @@ func (r *Report) mapCell(d *drawing, row Row, ok bool, x, y, w, h float64) {
 
 // speedupIntervals shows every speed-up with its interval and its limit.
 func speedupIntervals(r *Report) Chart {
-	const left, right, rowHeight, gap = 230.0, 70.0, 20.0, 10.0
+	const left, rowHeight, gap = 230.0, 20.0, 10.0
+	right := 70.0
+	if r.Judged {
+		right = 170 // for the verdicts
+	}
 	lo, hi := 0.8, 1.25
 	for _, row := range r.Rows {
 		if row.Speedup == nil {
 			continue
 		}
-		for _, v := range []float64{row.Speedup.Value, deref(row.Speedup.Low, 1), deref(row.Speedup.High, 1), row.Limit} {
+		for _, v := range []float64{row.Speedup.Value, deref(row.Speedup.Low, 1), deref(row.Speedup.High, 1), row.Limit, row.MeasuredLimit} {
 			if v > 0 && !math.IsInf(v, 0) {
 				lo, hi = min(lo, v*.95), max(hi, v*1.05)
 			}
@@ -198,13 +245,16 @@ func speedupIntervals(r *Report) Chart {
 			if row.Workload != w.Label || row.Speedup == nil {
 				continue
 			}
-			name := row.Backend
+			name := row.model()
 			if row.Baseline {
 				name += " (A/A)"
 			}
 			rows.text(left-10, y+14, "end muted small", name)
 			r.whisker(&rows, row, x, y+rowHeight/2)
-			rows.text(chartWidth-margin, y+14, "end small", times(row.Speedup.Value))
+			rows.text(chartWidth-right+margin+38, y+14, "end small", times(row.Speedup.Value))
+			if row.Verdict != nil {
+				rows.text(chartWidth-right+margin+46, y+14, "small", string(row.Verdict.Word))
+			}
 			y += rowHeight
 		}
 		y += gap
@@ -221,9 +271,9 @@ func speedupIntervals(r *Report) Chart {
 	var d drawing
 	d.text(margin, 27, "head", "Speed-up with its 95 % interval and its limit")
 	d.WriteString(grid.String() + rows.String())
-	d.text(margin, y+30, "muted small", "Dot and line: estimate and interval. Upright mark: what no schedule can exceed. A/A: the baseline against itself, which shows the noise.")
+	d.text(margin, y+30, "muted small", "Dot and line: estimate and interval. Upright mark: what no schedule can exceed (thin: at measured capacity). A/A: the baseline against itself, which shows the noise.")
 	return Chart{
-		Name: "speedup-intervals", Title: "Speed-up with intervals", w: chartWidth, h: y + 44, body: d.String(),
+		Name: "speedup-intervals", Title: "Speed-up with intervals", Heading: "How sure, and how close to the limit", w: chartWidth, h: y + 44, body: d.String(),
 		Desc: "Each speed-up over sequential as a dot with its interval, on a logarithmic scale, beside its physical limit.",
 	}
 }
@@ -236,6 +286,9 @@ func (r *Report) whisker(d *drawing, row Row, x func(float64) float64, y float64
 		title += fmt.Sprintf("; limit %s, by %s", times(row.Limit), row.LimitBy)
 	}
 	colour := r.colour(row.Backend)
+	if row.MeasuredLimit > 0 && !row.Baseline {
+		d.line(x(row.MeasuredLimit), y-4, x(row.MeasuredLimit), y+4, "axis")
+	}
 	if e.Low != nil && e.High != nil {
 		d.line(x(*e.Low), y, x(*e.High), y, colour+`" stroke-width="3`)
 	}

@@ -95,23 +95,21 @@ func ledgerChart(r *Report) (Chart, bool) {
 				if share*width < .3 {
 					continue
 				}
-				d.rect(at, y+2, share*width, rowHeight-4, "part", fmt.Sprintf(` fill="%s"`, partColours[p]), fmt.Sprintf("%s: %s", results.PartInfo[p].Doc, percent(100*share, 100)))
+				d.rect(at, y+2, share*width, rowHeight-4, "part", fmt.Sprintf(` fill="%s"`, partColours[p]), fmt.Sprintf("%s: %s", results.PartInfo[p].Doc, ofWhole(100*share, 100)))
 				at += share * width
 			}
 			d.text(chartWidth-margin, y+14, "end small", duration(float64(l.WallNS)))
-			parts = append(parts, fmt.Sprintf("%s running %s", row.ID, percent(float64(l.Parts[results.PartRunning]), whole)))
+			parts = append(parts, fmt.Sprintf("%s running %s", row.ID, ofWhole(float64(l.Parts[results.PartRunning]), whole)))
 			y += rowHeight
 		}
 		y += gap
 	}
 	d.text(margin, y+12, "muted small", "One traced trial each; the whole width is all workers for all of its time, which is on the right.")
 	return Chart{
-		Name: ledgerChartName, Title: "What the workers' time went to", w: chartWidth, h: y + 26, body: d.String(),
+		Name: "ledger", Title: "What the workers' time went to", w: chartWidth, h: y + 26, body: d.String(),
 		Desc: "For each cell, the shares of its workers' time. " + strings.Join(parts, ", ") + ".",
 	}, true
 }
-
-const ledgerChartName = "ledger"
 
 // findingLines are the findings, one each.
 func (r *Report) findingLines() (lines []string) {

@@ -64,10 +64,11 @@ func signed(ns float64) string {
 }
 
 func busy(l *results.Ledger) string {
-	return percent(float64(l.BusyNS), float64(l.WallNS)*float64(l.Workers))
+	return ofWhole(float64(l.BusyNS), float64(l.WallNS)*float64(l.Workers))
 }
 
-func percent(part, whole float64) string {
+// ofWhole writes part of whole in hundredths.
+func ofWhole(part, whole float64) string {
 	if whole == 0 {
 		return "–"
 	}
@@ -80,7 +81,7 @@ func LedgerText(w io.Writer, l *results.Ledger) error {
 	fmt.Fprintf(&b, "%s: %d tasks, %s each from submission to result\n\n", l.Cell, l.Tasks, perTask(l.TasksNS, l))
 	rows := [][]string{{"part", "what it is", "a task", "share"}}
 	add := func(name, doc string, ns int64) {
-		rows = append(rows, []string{name, doc, perTask(ns, l), percent(float64(ns), float64(l.TasksNS))})
+		rows = append(rows, []string{name, doc, perTask(ns, l), ofWhole(float64(ns), float64(l.TasksNS))})
 	}
 	for i, info := range results.PartInfo {
 		if l.Parts[i] == 0 {
@@ -93,7 +94,7 @@ func LedgerText(w io.Writer, l *results.Ledger) error {
 				[]string{"  OS queue", "waiting for the system, likewise", ofKnown(l.OSQueueNS, l.OnCPUKnown), ""})
 		}
 	}
-	add("residual", fmt.Sprintf("what the parts leave unexplained; of one task at most %s", percent(l.LargestResidual, 1)), l.ResidualNS)
+	add("residual", fmt.Sprintf("what the parts leave unexplained; of one task at most %s", ofWhole(l.LargestResidual, 1)), l.ResidualNS)
 	add("sum", "", l.TasksNS)
 	writeTable(&b, rows, 2)
 	fmt.Fprintf(&b, "\nThe %d workers were busy with tasks for %s of the %s. Starting them took %s, %s a task, in no task's time.\n",
@@ -135,13 +136,13 @@ func LedgerTaskText(w io.Writer, cell string, t *results.LedgerTask) error {
 		if t.Parts[i] == 0 {
 			continue
 		}
-		rows = append(rows, []string{info.Name, info.Doc, info.Source, duration(float64(t.Parts[i])), percent(float64(t.Parts[i]), float64(t.WallNS))})
+		rows = append(rows, []string{info.Name, info.Doc, info.Source, duration(float64(t.Parts[i])), ofWhole(float64(t.Parts[i]), float64(t.WallNS))})
 		if results.Part(i) == results.PartRunning {
 			rows = append(rows, []string{"  on a CPU", "of that", "clock of the thread", known(t.OnCPUNS), ""},
 				[]string{"  OS queue", "waiting for the system", "the difference", known(t.OSQueueNS), ""})
 		}
 	}
-	rows = append(rows, []string{"residual", "unexplained", "", signed(float64(t.ResidualNS)), percent(float64(t.ResidualNS), float64(t.WallNS))})
+	rows = append(rows, []string{"residual", "unexplained", "", signed(float64(t.ResidualNS)), ofWhole(float64(t.ResidualNS), float64(t.WallNS))})
 	writeTable(&b, rows, 3)
 	if w := t.Waits; w != (results.Waits{}) {
 		fmt.Fprintf(&b, "\nIt waited %d times for I/O, %d for locks, %d for channels, %d for timers.\n", w.IO, w.Lock, w.Channel, w.Sleep)

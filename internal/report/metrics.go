@@ -13,9 +13,9 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// OpenMetrics writes the run as metrics that Prometheus reads. Histograms of
+// RunMetrics writes the run as OpenMetrics, tasks included. Histograms of
 // tasks have exemplars: a task in that bucket, by the ids of its span.
-func OpenMetrics(w io.Writer, d *results.Data, r *Report) error {
+func RunMetrics(w io.Writer, d *results.Data, r *Report) error {
 	m := metrics{byName: make(map[string]*dto.MetricFamily)}
 	m.run(d, r)
 	cells := make(map[string]results.Cell)

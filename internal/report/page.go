@@ -16,6 +16,14 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"inline": func(c Chart) template.HTML { return template.HTML(c.Inline()) }, // charts escape what they show
 	"bytes":  func(v float64) string { return fmt.Sprintf("%.0f MiB", v/(1<<20)) },
 	"ns":     duration,
+	"round":  func(n int) int { return n + 1 },
+	"text":   func(o Overall) string { return o.text() },
+	"ratio": func(e *Estimate) string {
+		if e == nil {
+			return "–"
+		}
+		return speedupText(e)
+	},
 	"metric": func(m MetricStat) string {
 		if m.Unit == "ns" {
 			return duration(m.Median)
@@ -35,18 +43,14 @@ func HTML(w io.Writer, r *Report, charts []Chart) error {
 	for _, row := range r.Rows {
 		rows = append(rows, tableRow{row, r.cells(row)})
 	}
-	var ledger *Chart
-	if n := len(charts); n > 0 && charts[n-1].Name == ledgerChartName {
-		ledger, charts = &charts[n-1], charts[:n-1]
-	}
 	used := usedParts(r.Ledger)
 	var ledgers [][]string
 	for i := range r.Ledger {
 		ledgers = append(ledgers, ledgerRow(&r.Ledger[i], used))
 	}
 	return page.Execute(w, map[string]any{
-		"LedgerChart": ledger, "Parts": used, "PartInfo": results.PartInfo, "Ledgers": ledgers, "Evidence": r.evidenceLine(),
-		"Report": r, "Charts": charts, "Columns": columns, "Rows": rows, "Legend": r.legend(),
-		"Headlines": r.Headlines(), "Style": template.CSS(chartStyle),
+		"Parts": used, "PartInfo": results.PartInfo, "Ledgers": ledgers, "Evidence": r.evidenceLine(),
+		"Report": r, "Charts": charts, "Columns": r.columns(), "Rows": rows, "Legend": r.legend(),
+		"Headlines": r.Headlines(), "Trust": r.TrustLines(), "Grids": r.GridLines(), "Style": template.CSS(chartStyle), "TrialTime": duration(float64(r.Run.TrialNS)),
 	})
 }

@@ -8,10 +8,8 @@
 package report
 
 import (
-	"fmt"
 	"math"
 	"slices"
-	"time"
 
 	"github.com/f3f4c0de/harness/internal/findings"
 	"github.com/f3f4c0de/harness/internal/results"
@@ -23,25 +21,34 @@ const Confidence = 0.95
 
 // A Report is what a run's records say.
 type Report struct {
-	Run      results.Run `json:"run"`
-	Rows     []Row       `json:"rows"`
-	Warnings []string    `json:"warnings,omitempty"`
-	Failures []Failure   `json:"failures,omitempty"`
+	Run results.Run `json:"run"`
 
 	Findings []findings.Finding `json:"findings,omitempty"`
 	Ledger   []results.Ledger   `json:"ledger,omitempty"`
 	Spans    Spans              `json:"spans"`
 	Observer string             `json:"observer,omitempty"` // what observing costs
+	// Judged tells that the run was long enough for verdicts. Rows of other
+	// runs have none.
+	Judged bool `json:"judged"`
 
-	lanes []results.Lanes
+	Trust      Trust       `json:"trust"`
+	Rows       []Row       `json:"rows"`
+	Overall    []Overall   `json:"overall,omitempty"`
+	Grids      []Grid      `json:"grids,omitempty"`
+	Crossovers []Crossover `json:"crossovers,omitempty"`
+	Warnings   []string    `json:"warnings,omitempty"`
+	Failures   []Failure   `json:"failures,omitempty"`
+
+	lanes  []results.Lanes
+	blocks map[string][]*results.Block // by workload
 }
 
-// A Row is what is known of one cell.
+// A Row is what is known of one cell, from the rounds that were kept.
 type Row struct {
 	results.Cell
-	Rounds   int    `json:"rounds"` // in which its trial was verified
-	Failed   int    `json:"failed"` // trials that were not, of all kinds
-	Verified bool   `json:"verified"`
+	Rounds   int    `json:"rounds"`   // in which its trial was verified
+	Failed   int    `json:"failed"`   // trials that were not, of all kinds
+	Verified bool   `json:"verified"` // every trial was, whether or not its round was kept
 	Wall     Spread `json:"wall_ns"`
 	CPU      Spread `json:"cpu_ns"` // of all its processes
 
@@ -50,11 +57,31 @@ type Row struct {
 	Speedup *Estimate `json:"speedup,omitempty"`
 	Range   *Range    `json:"speedup_range,omitempty"`
 
+	// Cold is the speed-up if starting and warming up the workers counts. CPUCost
+	// is how many times the baseline's processor time it takes.
+	Cold    *Estimate `json:"cold_speedup,omitempty"`
+	CPUCost *Estimate `json:"cpu_cost,omitempty"`
+
+	// P is that of the signed-rank test of no difference, and HolmP the same
+	// after Holm's adjustment for all comparisons of the run.
+	P     *float64 `json:"p,omitempty"`
+	HolmP *float64 `json:"holm_p,omitempty"`
+
+	Verdict *stats.Verdict `json:"verdict,omitempty"`
+	Finding string         `json:"finding,omitempty"` // the verdict as a sentence
+
 	Limit      float64     `json:"limit,omitempty"`       // no schedule can be faster
 	LimitBy    stats.Bound `json:"limit_by,omitempty"`    // what sets it
 	LimitShare float64     `json:"limit_share,omitempty"` // of it reached
 
+	// The same with the processors that were measured to work at once, in the
+	// place of those that the system names.
+	MeasuredLimit      float64 `json:"measured_limit,omitempty"`
+	MeasuredLimitShare float64 `json:"measured_limit_share,omitempty"`
+
 	Start   Spread       `json:"start_ns"` // starting the workers, which Wall leaves out
+	Warm    Spread       `json:"warm_ns"`  // warming them up, likewise
+	Repeats float64      `json:"repeats"`  // of the program in a trial, the median
 	MaxRSS  float64      `json:"max_rss_bytes"`
 	Metrics []MetricStat `json:"metrics,omitempty"`
 
@@ -76,11 +103,14 @@ type Range struct {
 	Max float64 `json:"max"`
 }
 
-// A Spread describes the values of a cell's rounds.
+// A Spread describes the values of a cell's rounds. Low and High are the
+// interval of the median, by order statistics; nil if there are too few.
 type Spread struct {
-	Median float64 `json:"median"`
-	Min    float64 `json:"min"`
-	Max    float64 `json:"max"`
+	Median float64  `json:"median"`
+	Low    *float64 `json:"low,omitempty"`
+	High   *float64 `json:"high,omitempty"`
+	Min    float64  `json:"min"`
+	Max    float64  `json:"max"`
 }
 
 // A MetricStat is a workload's own measurement, the median over the rounds.
@@ -88,6 +118,9 @@ type MetricStat struct {
 	Name   string  `json:"name"`
 	Unit   string  `json:"unit"`
 	Median float64 `json:"median"`
+
+	// Ratio is how many times the baseline's it is, pair by pair.
+	Ratio *Estimate `json:"ratio,omitempty"`
 }
 
 // A Failure is a trial that failed.
@@ -100,145 +133,199 @@ type Failure struct {
 
 // Build computes the report of a run's records.
 func Build(d *results.Data) *Report {
-	r := &Report{Run: d.Run, lanes: d.Lanes}
+	r := &Report{Run: d.Run, Judged: d.Run.Judged(), lanes: d.Lanes, blocks: make(map[string][]*results.Block)}
+	latest := d.Latest()
 	byCell := make(map[string][]results.Trial)
-	for _, t := range d.Latest() {
+	for _, t := range latest {
 		if !t.OK() {
 			r.Failures = append(r.Failures, Failure{t.Cell, t.Kind, t.Round, t.Error})
 		}
 		byCell[t.Cell] = append(byCell[t.Cell], t)
 	}
+	for _, b := range results.Blocks(&d.Run, latest) {
+		r.blocks[b.Workload] = append(r.blocks[b.Workload], b)
+	}
+	r.Trust = r.trust(latest)
 	for _, w := range d.Run.Workloads {
-		base := demandOf(d, w.Label, byCell)
+		demand := r.demand(w.Label)
 		for _, c := range d.Run.Cells {
 			if c.Workload == w.Label {
-				r.Rows = append(r.Rows, r.row(c, byCell[c.ID], base))
+				r.Rows = append(r.Rows, r.row(c, byCell[c.ID], demand))
 			}
 		}
 	}
+	r.judge()
+	r.overall()
+	r.grids()
 	r.Ledger, r.Findings = d.Ledger, findings.Of(d)
 	r.countSpans(d)
 	r.warn()
 	return r
 }
 
-// A base is what a workload's cells are held against.
-type base struct {
-	demand        stats.Demand
-	first, second map[int]float64 // wall time of the baseline's two trials, by round
+// kept returns the rounds of a workload that enter the statistics.
+func (r *Report) kept(workload string) []*results.Block {
+	return slices.DeleteFunc(slices.Clone(r.blocks[workload]), r.Run.Drops)
 }
 
-// wall is the baseline's time in a round: the mean of the logarithms of its two
-// trials, or the one that there is.
-func (b base) wall(round int) (float64, bool) {
-	x, ok1 := b.first[round]
-	y, ok2 := b.second[round]
-	switch {
-	case ok1 && ok2:
-		return math.Sqrt(x * y), true
-	case ok1:
-		return x, true
-	}
-	return y, ok2
-}
-
-func demandOf(d *results.Data, workload string, byCell map[string][]results.Trial) base {
-	b := base{first: make(map[int]float64), second: make(map[int]float64)}
-	b.demand.CPU, b.demand.User = math.Inf(1), math.Inf(1)
-	for _, c := range d.Run.Cells {
+// demand is what the program of a workload needs.
+func (r *Report) demand(workload string) stats.Demand {
+	d := stats.Demand{CPU: math.Inf(1), User: math.Inf(1)}
+	for _, c := range r.Run.Cells {
 		if c.Workload != workload {
 			continue
 		}
 		var wall, cpu, user []float64
-		for _, t := range byCell[c.ID] {
-			if t.Kind != results.Timed || !t.OK() {
-				continue
-			}
-			wall, cpu, user = append(wall, float64(t.WallNS)), append(cpu, float64(t.CPUNS())), append(user, float64(t.UserNS))
-			switch {
-			case c.Baseline && t.Copy:
-				b.second[t.Round] = float64(t.WallNS)
-			case c.Baseline:
-				b.first[t.Round] = float64(t.WallNS)
+		for _, b := range r.kept(workload) {
+			for _, t := range b.Trials(c) {
+				wall, cpu, user = append(wall, float64(t.WallNS)), append(cpu, float64(t.CPUNS())), append(user, float64(t.UserNS))
 			}
 		}
 		// What any model got by with is what the program needs; the rest is
 		// what the models spend on themselves.
 		if len(cpu) > 0 {
-			b.demand.CPU = min(b.demand.CPU, stats.Median(cpu))
-			b.demand.User = min(b.demand.User, stats.Median(user))
+			d.CPU = min(d.CPU, stats.Median(cpu))
+			d.User = min(d.User, stats.Median(user))
 		}
 		if !c.Baseline {
 			continue
 		}
-		b.demand.Wall = stats.Median(wall)
-		if i := slices.IndexFunc(d.Lanes, func(l results.Lanes) bool { return l.Cell == c.ID }); i >= 0 {
-			for _, t := range d.Lanes[i].Tasks {
-				b.demand.Tasks = append(b.demand.Tasks, float64(t.EndedNS-t.StartedNS))
+		d.Wall = stats.Median(wall)
+		if i := slices.IndexFunc(r.lanes, func(l results.Lanes) bool { return l.Cell == c.ID }); i >= 0 {
+			for _, t := range r.lanes[i].Tasks {
+				d.Tasks = append(d.Tasks, float64(t.EndedNS-t.StartedNS))
 			}
 		}
 	}
-	return b
+	return d
 }
 
-func (r *Report) row(c results.Cell, trials []results.Trial, b base) Row {
-	row := Row{Cell: c, Verified: true}
-	var wall, cpu, start, rss, num, den []float64
-	metrics := make(map[string][]float64)
+func (r *Report) row(c results.Cell, trials []results.Trial, demand stats.Demand) Row {
+	row := Row{Cell: c}
 	for _, t := range trials {
-		if !t.OK() {
+		switch {
+		case !t.OK():
 			row.Failed++
-			row.Verified = false
-			continue
-		}
-		if t.Kind == results.Traced {
+		case t.Kind == results.Traced:
 			row.TraceID = t.TraceID
-		}
-		if t.Kind != results.Timed {
-			continue
-		}
-		switch first, ok := b.first[t.Round]; {
-		case !c.Baseline:
-			if w, ok := b.wall(t.Round); ok {
-				num, den = append(num, w), append(den, float64(t.WallNS))
-			}
-		case t.Copy && ok:
-			num, den = append(num, first), append(den, float64(t.WallNS))
-		}
-		if !t.Copy {
-			row.Rounds++
-		}
-		wall, cpu = append(wall, float64(t.WallNS)), append(cpu, float64(t.CPUNS()))
-		start, rss = append(start, float64(t.StartNS)), append(rss, float64(t.MaxRSSBytes))
-		for _, m := range t.Metrics {
-			if metrics[m.Name] == nil {
-				row.Metrics = append(row.Metrics, MetricStat{Name: m.Name, Unit: m.Unit})
-			}
-			metrics[m.Name] = append(metrics[m.Name], m.Value)
+		case t.Kind == results.Timed:
+			row.Verified = true
 		}
 	}
-	row.Verified = row.Verified && row.Rounds > 0
+	row.Verified = row.Verified && row.Failed == 0
+	blocks := r.kept(c.Workload)
+	var wall, cpu, start, warm, rss, repeats []float64
+	for _, b := range blocks {
+		if b.Trial(c.ID) != nil {
+			row.Rounds++
+		}
+		for _, t := range b.Trials(c) {
+			wall, cpu = append(wall, float64(t.WallNS)), append(cpu, float64(t.CPUNS()))
+			start, warm = append(start, float64(t.StartNS)), append(warm, float64(t.WarmNS))
+			rss, repeats = append(rss, float64(t.MaxRSSBytes)), append(repeats, float64(max(1, t.Repeats)))
+		}
+	}
 	if len(wall) == 0 {
 		return row
 	}
-	row.Wall, row.CPU, row.Start, row.MaxRSS = spread(wall), spread(cpu), spread(start), stats.Median(rss)
-	for i := range row.Metrics {
-		row.Metrics[i].Median = stats.Median(metrics[row.Metrics[i].Name])
-	}
-	if len(num) > 0 {
+	row.Wall, row.CPU, row.Start, row.Warm = spread(wall), spread(cpu), spread(start), spread(warm)
+	row.MaxRSS, row.Repeats = stats.Median(rss), stats.Median(repeats)
+	row.Metrics = metricStats(blocks, c)
+	if num, den := pairs(blocks, c, results.Wall); len(num) > 0 {
 		row.Speedup = estimate(stats.Ratio(num, den, Confidence))
 		row.Range = ratios(num, den)
+		p := stats.SignedRank(logRatios(num, den))
+		row.P = &p
 	}
-	if b.demand.Wall > 0 {
-		limit, by := stats.SpeedupLimit(b.demand, c.Workers, r.Run.Machine.Cores, r.serial(c))
-		if !math.IsInf(limit, 0) {
-			row.Limit, row.LimitBy = limit, by
-		}
-		if row.Speedup != nil && !c.Baseline && row.Limit > 0 {
-			row.LimitShare = row.Speedup.Value / row.Limit
-		}
+	if num, den := pairs(blocks, c, results.Cold); len(num) > 0 && !c.Baseline {
+		row.Cold = estimate(stats.Ratio(num, den, Confidence))
 	}
+	if num, den := pairs(blocks, c, results.CPU); len(num) > 0 && !c.Baseline {
+		row.CPUCost = estimate(stats.Ratio(den, num, Confidence))
+	}
+	r.limit(&row, demand)
 	return row
+}
+
+// limit says what the row's speed-up cannot exceed, and how close it is.
+func (r *Report) limit(row *Row, demand stats.Demand) {
+	if !(demand.Wall > 0) {
+		return
+	}
+	share := func(limit float64) float64 {
+		if row.Speedup == nil || row.Baseline || limit <= 0 {
+			return 0
+		}
+		return row.Speedup.Value / limit
+	}
+	if limit, by := stats.SpeedupLimit(demand, row.Workers, float64(r.Run.Machine.Cores), r.serial(row.Cell)); !math.IsInf(limit, 0) {
+		row.Limit, row.LimitBy, row.LimitShare = limit, by, share(limit)
+	}
+	if capacity := r.Trust.Capacity; capacity != nil {
+		processors := min(capacity.Median, float64(r.Run.Machine.Cores))
+		if limit, _ := stats.SpeedupLimit(demand, row.Workers, processors, r.serial(row.Cell)); !math.IsInf(limit, 0) {
+			row.MeasuredLimit, row.MeasuredLimitShare = limit, share(limit)
+		}
+	}
+}
+
+// pairs are the figures of a cell and of its baseline in the rounds that have
+// both, as [results.Block.Pair] says.
+func pairs(blocks []*results.Block, c results.Cell, m results.Metric) (num, den []float64) {
+	for _, b := range blocks {
+		if x, y, ok := b.Pair(c, m); ok {
+			num, den = append(num, x), append(den, y)
+		}
+	}
+	return num, den
+}
+
+func logRatios(num, den []float64) []float64 {
+	logs := make([]float64, len(num))
+	for i := range logs {
+		logs[i] = math.Log(num[i] / den[i])
+	}
+	return logs
+}
+
+// metricStats sums the workload's own figures up, in the order in which the
+// first trial gives them.
+func metricStats(blocks []*results.Block, c results.Cell) []MetricStat {
+	var all []MetricStat
+	seen := make(map[string]bool)
+	for _, b := range blocks {
+		for _, t := range b.Trials(c) {
+			for _, m := range t.Metrics {
+				if !seen[m.Name] {
+					seen[m.Name] = true
+					all = append(all, MetricStat{Name: m.Name, Unit: m.Unit})
+				}
+			}
+		}
+	}
+	for i := range all {
+		named := func(m *results.Measured) float64 {
+			for _, v := range m.Metrics {
+				if v.Name == all[i].Name {
+					return v.Value
+				}
+			}
+			return math.NaN()
+		}
+		var values []float64
+		for _, b := range blocks {
+			for _, t := range b.Trials(c) {
+				if v := named(&t.Measured); !math.IsNaN(v) {
+					values = append(values, v)
+				}
+			}
+		}
+		all[i].Median = stats.Median(values)
+		if num, den := pairs(blocks, c, named); len(num) > 0 && !c.Baseline {
+			all[i].Ratio = estimate(stats.Ratio(den, num, Confidence))
+		}
+	}
+	return all
 }
 
 // serial reports whether a cell's model runs one task's code at a time.
@@ -247,7 +334,11 @@ func (r *Report) serial(c results.Cell) bool {
 }
 
 func spread(x []float64) Spread {
-	return Spread{stats.Median(x), slices.Min(x), slices.Max(x)}
+	s := Spread{Median: stats.Median(x), Min: slices.Min(x), Max: slices.Max(x)}
+	if low, high, ok := stats.QuantileInterval(x, 0.5, Confidence); ok {
+		s.Low, s.High = &low, &high
+	}
+	return s
 }
 
 func ratios(num, den []float64) *Range {
@@ -268,40 +359,4 @@ func estimate(e stats.Estimate) *Estimate {
 		out.High = &e.High
 	}
 	return out
-}
-
-// overLimit is how far beyond the limit a speed-up cannot be an error of
-// measurement.
-const overLimit = 1.05
-
-// warn collects what a reader must know before believing the figures.
-func (r *Report) warn() {
-	add := func(format string, args ...any) { r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...)) }
-	switch r.Run.Status {
-	case results.Running:
-		add("The run has not ended, or its end was not recorded.")
-	case results.Interrupted:
-		add("The run was interrupted: cells may lack rounds. It can be continued with --resume.")
-	}
-	few := 0
-	for _, row := range r.Rows {
-		if row.Speedup == nil {
-			continue
-		}
-		if row.Speedup.Low == nil {
-			few++
-		}
-		if row.Baseline && row.Speedup.Low != nil && (*row.Speedup.Low > 1 || *row.Speedup.High < 1) {
-			add("%s: the baseline differs from itself, %s between its two trials of a round: something disturbed this workload.", row.Workload, speedupText(row.Speedup))
-		}
-		if row.LimitShare > overLimit {
-			add("%s on %s: %s is beyond the limit of %.2f×, which cannot be: the baseline was slowed down, or the limit misjudged.", row.Workload, row.Backend, times(row.Speedup.Value), row.Limit)
-		}
-		if shortest := time.Duration(row.Wall.Median); shortest < time.Millisecond {
-			add("%s on %s took %v: trials below a millisecond measure their own start. Give it more to do.", row.Workload, row.Backend, shortest)
-		}
-	}
-	if few > 0 {
-		add("%d of the speed-ups have no interval: that takes at least 6 rounds.", few)
-	}
 }

@@ -6,8 +6,10 @@ import (
 	"encoding/xml"
 	"errors"
 	"flag"
+	"html"
 	"io"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -107,21 +109,101 @@ func testData() *results.Data {
 	return d
 }
 
+// judgedData is a run with verdicts: a workload over four values of a parameter,
+// where one model overtakes another, one that other programs disturbed in most
+// of its rounds, and one that is faster than it can be.
+func judgedData() *results.Data {
+	d := &results.Data{Run: results.Run{
+		Schema: results.Schema, ID: "20260102-030405-cafe", Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Status: results.Completed,
+		Version: results.Version{Harness: "v1.2.3", Go: "go1.26.0", Executable: "0123456789abcdef"},
+		Machine: results.Machine{OS: "linux", Arch: "amd64", CPU: "Test CPU", Cores: 2},
+		Preset:  "standard", Seed: 42, Rounds: 20, MaxRounds: 40, TrialNS: 100e6,
+		Backends: []results.BackendInfo{
+			{Name: "sequential", Doc: "one", Shared: true, Serial: true}, {Name: "goroutines", Doc: "all", Shared: true}, {Name: "processes", Doc: "apart"},
+		},
+	}}
+	rng := rand.New(rand.NewPCG(1, 2))
+	now := d.Run.Started
+	type arm struct {
+		cell results.Cell
+		wall float64 // ms
+	}
+	arms := make(map[string][]arm)
+	workload := func(label, name string, params results.Params, walls ...float64) {
+		d.Run.Workloads = append(d.Run.Workloads, results.WorkloadInfo{Name: name, Label: label, Doc: name + " things", Params: params})
+		for i, b := range d.Run.Backends {
+			c := results.Cell{ID: label + "-" + b.Name, Workload: label, Backend: b.Name, Workers: 1 + min(i, 1), Baseline: i == 0}
+			d.Run.Cells = append(d.Run.Cells, c)
+			arms[label] = append(arms[label], arm{c, walls[i]})
+		}
+	}
+	workload("mixed_cpu_100us", "mixed", results.Params{"cpu": "100us"}, 10, 7, 14)
+	workload("mixed_cpu_200us", "mixed", results.Params{"cpu": "200us"}, 20, 14, 15.5)
+	workload("mixed_cpu_500us", "mixed", results.Params{"cpu": "500us"}, 50, 35, 30)
+	workload("mixed_cpu_1ms", "mixed", results.Params{"cpu": "1ms"}, 100, 70, 55)
+	workload("disturbed", "disturbed", nil, 100, 52, 55)
+	workload("impossible", "impossible", nil, 100, 30, 101)
+	busy := func(label string, round int) float64 {
+		if label == "disturbed" && round%3 > 0 {
+			return 0.9
+		}
+		if label == "mixed_cpu_1ms" && (round == 3 || round == 4 || round == 9) {
+			return 0.5
+		}
+		return busy0
+	}
+	for round := range 23 {
+		d.Trials = append(d.Trials, results.Trial{Kind: results.Probe, Round: round, Started: now, Measured: results.Measured{AloneNS: 10e6, TogetherNS: 10.4e6}})
+		for _, w := range d.Run.Workloads {
+			common := 1 + 0.1*rng.Float64()
+			for i, a := range arms[w.Label] {
+				for again := range 2 {
+					if again == 1 && i > 0 {
+						continue
+					}
+					wall := int64(a.wall * common * math.Exp(0.01*rng.NormFloat64()) * 1e6)
+					cpu := int64(a.wall * float64(a.cell.Workers) * 1e6)
+					window := wall + 20e6
+					d.Trials = append(d.Trials, results.Trial{
+						Cell: a.cell.ID, Kind: results.Timed, Round: round, Copy: again == 1, Order: 2*i + again, Started: now,
+						Load:     &results.Load{WindowNS: window, BusyNS: cpu + int64(float64(window)*busy(w.Label, round)), OwnNS: cpu},
+						Measured: results.Measured{GOMAXPROCS: 2, Workers: a.cell.Workers, StartNS: int64(2e6 * i), WarmNS: 1e6, WallNS: wall, UserNS: cpu, MaxRSSBytes: 20 << 20, Tasks: 8, Digest: "d", Repeats: 2},
+					})
+					now = now.Add(time.Duration(window))
+				}
+			}
+		}
+	}
+	return d
+}
+
+// busy0 is what other programs take of a quiet machine.
+const busy0 = 0.05
+
 func TestGolden(t *testing.T) {
-	d := testData()
+	golden(t, "testdata", testData())
+	golden(t, "testdata/judged", judgedData(), "results.csv", "bench.txt") // which are no different
+}
+
+// golden compares the files of a run's report, but for some, with those in a
+// folder.
+func golden(t *testing.T, dir string, d *results.Data, but ...string) {
 	r := Build(d)
 	charts := Charts(r)
 	files := map[string]func(w io.Writer) error{
-		"report.txt":   func(w io.Writer) error { return Text(w, r) },
-		"report.md":    func(w io.Writer) error { return Markdown(w, r, charts) },
-		"report.html":  func(w io.Writer) error { return HTML(w, r, charts) },
-		"results.json": func(w io.Writer) error { return JSON(w, r) },
-		"results.csv":  func(w io.Writer) error { return CSV(w, d) },
-		"bench.txt":    func(w io.Writer) error { return Bench(w, d) },
-		"metrics.txt":  func(w io.Writer) error { return OpenMetrics(w, d, r) },
-		"ledger.txt": func(w io.Writer) error {
+		"report.txt":      func(w io.Writer) error { return Text(w, r) },
+		"report.md":       func(w io.Writer) error { return Markdown(w, r, charts) },
+		"report.html":     func(w io.Writer) error { return HTML(w, r, charts) },
+		"results.json":    func(w io.Writer) error { return JSON(w, r) },
+		"results.csv":     func(w io.Writer) error { return CSV(w, d) },
+		"bench.txt":       func(w io.Writer) error { return Bench(w, d) },
+		"metrics.txt":     func(w io.Writer) error { return OpenMetrics(w, r) },
+		"run-metrics.txt": func(w io.Writer) error { return RunMetrics(w, d, r) },
+	}
+	if len(d.Ledger) > 0 {
+		files["ledger.txt"] = func(w io.Writer) error {
 			return errors.Join(Ledgers(w, d.Ledger), LedgerText(w, &d.Ledger[2]), LedgerTaskText(w, "cpu-goroutines", aLedgerTask()))
-		},
+		}
 	}
 	for _, c := range charts {
 		files[c.Name+".svg"] = func(w io.Writer) error {
@@ -129,8 +211,11 @@ func TestGolden(t *testing.T) {
 			return err
 		}
 	}
+	for _, name := range but {
+		delete(files, name)
+	}
 	for name, write := range files {
-		t.Run(name, func(t *testing.T) {
+		t.Run(filepath.Join(dir, name), func(t *testing.T) {
 			var got, again bytes.Buffer
 			if err := errors.Join(write(&got), write(&again)); err != nil {
 				t.Fatal(err)
@@ -138,7 +223,7 @@ func TestGolden(t *testing.T) {
 			if !bytes.Equal(got.Bytes(), again.Bytes()) {
 				t.Error("the same records give other bytes the second time")
 			}
-			path := filepath.Join("testdata", name)
+			path := filepath.Join(dir, name)
 			if *update {
 				if err := os.WriteFile(path, got.Bytes(), 0o666); err != nil {
 					t.Fatal(err)
@@ -212,6 +297,9 @@ func TestWarnings(t *testing.T) {
 				}
 			})
 		}, "the baseline differs from itself"},
+		{"disturbed", func(d *results.Data) {
+			each(d, func(t *results.Trial) { t.Load = &results.Load{WindowNS: 100, BusyNS: 200, OwnNS: 100} })
+		}, "in 7 of 7 rounds: the figures may be wrong"},
 		{"too short", func(d *results.Data) { each(d, func(t *results.Trial) { t.WallNS /= 1000 }) }, "below a millisecond"},
 		{"interrupted", func(d *results.Data) { d.Run.Status = results.Interrupted }, "--resume"},
 		{"not ended", func(d *results.Data) { d.Run.Status = results.Running }, "has not ended"},
@@ -336,6 +424,28 @@ func TestJSONHasEveryFigure(t *testing.T) {
 	}
 	if d := cmp.Diff(r.Rows, back.Rows); d != "" {
 		t.Errorf("read back, the rows differ:\n%s", d)
+	}
+}
+
+// The page shows the figures of results.json, and no others.
+func TestPageShowsTheFigures(t *testing.T) {
+	r := Build(judgedData())
+	var b bytes.Buffer
+	if err := HTML(&b, r, nil); err != nil {
+		t.Fatal(err)
+	}
+	page := html.UnescapeString(b.String())
+	for _, row := range r.Rows {
+		for _, want := range append(r.cells(row), row.Finding, times(row.Speedup.Value), interval(row.Speedup)) {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s: the page does not say %q", row.ID, want)
+			}
+		}
+	}
+	for _, c := range r.Crossovers {
+		if !strings.Contains(page, c.Finding) {
+			t.Errorf("the page does not say %q", c.Finding)
+		}
 	}
 }
 

@@ -11,12 +11,13 @@ import (
 	"unicode/utf8"
 
 	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/stats"
 )
 
 // Text writes the report for a terminal.
 func Text(w io.Writer, r *Report) error {
 	var b strings.Builder
-	rows := [][]string{columns}
+	rows := [][]string{r.columns()}
 	previous := ""
 	for _, row := range r.Rows {
 		cells := r.cells(row)
@@ -36,6 +37,23 @@ func Text(w io.Writer, r *Report) error {
 	}
 	if line := r.evidenceLine(); line != "" {
 		writeWrapped(&b, line)
+	}
+	for _, line := range r.TrustLines() {
+		writeWrapped(&b, line)
+	}
+	for _, row := range r.Rows {
+		if row.Verdict == nil || row.Verdict.Word == stats.NoVerdict { // of those the warnings tell
+			continue
+		}
+		if w := row.Verdict.Word; w != stats.Faster && w != stats.Slower && (!row.Baseline || w != stats.Same) {
+			writeWrapped(&b, "* "+row.Workload+": "+row.Finding)
+		}
+	}
+	for _, o := range r.Overall {
+		writeWrapped(&b, "* All together: "+o.text())
+	}
+	for _, line := range r.GridLines() {
+		writeWrapped(&b, "* "+line)
 	}
 	for _, warning := range r.Warnings {
 		writeWrapped(&b, "! "+warning)
@@ -76,34 +94,64 @@ func writeTable(b *strings.Builder, rows [][]string, left int) {
 	}
 }
 
-// columns are the table's, in every format.
-var columns = []string{"workload", "backend", "workers", "time", "CPU", "speed-up", "95 % CI", "range", "limit", "of limit", "verified"}
+// columns are the table's, in every format. The verdict is there if the run was
+// long enough for any.
+func (r *Report) columns() []string {
+	c := []string{"workload", "backend", "workers", "time", "CPU", "speed-up", "95 % CI", "range", "limit", "of limit", "verified"}
+	if len(r.Run.Builds) > 0 {
+		c[1] = "backend, build"
+	}
+	if r.Judged {
+		c = append(c, "verdict")
+	}
+	return c
+}
 
 // cells is a row of the table, without markup.
 func (r *Report) cells(row Row) []string {
-	cells := []string{row.Workload, row.Backend, fmt.Sprint(row.Workers)}
-	if row.NotApplicable != "" {
-		return append(cells, "not applicable", "", "", "", "", "", "", "")
+	cells := []string{row.Workload, row.model(), fmt.Sprint(row.Workers)}
+	switch {
+	case row.NotApplicable != "":
+		cells = append(cells, "not applicable", "", "", "", "", "", "", "")
+	case row.Rounds == 0:
+		cells = append(cells, "–", "–", "–", "–", "–", "–", "–", verified(row))
+	default:
+		speedup, ci, spread := "–", "–", "–"
+		if row.Speedup != nil {
+			speedup, ci = times(row.Speedup.Value), interval(row.Speedup)
+			spread = fmt.Sprintf("%.2f–%.2f", row.Range.Min, row.Range.Max)
+		}
+		limit, share := "–", "–"
+		if row.Limit > 0 && !row.Baseline {
+			limit = times(row.Limit)
+			if row.MeasuredLimit > 0 && times(row.MeasuredLimit) != limit {
+				limit += fmt.Sprintf(" (%s)", times(row.MeasuredLimit))
+			}
+		}
+		if row.LimitShare > 0 {
+			share = fmt.Sprintf("%.0f %%", 100*row.LimitShare)
+		}
+		if row.Baseline {
+			speedup = "A/A " + speedup
+		}
+		cells = append(cells, duration(row.Wall.Median), duration(row.CPU.Median), speedup, ci, spread, limit, share, verified(row))
 	}
-	if row.Rounds == 0 {
-		return append(cells, "–", "–", "–", "–", "–", "–", "–", verified(row))
+	if r.Judged {
+		word := ""
+		if row.Verdict != nil {
+			word = string(row.Verdict.Word)
+		}
+		cells = append(cells, word)
 	}
-	speedup, ci, spread := "–", "–", "–"
-	if row.Speedup != nil {
-		speedup, ci = times(row.Speedup.Value), interval(row.Speedup)
-		spread = fmt.Sprintf("%.2f–%.2f", row.Range.Min, row.Range.Max)
+	return cells
+}
+
+// model names what a row ran on.
+func (row Row) model() string {
+	if row.Build != "" {
+		return row.Backend + ", " + row.Build
 	}
-	limit, share := "–", "–"
-	if row.Limit > 0 && !row.Baseline {
-		limit = times(row.Limit)
-	}
-	if row.LimitShare > 0 {
-		share = fmt.Sprintf("%.0f %%", 100*row.LimitShare)
-	}
-	if row.Baseline {
-		speedup = "A/A " + speedup
-	}
-	return append(cells, duration(row.Wall.Median), duration(row.CPU.Median), speedup, ci, spread, limit, share, verified(row))
+	return row.Backend
 }
 
 func verified(row Row) string {
@@ -120,8 +168,22 @@ func verified(row Row) string {
 func (r *Report) legend() []string {
 	return []string{
 		fmt.Sprintf("Run %s: preset %s, rounds %d, seed %d; %s.", r.Run.ID, r.Run.Preset, r.Run.Rounds, r.Run.Seed, r.machine()),
-		"time and CPU: medians over the rounds; CPU is of all processes. speed-up: over sequential in the same round (Hodges–Lehmann), with its interval and its range over the rounds; A/A is the baseline against itself, so it shows the noise. limit: no schedule can be faster with these workers and processors.",
+		"time and CPU: medians over the rounds; CPU is of all processes. speed-up: over " + r.baselineName() + " in the same round (Hodges–Lehmann), with its interval and its range over the rounds; A/A is the baseline against itself, so it shows the noise. limit: no schedule can be faster with these workers and processors" + r.capacityNote() + ". Programs are a closed loop: each submits its tasks and waits for them, so a slow model is not asked for more.",
 	}
+}
+
+func (r *Report) baselineName() string {
+	if len(r.Run.Builds) > 0 {
+		return "build " + r.Run.Builds[0].Name
+	}
+	return "sequential"
+}
+
+func (r *Report) capacityNote() string {
+	if r.Trust.Capacity == nil {
+		return ""
+	}
+	return "; in brackets, with those that were measured to work at once"
 }
 
 func (r *Report) machine() string {
@@ -174,8 +236,9 @@ func duration(ns float64) string {
 	return fmt.Sprintf("%.0f ns", ns)
 }
 
-// writeWrapped writes a paragraph with lines of at most 100 characters.
+// writeWrapped writes a paragraph with lines of at most a hundred characters.
 func writeWrapped(b *strings.Builder, s string) {
+	const width = 100
 	n := 0
 	for word := range strings.FieldsSeq(s) {
 		l := len([]rune(word))
@@ -198,6 +261,10 @@ func writeWrapped(b *strings.Builder, s string) {
 // speed-up first.
 func (r *Report) Headlines() []string {
 	var lines []string
+	separator := ", "
+	if r.Judged {
+		separator = "; " // a part has a comma in it
+	}
 	for _, w := range r.Run.Workloads {
 		var rows []Row
 		for _, row := range r.Rows {
@@ -208,10 +275,14 @@ func (r *Report) Headlines() []string {
 		slices.SortStableFunc(rows, func(a, b Row) int { return cmp.Compare(b.Speedup.Value, a.Speedup.Value) })
 		var parts []string
 		for _, row := range rows {
-			parts = append(parts, fmt.Sprintf("%s %s", row.Backend, speedupText(row.Speedup)))
+			part := fmt.Sprintf("%s %s", row.model(), speedupText(row.Speedup))
+			if row.Verdict != nil {
+				part += ", " + string(row.Verdict.Word)
+			}
+			parts = append(parts, part)
 		}
 		if len(parts) > 0 {
-			lines = append(lines, w.Label+": "+strings.Join(parts, ", ")+".")
+			lines = append(lines, w.Label+": "+strings.Join(parts, separator)+".")
 		}
 	}
 	return lines
@@ -227,9 +298,18 @@ func Markdown(w io.Writer, r *Report, charts []Chart) error {
 		name, rest, _ := strings.Cut(h, ":")
 		fmt.Fprintf(&b, "- **%s**:%s\n", name, escapeMarkdown(rest))
 	}
+	for _, o := range r.Overall {
+		fmt.Fprintf(&b, "- **all together**: %s\n", escapeMarkdown(o.text()))
+	}
+	for _, line := range r.GridLines() {
+		fmt.Fprintf(&b, "- %s\n", escapeMarkdown(line))
+	}
 	b.WriteByte('\n')
 	for _, warning := range r.Warnings {
 		fmt.Fprintf(&b, "> **Warning.** %s\n\n", escapeMarkdown(warning))
+	}
+	for _, line := range r.TrustLines() {
+		fmt.Fprintf(&b, "%s\n\n", escapeMarkdown(line))
 	}
 	for _, line := range r.findingLines() {
 		fmt.Fprintf(&b, "- **Finding.** %s\n", escapeMarkdown(line))
@@ -240,8 +320,8 @@ func Markdown(w io.Writer, r *Report, charts []Chart) error {
 	for _, c := range charts {
 		fmt.Fprintf(&b, "![%s](%s/%s.svg)\n\n", escapeMarkdown(c.Title), results.ChartsDir, c.Name)
 	}
-	fmt.Fprintf(&b, "| %s |\n", strings.Join(columns, " | "))
-	b.WriteString("| --- | --- |" + strings.Repeat(" ---: |", len(columns)-2) + "\n")
+	fmt.Fprintf(&b, "| %s |\n", strings.Join(r.columns(), " | "))
+	b.WriteString("| --- | --- |" + strings.Repeat(" ---: |", len(r.columns())-2) + "\n")
 	for _, row := range r.Rows {
 		cells := r.cells(row)
 		for i := range cells {
@@ -252,6 +332,14 @@ func Markdown(w io.Writer, r *Report, charts []Chart) error {
 	fmt.Fprintf(&b, "\n%s\n", escapeMarkdown(r.legend()[1]))
 	if line := r.evidenceLine(); line != "" {
 		fmt.Fprintf(&b, "\n%s\n", escapeMarkdown(line))
+	}
+	if r.Judged {
+		b.WriteString("\n## Verdicts\n\n")
+		for _, row := range r.Rows {
+			if row.Finding != "" {
+				fmt.Fprintf(&b, "- %s: %s\n", escapeMarkdown(row.Workload), escapeMarkdown(row.Finding))
+			}
+		}
 	}
 	if len(r.Failures) > 0 {
 		b.WriteString("\n## Failed trials\n\n")

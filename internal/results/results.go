@@ -33,10 +33,26 @@ type Run struct {
 	Preset string `json:"preset"`
 	Seed   uint64 `json:"seed"`
 	Rounds int    `json:"rounds"`
+	// MaxRounds bounds how many rounds are made to have as many as Rounds that
+	// nothing disturbed, or to reach Precision. Where it is 0 no round is made
+	// in another's place.
+	MaxRounds int `json:"max_rounds,omitempty"`
+	// Precision, if not 0, is the half width that the interval of each speed-up
+	// is to have, as a share of it: rounds are made until it has.
+	Precision float64 `json:"precision,omitempty"`
+	// TrialNS is the least time that the measured part of a trial takes; a
+	// shorter program is repeated.
+	TrialNS int64 `json:"trial_ns,omitempty"`
 	// ProfileNS is how long a profiled trial lets its program run.
 	ProfileNS int64 `json:"profile_ns"`
 	// TimeoutNS bounds a trial.
 	TimeoutNS int64 `json:"timeout_ns"`
+
+	// Environment holds the variables that change how Go programs run.
+	Environment map[string]string `json:"environment,omitempty"`
+
+	// Builds are the programs that the run compares, if it compares programs.
+	Builds []Build `json:"builds,omitempty"`
 
 	Workloads []WorkloadInfo `json:"workloads"`
 	Backends  []BackendInfo  `json:"backends"`
@@ -60,6 +76,13 @@ type Version struct {
 	Revision   string `json:"revision,omitempty"` // of its source
 	Go         string `json:"go"`
 	Executable string `json:"executable"` // SHA-256 of the program, 16 digits
+}
+
+// A Build is one of several programs that a run compares.
+type Build struct {
+	Name       string `json:"name"` // "A", "B"
+	Path       string `json:"path"`
+	Executable string `json:"executable"` // as in Version
 }
 
 // A Machine tells where they were made.
@@ -124,6 +147,7 @@ type Cell struct {
 	Workload string `json:"workload"` // label of the workload
 	Backend  string `json:"backend"`
 	Workers  int    `json:"workers"`
+	Build    string `json:"build,omitempty"`    // name of the program, if the run compares programs
 	Baseline bool   `json:"baseline,omitempty"` // what the workload's other cells are compared with
 	// NotApplicable tells why the cell is not run; empty if it is.
 	NotApplicable string `json:"not_applicable,omitempty"`
@@ -139,6 +163,10 @@ const (
 	Timed    Kind = "timed"
 	Traced   Kind = "traced"
 	Profiled Kind = "profiled"
+
+	// Probe is no trial of a cell: it measures how much runs at once on the
+	// machine, once before each round.
+	Probe Kind = "probe"
 )
 
 // A Trial is one fresh process that ran one cell once: a line of
@@ -154,11 +182,25 @@ type Trial struct {
 	// Error tells why the trial failed; the rest is then incomplete.
 	Error string `json:"error,omitempty"`
 
+	// Load is what the machine did meanwhile; nil if that is unknown.
+	Load *Load `json:"load,omitempty"`
+
 	Measured
 }
 
 // OK reports whether the trial ran and its output was verified.
 func (t *Trial) OK() bool { return t.Error == "" }
+
+// Load is what the machine did from just before a trial's process was started
+// until just after it had ended, on the processors that it could use.
+type Load struct {
+	WindowNS    int64 `json:"window_ns"`
+	BusyNS      int64 `json:"busy_ns"`                // of all processors together, stolen time included
+	OwnNS       int64 `json:"own_ns"`                 // of it, the trial's and the runner's
+	StealNS     int64 `json:"steal_ns,omitempty"`     // of it, stolen by other guests of the host
+	PressureNS  int64 `json:"pressure_ns,omitempty"`  // in which something waited for a processor
+	ThrottledNS int64 `json:"throttled_ns,omitempty"` // in which the quota kept the trial from running
+}
 
 // Measured is what the process of a trial found out.
 type Measured struct {
@@ -190,13 +232,24 @@ type Measured struct {
 	SpansExpected int    `json:"spans_expected,omitempty"`
 	SpansExported int    `json:"spans_exported,omitempty"`
 
-	// Of a profiled trial: how often the program ran.
+	// How often the program ran, if more than once. The times, the accounting
+	// and the metrics of a timed trial are then the means, those of a profiled
+	// one the first run's.
 	Repeats int `json:"repeats,omitempty"`
 	// CPUSamples of its program, and those of them that the garbage collector
 	// was at work in.
 	CPUSamples int64 `json:"cpu_samples,omitempty"`
 	GCSamples  int64 `json:"gc_samples,omitempty"`
+
+	// Of a probe: the time that some work takes on one processor, and that the
+	// same work takes on each of all processors at once.
+	AloneNS    int64 `json:"alone_ns,omitempty"`
+	TogetherNS int64 `json:"together_ns,omitempty"`
 }
+
+// ColdNS is the time of the measured part together with that of starting and
+// warming up the workers before it.
+func (m *Measured) ColdNS() int64 { return m.StartNS + m.WarmNS + m.WallNS }
 
 // CPUNS is the processor time of the measured part.
 func (m *Measured) CPUNS() int64 { return m.UserNS + m.SystemNS }

@@ -20,10 +20,11 @@ type Demand struct {
 // makespan of independent tasks (Graham, 1969): the workers' share of the
 // time, the longest task, and, of the k*workers+1 longest, the k+1 shortest,
 // which one worker must do. If the model is serial, the tasks' own code takes
-// turns, too; system calls do not.
-func SpeedupLimit(d Demand, workers, processors int, serial bool) (limit float64, by Bound) {
+// turns, too; system calls do not. processors may be a fraction: what the
+// machine was measured to do at once.
+func SpeedupLimit(d Demand, workers int, processors float64, serial bool) (limit float64, by Bound) {
 	least, by := d.Wall/float64(workers), ByWorkers
-	if t := d.CPU / float64(min(processors, workers)); t > least {
+	if t := d.CPU / min(processors, float64(workers)); t > least {
 		least, by = t, ByProcessors
 	}
 	if serial && d.User > least {

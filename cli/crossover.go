@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/f3f4c0de/harness/internal/report"
+	"github.com/f3f4c0de/harness/internal/results"
+)
+
+func newCrossoverCommand(a *app) *cobra.Command {
+	var vary, pair string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "crossover DIR",
+		Short: "Tell where one model overtakes another as a parameter grows",
+		Long: `crossover reads a run that varied a parameter, such as one of
+
+  harness run --preset standard --vary mixed.cpu=50us,200us,1ms,5ms
+  harness run --preset standard --vary mixed.payload=0,4096,65536,1048576
+  harness run --preset standard --vary sqrt.workers=1,2,4,8
+
+and tells where two models change places, with an interval from a bootstrap over
+rounds: warm, and cold, where starting and warming up the workers counts. It says
+so if they do not within what was measured, or if that is not established: if
+fewer than 95 of 100 resampled runs cross.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			var models []string
+			if pair != "" {
+				if models = strings.Split(pair, ","); len(models) != 2 {
+					return fmt.Errorf("--pair is %q; want two backends, such as processes,gomaxprocs1", pair)
+				}
+			}
+			data, err := results.Read(args[0])
+			if err != nil {
+				return err
+			}
+			found, err := crossovers(report.Build(data), vary, models)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				enc := json.NewEncoder(a.stdout)
+				enc.SetIndent("", "  ")
+				return failed(enc.Encode(found))
+			}
+			return failed(report.CrossoverText(a.stdout, found))
+		},
+	}
+	cmd.Flags().StringVar(&vary, "vary", "", "only along this parameter, or workers (all that was varied)")
+	cmd.Flags().StringVar(&pair, "pair", "", "only these two backends, as a,b (all pairs)")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	return cmd
+}
+
+// crossovers looks for them along the grids of a run.
+func crossovers(r *report.Report, vary string, models []string) ([]report.Crossover, error) {
+	var varied []string
+	var found []report.Crossover
+	for _, g := range r.Grids {
+		varied = append(varied, g.Vary)
+		if vary != "" && g.Vary != vary {
+			continue
+		}
+		for i, a := range r.Run.Backends {
+			for _, b := range r.Run.Backends[i+1:] {
+				if models != nil && (models[0] != a.Name || models[1] != b.Name) && (models[0] != b.Name || models[1] != a.Name) {
+					continue
+				}
+				for _, cold := range []bool{false, true} {
+					if c, ok := r.Crossover(g, a.Name, b.Name, cold); ok {
+						found = append(found, c)
+					}
+				}
+			}
+		}
+	}
+	switch {
+	case len(r.Grids) == 0:
+		return nil, errors.New("the run varied nothing; make one that does, such as: harness run --preset standard --vary mixed.cpu=50us,200us,1ms,5ms")
+	case len(found) == 0 && vary != "":
+		return nil, fmt.Errorf("the run varied %s; --vary %s and --pair leave nothing", strings.Join(varied, ", "), vary)
+	case len(found) == 0:
+		return nil, fmt.Errorf("--pair %s leaves nothing: the run has other backends", strings.Join(models, ","))
+	}
+	return found, nil
+}

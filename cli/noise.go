@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/report"
+	"github.com/f3f4c0de/harness/internal/results"
+)
+
+func newNoiseCommand(a *app) *cobra.Command {
+	var length time.Duration
+	var rounds int
+	var out string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "noise",
+		Short: "Tell what differences could be seen on this machine now",
+		Long: `noise compares programs with themselves, as a run would compare them with each
+other: one that computes, on one processor and on all, and one that waits. What
+differs is noise. It tells how small a difference 10, 20 and 40 rounds would
+show, which is how many rounds to take.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case rounds == 0:
+				rounds = max(6, int(length/noiseRound))
+			case rounds < 6:
+				return fmt.Errorf("--rounds is %d; want at least 6", rounds)
+			}
+			return a.noise(cmd.Context(), rounds, out, asJSON)
+		},
+	}
+	cmd.Flags().DurationVar(&length, "for", 20*time.Second, "about how long to look")
+	cmd.Flags().IntVar(&rounds, "rounds", 0, "how many rounds to make instead")
+	cmd.Flags().StringVar(&out, "out", "", "keep the records in this folder, new or empty")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	return cmd
+}
+
+// noiseRound is about what a round of it takes: eight trials and a probe.
+const noiseRound = 1700 * time.Millisecond
+
+func (a *app) noise(ctx context.Context, rounds int, out string, asJSON bool) (err error) {
+	settings := experiment.Settings{
+		Workloads: []experiment.Choice{{Workload: "sqrt"}, {Workload: "http", Params: map[string]any{"pages": uint64(20)}}},
+		Backends:  []string{"goroutines"}, Rounds: rounds,
+	}
+	spec, err := settings.Resolve(a.kinds)
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return failed(err)
+	}
+	build, err := experiment.NewBuild("A", self)
+	if err != nil {
+		return failed(err)
+	}
+	spec.Builds = []results.Build{build} // against itself
+	spec.Profile, spec.MaxRounds = 0, 0  // nothing is explained, nothing made again
+	if out == "" {
+		temp, err := os.MkdirTemp("", "harness-noise-*")
+		if err != nil {
+			return failed(err)
+		}
+		defer os.RemoveAll(temp)
+		out = filepath.Join(temp, "run")
+	}
+	plan, err := experiment.NewPlan(spec)
+	if err != nil {
+		return failed(err)
+	}
+	folder, err := results.Create(out, &plan.Run)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = folder.Close() }() // every line in it has been synced
+	progress, err := newProgress(a.stderr, "auto")
+	if err != nil {
+		return err
+	}
+	status, err := a.trials(ctx, plan, folder, nil, progress)
+	if err != nil {
+		return err
+	}
+	data, err := results.Read(out)
+	if err != nil {
+		return failed(err)
+	}
+	n := report.Noise(report.Build(data))
+	if asJSON {
+		enc := json.NewEncoder(a.stdout)
+		enc.SetIndent("", "  ")
+		err = enc.Encode(n)
+	} else {
+		err = report.NoiseText(a.stdout, n)
+	}
+	if err != nil {
+		return failed(err)
+	}
+	if status == results.Failed {
+		return failed(fmt.Errorf("some of its trials failed; look at them with: harness noise --out DIR, harness report DIR"))
+	}
+	return nil
+}

@@ -1,0 +1,1028 @@
+package executor_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
+)
+
+var (
+	// held tells that it runs, and returns its number once it is let go.
+	held = harness.NewTask("executor.held", func(ctx context.Context, h holding) (int64, error) {
+		if err := h.Started.Put(ctx, h.N); err != nil {
+			return 0, err
+		}
+		_, err := h.Release.Get(ctx)
+		return h.N, err
+	})
+	// failing fails, unless its argument is positive.
+	failing = harness.NewTask("executor.failing", func(_ context.Context, n int64) (int64, error) {
+		if n > 0 {
+			return 2 * n, nil
+		}
+		return 0, fmt.Errorf("given %d: %w", n, errMine)
+	})
+	sum = harness.NewTask("executor.sum", func(_ context.Context, p executor.Pair[int64, int64]) (int64, error) {
+		return p.First + p.Second, nil
+	})
+	// channels takes and gives what cannot cross a process.
+	channels = harness.NewTask("executor.channels", func(_ context.Context, v any) (any, error) {
+		if v == "make one" {
+			return make(chan int), nil
+		}
+		return "taken", nil
+	})
+)
+
+type holding struct {
+	N                int64
+	Started, Release *harness.Queue[int64]
+}
+
+// conform is what a test of one backend works with.
+type conform struct {
+	*testing.T
+	ctx     context.Context
+	backend *harness.Backend
+	ex      harness.Manager
+	workers int
+}
+
+func (c *conform) open(cfg executor.Config) harness.Manager {
+	c.Helper()
+	if most := c.backend.MaxWorkers; most > 0 {
+		cfg.Workers = min(cfg.Workers, most)
+	}
+	ex, err := executor.Open(c.ctx, c.backend.Name, cfg)
+	if err != nil {
+		c.Fatalf("Open(%s) = %v", c.backend.Name, err)
+	}
+	c.workers = cfg.Workers
+	c.Cleanup(func() {
+		if err := ex.Close(); err != nil {
+			c.Errorf("Close() = %v", err)
+		}
+	})
+	return ex.(harness.Manager)
+}
+
+func (c *conform) pool(cfg executor.Config) *executor.Pool {
+	c.Helper()
+	if most := c.backend.MaxWorkers; most > 0 {
+		cfg.Workers = min(cfg.Workers, most)
+	}
+	p, err := executor.NewPool(c.ctx, c.backend.Name, cfg)
+	if err != nil {
+		c.Fatalf("NewPool(%s) = %v", c.backend.Name, err)
+	}
+	c.Cleanup(func() {
+		p.Close()
+		if err := p.Join(c.ctx); err != nil {
+			c.Errorf("Join() = %v", err)
+		}
+	})
+	return p
+}
+
+// holding makes what a held task needs, to be let go in the end at the latest.
+func (c *conform) holding(n int64) holding {
+	h := holding{n, harness.NewQueue[int64](1000), harness.NewQueue[int64](1000)}
+	c.Cleanup(func() { c.letAllGo(h) })
+	return h
+}
+
+func (c *conform) letAllGo(h holding) { _, _ = h.Release.Close(c.ctx), h.Started.Close(c.ctx) }
+
+// hold submits a task that runs until it is let go, and waits until it does.
+func (c *conform) hold(ex harness.Executor) (*harness.Future[int64], holding) {
+	c.Helper()
+	h := c.holding(7)
+	f := held.Submit(c.ctx, ex, h)
+	if _, err := h.Started.Get(c.ctx); err != nil {
+		c.Fatal(err)
+	}
+	return f, h
+}
+
+func (c *conform) letGo(h holding) {
+	c.Helper()
+	if err := h.Release.Put(c.ctx, 0); err != nil {
+		c.Fatal(err)
+	}
+}
+
+// ended makes futures that are done: with 2, with an error, and cancelled.
+func (c *conform) ended(ex harness.Executor) (good, bad, cancelled *harness.Future[int64]) {
+	c.Helper()
+	good, bad = failing.Submit(c.ctx, ex, 1), failing.Submit(c.ctx, ex, 0)
+	<-good.Done()
+	<-bad.Done()
+	_, h := c.hold(ex)
+	for range c.workers - 1 {
+		_, other := c.hold(ex)
+		defer c.letGo(other)
+	}
+	cancelled = failing.Submit(c.ctx, ex, 1)
+	if !cancelled.Cancel() {
+		c.Fatal("a queued task could not be cancelled")
+	}
+	c.letGo(h)
+	return good, bad, cancelled
+}
+
+func (c *conform) want(what string, got, want any) {
+	c.Helper()
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		c.Errorf("%s = %v; want %v", what, got, want)
+	}
+}
+
+func (c *conform) wantErr(what string, got, want error) {
+	c.Helper()
+	if !errors.Is(got, want) {
+		c.Errorf("%s = %v; want %v", what, got, want)
+	}
+}
+
+func numbers(n int64) iter.Seq[int64] {
+	return func(yield func(int64) bool) {
+		for i := range n {
+			if !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+// What CPython's own tests pin down for concurrent.futures and
+// multiprocessing.pool, each with the name of the test there.
+func TestConformance(t *testing.T) {
+	tests := []struct {
+		name, python string
+		test         func(*conform)
+	}{
+		{"cancel in each state", "test_future.FutureTests.test_cancel, test_cancelled, test_done, test_running", conformCancel},
+		{"result with a timeout", "test_future.FutureTests.test_result_with_timeout, test_exception_with_timeout", conformResultTimeout},
+		{"result", "test_future.FutureTests.test_result_with_success, test_result_with_cancel, test_exception_with_success", conformResult},
+		{"callback", "test_future.FutureTests.test_done_callback_with_result, …_with_exception, …_with_cancel", conformCallback},
+		{"callback when done", "test_future.FutureTests.test_done_callback_already_successful, …_already_failed, …_already_cancelled", conformCallbackDone},
+		{"callback raises", "test_future.FutureTests.test_done_callback_raises, …_raises_already_succeeded", conformCallbackRaises},
+		{"wait for the first", "test_wait.WaitTests.test_first_completed, test_first_completed_some_already_completed", conformFirstCompleted},
+		{"wait for an error", "test_wait.WaitTests.test_first_exception, …_some_already_complete, …_one_already_failed", conformFirstError},
+		{"wait for all", "test_wait.WaitTests.test_all_completed, test_20369", conformAllCompleted},
+		{"wait with a timeout", "test_wait.WaitTests.test_timeout", conformWaitTimeout},
+		{"wait while tasks end", "test_wait.ThreadPoolWaitTests.test_pending_calls_race", conformWaitRace},
+		{"as completed", "test_as_completed.AsCompletedTests.test_no_timeout", conformAsCompleted},
+		{"as completed with a timeout", "test_as_completed.AsCompletedTests.test_future_times_out", conformAsCompletedTimeout},
+		{"as completed with duplicates", "test_as_completed.AsCompletedTests.test_duplicate_futures", conformAsCompletedDuplicates},
+		{"as completed across executors", "test_as_completed.AsCompletedTests (futures of several executors)", conformAcrossExecutors},
+		{"map", "executor.ExecutorTest.test_map, test_process_pool.test_map_chunksize, _TestPool.test_imap, test_map_chunksize", conformMap},
+		{"map with an error", "executor.ExecutorTest.test_map_exception, _TestPool.test_map_no_failfast", conformMapError},
+		{"map with a timeout", "executor.ExecutorTest.test_map_timeout", conformMapTimeout},
+		{"map of endless inputs", "executor.ExecutorTest.test_map_buffersize_on_infinite_iterable", conformMapEndless},
+		{"map that is left", "executor.ExecutorTest.test_map_buffersize_when_buffer_is_full", conformMapLeft},
+		{"map of nothing", "_TestPool.test_empty_iterable", conformMapNothing},
+		{"map of inputs that panic", "_TestPool.test_imap_handle_iterable_exception", conformMapInputsPanic},
+		{"map unordered", "_TestPool.test_imap_unordered", conformMapUnordered},
+		{"submit after shutdown", "test_shutdown.ExecutorShutdownTest.test_run_after_shutdown", conformAfterShutdown},
+		{"shutdown with pending work", "test_shutdown.ExecutorShutdownTest.test_hang_issue12364, ThreadPoolShutdownTest.test_shutdown_no_wait", conformShutdownPending},
+		{"shutdown that cancels", "test_shutdown.ExecutorShutdownTest.test_cancel_futures", conformShutdownCancels},
+		{"shutdown twice", "executor.ExecutorTest.test_shutdown_race_issue12456", conformShutdownTwice},
+		{"idle workers are used again", "test_process_pool.test_idle_process_reuse_one, test_saturation", conformReuse},
+		{"max tasks per worker", "test_process_pool.test_max_tasks_per_child, test_max_tasks_early_shutdown, _TestPoolWorkerLifetime.test_pool_worker_lifetime, …_early_close", conformRecycling},
+		{"initializer", "test_init.InitializerMixin.test_initializer", conformInit},
+		{"initializer fails", "test_init.FailingInitializerMixin.test_initializer", conformInitFails},
+		{"traceback", "test_process_pool.test_traceback, _TestPool.test_traceback", conformTraceback},
+		{"cannot be encoded", "test_deadlock.ExecutorDeadlockTest.test_error_at_task_pickle, test_error_during_result_pickle_on_worker, _TestPool.test_map_unplicklable, test_unpickleable_result", conformUnencodable},
+		{"apply", "_TestPool.test_apply, test_async, test_async_timeout", conformApply},
+		{"apply with callbacks", "_TestPool.test_map_async_callbacks, test_async_error_callback", conformApplyCallbacks},
+		{"pool map", "_TestPool.test_map, test_starmap, test_wrapped_exception", conformPoolMap},
+		{"join", "Pool.join before close (ValueError), _TestPool.test_context", conformJoin},
+		{"terminate", "_TestPool.test_terminate", conformTerminate},
+		{"resize", "_TestPool.test_make_pool", conformPoolResize},
+	}
+	for _, b := range executor.Backends() {
+		t.Run(b.Name, func(t *testing.T) {
+			for _, tt := range tests {
+				t.Run(tt.name, func(t *testing.T) {
+					ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+					t.Cleanup(cancel)
+					tt.test(&conform{T: t, ctx: ctx, backend: b})
+					if t.Failed() {
+						t.Logf("after CPython's %s", tt.python)
+					}
+				})
+			}
+		})
+	}
+}
+
+func conformCancel(c *conform) {
+	ex := c.open(executor.Config{Workers: 1})
+	running, h := c.hold(ex)
+	queued := failing.Submit(c.ctx, ex, 1)
+	c.want("State() of a running and a queued task", []harness.State{running.State(), queued.State()}, []harness.State{harness.Running, harness.Pending})
+	c.want("Cancel() of a queued task", queued.Cancel(), true)
+	c.want("State() of a cancelled task", queued.State(), harness.Cancelled)
+	c.want("Cancel() of a cancelled task", queued.Cancel(), false) // CPython says true
+	c.letGo(h)
+	if v, err := running.Wait(c.ctx); v != 7 || err != nil {
+		c.Errorf("Wait() = %d, %v; want 7, nil", v, err)
+	}
+	c.want("Cancel() of a task that is done", running.Cancel(), false)
+	c.want("State() of a task that is done", running.State(), harness.Done)
+	bad := failing.Submit(c.ctx, ex, 0)
+	<-bad.Done()
+	c.want("Cancel() of a task that failed", bad.Cancel(), false)
+	c.want("State() of a task that failed", bad.State(), harness.Done)
+	// What CPython cannot do: a task that runs hears of it.
+	running, _ = c.hold(ex)
+	c.want("Cancel() of a running task", running.Cancel(), false)
+	_, err := running.Wait(c.ctx)
+	c.wantErr("Wait() of a task that was told to stop", err, harness.ErrCancelled)
+}
+
+func conformResultTimeout(c *conform) {
+	ex := c.open(executor.Config{Workers: 1})
+	f, h := c.hold(ex)
+	queued := failing.Submit(c.ctx, ex, 0)
+	none, cancel := context.WithTimeout(c.ctx, 0)
+	defer cancel()
+	for _, f := range []*harness.Future[int64]{f, queued} {
+		_, err := f.Wait(none)
+		c.wantErr("Wait() without any time", err, context.DeadlineExceeded)
+	}
+	c.letGo(h)
+	<-queued.Done()
+	if v, err := f.Wait(none); v != 7 || err != nil {
+		c.Errorf("Wait() of a task that is done, without any time = %d, %v; want 7, nil", v, err)
+	}
+	_, err := queued.Wait(none)
+	c.wantErr("Wait() of a task that failed, without any time", err, errMine)
+}
+
+func conformResult(c *conform) {
+	ex := c.open(executor.Config{Workers: 1})
+	f, h := c.hold(ex)
+	queued := failing.Submit(c.ctx, ex, 1)
+	results := make(chan error, 6)
+	for range 3 { // many may wait, and all are woken
+		go func() { _, err := f.Wait(c.ctx); results <- err }()
+		go func() { _, err := queued.Wait(c.ctx); results <- err }()
+	}
+	queued.Cancel()
+	for range 3 {
+		c.wantErr("Wait() of a task that was cancelled meanwhile", <-results, harness.ErrCancelled)
+	}
+	c.letGo(h)
+	for range 3 {
+		c.wantErr("Wait()", <-results, nil)
+	}
+	for range 2 {
+		if v, err := f.Wait(c.ctx); v != 7 || err != nil || f.Err() != nil {
+			c.Errorf("Wait() = %d, %v; want 7, nil as often as it is asked", v, err)
+		}
+	}
+}
+
+func conformCallback(c *conform) {
+	ex := c.open(executor.Config{Workers: 1})
+	_, h := c.hold(ex)
+	var mu sync.Mutex
+	got := make(map[string][]int)
+	futures := map[string]*harness.Future[int64]{
+		"result": failing.Submit(c.ctx, ex, 1), "error": failing.Submit(c.ctx, ex, 0), "cancel": failing.Submit(c.ctx, ex, 1),
+	}
+	var called sync.WaitGroup
+	for name, f := range futures {
+		for i := range 10 {
+			called.Add(1)
+			f.OnDone(func(g *harness.Future[int64]) {
+				defer called.Done()
+				mu.Lock()
+				defer mu.Unlock()
+				if g != f || g.State() < harness.Done {
+					c.Errorf("%s: a callback was given a future that is %v; want the one that it was added to, done", name, g.State())
+				}
+				got[name] = append(got[name], i)
+			})
+		}
+	}
+	futures["cancel"].Cancel()
+	mu.Lock()
+	c.want("callbacks of a cancelled task", got["cancel"], []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9})
+	c.want("callbacks of the others", len(got), 1)
+	mu.Unlock()
+	c.letGo(h)
+	called.Wait()
+	for name := range futures {
+		c.want("callbacks, "+name, got[name], []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9})
+	}
+}
+
+func conformCallbackDone(c *conform) {
+	ex := c.open(executor.Config{Workers: 1})
+	good, bad, cancelled := c.ended(ex)
+	for name, f := range map[string]*harness.Future[int64]{"good": good, "bad": bad, "cancelled": cancelled} {
+		called := false
+		f.OnDone(func(*harness.Future[int64]) { called = true })
+		c.want("called when OnDone has returned, "+name, called, true)
+	}
+}
+
+func conformCallbackRaises(c *conform) {
+	ex := c.open(executor.Config{Workers: 1})
+	f, h := c.hold(ex)
+	called := make(chan bool, 3)
+	quiet(c.T)
+	f.OnDone(func(*harness.Future[int64]) { called <- true; panic("doh") })
+	f.OnDone(func(*harness.Future[int64]) { called <- true })
+	c.letGo(h)
+	<-called
+	<-called
+	if v, err := f.Wait(c.ctx); v != 7 || err != nil {
+		c.Errorf("Wait() = %d, %v; want 7, nil", v, err)
+	}
+	f.OnDone(func(*harness.Future[int64]) { called <- true; panic("doh") })
+	<-called
+}
+
+func conformFirstCompleted(c *conform) {
+	ex := c.open(executor.Config{Workers: 1})
+	_, _, cancelled := c.ended(ex)
+	good := failing.Submit(c.ctx, ex, 1)
+	<-good.Done()
+	slow, h := c.hold(ex)
+	behind := failing.Submit(c.ctx, ex, 1)
+	done, pending, err := executor.Wait(c.ctx, executor.FirstCompleted, slow, good, behind, cancelled)
+	c.want("Wait(FirstCompleted) with some done", fmt.Sprint(index(done, slow, good, behind, cancelled), index(pending, slow, good, behind, cancelled), err), "[1 3] [0 2] <nil>")
+	c.letGo(h)
+	never, h := c.holdLater(ex)
+	done, _, err = executor.Wait(c.ctx, executor.FirstCompleted, never, behind)
+	c.want("Wait(FirstCompleted)", fmt.Sprint(index(done, never, behind), err), "[1] <nil>")
+	c.letGo(h)
+}
+
+// holdLater is hold without waiting until the task runs.
+func (c *conform) holdLater(ex harness.Executor) (*harness.Future[int64], holding) {
+	h := c.holding(8)
+	return held.Submit(c.ctx, ex, h), h
+}
+
+// index returns where the futures are among all.
+func index(futures []*harness.Future[int64], all ...*harness.Future[int64]) []int {
+	at := []int{}
+	for _, f := range futures {
+		at = append(at, slices.Index(all, f))
+	}
+	return at
+}
+
+func conformFirstError(c *conform) {
+	ex := c.open(executor.Config{Workers: 1})
+	good, bad, cancelled := c.ended(ex)
+	slow, h := c.hold(ex)
+	done, pending, err := executor.Wait(c.ctx, executor.FirstError, good, slow, bad)
+	c.want("Wait(FirstError) with one that has failed", fmt.Sprint(index(done, good, slow, bad), index(pending, good, slow, bad), err), "[0 2] [1] <nil>")
+	later := failing.Submit(c.ctx, ex, 0)
+	never, h2 := c.holdLater(ex)
+	c.letGo(h)
+	done, _, err = executor.Wait(c.ctx, executor.FirstError, never, cancelled, good, later) // a cancelled one is no error
+	if err != nil || !slices.Contains(done, later) || slices.Contains(done, never) {
+		c.Errorf("Wait(FirstError) = %v, %v; want that it waits for the one that fails", index(done, never, cancelled, good, later), err)
+	}
+	c.letGo(h2)
+	done, pending, err = executor.Wait(c.ctx, executor.FirstError, never, cancelled, good)
+	c.want("Wait(FirstError) without one", fmt.Sprint(len(done), len(pending), err), "3 0 <nil>")
+}
+
+func conformAllCompleted(c *conform) {
+	ex := c.open(executor.Config{Workers: 1})
+	good, bad, cancelled := c.ended(ex)
+	slow, h := c.hold(ex)
+	c.letGo(h)
+	done, pending, err := executor.Wait(c.ctx, executor.AllCompleted, slow, bad, slow, good, cancelled, slow)
+	c.want("Wait(AllCompleted), each once", fmt.Sprint(index(done, slow, bad, good, cancelled), len(pending), err), "[0 1 2 3] 0 <nil>")
+	for _, until := range []executor.Until{executor.AllCompleted, executor.FirstCompleted, executor.FirstError} {
+		done, pending, err = executor.Wait[*harness.Future[int64]](c.ctx, until)
+		c.want("Wait() of nothing", fmt.Sprint(len(done), len(pending), err), "0 0 <nil>")
+	}
+	// bpo-20369: a future that is there twice and does not end.
+	never, h := c.hold(ex)
+	short, cancel := context.WithTimeout(c.ctx, time.Millisecond)
+	defer cancel()
+	done, pending, err = executor.Wait(short, executor.AllCompleted, never, never)
+	c.want("Wait() of the same twice", fmt.Sprint(len(done), len(pending), errors.Is(err, context.DeadlineExceeded)), "0 1 true")
+	c.letGo(h)
+}
+
+func conformWaitTimeout(c *conform) {
+	ex := c.open(executor.Config{Workers: 1})
+	good, bad, cancelled := c.ended(ex)
+	slow, h := c.hold(ex)
+	defer c.letGo(h)
+	for _, timeout := range []time.Duration{0, time.Millisecond} {
+		short, cancel := context.WithTimeout(c.ctx, timeout)
+		done, pending, err := executor.Wait(short, executor.AllCompleted, cancelled, slow, good, bad)
+		c.want("Wait() with a timeout", fmt.Sprint(index(done, cancelled, slow, good, bad), index(pending, cancelled, slow, good, bad)), "[0 2 3] [1]")
+		c.wantErr("error of Wait() with a timeout", err, context.DeadlineExceeded)
+		_, _, err = executor.Wait(short, executor.FirstCompleted, slow, good)
+		c.wantErr("error of Wait(FirstCompleted) when one is done and no time is left", err, nil)
+		cancel()
+	}
+}
+
+func conformWaitRace(c *conform) {
+	ex := c.open(executor.Config{Workers: 4})
+	for range 20 {
+		var futures []*harness.Future[int64]
+		for range 20 {
+			futures = append(futures, failing.Submit(c.ctx, ex, 1))
+		}
+		done, pending, err := executor.Wait(c.ctx, executor.AllCompleted, futures...)
+		if len(done) != 20 || len(pending) != 0 || err != nil {
+			c.Fatalf("Wait() gave %d done, %d pending, %v; want 20, 0, nil", len(done), len(pending), err)
+		}
+	}
+}
+
+func conformAsCompleted(c *conform) {
+	ex := c.open(executor.Config{Workers: 1})
+	good, bad, cancelled := c.ended(ex)
+	slow, h := c.hold(ex)
+	last := failing.Submit(c.ctx, ex, 1)
+	all := []*harness.Future[int64]{last, slow, bad, cancelled, good}
+	var order []int
+	for f := range executor.AsCompleted(c.ctx, all...) {
+		if order = append(order, slices.Index(all, f)); len(order) == 3 {
+			c.letGo(h)
+		}
+	}
+	c.want("order of AsCompleted", order, []int{2, 3, 4, 1, 0})
+	for f := range executor.AsCompleted[*harness.Future[int64]](c.ctx) {
+		c.Errorf("AsCompleted() of nothing gave %v", f)
+	}
+}
+
+func conformAsCompletedTimeout(c *conform) {
+	ex := c.open(executor.Config{Workers: 1})
+	good, bad, cancelled := c.ended(ex)
+	slow, h := c.hold(ex)
+	defer c.letGo(h)
+	for _, timeout := range []time.Duration{0, time.Millisecond} {
+		short, cancel := context.WithTimeout(c.ctx, timeout)
+		n := 0
+		for f := range executor.AsCompleted(short, slow, bad, cancelled, good) {
+			if n++; f == slow {
+				c.Error("AsCompleted() gave a future that is not done")
+			}
+		}
+		cancel()
+		c.want("futures from AsCompleted() until the timeout", n, 3)
+	}
+}
+
+func conformAsCompletedDuplicates(c *conform) {
+	ex := c.open(executor.Config{Workers: 1})
+	slow, h := c.hold(ex)
+	n := 0
+	futures := executor.AsCompleted(c.ctx, slow, slow, slow)
+	c.letGo(h)
+	for range futures {
+		n++
+	}
+	c.want("futures from AsCompleted() of the same three times", n, 1)
+	results, err := executor.All(c.ctx, slow, slow)
+	c.want("All() of the same twice", fmt.Sprint(results, err), "[7 7] <nil>")
+}
+
+func conformAcrossExecutors(c *conform) {
+	first, second := c.open(executor.Config{Workers: 1}), c.open(executor.Config{Workers: 1})
+	other, err := executor.Open(c.ctx, "goroutines", executor.Config{Workers: 1})
+	if err != nil {
+		c.Fatal(err)
+	}
+	defer other.Close()
+	a, ha := c.hold(first)
+	b, hb := c.hold(second)
+	d, hd := c.hold(other)
+	lets := map[*harness.Future[int64]]func(){ // what is to be done next
+		d: func() { c.letGo(hb) },
+		b: func() { c.letGo(ha) },
+		a: func() {},
+	}
+	var order []int
+	c.letGo(hd)
+	for f := range executor.AsCompleted(c.ctx, a, b, d) {
+		order = append(order, slices.Index([]*harness.Future[int64]{a, b, d}, f))
+		lets[f]()
+	}
+	c.want("order of AsCompleted() across executors", order, []int{2, 1, 0})
+}
+
+func conformMap(c *conform) {
+	ex := c.open(executor.Config{Workers: 3})
+	for _, opt := range []executor.MapOptions{{}, {Chunk: 1}, {Chunk: 7}, {Chunk: 1000}, {Ahead: 1}, {Ahead: 10, Chunk: 3}} {
+		var got int64
+		for v, err := range executor.Map(c.ctx, ex, sum, pairs(300), opt) {
+			if v != 3*got || err != nil {
+				c.Fatalf("Map(%+v) gave %d, %v as result %d; want %d, nil", opt, v, err, got, 3*got)
+			}
+			got++
+		}
+		c.want("number of results", got, 300)
+	}
+}
+
+func pairs(n int64) iter.Seq[executor.Pair[int64, int64]] {
+	return func(yield func(executor.Pair[int64, int64]) bool) {
+		for i := range n {
+			if !yield(executor.Pair[int64, int64]{First: i, Second: 2 * i}) {
+				return
+			}
+		}
+	}
+}
+
+func conformMapError(c *conform) {
+	ex := c.open(executor.Config{Workers: 2})
+	for _, opt := range []executor.MapOptions{{}, {Chunk: 1}, {Chunk: 4}} {
+		// The error comes in its place, and the rest after it.
+		in := slices.Values([]int64{3, 2, 1, 0, 5, -1})
+		var got []string
+		for v, err := range executor.Map(c.ctx, ex, failing, in, opt) {
+			if err != nil {
+				c.wantErr("error of an input", err, errMine)
+				got = append(got, "error")
+				continue
+			}
+			got = append(got, fmt.Sprint(v))
+		}
+		c.want(fmt.Sprintf("results of Map(%+v)", opt), got, []string{"6", "4", "2", "error", "10", "error"})
+	}
+}
+
+func conformMapTimeout(c *conform) {
+	ex := c.open(executor.Config{Workers: 1})
+	h := c.holding(7)
+	short, cancel := context.WithCancelCause(c.ctx)
+	defer cancel(nil)
+	cause := errors.New("out of time")
+	var got []string
+	c.letGo(h)
+	for v, err := range executor.Map(short, ex, held, slices.Values([]holding{h, h, h}), executor.MapOptions{Chunk: 1}) {
+		if err != nil {
+			c.wantErr("error of Map() out of time", err, cause)
+			got = append(got, "error")
+			continue
+		}
+		got = append(got, fmt.Sprint(v))
+		cancel(cause)
+	}
+	if len(got) < 2 || got[0] != "7" || got[len(got)-1] != "error" || len(got) > 3 {
+		c.Errorf("Map() gave %v; want 7, then the error", got)
+	}
+}
+
+// endless counts up until nobody wants more, and tells how far it came.
+func endless(taken *int64) iter.Seq[int64] {
+	return func(yield func(int64) bool) {
+		for *taken = 1; yield(*taken); *taken++ {
+		}
+	}
+}
+
+func conformMapEndless(c *conform) {
+	ex := c.open(executor.Config{Workers: 2})
+	for name, use := range map[string]func(context.Context, harness.Executor, *harness.Task[int64, int64], iter.Seq[int64], executor.MapOptions) iter.Seq2[int64, error]{
+		"Map": executor.Map[int64, int64], "MapUnordered": executor.MapUnordered[int64, int64],
+	} {
+		var taken int64
+		n := int64(0)
+		const ahead = 40
+		for _, err := range use(c.ctx, ex, failing, endless(&taken), executor.MapOptions{Ahead: ahead}) {
+			if n++; err != nil || taken > n-1+2*ahead { // those of the portion at hand were not asked for yet
+				c.Fatalf("%s: result %d is an error, %v, or %d inputs were taken for it; want at most %d ahead", name, n, err, taken, ahead)
+			}
+			if n == 500 {
+				break
+			}
+		}
+		// Its context ends it, too, even if errors are not heeded.
+		ctx, cancel := context.WithCancel(c.ctx)
+		c.Cleanup(cancel)
+		n = 0
+		var last error
+		for _, err := range use(ctx, ex, failing, endless(&taken), executor.MapOptions{}) {
+			if n++; n == 100 {
+				cancel()
+			}
+			last = err
+		}
+		c.wantErr("last error of "+name+" whose context ended", last, context.Canceled)
+	}
+}
+
+func conformMapLeft(c *conform) {
+	ex := c.open(executor.Config{Workers: 1})
+	h := c.holding(7)
+	c.letGo(h)
+	for v, err := range executor.Map(c.ctx, ex, held, slices.Values(slices.Repeat([]holding{h}, 20)), executor.MapOptions{Chunk: 1}) {
+		if v != 7 || err != nil {
+			c.Errorf("Map() gave %d, %v; want 7, nil", v, err)
+		}
+		break
+	}
+	// What is left was cancelled, so nothing has to be let go.
+	if v, err := failing.Submit(c.ctx, ex, 1).Wait(c.ctx); v != 2 || err != nil {
+		c.Errorf("after Map() was left a task returned %d, %v; want 2, nil", v, err)
+	}
+}
+
+func conformMapNothing(c *conform) {
+	ex := c.open(executor.Config{Workers: 1})
+	for v, err := range executor.Map(c.ctx, ex, failing, numbers(0), executor.MapOptions{}) {
+		c.Errorf("Map() of nothing gave %d, %v", v, err)
+	}
+	for v, err := range executor.MapUnordered(c.ctx, ex, failing, numbers(0), executor.MapOptions{}) {
+		c.Errorf("MapUnordered() of nothing gave %d, %v", v, err)
+	}
+}
+
+func conformMapInputsPanic(c *conform) {
+	ex := c.open(executor.Config{Workers: 1})
+	func() {
+		defer func() { c.want("what the panic came out of Map() as", recover(), "no more inputs") }()
+		for range executor.Map(c.ctx, ex, failing, func(yield func(int64) bool) {
+			_ = yield(1) && yield(2)
+			panic("no more inputs")
+		}, executor.MapOptions{}) {
+			runtime.Gosched()
+		}
+	}()
+	if v, err := failing.Submit(c.ctx, ex, 1).Wait(c.ctx); v != 2 || err != nil {
+		c.Errorf("after that a task returned %d, %v; want 2, nil", v, err)
+	}
+}
+
+func conformMapUnordered(c *conform) {
+	ex := c.open(executor.Config{Workers: 2})
+	var got []int64
+	for v, err := range executor.MapUnordered(c.ctx, ex, failing, func(yield func(int64) bool) {
+		for i := int64(1); i <= 300 && yield(i); i++ {
+		}
+	}, executor.MapOptions{}) {
+		if err != nil {
+			c.Fatal(err)
+		}
+		got = append(got, v)
+	}
+	slices.Sort(got)
+	want := make([]int64, 300)
+	for i := range want {
+		want[i] = 2 * int64(i+1)
+	}
+	c.want("results of MapUnordered(), sorted", got, want)
+	if c.workers < 2 {
+		return
+	}
+	// One that takes long does not keep the others back.
+	h, free := c.holding(7), c.holding(8)
+	c.letGo(free)
+	var order []int64
+	for v, err := range executor.MapUnordered(c.ctx, ex, held, slices.Values([]holding{h, free}), executor.MapOptions{Chunk: 1}) {
+		if err != nil {
+			c.Fatal(err)
+		}
+		if order = append(order, v); len(order) == 1 {
+			c.letGo(h)
+		}
+	}
+	c.want("order of MapUnordered()", order, []int64{8, 7})
+}
+
+func conformAfterShutdown(c *conform) {
+	ex := c.open(executor.Config{Workers: 1})
+	if err := executor.Shutdown(c.ctx, ex); err != nil {
+		c.Fatal(err)
+	}
+	_, err := failing.Submit(c.ctx, ex, 1).Wait(c.ctx)
+	c.wantErr("Submit after Shutdown", err, harness.ErrClosed)
+	_, err = failing.SubmitBatch(c.ctx, ex, []int64{1}).Wait(c.ctx)
+	c.wantErr("SubmitBatch after Shutdown", err, harness.ErrClosed)
+	for _, err := range executor.Map(c.ctx, ex, failing, numbers(3), executor.MapOptions{}) {
+		c.wantErr("Map after Shutdown", err, harness.ErrClosed)
+	}
+	c.wantErr("Resize after Shutdown", ex.Resize(1), harness.ErrClosed)
+}
+
+func conformShutdownPending(c *conform) {
+	ex := c.open(executor.Config{Workers: 1})
+	_, h := c.hold(ex)
+	var futures []*harness.Future[int64]
+	for range 20 {
+		futures = append(futures, failing.Submit(c.ctx, ex, 1))
+	}
+	ex.Stop(nil) // which does not wait
+	c.want("State() of what is queued at Stop", futures[19].State(), harness.Pending)
+	c.letGo(h)
+	if err := executor.Shutdown(c.ctx, ex); err != nil {
+		c.Error(err)
+	}
+	for i, f := range futures {
+		if f.State() != harness.Done || f.Err() != nil {
+			c.Errorf("after Shutdown task %d is %v, %v; want done, nil", i, f.State(), f.Err())
+		}
+	}
+}
+
+func conformShutdownCancels(c *conform) {
+	ex := c.open(executor.Config{Workers: 1})
+	running, _ := c.hold(ex)
+	var futures []*harness.Future[int64]
+	for range 20 {
+		futures = append(futures, failing.Submit(c.ctx, ex, 1))
+	}
+	cause := errors.New("out of patience")
+	ctx, cancel := context.WithCancelCause(c.ctx)
+	cancel(cause)
+	err := executor.Shutdown(ctx, ex)
+	c.wantErr("Shutdown()", err, cause)
+	if err == nil || !strings.Contains(err.Error(), "1 tasks running and 20 waiting") {
+		c.Errorf("Shutdown() = %v; want how many were running and waiting", err)
+	}
+	for i, f := range append(futures, running) {
+		if _, err := f.Wait(c.ctx); !errors.Is(err, executor.ErrShutdown) || f.State() != harness.Cancelled {
+			c.Errorf("after Shutdown task %d is %v, %v; want cancelled, ErrShutdown", i, f.State(), err)
+		}
+	}
+}
+
+func conformShutdownTwice(c *conform) {
+	ex := c.open(executor.Config{Workers: 2})
+	var closing sync.WaitGroup
+	for range 5 { // while tasks are submitted
+		closing.Go(func() {
+			if _, err := failing.Submit(c.ctx, ex, 1).Wait(c.ctx); err != nil && !errors.Is(err, harness.ErrClosed) {
+				c.Errorf("a task submitted during Close: %v; want none or ErrClosed", err)
+			}
+			if err := ex.Close(); err != nil {
+				c.Errorf("Close() = %v", err)
+			}
+		})
+	}
+	closing.Wait()
+}
+
+func conformReuse(c *conform) {
+	ex := c.open(executor.Config{Workers: 3})
+	n := c.workers
+	var holdings []holding
+	var futures []*harness.Future[int64]
+	for range n {
+		f, h := c.hold(ex)
+		holdings, futures = append(holdings, h), append(futures, f)
+	}
+	for _, h := range holdings {
+		c.letGo(h)
+	}
+	if _, err := executor.All(c.ctx, futures...); err != nil {
+		c.Fatal(err)
+	}
+	for range 20 {
+		if _, err := failing.Submit(c.ctx, ex, 1).Wait(c.ctx); err != nil {
+			c.Fatal(err)
+		}
+	}
+	if got := ex.Stats().Started; got != n && c.backend.Name != "spawn" {
+		c.Errorf("Stats().Started = %d; want %d: workers that are idle are used again", got, n)
+	}
+}
+
+func conformRecycling(c *conform) {
+	ex := c.open(executor.Config{Workers: 1, MaxTasksPerWorker: 3})
+	workers := make(map[int64]int)
+	for range 11 {
+		pid, err := whoami.Submit(c.ctx, ex, 0).Wait(c.ctx)
+		if err != nil {
+			c.Fatal(err)
+		}
+		workers[pid]++
+	}
+	if !c.backend.Shared {
+		for pid, n := range workers {
+			if n > 3 {
+				c.Errorf("process %d did %d tasks; want at most 3", pid, n)
+			}
+		}
+	}
+	if st := ex.Stats(); st.Started < 4 || st.Lost != 0 {
+		c.Errorf("Stats() = %+v; want at least 4 workers started for 11 tasks, none lost", st)
+	}
+	// More than a worker may do is pending when it is closed.
+	var futures []*harness.Future[int64]
+	for range 20 {
+		futures = append(futures, failing.Submit(c.ctx, ex, 1))
+	}
+	if err := ex.Close(); err != nil {
+		c.Error(err)
+	}
+	for i, f := range futures {
+		if f.State() != harness.Done || f.Err() != nil {
+			c.Errorf("after Close task %d is %v, %v; want done, nil", i, f.State(), f.Err())
+		}
+	}
+}
+
+func conformInit(c *conform) {
+	h := c.holding(1)
+	for range 3 {
+		c.letGo(h)
+	}
+	ex := c.open(executor.Config{Workers: 1, Init: held.With(h)})
+	if v, err := failing.Submit(c.ctx, ex, 1).Wait(c.ctx); v != 2 || err != nil {
+		c.Fatalf("a task returned %d, %v; want 2, nil", v, err)
+	}
+	if n, err := h.Started.Get(c.ctx); n != 1 || err != nil {
+		c.Errorf("the initializer told %d, %v; want 1, nil before the first task", n, err)
+	}
+}
+
+func conformInitFails(c *conform) {
+	ex, err := executor.Open(c.ctx, c.backend.Name, executor.Config{Workers: 1, Init: failing.With(0)})
+	if err == nil { // spawn starts workers only for tasks
+		defer ex.Close()
+		for range 3 {
+			_, err = failing.Submit(c.ctx, ex, 1).Wait(c.ctx)
+		}
+	}
+	var ie *harness.InitError
+	if !errors.As(err, &ie) || !errors.Is(err, errMine) {
+		c.Errorf("with an initializer that fails: %v; want an *InitError that wraps its error", err)
+	}
+}
+
+func conformTraceback(c *conform) {
+	ex := c.open(executor.Config{Workers: 1})
+	_, err := stressed.Submit(c.ctx, ex, 1).Wait(c.ctx)
+	var pe *harness.PanicError
+	if !errors.As(err, &pe) || !strings.Contains(pe.Stack, "stress_test.go") {
+		c.Errorf("a task that panicked gave %v; want a *PanicError with the stack of the task", err)
+	}
+	_, err = failing.Submit(c.ctx, ex, -4).Wait(c.ctx)
+	if err == nil || err.Error() != "task executor.failing: given -4: an error of the task's own" {
+		c.Errorf("a task that failed gave %v; want the texts of what it wraps", err)
+	}
+}
+
+func conformUnencodable(c *conform) {
+	ex := c.open(executor.Config{Workers: 1})
+	want := harness.ErrEncode
+	if c.backend.Shared {
+		want = nil // nothing is encoded
+	}
+	for range 5 { // and the workers go on
+		_, err := channels.Submit(c.ctx, ex, make(chan int)).Wait(c.ctx)
+		c.wantErr("a channel as input", err, want)
+		_, err = channels.Submit(c.ctx, ex, "make one").Wait(c.ctx)
+		c.wantErr("a channel as result", err, want)
+		if v, err := channels.Submit(c.ctx, ex, "nothing").Wait(c.ctx); v != "taken" || err != nil {
+			c.Errorf("what can be encoded gave %v, %v; want taken, nil", v, err)
+		}
+	}
+	for _, err := range executor.Map(c.ctx, ex, channels, slices.Values([]any{make(chan int)}), executor.MapOptions{}) {
+		c.wantErr("a channel as input of Map", err, want)
+	}
+	if lost := ex.Stats().Lost; lost != 0 {
+		c.Errorf("Stats().Lost = %d; want 0", lost)
+	}
+}
+
+func conformApply(c *conform) {
+	p := c.pool(executor.Config{Workers: 2})
+	if v, err := executor.For(p, failing).Apply(c.ctx, 5); v != 10 || err != nil {
+		c.Errorf("Apply() = %d, %v; want 10, nil", v, err)
+	}
+	h := c.holding(7)
+	f := executor.For(p, held).ApplyAsync(c.ctx, h, nil, nil)
+	short, cancel := context.WithTimeout(c.ctx, time.Millisecond)
+	defer cancel()
+	_, err := f.Wait(short)
+	c.wantErr("Wait() with a timeout", err, context.DeadlineExceeded)
+	c.letGo(h)
+	if v, err := f.Wait(c.ctx); v != 7 || err != nil {
+		c.Errorf("Wait() = %d, %v; want 7, nil", v, err)
+	}
+}
+
+func conformApplyCallbacks(c *conform) {
+	p := c.pool(executor.Config{Workers: 2})
+	called := make(chan any, 4)
+	done, failed := func(v int64) { called <- v }, func(err error) { called <- err }
+	executor.For(p, failing).ApplyAsync(c.ctx, 1, done, failed)
+	c.want("what a callback was given", <-called, 2)
+	executor.For(p, failing).ApplyAsync(c.ctx, 0, done, failed)
+	err, _ := (<-called).(error)
+	c.wantErr("what an error callback was given", err, errMine)
+	f := executor.For(p, failing).ApplyAsync(c.ctx, 0, done, nil)
+	g := executor.For(p, failing).ApplyAsync(c.ctx, 1, nil, failed)
+	p.Close()
+	if err := p.Join(c.ctx); err != nil {
+		c.Error(err)
+	}
+	if len(called) > 0 || f.State() != harness.Done || g.State() != harness.Done {
+		c.Errorf("%d callbacks were called that were not asked for; the tasks are %v and %v", len(called), f.State(), g.State())
+	}
+}
+
+func conformPoolMap(c *conform) {
+	p := c.pool(executor.Config{Workers: 2})
+	got, err := executor.For(p, failing).Map(c.ctx, []int64{1, 2, 3})
+	c.want("Map()", fmt.Sprint(got, err), "[2 4 6] <nil>")
+	got, err = executor.For(p, failing).Map(c.ctx, []int64{1, 0, 3})
+	c.wantErr("Map() with an error", err, errMine)
+	c.want("results of Map() with an error", len(got), 0)
+	var te *harness.TaskError
+	if !errors.As(err, &te) || te.Task != failing.Name() {
+		c.Errorf("Map() with an error = %v; want a *TaskError", err)
+	}
+	got, err = executor.Starmap(c.ctx, p, sum, func(yield func(int64, int64) bool) {
+		_ = yield(1, 2) && yield(3, 4)
+	})
+	c.want("Starmap()", fmt.Sprint(got, err), "[3 7] <nil>")
+	got, err = executor.For(p, failing).Map(c.ctx, nil)
+	c.want("Map() of nothing", fmt.Sprint(got, err), "[] <nil>")
+	for v, err := range executor.For(p, failing).Imap(c.ctx, slices.Values([]int64{4}), executor.MapOptions{}) {
+		c.want("Imap()", fmt.Sprint(v, err), "8 <nil>")
+	}
+	for v, err := range executor.For(p, failing).ImapUnordered(c.ctx, slices.Values([]int64{4}), executor.MapOptions{}) {
+		c.want("ImapUnordered()", fmt.Sprint(v, err), "8 <nil>")
+	}
+}
+
+func conformJoin(c *conform) {
+	p := c.pool(executor.Config{Workers: 2})
+	if err := p.Join(c.ctx); err == nil || !strings.Contains(err.Error(), "Close or Terminate") {
+		c.Errorf("Join() before Close() = %v; want an error that says so", err)
+	}
+	f := executor.For(p, failing).ApplyAsync(c.ctx, 1, nil, nil)
+	p.Close()
+	p.Close()
+	for range 2 {
+		if err := p.Join(c.ctx); err != nil {
+			c.Errorf("Join() = %v", err)
+		}
+	}
+	c.want("State() after Join()", f.State(), harness.Done)
+	_, err := executor.For(p, failing).Apply(c.ctx, 1)
+	c.wantErr("Apply() after Close()", err, harness.ErrClosed)
+}
+
+func conformTerminate(c *conform) {
+	p := c.pool(executor.Config{Workers: 1})
+	running, h := c.hold(p.Executor())
+	var futures []*harness.Future[int64]
+	for range 50 {
+		futures = append(futures, executor.For(p, held).ApplyAsync(c.ctx, h, nil, nil))
+	}
+	p.Terminate()
+	if err := p.Join(c.ctx); err != nil {
+		c.Errorf("Join() after Terminate() = %v", err)
+	}
+	for i, f := range append(futures, running) {
+		if f.State() != harness.Cancelled || !errors.Is(f.Err(), executor.ErrShutdown) {
+			c.Errorf("after Terminate() task %d is %v, %v; want cancelled, ErrShutdown", i, f.State(), f.Err())
+		}
+	}
+}
+
+func conformPoolResize(c *conform) {
+	p := c.pool(executor.Config{Workers: 1})
+	if err := p.Resize(0); err == nil {
+		c.Error("Resize(0) = nil; want an error")
+	}
+	if most := c.backend.MaxWorkers; most > 0 {
+		if err := p.Resize(most + 1); err == nil {
+			c.Errorf("Resize(%d) = nil; want an error", most+1)
+		}
+		return
+	}
+	if err := p.Resize(2); err != nil {
+		c.Fatal(err)
+	}
+	_, first := c.hold(p.Executor())
+	_, second := c.hold(p.Executor())
+	c.want("Stats().Busy", p.Stats().Busy, 2)
+	c.letGo(first)
+	c.letGo(second)
+}

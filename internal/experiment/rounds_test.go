@@ -1,0 +1,173 @@
+package experiment
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/f3f4c0de/harness/internal/results"
+)
+
+func TestVary(t *testing.T) {
+	s := Settings{Workers: 3}
+	if err := s.SetVary("alpha.wait=2ms,1s,0.5", kinds); err == nil {
+		t.Error("a value of another type was accepted")
+	}
+	if err := s.SetVary("alpha.wait=2ms,1s", kinds); err != nil {
+		t.Fatal(err)
+	}
+	spec, err := s.Resolve(kinds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range spec.Programs {
+		got = append(got, p.Label+" "+p.Params.(*testParams).Wait.String())
+	}
+	if want := []string{"alpha_wait_2ms 2ms", "alpha_wait_1s 1s"}; !slices.Equal(got, want) {
+		t.Errorf("the programs are %v; want %v", got, want)
+	}
+	workers := Settings{Workloads: []Choice{{Workload: "alpha", Label: "w", Vary: map[string][]any{"workers": {uint64(1), uint64(4)}}}, {Workload: "beta"}}}
+	if spec, err = workers.Resolve(kinds); err != nil {
+		t.Fatal(err)
+	}
+	if p := spec.Programs; len(p) != 3 || p[1].Label != "w_workers_4" || p[1].Workers != 4 {
+		t.Errorf("the programs are %+v; want two of alpha and one of beta", p)
+	}
+	for arg, want := range map[string]string{
+		"alpha.n":             "want workload.name=value,value",
+		"alpah.n=1,2":         "did you mean alpha",
+		"alpha.m=1,2":         "did you mean n",
+		"alpha.n=1":           "at least two values",
+		"alpha.n=1,x":         "want a whole number",
+		"alpha.workers=1,0":   "want 1 to 4096",
+		"alpha.workers=1,two": "want 1 to 4096",
+	} {
+		if err := new(Settings).SetVary(arg, kinds); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("SetVary(%q) = %v; want an error that says %q", arg, err, want)
+		}
+	}
+	two := Choice{Workload: "alpha", Vary: map[string][]any{"n": {1, 2}, "wait": {"1s", "2s"}}}
+	if _, err := two.expand(kinds.Workloads[0]); err == nil {
+		t.Error("two parameters were varied at once")
+	}
+}
+
+// played is a runner that has made the first rounds of a plan, other programs
+// having taken that many processors in a round of a workload.
+func played(p *Plan, rounds int, others func(workload string, round int) float64) *runner {
+	r := &runner{plan: p, opts: Options{}, done: make(map[Step]bool)}
+	for round := range rounds {
+		for _, s := range p.round(round, func(string) bool { return true }) {
+			if s.Kind != results.Timed {
+				continue
+			}
+			label := p.cells[s.Cell].Workload
+			wall := int64(1000 + (7*round+3*s.Order)%20)
+			r.made = append(r.made, results.Trial{
+				Cell: s.Cell, Kind: s.Kind, Round: s.Round, Copy: s.Copy, Order: s.Order,
+				Load:     &results.Load{WindowNS: 1000, BusyNS: 1000 + int64(1000*others(label, round)), OwnNS: 1000},
+				Measured: results.Measured{WallNS: wall},
+			})
+		}
+	}
+	return r
+}
+
+func TestWantedRounds(t *testing.T) {
+	quiet := func(string, int) float64 { return 0 }
+	busy := func(string, int) float64 { return 1e6 }
+	halfBusy := func(_ string, round int) float64 { return 1e6 * float64(round%2) }
+	betaTwice := func(workload string, round int) float64 {
+		if workload == "beta" && round < 2 {
+			return 1e6
+		}
+		return 0
+	}
+	tests := []struct {
+		name   string
+		s      Settings
+		made   int
+		others func(string, int) float64
+		want   string // workloads that need the next round
+	}{
+		{"begins", Settings{Rounds: 20}, 0, quiet, "alpha beta"},
+		{"goes on", Settings{Rounds: 20}, 19, quiet, "alpha beta"},
+		{"is done", Settings{Rounds: 20}, 20, quiet, ""},
+		{"makes up for what was disturbed", Settings{Rounds: 20}, 20, betaTwice, "beta"},
+		{"has made up", Settings{Rounds: 20}, 22, betaTwice, ""},
+		{"hopes for twelve", Settings{Rounds: 20}, 28, busy, "alpha beta"},
+		{"has no hope", Settings{Rounds: 20}, 29, busy, ""},
+		{"makes up for every second", Settings{Rounds: 22}, 41, halfBusy, "alpha beta"},
+		{"has enough of every second", Settings{Rounds: 22}, 43, halfBusy, ""},
+		{"gives up", Settings{Rounds: 22}, 44, halfBusy, ""},
+		{"a look around takes what there is", Settings{Rounds: 7}, 7, busy, ""},
+		{"precise", Settings{Precision: 0.05}, 12, quiet, ""},
+		{"not yet enough rounds", Settings{Precision: 0.05}, 11, quiet, "alpha beta"},
+		{"not precise", Settings{Precision: 0.001}, 12, quiet, "alpha beta"},
+		{"never precise", Settings{Precision: 0.001}, 60, quiet, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			seed := uint64(3)
+			tt.s.Seed = &seed
+			r := played(plan(t, tt.s), tt.made, tt.others)
+			got := strings.Join(slices.Sorted(maps.Keys(r.wanted(tt.made))), " ")
+			if got != tt.want {
+				t.Errorf("after %d rounds %q need another; want %q", tt.made, got, tt.want)
+			}
+		})
+	}
+}
+
+// A round of some workloads is in the order of the round of all.
+func TestRoundOfSome(t *testing.T) {
+	seed := uint64(5)
+	p := plan(t, Settings{Rounds: 20, Seed: &seed})
+	var all, some []string
+	for _, s := range p.round(25, func(string) bool { return true }) {
+		if p.cells[s.Cell].Workload == "beta" {
+			all = append(all, s.Cell)
+		}
+	}
+	for i, s := range p.round(25, func(w string) bool { return w == "beta" }) {
+		if s.Kind == results.Timed {
+			some = append(some, s.Cell)
+			if s.Order != i-1 || s.Round != 25 {
+				t.Errorf("step %d is %+v", i, s)
+			}
+		}
+	}
+	if !slices.Equal(all, some) || len(some) == 0 {
+		t.Errorf("the round of beta alone is %v; in the round of all it is %v", some, all)
+	}
+}
+
+func TestParsePrecision(t *testing.T) {
+	for in, want := range map[string]float64{"2%": 0.02, "0.5 %": 0.005} {
+		if got, err := ParsePrecision(in); err != nil || got != want {
+			t.Errorf("ParsePrecision(%q) = %v, %v; want %v", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"", "2", "0%", "51%", "x%", "NaN%"} {
+		if got, err := ParsePrecision(in); err == nil {
+			t.Errorf("ParsePrecision(%q) = %v; want an error", in, got)
+		}
+	}
+}
+
+func TestWatchLoad(t *testing.T) {
+	stop := watchLoad()
+	if stop() == nil {
+		t.Skip("the load of this system cannot be read")
+	}
+	load := watchLoad()
+	for deadline := time.Now().Add(20 * time.Millisecond); time.Now().Before(deadline); { // work of our own
+		continue
+	}
+	if l := load(); l.WindowNS <= 0 || l.OwnNS <= 0 {
+		t.Errorf("after some work the load is %+v; want some of our own", l)
+	}
+}

@@ -1,0 +1,233 @@
+// Package machine tells what the machine that a run is made on has, and what
+// else it is doing: processors by several sources, the processor time of other
+// programs, and how much really runs at once. It only reads; it changes no
+// setting.
+//
+// To add a check of `harness doctor`, add a function to [Checks].
+package machine
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A Host is a machine as its file system shows it. What it cannot show, such as
+// everything on a system without /proc, is unknown.
+type Host struct {
+	FS fs.FS
+}
+
+// This is the machine that the program runs on.
+var This = Host{os.DirFS("/")}
+
+// read returns a file's content without the space around it, and whether it
+// could be read.
+func (h Host) read(name string) (string, bool) {
+	b, err := fs.ReadFile(h.FS, name)
+	return strings.TrimSpace(string(b)), err == nil
+}
+
+// Load is what the machine has done since it was started, as far as the
+// processors that this program may use are concerned.
+type Load struct {
+	At        time.Time
+	Busy      time.Duration // of all processors together, stolen time included
+	Steal     time.Duration // that another guest of the same host had instead
+	Pressure  time.Duration // in which something waited for a processor
+	Throttled time.Duration // in which this program's group was not let run
+}
+
+// jiffy is the unit of /proc/stat: USER_HZ is 100 on every system that Go runs
+// on.
+const jiffy = 10 * time.Millisecond
+
+// ReadLoad reads the accounting of the system.
+func (h Host) ReadLoad() (Load, error) {
+	l := Load{At: time.Now()}
+	stat, err := fs.ReadFile(h.FS, "proc/stat")
+	if err != nil {
+		return l, fmt.Errorf("reading what the machine does: %w", err)
+	}
+	allowed := h.Allowed()
+	found := false
+	for line := range strings.Lines(string(stat)) {
+		fields := strings.Fields(line)
+		if len(fields) < 9 || !strings.HasPrefix(fields[0], "cpu") {
+			continue
+		}
+		n, err := strconv.Atoi(fields[0][len("cpu"):])
+		if err != nil || len(allowed) > 0 && !allowed[n] { // the sum, or not ours
+			continue
+		}
+		// user nice system idle iowait irq softirq steal
+		for i, field := range fields[1:9] {
+			v, err := strconv.ParseInt(field, 10, 64)
+			if err != nil {
+				return l, fmt.Errorf("proc/stat says %q of %s", field, fields[0])
+			}
+			if i != 3 && i != 4 {
+				l.Busy += time.Duration(v) * jiffy
+			}
+			if i == 7 {
+				l.Steal += time.Duration(v) * jiffy
+			}
+		}
+		found = true
+	}
+	if !found {
+		return l, fmt.Errorf("proc/stat names none of the processors")
+	}
+	if s, ok := h.read("proc/pressure/cpu"); ok {
+		if _, total, ok := strings.Cut(firstLine(s), "total="); ok {
+			us, _ := strconv.ParseInt(total, 10, 64)
+			l.Pressure = time.Duration(us) * time.Microsecond
+		}
+	}
+	_, l.Throttled = h.throttled()
+	return l, nil
+}
+
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(s, "\n")
+	return s
+}
+
+// Allowed returns the processors that this program may run on, by number; none
+// if that is unknown.
+func (h Host) Allowed() map[int]bool {
+	s, _ := h.read("proc/self/status")
+	for line := range strings.Lines(s) {
+		if list, ok := strings.CutPrefix(line, "Cpus_allowed_list:"); ok {
+			return parseList(strings.TrimSpace(list))
+		}
+	}
+	return nil
+}
+
+// parseList reads the kernel's lists, such as "0-3,8".
+func parseList(s string) map[int]bool {
+	all := make(map[int]bool)
+	for part := range strings.SplitSeq(s, ",") {
+		from, to, isRange := strings.Cut(part, "-")
+		a, err := strconv.Atoi(from)
+		if err != nil {
+			continue
+		}
+		b := a
+		if isRange {
+			if b, err = strconv.Atoi(to); err != nil {
+				continue
+			}
+		}
+		for i := a; i <= b && i < a+1<<16; i++ {
+			all[i] = true
+		}
+	}
+	return all
+}
+
+// group returns the folder of this program's control group for a controller:
+// of version 2, or of version 1 if the controller is mounted there.
+func (h Host) group(controller string) (dir string, v2, ok bool) {
+	s, _ := h.read("proc/self/cgroup")
+	unified := ""
+	for line := range strings.Lines(s) {
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(parts) != 3 {
+			continue
+		}
+		for name := range strings.SplitSeq(parts[1], ",") {
+			if name == controller {
+				return h.existing(path.Join("sys/fs/cgroup", controller), parts[2], false)
+			}
+		}
+		if parts[0] == "0" {
+			unified = parts[2]
+		}
+	}
+	if unified == "" {
+		return "", false, false
+	}
+	return h.existing("sys/fs/cgroup", unified, true)
+}
+
+// existing returns the group's folder: below the mount, or the mount itself,
+// which is what a container sees of its own group.
+func (h Host) existing(mount, group string, v2 bool) (string, bool, bool) {
+	for _, dir := range []string{path.Join(mount, group), mount} {
+		if _, err := fs.Stat(h.FS, path.Join(dir, "cpu.stat")); err == nil {
+			return dir, v2, true
+		}
+	}
+	return "", v2, false
+}
+
+// Quota returns how many processors' worth of time this program's control group
+// may use; 0 if there is no bound.
+func (h Host) Quota() (processors float64, known bool) {
+	dir, v2, ok := h.group("cpu")
+	if !ok {
+		return 0, false
+	}
+	var quota, period string
+	if v2 {
+		s, ok := h.read(path.Join(dir, "cpu.max"))
+		if !ok {
+			return 0, true // the root group has no bound, and no file
+		}
+		quota, period, _ = strings.Cut(s, " ")
+	} else {
+		quota, _ = h.read(path.Join(dir, "cpu.cfs_quota_us"))
+		period, _ = h.read(path.Join(dir, "cpu.cfs_period_us"))
+	}
+	q, err1 := strconv.ParseFloat(quota, 64)
+	p, err2 := strconv.ParseFloat(period, 64)
+	if err1 != nil || err2 != nil || q <= 0 || p <= 0 { // "max", or -1
+		return 0, true
+	}
+	return q / p, true
+}
+
+// throttled returns how often and how long this program's control group was not
+// let run.
+func (h Host) throttled() (times int64, d time.Duration) {
+	dir, _, ok := h.group("cpu")
+	if !ok {
+		return 0, 0
+	}
+	s, _ := h.read(path.Join(dir, "cpu.stat"))
+	for line := range strings.Lines(s) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		v, err := strconv.ParseInt(value, 10, 64)
+		switch {
+		case err != nil:
+		case key == "nr_throttled":
+			times = v
+		case key == "throttled_usec": // version 2
+			d = time.Duration(v) * time.Microsecond
+		case key == "throttled_time": // version 1
+			d = time.Duration(v)
+		}
+	}
+	return times, d
+}
+
+// OwnCPU returns the processor time of this process and of all that it has
+// started, and that those have started, and that have been waited for.
+func OwnCPU() (time.Duration, error) {
+	total := time.Duration(0)
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var r syscall.Rusage
+		if err := syscall.Getrusage(who, &r); err != nil {
+			return 0, fmt.Errorf("reading the accounting: %w", err)
+		}
+		total += time.Duration(r.Utime.Nano() + r.Stime.Nano())
+	}
+	return total, nil
+}

@@ -1,0 +1,335 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/stats"
+)
+
+// A Grid is a workload that was run with several values of one parameter, all
+// else equal.
+type Grid struct {
+	Workload string      `json:"workload"` // its name, which its labels begin with
+	Vary     string      `json:"vary"`     // name of the parameter, or "workers"
+	Duration bool        `json:"duration"` // the values are nanoseconds
+	Points   []GridPoint `json:"points"`   // by value, at least two
+
+	// Scalings are the fits of speed-up against workers that do fit, by
+	// backend.
+	Scalings []ScalingFit `json:"scalings,omitempty"`
+}
+
+// A GridPoint is one of the values.
+type GridPoint struct {
+	Value float64 `json:"value"`
+	Label string  `json:"label"` // of the workload with this value
+}
+
+// A ScalingFit is a law that describes how a model scales with its workers.
+type ScalingFit struct {
+	Backend string  `json:"backend"`
+	Law     string  `json:"law"` // one of the two below
+	Sigma   float64 `json:"sigma"`
+	Kappa   float64 `json:"kappa"`
+	Misfit  float64 `json:"misfit"`
+	Peak    float64 `json:"peak,omitempty"` // workers; 0 if there is none
+}
+
+// The laws.
+const (
+	lawUSL    = "the Universal Scalability Law"
+	lawAmdahl = "Amdahl's law"
+)
+
+// A Crossover tells where one model overtakes another as a parameter grows.
+type Crossover struct {
+	Workload string `json:"workload"`
+	Vary     string `json:"vary"`
+	A        string `json:"a"`
+	B        string `json:"b"`
+	Duration bool   `json:"duration"` // values are nanoseconds
+	Cold     bool   `json:"cold"`     // starting and warming up the workers counts
+
+	// At is where they change places, with its interval; nil if they do not, or
+	// if that is not established.
+	At   *float64 `json:"at"`
+	Low  *float64 `json:"low"`
+	High *float64 `json:"high"`
+
+	// Crossing is the share of resampled runs in which they do.
+	Crossing float64 `json:"crossing"`
+
+	Points  []CrossoverPoint `json:"points"`
+	Finding string           `json:"finding"`
+}
+
+// A CrossoverPoint is how many times faster B is than A at one value.
+type CrossoverPoint struct {
+	Value float64  `json:"value"`
+	Ratio Estimate `json:"ratio"`
+}
+
+// grids finds what was varied, and fits and compares along it.
+func (r *Report) grids() {
+	if len(r.Run.Builds) > 0 {
+		return // models are not compared with each other
+	}
+	for _, w := range r.Run.Workloads {
+		if slices.ContainsFunc(r.Grids, func(g Grid) bool { return g.Workload == w.Name }) {
+			continue
+		}
+		g, ok := r.grid(w.Name)
+		if !ok {
+			continue
+		}
+		if g.Vary == byWorkers {
+			g.Scalings = r.scalings(g)
+		}
+		r.Grids = append(r.Grids, g)
+		for i, a := range r.Run.Backends {
+			for _, b := range r.Run.Backends[i+1:] {
+				for _, cold := range []bool{false, true} {
+					if c, ok := r.Crossover(g, a.Name, b.Name, cold); ok && changes(c.Points) {
+						r.Crossovers = append(r.Crossovers, c)
+					}
+				}
+			}
+		}
+	}
+}
+
+// byWorkers is what a grid varies that has the same parameters everywhere.
+const byWorkers = "workers"
+
+// grid returns the grid of a workload, if it is one.
+func (r *Report) grid(workload string) (Grid, bool) {
+	var infos []results.WorkloadInfo
+	for _, w := range r.Run.Workloads {
+		if w.Name == workload {
+			infos = append(infos, w)
+		}
+	}
+	if len(infos) < 2 {
+		return Grid{}, false
+	}
+	var varied []string
+	for _, key := range slices.Sorted(maps.Keys(infos[0].Params)) {
+		for _, w := range infos[1:] {
+			if fmt.Sprint(w.Params[key]) != fmt.Sprint(infos[0].Params[key]) {
+				varied = append(varied, key)
+				break
+			}
+		}
+	}
+	g := Grid{Workload: workload, Vary: byWorkers}
+	switch len(varied) {
+	case 0:
+	case 1:
+		g.Vary = varied[0]
+	default:
+		return Grid{}, false
+	}
+	for _, w := range infos {
+		var v float64
+		ok := true
+		if len(varied) == 0 {
+			for _, c := range r.Run.Cells {
+				if c.Workload == w.Label {
+					v = max(v, float64(c.Workers))
+				}
+			}
+		} else {
+			v, g.Duration, ok = number(w.Params[g.Vary])
+		}
+		if !ok || v <= 0 {
+			return Grid{}, false // it has no place on a logarithmic axis
+		}
+		g.Points = append(g.Points, GridPoint{v, w.Label})
+	}
+	slices.SortStableFunc(g.Points, func(a, b GridPoint) int { return cmp.Compare(a.Value, b.Value) })
+	g.Points = slices.CompactFunc(g.Points, func(a, b GridPoint) bool { return a.Value == b.Value })
+	return g, len(g.Points) >= 2
+}
+
+// number reads a parameter as a number: a duration in nanoseconds.
+func number(v any) (n float64, duration, ok bool) {
+	s := fmt.Sprint(v)
+	if d, err := time.ParseDuration(s); err == nil && d != 0 {
+		return float64(d), true, true
+	}
+	n, err := strconv.ParseFloat(s, 64)
+	return n, false, err == nil
+}
+
+// value writes a value of what was varied.
+func value(v float64, isDuration bool) string {
+	if isDuration {
+		return duration(v)
+	}
+	return strconv.FormatFloat(v, 'g', 3, 64)
+}
+
+// Value writes a value of what a grid varies.
+func (g Grid) Value(v float64) string { return value(v, g.Duration) }
+
+func (c Crossover) value(v float64) string { return value(v, c.Duration) }
+
+// Crossover looks for the place where one of two models overtakes the other
+// along a grid. ok is false if one of them was not run on it.
+func (r *Report) Crossover(g Grid, a, b string, cold bool) (c Crossover, ok bool) {
+	c = Crossover{Workload: g.Workload, Vary: g.Vary, A: a, B: b, Duration: g.Duration, Cold: cold}
+	metric := results.Wall
+	if cold {
+		metric = results.Cold
+	}
+	var sizes []float64
+	var logs [][]float64
+	rounds := 0
+	for _, p := range g.Points {
+		first, ok1 := r.find(p.Label, a)
+		second, ok2 := r.find(p.Label, b)
+		if !ok1 || !ok2 {
+			continue
+		}
+		var byRound, num, den []float64
+		for _, block := range r.kept(p.Label) {
+			x, y := block.Cell(first.Cell, metric), block.Cell(second.Cell, metric)
+			if math.IsNaN(x) || math.IsNaN(y) {
+				continue
+			}
+			for len(byRound) <= block.Round {
+				byRound = append(byRound, math.NaN())
+			}
+			byRound[block.Round] = math.Log(x / y)
+			num, den = append(num, x), append(den, y)
+		}
+		if len(num) == 0 {
+			continue
+		}
+		sizes, logs = append(sizes, p.Value), append(logs, byRound)
+		e := stats.Ratio(num, den, Confidence)
+		rounds = max(rounds, e.N)
+		c.Points = append(c.Points, CrossoverPoint{p.Value, *estimate(e)})
+	}
+	if len(sizes) < 2 {
+		return c, false
+	}
+	found := stats.FindCrossover(sizes, logs, Confidence, r.Run.Seed)
+	c.Crossing = found.Crossing
+	if found.Established() && rounds >= stats.MinRounds {
+		c.At, c.Low, c.High = &found.At, &found.Low, &found.High
+	}
+	c.Finding = g.crossoverFinding(c, rounds)
+	return c, true
+}
+
+// changes reports whether the estimates lie on both sides of 1.
+func changes(points []CrossoverPoint) bool {
+	above, below := false, false
+	for _, p := range points {
+		above, below = above || p.Ratio.Value > 1, below || p.Ratio.Value < 1
+	}
+	return above && below
+}
+
+func (g Grid) crossoverFinding(c Crossover, rounds int) string {
+	state := "warm"
+	if c.Cold {
+		state = "cold"
+	}
+	first, last := c.Points[0], c.Points[len(c.Points)-1]
+	span := fmt.Sprintf("%s between %s and %s", g.Vary, g.Value(first.Value), g.Value(last.Value))
+	if c.At != nil {
+		overtaking, overtaken := c.B, c.A
+		if last.Ratio.Value < 1 {
+			overtaking, overtaken = c.A, c.B
+		}
+		return fmt.Sprintf("%s, %s: %s overtakes %s at %s = %s (95 %% CI %s to %s, %d rounds).",
+			g.Workload, state, overtaking, overtaken, g.Vary, g.Value(*c.At), g.Value(*c.Low), g.Value(*c.High), rounds)
+	}
+	if changes(c.Points) || c.Crossing > 0.05 {
+		why := fmt.Sprintf("%.0f %% of resampled runs cross", 100*c.Crossing)
+		if rounds < stats.MinRounds {
+			why = fmt.Sprintf("%d rounds; it takes %d", rounds, stats.MinRounds)
+		}
+		return fmt.Sprintf("%s, %s: whether %s and %s change places with %s is not established (%s).", g.Workload, state, c.A, c.B, span, why)
+	}
+	return fmt.Sprintf("%s, %s: %s and %s do not change places with %s: at its end %s is %s as fast as %s.",
+		g.Workload, state, c.A, c.B, span, c.B, speedupText(&last.Ratio), c.A)
+}
+
+// scalings fits the speed-ups of each backend, and keeps what fits.
+func (r *Report) scalings(g Grid) []ScalingFit {
+	var fits []ScalingFit
+	for _, b := range r.others() {
+		var workers, speedups []float64
+		for _, p := range g.Points {
+			if row, ok := r.find(p.Label, b.Name); ok && row.Speedup != nil {
+				workers, speedups = append(workers, float64(row.Workers)), append(speedups, row.Speedup.Value)
+			}
+		}
+		if s, ok := stats.FitUSL(workers, speedups); ok {
+			f := ScalingFit{Backend: b.Name, Law: lawUSL, Sigma: s.Sigma, Kappa: s.Kappa, Misfit: s.Misfit}
+			if p := s.Peak(); !math.IsInf(p, 0) && p <= slices.Max(workers) { // beyond, nothing was measured
+				f.Peak = p
+			}
+			fits = append(fits, f)
+		}
+		if s, ok := stats.FitAmdahl(workers, speedups); ok {
+			fits = append(fits, ScalingFit{Backend: b.Name, Law: lawAmdahl, Sigma: s.Sigma, Misfit: s.Misfit})
+		}
+	}
+	return fits
+}
+
+// GridLines says in sentences what the grids show.
+func (r *Report) GridLines() []string {
+	var lines []string
+	for _, c := range r.Crossovers {
+		lines = append(lines, c.Finding)
+	}
+	for _, g := range r.Grids {
+		for _, f := range g.Scalings {
+			what := fmt.Sprintf("sigma %.3f", f.Sigma)
+			if f.Law == lawUSL {
+				what += fmt.Sprintf(", kappa %.5f", f.Kappa)
+			}
+			if f.Peak > 0 {
+				what += fmt.Sprintf(", peak at %.0f workers", f.Peak)
+			}
+			lines = append(lines, fmt.Sprintf("%s on %s scales as %s says: %s; it misses no measured value by more than %s.", g.Workload, f.Backend, f.Law, what, percent(f.Misfit)))
+		}
+		if g.Vary == byWorkers && len(g.Scalings) == 0 {
+			lines = append(lines, fmt.Sprintf("%s: no scaling law fits; it takes %d numbers of workers and at most %s of misfit.", g.Workload, stats.FitPoints, percent(stats.FitMisfit)))
+		}
+	}
+	return lines
+}
+
+// CrossoverText writes crossovers for a terminal: the sentence, and the ratios
+// that it rests on.
+func CrossoverText(w io.Writer, found []Crossover) error {
+	var b strings.Builder
+	for i, c := range found {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		writeWrapped(&b, c.Finding)
+		rows := [][]string{{"  " + c.Vary, c.B + " is faster than " + c.A + " by", "95 % CI"}}
+		for _, p := range c.Points {
+			rows = append(rows, []string{"  " + c.value(p.Value), times(p.Ratio.Value), interval(&p.Ratio)})
+		}
+		writeTable(&b, rows, 1)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

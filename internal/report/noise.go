@@ -1,0 +1,151 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/stats"
+)
+
+// A NoiseReport says what a machine lets one see: what came out when programs
+// were compared with themselves.
+type NoiseReport struct {
+	Trust Trust      `json:"trust"`
+	Cores int        `json:"cores"`
+	Arms  []NoiseArm `json:"arms"`
+}
+
+// A NoiseArm is one program on one backend against itself.
+type NoiseArm struct {
+	Workload string   `json:"workload"`
+	Backend  string   `json:"backend"`
+	Rounds   int      `json:"rounds"` // that the figures are of
+	All      bool     `json:"all"`    // those that others disturbed included, for want of others
+	Wall     Spread   `json:"wall_ns"`
+	Ratio    Estimate `json:"ratio"` // of its two trials in a round
+
+	Verdict *stats.Verdict `json:"verdict,omitempty"`
+
+	// Variation is the standard deviation of the times over their mean, and
+	// Autocorrelation is that of successive ones.
+	Variation       float64 `json:"variation"`
+	Autocorrelation float64 `json:"autocorrelation"`
+
+	// Detectable tells for numbers of rounds the smallest ratio that would be
+	// told from 1 in four runs of five, by wall and by processor time.
+	Detectable []Detectable `json:"detectable"`
+}
+
+// A Detectable is what so many rounds would show; 0 is unknown.
+type Detectable struct {
+	Rounds int     `json:"rounds"`
+	Wall   float64 `json:"wall,omitempty"`
+	CPU    float64 `json:"cpu,omitempty"`
+}
+
+// Noise reads a run in which programs were compared with themselves.
+func Noise(r *Report) *NoiseReport {
+	n := &NoiseReport{Trust: r.Trust, Cores: r.Run.Machine.Cores}
+	for _, row := range r.Rows {
+		if !row.Baseline {
+			continue
+		}
+		blocks := r.kept(row.Workload)
+		all := len(blocks) < stats.MinRounds
+		if all {
+			blocks = r.blocks[row.Workload]
+		}
+		var walls []float64 // in the order of time, nearly
+		for _, b := range blocks {
+			for _, t := range b.Trials(row.Cell) {
+				walls = append(walls, float64(t.WallNS))
+			}
+		}
+		num, den := pairs(blocks, row.Cell, results.Wall)
+		if len(num) == 0 {
+			continue
+		}
+		arm := NoiseArm{
+			Workload: row.Workload, Backend: row.Backend, Rounds: len(blocks), All: all,
+			Wall: spread(walls), Ratio: *estimate(stats.Ratio(num, den, Confidence)), Verdict: row.Verdict,
+			Variation: variation(walls), Autocorrelation: stats.Autocorrelation(walls),
+		}
+		wall := logRatios(num, den)
+		cpu := logRatios(pairs(blocks, row.Cell, results.CPU))
+		for _, rounds := range []int{10, 20, 40} {
+			d := Detectable{Rounds: rounds}
+			if v := stats.DetectableEffect(wall, rounds); !math.IsInf(v, 0) {
+				d.Wall = v
+			}
+			if v := stats.DetectableEffect(cpu, rounds); !math.IsInf(v, 0) {
+				d.CPU = v
+			}
+			arm.Detectable = append(arm.Detectable, d)
+		}
+		n.Arms = append(n.Arms, arm)
+	}
+	return n
+}
+
+func variation(x []float64) float64 {
+	mean, square := 0.0, 0.0
+	for _, v := range x {
+		mean += v / float64(len(x))
+	}
+	for _, v := range x {
+		square += (v - mean) * (v - mean)
+	}
+	if len(x) < 2 {
+		return 0
+	}
+	return math.Sqrt(square/float64(len(x)-1)) / mean
+}
+
+// NoiseText writes it for a terminal.
+func NoiseText(w io.Writer, n *NoiseReport) error {
+	var b strings.Builder
+	rows := [][]string{{"program", "backend", "time", "variation", "A/A", "95 % CI", "verdict", "10 rounds", "20 rounds", "40 rounds", "CPU, 20"}}
+	effect := func(v float64) string {
+		if v == 0 {
+			return "–"
+		}
+		return percent(v - 1)
+	}
+	for _, a := range n.Arms {
+		word := "–"
+		if a.Verdict != nil {
+			word = string(a.Verdict.Word)
+		}
+		d := a.Detectable
+		rows = append(rows, []string{
+			a.Workload, a.Backend, duration(a.Wall.Median), percent(a.Variation), times(a.Ratio.Value), interval(&a.Ratio), word,
+			effect(d[0].Wall), effect(d[1].Wall), effect(d[2].Wall), effect(d[1].CPU),
+		})
+	}
+	writeTable(&b, rows, 2)
+	b.WriteByte('\n')
+	writeWrapped(&b, "A/A: a program against itself, in random order; 1 is the truth. The columns of rounds tell the smallest difference that so many rounds would show in four runs of five, on this machine as it is now; the last one that in processor time.")
+	if c := n.Trust.Capacity; c != nil {
+		fmt.Fprintf(&b, "Capacity: %.2f of %d cores did work at once (%.2f to %.2f).\n", c.Median, n.Cores, c.Min, c.Max)
+	}
+	for _, t := range n.Trust.Workloads {
+		if len(t.Disturbed) == 0 {
+			continue
+		}
+		what := "they are left out here, as in a run"
+		for _, a := range n.Arms {
+			if a.Workload == t.Workload && a.All {
+				what = "too few are left, so all are counted here; a run would give no verdict"
+			}
+		}
+		writeWrapped(&b, fmt.Sprintf("! %s: other programs used more than %.2g of %d cores in %d of %d rounds: %s.", t.Workload, n.Trust.OtherCores, n.Cores, len(t.Disturbed), t.Rounds, what))
+	}
+	if !n.Trust.LoadKnown {
+		b.WriteString("! What other programs did is not known on this system.\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

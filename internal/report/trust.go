@@ -1,0 +1,295 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/stats"
+)
+
+// Trust says how far the figures of a run can be trusted.
+type Trust struct {
+	// Capacity is how many processors' worth of work ran at once, measured
+	// before each round; nil if that was not done.
+	Capacity *Spread `json:"capacity,omitempty"`
+
+	// LoadKnown tells that what other programs did was recorded. OtherCores is
+	// what they may take in a round that counts.
+	LoadKnown  bool    `json:"load_known"`
+	OtherCores float64 `json:"other_cores_allowed"`
+
+	Workloads []WorkloadTrust `json:"workloads"`
+}
+
+// A WorkloadTrust is what the rounds of one workload show of themselves.
+type WorkloadTrust struct {
+	Workload string `json:"workload"`
+	Rounds   int    `json:"rounds"` // that were made
+	Kept     int    `json:"kept"`
+
+	// Disturbed are the rounds, from 0, during which other programs took more
+	// than they may. In a run with verdicts they are those that are not kept.
+	Disturbed []Disturbed `json:"disturbed,omitempty"`
+
+	// Detectable is the smallest ratio that so many rounds would tell from 1
+	// with this noise in four runs of five; 0 if that cannot be said.
+	Detectable float64 `json:"detectable,omitempty"`
+
+	// Doubt is why there are no verdicts on the workload.
+	Doubt string `json:"doubt,omitempty"`
+}
+
+// A Disturbed is a round and how many processors' worth of time other programs
+// took during it.
+type Disturbed struct {
+	Round      int     `json:"round"`
+	OtherCores float64 `json:"other_cores"`
+}
+
+// trust looks at everything but the comparisons.
+func (r *Report) trust(trials []results.Trial) Trust {
+	t := Trust{OtherCores: stats.OtherCores(r.Run.Machine.Cores), LoadKnown: len(trials) > 0}
+	var capacity []float64
+	for _, trial := range trials {
+		if trial.Kind == results.Probe && trial.OK() && trial.TogetherNS > 0 {
+			capacity = append(capacity, float64(r.Run.Machine.Cores)*float64(trial.AloneNS)/float64(trial.TogetherNS))
+		}
+	}
+	if len(capacity) > 0 {
+		s := spread(capacity)
+		t.Capacity = &s
+	}
+	for _, w := range r.Run.Workloads {
+		wt := WorkloadTrust{Workload: w.Label, Rounds: len(r.blocks[w.Label]), Kept: len(r.kept(w.Label))}
+		for _, b := range r.blocks[w.Label] {
+			others, known := b.OtherCores()
+			t.LoadKnown = t.LoadKnown && known
+			if r.Run.Disturbed(b) {
+				wt.Disturbed = append(wt.Disturbed, Disturbed{b.Round, others})
+			}
+		}
+		t.Workloads = append(t.Workloads, r.selfTest(wt))
+	}
+	return t
+}
+
+// selfTest looks at the baseline against itself, and decides whether there can
+// be verdicts.
+func (r *Report) selfTest(wt WorkloadTrust) WorkloadTrust {
+	i := slices.IndexFunc(r.Run.Cells, func(c results.Cell) bool { return c.Workload == wt.Workload && c.Baseline })
+	if i < 0 {
+		return wt
+	}
+	num, den := pairs(r.kept(wt.Workload), r.Run.Cells[i], results.Wall)
+	diffs := logRatios(num, den)
+	if d := stats.DetectableEffect(diffs, len(diffs)); !math.IsInf(d, 0) {
+		wt.Detectable = d
+	}
+	if !r.Judged {
+		return wt
+	}
+	switch {
+	case wt.Kept < stats.MinRounds && len(wt.Disturbed) > 0:
+		var others []float64
+		for _, d := range wt.Disturbed {
+			others = append(others, d.OtherCores)
+		}
+		wt.Doubt = fmt.Sprintf("other programs used %.1f of %d cores in %d of %d rounds (%s)",
+			stats.Median(others), r.Run.Machine.Cores, len(wt.Disturbed), wt.Rounds, roundList(wt.Disturbed))
+	case wt.Kept < stats.MinRounds:
+		wt.Doubt = fmt.Sprintf("it has %d rounds, and a verdict takes %d", wt.Kept, stats.MinRounds)
+	case len(num) > 0:
+		e := stats.Ratio(num, den, Confidence)
+		if v := stats.Judge(stats.Claim{Ratio: e, P: stats.SignedRank(diffs), Self: true}); v.Word == stats.NoVerdict && e.N >= stats.MinRounds {
+			wt.Doubt = fmt.Sprintf("the baseline differs from itself, %s between its two trials of a round", speedupText(estimate(e)))
+		}
+	}
+	return wt
+}
+
+// roundList names rounds as people count them: "rounds 1, 4–6".
+func roundList(rounds []Disturbed) string {
+	var parts []string
+	for i := 0; i < len(rounds); {
+		j := i
+		for j+1 < len(rounds) && rounds[j+1].Round == rounds[j].Round+1 {
+			j++
+		}
+		part := fmt.Sprint(rounds[i].Round + 1)
+		if j > i {
+			part += fmt.Sprintf("–%d", rounds[j].Round+1)
+		}
+		parts = append(parts, part)
+		i = j + 1
+	}
+	if len(rounds) == 1 {
+		return "round " + parts[0]
+	}
+	return "rounds " + strings.Join(parts, ", ")
+}
+
+func (r *Report) trustOf(workload string) WorkloadTrust {
+	for _, t := range r.Trust.Workloads {
+		if t.Workload == workload {
+			return t
+		}
+	}
+	return WorkloadTrust{}
+}
+
+// TrustLines says in sentences how far the figures can be trusted.
+func (r *Report) TrustLines() []string {
+	var lines []string
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	if c := r.Trust.Capacity; c != nil {
+		add("Capacity: %.2f of %d cores did work at once (median of the probes before each round; %.2f to %.2f).", c.Median, r.Run.Machine.Cores, c.Min, c.Max)
+	}
+	var noise []string
+	for _, t := range r.Trust.Workloads {
+		if t.Detectable > 0 {
+			noise = append(noise, fmt.Sprintf("%s %s", t.Workload, percent(t.Detectable-1)))
+		}
+	}
+	if len(noise) > 0 {
+		add("Noise: the smallest difference that these rounds would show in four runs of five is %s.", strings.Join(noise, ", "))
+	}
+	clean := true
+	for _, t := range r.Trust.Workloads {
+		if len(t.Disturbed) == 0 || !r.Judged {
+			continue
+		}
+		clean = false
+		add("%s: kept %d of %d rounds; other programs used more than %.2g of %d cores in %s, which were left out whole.", t.Workload, t.Kept, t.Rounds, r.Trust.OtherCores, r.Run.Machine.Cores, roundList(t.Disturbed))
+	}
+	switch {
+	case !r.Trust.LoadKnown:
+		add("Other programs: what they did was not recorded, so nothing was left out for it.")
+	case clean && r.Judged:
+		add("Other programs: in no round did they use more than %.2g of %d cores; none was left out.", r.Trust.OtherCores, r.Run.Machine.Cores)
+	}
+	return lines
+}
+
+// percent writes a share with two digits.
+func percent(v float64) string {
+	if math.Abs(v) < 0.0995 {
+		return fmt.Sprintf("%.1f %%", 100*v)
+	}
+	return fmt.Sprintf("%.0f %%", 100*v)
+}
+
+// warn collects what a reader must know before believing the figures.
+func (r *Report) warn() {
+	add := func(format string, args ...any) { r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...)) }
+	switch r.Run.Status {
+	case results.Running:
+		add("The run has not ended, or its end was not recorded.")
+	case results.Interrupted:
+		add("The run was interrupted: cells may lack rounds. It can be continued with --resume.")
+	}
+	for _, t := range r.Trust.Workloads {
+		switch {
+		case t.Doubt != "":
+			add("%s: no verdict: %s.", t.Workload, t.Doubt)
+		case !r.Judged && len(t.Disturbed) > 0:
+			add("%s: other programs used more than %.2g of %d cores in %d of %d rounds: the figures may be wrong, not just wide. Runs of %d rounds and more leave such rounds out.",
+				t.Workload, r.Trust.OtherCores, r.Run.Machine.Cores, len(t.Disturbed), t.Rounds, stats.MinRounds)
+		}
+	}
+	few := 0
+	for _, row := range r.Rows {
+		if row.Speedup == nil {
+			continue
+		}
+		if row.Speedup.Low == nil {
+			few++
+		}
+		if e := row.Speedup; !r.Judged && row.Baseline && e.Low != nil && (*e.Low > 1+stats.Band || *e.High < 1/(1+stats.Band)) {
+			add("%s: the baseline differs from itself, %s between its two trials of a round: something disturbed this workload.", row.Workload, speedupText(e))
+		}
+		if row.LimitShare > stats.OverLimit && !r.Judged { // else there is a verdict
+			add("%s on %s: %s is beyond the limit of %.2f×, which cannot be: the baseline was slowed down, or the limit misjudged.", row.Workload, row.Backend, times(row.Speedup.Value), row.Limit)
+		}
+		if total := time.Duration(row.Wall.Median * row.Repeats); total < time.Millisecond {
+			add("%s on %s took %v: trials below a millisecond measure their own start. Give it more to do.", row.Workload, row.Backend, total)
+		}
+	}
+	if few > 0 {
+		add("%d of the speed-ups have no interval: that takes at least 6 rounds.", few)
+	}
+	r.warnOfDrift()
+	r.warnOfOutliers()
+	if n := stats.RoundsForFamily(r.comparisons(), stats.Level); r.Judged && r.Run.Rounds < n {
+		add("With %d comparisons in one run, none can be called faster or slower with fewer than %d rounds.", r.comparisons(), n)
+	}
+}
+
+// warnOfDrift tells of workloads whose trials became slower or faster in the
+// course of the run, and of those whose differences did: the first is what pairs
+// are for, the second breaks what the intervals assume.
+func (r *Report) warnOfDrift() {
+	for _, w := range r.Run.Workloads {
+		blocks := r.kept(w.Label)
+		var level []float64
+		for _, b := range blocks {
+			var walls []float64
+			for _, c := range r.Run.Cells {
+				if t := b.Trial(c.ID); t != nil {
+					walls = append(walls, float64(t.WallNS))
+				}
+			}
+			if len(walls) > 0 {
+				level = append(level, stats.GeometricMean(walls))
+			}
+		}
+		if tau, p := stats.Kendall(level); p < 0.01 && len(level) >= stats.MinRounds {
+			became := "slower"
+			if tau < 0 {
+				became = "faster"
+			}
+			r.Warnings = append(r.Warnings, fmt.Sprintf("%s: trials became %s in the course of the run (Kendall's tau %.2f, p %.2g); the comparisons are paired by round, the times in the table are not.", w.Label, became, tau, p))
+		}
+		for _, c := range r.Run.Cells {
+			if c.Workload != w.Label {
+				continue
+			}
+			num, den := pairs(blocks, c, results.Wall)
+			// Chance alone exceeds 2.33/sqrt(n) in one cell of a hundred.
+			n := float64(len(num))
+			if a := stats.Autocorrelation(logRatios(num, den)); n >= stats.MinRounds && a > max(0.3, 2.33/math.Sqrt(n)) {
+				r.Warnings = append(r.Warnings, fmt.Sprintf("%s on %s: the differences of successive rounds are alike (autocorrelation %.2f): the interval may be too narrow.", c.Workload, c.Backend, a))
+			}
+		}
+	}
+}
+
+// warnOfOutliers counts trials far out by Tukey's rule, beyond three times the
+// distance of the quartiles. None is left out.
+func (r *Report) warnOfOutliers() {
+	far, all := 0, 0
+	for _, c := range r.Run.Cells {
+		var walls []float64
+		for _, b := range r.kept(c.Workload) {
+			for _, t := range b.Trials(c) {
+				walls = append(walls, float64(t.WallNS))
+			}
+		}
+		if len(walls) < stats.MinRounds {
+			continue
+		}
+		low, high := stats.Quantile(walls, 0.25), stats.Quantile(walls, 0.75)
+		for _, v := range walls {
+			all++
+			if v > high+3*(high-low) || v < low-3*(high-low) {
+				far++
+			}
+		}
+	}
+	if far*20 > all {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%d of %d trials lie far from the others of their cell (beyond three times the distance of the quartiles); none is left out.", far, all))
+	}
+}

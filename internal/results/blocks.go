@@ -1,0 +1,188 @@
+package results
+
+import (
+	"math"
+	"time"
+
+	"github.com/f3f4c0de/harness/internal/stats"
+)
+
+// A Block is what one round measured of one workload: the trials that are
+// compared with each other.
+type Block struct {
+	Workload string
+	Round    int
+
+	trials       map[string]*Trial // by cell, those that were verified
+	first, again *Trial            // of the baseline
+	started      time.Time         // of the first trial
+	load         Load
+	known        bool // the load of every trial is
+}
+
+// Blocks sorts the timed trials of a run by workload, in the run's order, and
+// round.
+func Blocks(run *Run, trials []Trial) []*Block {
+	cells := make(map[string]Cell)
+	for _, c := range run.Cells {
+		cells[c.ID] = c
+	}
+	type key struct {
+		workload string
+		round    int
+	}
+	blocks := make(map[key]*Block)
+	rounds := 0
+	for i := range trials {
+		t := &trials[i]
+		c, ok := cells[t.Cell]
+		if t.Kind != Timed || !ok {
+			continue
+		}
+		k := key{c.Workload, t.Round}
+		b := blocks[k]
+		if b == nil {
+			b = &Block{Workload: c.Workload, Round: t.Round, trials: make(map[string]*Trial), known: true}
+			blocks[k] = b
+		}
+		rounds = max(rounds, t.Round+1)
+		b.add(t, c)
+	}
+	var sorted []*Block
+	for _, w := range run.Workloads {
+		for r := range rounds {
+			if b := blocks[key{w.Label, r}]; b != nil {
+				sorted = append(sorted, b)
+			}
+		}
+	}
+	return sorted
+}
+
+func (b *Block) add(t *Trial, c Cell) {
+	if b.started.IsZero() || t.Started.Before(b.started) {
+		b.started = t.Started
+	}
+	if t.Load == nil {
+		b.known = false
+	} else {
+		b.load.WindowNS += t.Load.WindowNS
+		b.load.BusyNS += t.Load.BusyNS
+		b.load.OwnNS += t.Load.OwnNS
+		b.load.StealNS += t.Load.StealNS
+		b.load.PressureNS += t.Load.PressureNS
+		b.load.ThrottledNS += t.Load.ThrottledNS
+	}
+	switch {
+	case !t.OK():
+	case c.Baseline && t.Copy:
+		b.again = t
+	case c.Baseline:
+		b.first, b.trials[t.Cell] = t, t
+	default:
+		b.trials[t.Cell] = t
+	}
+}
+
+// OtherCores returns how many processors' worth of time other programs took
+// while the trials of the block ran, on average, and whether that is known. The
+// system counts in hundredths of a second, which is too coarse for one trial
+// and fine enough for a block.
+func (b *Block) OtherCores() (cores float64, known bool) {
+	if !b.known || b.load.WindowNS <= 0 {
+		return 0, false
+	}
+	return max(0, float64(b.load.BusyNS-b.load.OwnNS)/float64(b.load.WindowNS)), true
+}
+
+// Drops reports whether a block of the run is left out of every statistic, since
+// other programs took too much of the machine while its trials ran. Where the
+// load is not known nothing is left out, nor in a run that is too short for
+// verdicts: that is a look around, and says so.
+func (r *Run) Drops(b *Block) bool { return r.Judged() && r.Disturbed(b) }
+
+// Disturbed reports whether other programs are known to have taken more of the
+// machine during a block than they may.
+func (r *Run) Disturbed(b *Block) bool {
+	others, known := b.OtherCores()
+	return known && others > stats.OtherCores(r.Machine.Cores)
+}
+
+// Judged reports whether the run was planned with enough rounds for verdicts.
+func (r *Run) Judged() bool { return r.Rounds >= stats.MinRounds }
+
+// Load returns what the machine did during the trials of the block, added up.
+func (b *Block) Load() Load { return b.load }
+
+// Started returns when the first trial of the block was started.
+func (b *Block) Started() time.Time { return b.started }
+
+// Trial returns a cell's trial, of the baseline the first; nil if none was
+// verified.
+func (b *Block) Trial(cell string) *Trial { return b.trials[cell] }
+
+// Trials returns the verified trials of a cell: of the baseline up to two.
+func (b *Block) Trials(c Cell) []*Trial {
+	var all []*Trial
+	if t := b.trials[c.ID]; t != nil {
+		all = append(all, t)
+	}
+	if b.again != nil && b.again.Cell == c.ID {
+		all = append(all, b.again)
+	}
+	return all
+}
+
+// A Metric picks a figure of a trial. Its values are positive.
+type Metric func(*Measured) float64
+
+// The metrics that are compared.
+var (
+	Wall Metric = func(m *Measured) float64 { return float64(m.WallNS) }
+	Cold Metric = func(m *Measured) float64 { return float64(m.ColdNS()) }
+	CPU  Metric = func(m *Measured) float64 { return float64(m.CPUNS()) }
+)
+
+// Cell returns a cell's figure in the block, the baseline's as Baseline does, or
+// NaN if there is none.
+func (b *Block) Cell(c Cell, m Metric) float64 {
+	if c.Baseline {
+		return b.Baseline(m)
+	}
+	return figure(b.trials[c.ID], m)
+}
+
+// Baseline returns the baseline's figure: the geometric mean of its two trials,
+// or the one that there is, or NaN.
+func (b *Block) Baseline(m Metric) float64 {
+	x, y := figure(b.first, m), figure(b.again, m)
+	switch {
+	case math.IsNaN(x):
+		return y
+	case math.IsNaN(y):
+		return x
+	}
+	return math.Sqrt(x * y)
+}
+
+// Pair returns the figures whose ratio, the first over the second, says how
+// many times less a cell takes than the baseline. For the baseline's own cell
+// they are those of its two trials.
+func (b *Block) Pair(c Cell, m Metric) (num, den float64, ok bool) {
+	if c.Baseline {
+		num, den = figure(b.first, m), figure(b.again, m)
+	} else {
+		num, den = b.Baseline(m), b.Cell(c, m)
+	}
+	return num, den, !math.IsNaN(num) && !math.IsNaN(den)
+}
+
+func figure(t *Trial, m Metric) float64 {
+	if t == nil {
+		return math.NaN()
+	}
+	if v := m(&t.Measured); v > 0 {
+		return v
+	}
+	return math.NaN()
+}

@@ -1,0 +1,133 @@
+package stats
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+)
+
+// Resamples is how many resamples a bootstrap draws.
+const Resamples = 999
+
+// Bootstrap draws n rounds with replacement, Resamples times, has f compute its
+// statistic from each draw, and returns the values in ascending order; a
+// statistic that a draw does not have is NaN, and comes first. Rounds are drawn
+// whole, since what happens within one is not independent. The same seed gives
+// the same draws.
+//
+// (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 6
+// and 13; Kalibera and Jones, Rigorous benchmarking in reasonable time, 2013,
+// for the level that is resampled.)
+func Bootstrap(n int, seed uint64, f func(rounds []int) float64) []float64 {
+	rng := rand.New(rand.NewPCG(seed, uint64(n)))
+	values := make([]float64, Resamples)
+	rounds := make([]int, n)
+	for i := range values {
+		for j := range rounds {
+			rounds[j] = rng.IntN(n)
+		}
+		values[i] = f(rounds)
+	}
+	slices.Sort(values) // NaN first
+	return values
+}
+
+// PercentileInterval returns the ends of the middle share of sorted values.
+func PercentileInterval(sorted []float64, confidence float64) (low, high float64) {
+	if len(sorted) == 0 {
+		return math.NaN(), math.NaN()
+	}
+	tail := (1 - confidence) / 2
+	k := int(tail * float64(len(sorted)+1))
+	return sorted[max(0, k-1)], sorted[min(len(sorted)-1, len(sorted)-k)]
+}
+
+// GeometricMeanRatio estimates the geometric mean of several ratios, such as
+// one model's speed-ups over many workloads: the mean of the Hodges–Lehmann
+// estimates of their logarithms, with a bootstrap interval over rounds.
+// logs[i][r] is the logarithm of ratio i in round r, or NaN if that round was
+// not kept.
+func GeometricMeanRatio(logs [][]float64, confidence float64, seed uint64) Estimate {
+	rounds := 0
+	for _, l := range logs {
+		rounds = max(rounds, len(l))
+	}
+	all := make([]int, rounds)
+	for r := range all {
+		all[r] = r
+	}
+	mean := func(rounds []int) float64 {
+		sum := 0.0
+		for _, l := range logs {
+			sum += centre(pick(l, rounds))
+		}
+		return sum / float64(len(logs))
+	}
+	if rounds == 0 {
+		return Estimate{math.NaN(), math.NaN(), math.NaN(), confidence, 0}
+	}
+	low, high := PercentileInterval(Bootstrap(rounds, seed, mean), confidence)
+	return Estimate{math.Exp(mean(all)), math.Exp(low), math.Exp(high), confidence, rounds}
+}
+
+// pick returns the values of those rounds that have one.
+func pick(values []float64, rounds []int) []float64 {
+	var picked []float64
+	for _, r := range rounds {
+		if r < len(values) && !math.IsNaN(values[r]) {
+			picked = append(picked, values[r])
+		}
+	}
+	return picked
+}
+
+// centre is the Hodges–Lehmann estimate alone, which a bootstrap needs thousands
+// of: the averages are not sorted, only the middle one is found.
+func centre(diffs []float64) float64 {
+	n := len(diffs)
+	if n == 0 {
+		return math.NaN()
+	}
+	walsh := make([]float64, 0, n*(n+1)/2)
+	for i := range diffs {
+		for j := i; j < n; j++ {
+			walsh = append(walsh, (diffs[i]+diffs[j])/2)
+		}
+	}
+	k := len(walsh) / 2
+	upper := selectNth(walsh, k)
+	if len(walsh)%2 == 1 {
+		return upper
+	}
+	return (slices.Max(walsh[:k]) + upper) / 2
+}
+
+// selectNth returns the value that would be at index k if x were sorted, and
+// moves the smaller ones before it (Hoare, Algorithm 65: Find, 1961).
+func selectNth(x []float64, k int) float64 {
+	for low, high := 0, len(x)-1; low < high; {
+		pivot, i, j := x[(low+high)/2], low, high
+		for i <= j {
+			for x[i] < pivot {
+				i++
+			}
+			for x[j] > pivot {
+				j--
+			}
+			if i <= j {
+				x[i], x[j] = x[j], x[i]
+				i++
+				j--
+			}
+		}
+		switch {
+		case k <= j:
+			high = j
+		case k >= i:
+			low = i
+		default:
+			return x[k]
+		}
+	}
+	return x[k]
+}
