@@ -308,7 +308,9 @@ func (c *Call) KeepsOutput() bool { return c.body.keepsOutput() }
 // are when its function began and returned, as the worker's process stamped
 // them.
 func (c *Call) Complete(out []byte, started, ended Stamp) {
+	began := c.coding()
 	err := c.body.decodeOutput(out)
+	c.coded(ResultDecoded, began)
 	if err != nil {
 		err = encodeError("result", c.Task(), err)
 	}
@@ -375,7 +377,9 @@ func (c *Call) Cancel(cause error) bool {
 
 // AppendInput encodes the task's argument onto b. The error wraps ErrEncode.
 func (c *Call) AppendInput(b []byte) ([]byte, error) {
+	began := c.coding()
 	b, err := c.body.appendInput(b)
+	c.coded(ArgumentEncoded, began)
 	if err != nil {
 		return b, encodeError("input", c.Task(), err)
 	}
@@ -385,11 +389,28 @@ func (c *Call) AppendInput(b []byte) ([]byte, error) {
 // AppendOutput encodes the result of a call that Run has completed onto b. The
 // error wraps ErrEncode.
 func (c *Call) AppendOutput(b []byte) ([]byte, error) {
+	began := c.coding()
 	b, err := c.body.appendOutput(b)
+	c.coded(ResultEncoded, began)
 	if err != nil {
 		return b, encodeError("result", c.Task(), err)
 	}
 	return b, nil
+}
+
+// coding returns the moment at which encoding or decoding begins, if anybody
+// wants to know.
+func (c *Call) coding() Stamp {
+	if obs := c.site.Observer; obs == nil || obs.Coded == nil {
+		return 0
+	}
+	return Now()
+}
+
+func (c *Call) coded(what Coding, began Stamp) {
+	if began != 0 {
+		c.site.Observer.Coded(c, what, began)
+	}
 }
 
 // meeting returns where to meet the one who completes the call, and sees to it

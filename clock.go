@@ -1,16 +1,32 @@
 package harness
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // A Stamp is a reading of the host's monotonic clock in nanoseconds. On Linux
 // it is CLOCK_MONOTONIC, so stamps that two processes of one host took may be
 // subtracted; elsewhere see [StampsCompare].
 type Stamp int64
 
-var (
-	clockBase   = time.Now()
-	clockOffset = Stamp(hostClock())
-)
+var clockBase, clockOffset = readClocks()
+
+// readClocks reads the runtime's clock and the host's at one moment. If the
+// process is made to wait between the two, its stamps are off by that time
+// compared with those of other processes, so it takes the closest of a few pairs.
+func readClocks() (base time.Time, offset Stamp) {
+	const near, tries = 2 * time.Microsecond, 20
+	best := time.Duration(math.MaxInt64)
+	for i := 0; i < tries && best > near; i++ {
+		before := hostClock()
+		now := time.Now()
+		if gap := time.Duration(hostClock() - before); gap < best {
+			base, offset, best = now, Stamp(before)+Stamp(gap/2), gap
+		}
+	}
+	return base, offset
+}
 
 // Now reads the clock. It costs one reading of the monotonic clock, allocates
 // nothing and is safe for concurrent use.

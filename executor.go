@@ -183,7 +183,26 @@ type Observer struct {
 	// goroutine that ran it, or, for a task that ran in another process, where
 	// its result arrived.
 	End func(c *Call, err error)
+
+	// Coded is called when an argument or a result that crosses a process
+	// border has been encoded or decoded in this process, with the moment at
+	// which that began. A call that is sent to another worker once more is
+	// encoded once more. A result is encoded and decoded after End was called
+	// in the worker and before it is called in the submitter's process.
+	Coded func(c *Call, what Coding, began Stamp)
 }
+
+// A Coding is one of the four times that a call's data is encoded or decoded
+// on its way to another process and back.
+type Coding uint8
+
+// The codings, in the order in which they happen.
+const (
+	ArgumentEncoded Coding = iota // by the submitter's process
+	ArgumentDecoded               // by the worker's
+	ResultEncoded                 // by the worker's
+	ResultDecoded                 // by the submitter's
+)
 
 // A ProcessObserver is told about the worker processes of an executor.
 type ProcessObserver struct {

@@ -36,6 +36,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"harness":         func() { cli.Main() },
 		"trouble-harness": func() { cli.Main(&trouble) },
+		"inject-harness":  func() { cli.Main(&inject) },
+		"sick-harness":    func() { cli.Main(&sick) },
 		"spin":            spin,
 	})
 }
@@ -47,6 +49,9 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // children end at once
 			env.Setenv("GOCACHE", os.Getenv("GOCACHE"))
+			if cache, err := os.UserCacheDir(); err == nil {
+				env.Setenv("XDG_CACHE_HOME", cache) // where the servers are
+			}
 			self, err := os.Executable()
 			if err != nil {
 				return err
@@ -55,18 +60,29 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":    exits,
-			"lines":    lines,
-			"children": children,
-			"killone":  killOne,
-			"running":  running,
-			"receiver": startReceiver,
-			"received": received,
-			"record":   record,
+			"exits":      exits,
+			"lines":      lines,
+			"children":   children,
+			"killone":    killOne,
+			"running":    running,
+			"receiver":   startReceiver,
+			"received":   received,
+			"record":     record,
+			"ports":      ports,
+			"answers":    answers,
+			"injaeger":   inJaeger,
+			"prometheus": startPrometheus,
+			"panels":     panels,
+			"recovers":   recovers,
+			"firstspan":  firstSpan,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "pprof" {
 				return exec.Command("go", "tool", "-n", "pprof").Run() == nil, nil
+			}
+			if name, ok := strings.CutPrefix(cond, "server:"); ok {
+				path, err := serverPath(name)
+				return path != "", err
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
@@ -187,6 +203,13 @@ func received(ts *testscript.TestScript, neg bool, _ []string) {
 	if got := receivers.Load().Swap(0) > 0; got == neg {
 		ts.Fatalf("the receiver got something: %v", got)
 	}
+}
+
+// firstSpan puts the id of the first task's span into $SPAN: firstspan DIR
+func firstSpan(ts *testscript.TestScript, _ bool, args []string) {
+	data, err := results.Read(ts.MkAbs(args[0]))
+	ts.Check(err)
+	ts.Setenv("SPAN", data.Lanes[0].Tasks[0].SpanID)
 }
 
 // spin is a program that uses half of the processors until it is killed, or for

@@ -16,8 +16,9 @@ const module = "github.com/f3f4c0de/harness"
 // new edge is a line here, so that a reviewer sees it. Imports point down.
 var mayImport = map[string][]string{
 	"":                      {},
-	"cli":                   {"", "internal/backends", "internal/calibrate", "internal/experiment", "internal/machine", "internal/report", "internal/results", "internal/trace", "internal/workloads"},
+	"cli":                   {"", "dashboards", "internal/backends", "internal/calibrate", "internal/child", "internal/experiment", "internal/ledger", "internal/machine", "internal/profile", "internal/report", "internal/results", "internal/trace", "internal/workloads"},
 	"cmd/harness":           {"cli"},
+	"dashboards":            {},
 	"examples":              {},
 	"examples/hellothreads": {"", "executor"},
 	"examples/mixed":        {"", "executor"},
@@ -28,13 +29,15 @@ var mayImport = map[string][]string{
 	"internal/backends":     {"", "internal/child"},
 	"internal/calibrate":    {"", "internal/child"},
 	"internal/child":        {},
-	"internal/experiment":   {"", "internal/child", "internal/machine", "internal/profile", "internal/results", "internal/stats", "internal/trace"},
+	"internal/experiment":   {"", "internal/child", "internal/ledger", "internal/machine", "internal/profile", "internal/results", "internal/stats", "internal/trace"},
+	"internal/findings":     {"internal/results"},
+	"internal/ledger":       {"", "internal/profile", "internal/results"},
 	"internal/machine":      {"internal/stats"},
 	"internal/profile":      {""},
-	"internal/report":       {"internal/results", "internal/stats"},
+	"internal/report":       {"internal/findings", "internal/results", "internal/stats"},
 	"internal/results":      {"", "internal/stats"},
 	"internal/stats":        {},
-	"internal/trace":        {""},
+	"internal/trace":        {"", "internal/results"},
 	"internal/workloads":    {""},
 }
 
@@ -45,6 +48,8 @@ var alone = map[string][]string{
 	"github.com/google/pprof":           {"internal/profile"},
 	"github.com/spf13/":                 {"cli"},
 	"github.com/goccy/go-yaml":          {"internal/experiment"},
+	"github.com/prometheus/":            {"internal/report"},
+	"golang.org/x/exp/trace":            {"internal/ledger"},
 	"golang.org/x/perf":                 {"internal/report"},
 	"golang.org/x/net":                  {"internal/workloads"},
 	"golang.org/x/term":                 {"cli"},

@@ -81,6 +81,7 @@ func kindsWith(more []*harness.Workload) (experiment.Kinds, error) {
 type app struct {
 	kinds          experiment.Kinds
 	stdout, stderr io.Writer
+	metrics        *metricsServer // of a run, if it is to be served
 }
 
 func newRoot(a *app) *cobra.Command {
@@ -109,6 +110,7 @@ failed on evidence, 4 no verdict, 5 refused by doctor --strict, 130 interrupted.
 	})
 	root.AddCommand(newRunCommand(a), newListCommand(a), newReportCommand(a), newTraceCommand(a), newCalibrateCommand(a), newVersionCommand(a),
 		newDoctorCommand(a), newNoiseCommand(a), newCheckCommand(a), newCompareCommand(a), newCrossoverCommand(a), newExportCommand(a))
+	root.AddCommand(newLedgerCommand(a), newProfileCommand(a), newJaegerCommand(a), newMetricsCommand(a))
 	return root
 }
 

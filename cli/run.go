@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/signal"
@@ -26,11 +27,12 @@ type runFlags struct {
 	workloads, backends, params []string
 	workers, rounds             int
 	preset, out, resume, otlp   string
+	listen                      string
 	seed                        uint64
 	timeout, trial              time.Duration
 	precision                   string
 	vary                        []string
-	dryRun, json                bool
+	dryRun, json, jaeger        bool
 	progress                    string
 }
 
@@ -88,6 +90,8 @@ as many have been made.`,
 	flags.StringVar(&f.out, "out", "", "folder for the results, new or empty (run-ID)")
 	flags.StringVar(&f.resume, "resume", "", "folder of an interrupted run to continue")
 	flags.StringVar(&f.otlp, "otlp", "", "also send the spans to this OTLP receiver, such as http://localhost:4318")
+	flags.StringVar(&f.listen, "listen", "", "serve metrics while the run goes on, at this loopback address, such as "+metricsAddr)
+	flags.BoolVar(&f.jaeger, "jaeger", false, "afterwards start a Jaeger with the spans and print where each trial is to be seen")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan and stop")
 	flags.BoolVar(&f.json, "json", false, "print the report as JSON")
 	flags.StringVar(&f.progress, "progress", "auto", "progress on standard error: auto, plain, none")
@@ -96,13 +100,24 @@ as many have been made.`,
 
 // run parses, then does.
 func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
-	target, err := targetOf(f.otlp)
+	to, err := destinationOf(f.otlp)
 	if err != nil {
 		return err
 	}
 	progress, err := newProgress(a.stderr, f.progress)
 	if err != nil {
 		return err
+	}
+	if f.listen != "" {
+		if a.metrics, err = serveMetrics(cmd.Context(), f.listen); err != nil {
+			return fmt.Errorf("--listen: %w", err)
+		}
+		defer func() { _ = a.metrics.close() }() // nobody can be told any more
+	}
+	if f.jaeger {
+		if _, err := findJaeger(); err != nil { // rather now than when all is done
+			return fmt.Errorf("--jaeger: %w", err)
+		}
 	}
 	if f.resume != "" {
 		if err := onlyWithResume(cmd, args); err != nil {
@@ -117,7 +132,7 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 		if err != nil {
 			return err
 		}
-		return a.execute(cmd.Context(), plan, folder, data.Latest(), progress, target, f.json)
+		return a.show(cmd.Context(), progress, folder.Dir(), f, a.execute(cmd.Context(), plan, folder, data.Latest(), progress, to, f.json))
 	}
 	spec, err := a.spec(cmd, args, f)
 	if err != nil {
@@ -139,7 +154,7 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 		return err
 	}
 	defer func() { _ = folder.Close() }() // as above
-	return a.execute(cmd.Context(), plan, folder, nil, progress, target, f.json)
+	return a.show(cmd.Context(), progress, folder.Dir(), f, a.execute(cmd.Context(), plan, folder, nil, progress, to, f.json))
 }
 
 // onlyWithResume refuses what would change a run that has begun.
@@ -225,21 +240,19 @@ func (a *app) spec(cmd *cobra.Command, args []string, f runFlags) (experiment.Sp
 	return s.Resolve(a.kinds)
 }
 
-// targetOf returns where spans are to be sent: nil for nowhere. The flag has
-// precedence over the environment.
-func targetOf(flag string) (*trace.Target, error) {
-	if flag != "" {
-		t, err := trace.ParseTarget(flag)
-		if err != nil {
-			return nil, fmt.Errorf("--otlp: %w", err)
-		}
-		return &t, nil
+// destinationOf returns where spans go. The flag has precedence over the
+// environment.
+func destinationOf(flag string) (trace.Destination, error) {
+	d, err := trace.FromEnv()
+	if err != nil || flag == "" {
+		return d, err
 	}
-	t, ok, err := trace.TargetFromEnv()
-	if !ok || err != nil {
-		return nil, err
+	t, err := trace.ParseTarget(flag)
+	if err != nil {
+		return d, fmt.Errorf("--otlp: %w", err)
 	}
-	return &t, nil
+	d.OTLP = &t
+	return d, nil
 }
 
 // trials makes the trials of a plan, and returns the error of a run that was
@@ -269,7 +282,10 @@ func (a *app) trials(ctx context.Context, plan *experiment.Plan, folder *results
 	}()
 
 	progress.say("%s", describePlan(plan, folder.Dir()))
-	status, err := experiment.Execute(ctx, plan, experiment.Options{Folder: folder, Done: done, Stop: stop, Report: progress.report})
+	status, err := experiment.Execute(ctx, plan, experiment.Options{Folder: folder, Done: done, Stop: stop, Report: func(p experiment.Progress) {
+		progress.report(p)
+		a.refreshMetrics(folder.Dir())
+	}})
 	progress.finish()
 	if err != nil {
 		return status, failed(err)
@@ -281,8 +297,11 @@ func (a *app) trials(ctx context.Context, plan *experiment.Plan, folder *results
 }
 
 // execute makes the trials, then the report, then sends the spans.
-func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *results.Folder, done []results.Trial, progress *progress, target *trace.Target, asJSON bool) error {
+func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *results.Folder, done []results.Trial, progress *progress, to trace.Destination, asJSON bool) error {
 	status, err := a.trials(ctx, plan, folder, done, progress)
+	if status == results.Interrupted {
+		a.send(ctx, progress, to, folder.Dir())
+	}
 	if err != nil {
 		return err
 	}
@@ -302,9 +321,7 @@ func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *result
 	if err != nil {
 		return failed(fmt.Errorf("printing the report: %w", err))
 	}
-	if target != nil {
-		a.send(ctx, progress, *target, folder.Dir())
-	}
+	a.send(ctx, progress, to, folder.Dir())
 	progress.say("%s", nextSteps(folder.Dir(), data))
 	if status == results.Failed {
 		return failed(fmt.Errorf("%d trials failed; the report tells why", len(r.Failures)))
@@ -326,13 +343,36 @@ func noVerdict(r *report.Report) error {
 
 // send delivers the spans of a run. A receiver that is down does not make a
 // run fail: its spans can be sent later.
-func (a *app) send(ctx context.Context, progress *progress, target trace.Target, dir string) {
-	n, err := target.SendFile(ctx, filepath.Join(dir, results.TracesFile))
-	if err != nil {
-		progress.say("Warning: only %d spans were sent: %v\nSend them later with: harness trace %s --otlp %s", n, err, dir, target.URL)
+func (a *app) send(ctx context.Context, progress *progress, to trace.Destination, dir string) {
+	path := filepath.Join(dir, results.TracesFile)
+	if to.Console {
+		if err := printFile(a.stderr, path); err != nil {
+			progress.say("Warning: not all spans were printed: %v", err)
+		}
+	}
+	if to.OTLP == nil {
 		return
 	}
-	progress.say("%d spans sent to %s.", n, target.URL)
+	n, err := to.OTLP.SendFile(ctx, path)
+	if err == nil {
+		progress.say("%d spans sent to %s.", n, to.OTLP.URL)
+		return
+	}
+	all, countErr := trace.CountFile(path)
+	if countErr != nil {
+		err = errors.Join(err, countErr)
+	}
+	progress.say("Warning: only %d of %d spans were sent: %v\nSend them later with: harness trace %s --otlp %s", n, all, err, dir, to.OTLP.URL)
+}
+
+func printFile(w io.Writer, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(w, f)
+	return err
 }
 
 // writeReport writes all forms of the report into the run's folder.
@@ -346,6 +386,7 @@ func writeReport(dir string, data *results.Data, r *report.Report) error {
 		results.MDFile:      func(w *strings.Builder) error { return report.Markdown(w, r, charts) },
 		results.ResultsFile: func(w *strings.Builder) error { return report.JSON(w, r) },
 		results.CSVFile:     func(w *strings.Builder) error { return report.CSV(w, data) },
+		results.MetricsFile: func(w *strings.Builder) error { return report.RunMetrics(w, data, r) },
 		results.BenchFile:   func(w *strings.Builder) error { return report.Bench(w, data) },
 	}
 	for _, c := range charts {

@@ -263,9 +263,17 @@ func (w *worker) accept(f frame, t taskFrame) job {
 	if w.tasks[index].KeepsInput(batch) {
 		t.input = f.own(t.input)
 	}
+	obs := w.hooks.Observer
+	var began harness.Stamp
+	if obs != nil && obs.Coded != nil {
+		began = harness.Now()
+	}
 	j.call, j.err = w.tasks[index].Incoming(context.Background(), t.input, batch)
 	if j.err != nil {
 		return j
+	}
+	if began != 0 {
+		obs.Coded(j.call, harness.ArgumentDecoded, began)
 	}
 	j.call.Enter(&w.site)
 	w.calls[t.id%slots].Store(j.call)

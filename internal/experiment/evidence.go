@@ -21,6 +21,7 @@ type evidenceOrder struct {
 	Epoch     trace.Epoch   `json:"epoch,omitempty"`
 	CellSpan  string        `json:"cell_span,omitempty"`  // traceparent
 	SpansFile string        `json:"spans_file,omitempty"` // to be written
+	Execution string        `json:"execution,omitempty"`  // folder for execution traces, to be made
 	Profiles  string        `json:"profiles,omitempty"`   // folder to be written
 	ProfileNS time.Duration `json:"profile_ns,omitempty"`
 }
@@ -31,6 +32,15 @@ const (
 	requestProfileStart = "profile.start"
 	requestProfileStop  = "profile.stop"
 )
+
+// executionEnv tells a worker process of a traced trial how to observe itself.
+const executionEnv = "HARNESS_EXECUTION"
+
+// An executionOrder is what it says.
+type executionOrder struct {
+	Dir    string         `json:"dir"` // for the execution trace and the CPU profile
+	Labels profile.Labels `json:"labels"`
+}
 
 // profileEnv tells a worker process that its trial is profiled, and the labels
 // to use.
@@ -50,6 +60,15 @@ func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
 			return hooks, fmt.Errorf("%s: %w", profileEnv, err)
 		}
 		hooks.Observer = labels.Observer()
+	}
+	if env := os.Getenv(executionEnv); env != "" {
+		var order executionOrder
+		if err := json.Unmarshal([]byte(env), &order); err != nil {
+			return hooks, fmt.Errorf("%s: %w", executionEnv, err)
+		}
+		if err := order.observeWorker(&hooks); err != nil {
+			return hooks, err
+		}
 	}
 	var stop func() (profile.Set, error)
 	hooks.Control = func(request string, _ []byte) (_ []byte, err error) {
@@ -74,6 +93,51 @@ func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
 	}
 	return hooks, nil
 }
+
+// observeWorker has a worker process write an execution trace and a CPU profile,
+// from its start to its end, and mark its tasks in both.
+func (o executionOrder) observeWorker(hooks *harness.WorkerHooks) error {
+	stop, err := o.start()
+	if err != nil {
+		return err
+	}
+	if hooks.Observer != nil {
+		hooks.Observer = o.observer(hooks.Observer, 1)
+	}
+	exit := hooks.Exit
+	hooks.Exit = func(send func(topic string, payload []byte) error) error {
+		err := stop()
+		if exit != nil {
+			err = errors.Join(err, exit(send))
+		}
+		return err
+	}
+	return nil
+}
+
+// start starts the execution trace and the CPU profile of this process.
+func (o executionOrder) start() (stop func() error, err error) {
+	stopTrace, err := profile.Execution(filepath.Join(o.Dir, executionFile(os.Getpid())))
+	if err != nil {
+		return nil, err
+	}
+	stopCPU, err := profile.CPU(filepath.Join(o.Dir, cpuFile(os.Getpid())))
+	if err != nil {
+		return nil, errors.Join(err, stopTrace())
+	}
+	return func() error { return errors.Join(stopCPU(), stopTrace()) }, nil
+}
+
+// observer marks the tasks of obs in the execution trace and the CPU profile.
+func (o executionOrder) observer(obs *harness.Observer, workers int) *harness.Observer {
+	return profile.MarkTasks(*o.Labels.LabelTasks(*obs, trace.IDs), workers)
+}
+
+// executionFile names the execution trace of a process, and cpuFile its CPU
+// profile. A worker that is lost has a successor, so its index does not tell
+// which.
+func executionFile(pid int) string { return fmt.Sprintf("%d.trace", pid) }
+func cpuFile(pid int) string       { return fmt.Sprintf("%d.cpu.pb.gz", pid) }
 
 // evidence is what a trial does beside running its program. The functions are
 // called in this order, but aside, which is called for whatever comes between.
@@ -121,12 +185,47 @@ func (t trial) traced(ctx context.Context) (evidence, error) {
 	if err != nil {
 		return evidence{}, err
 	}
+	execution := executionOrder{Dir: t.order.Evidence.Execution, Labels: profile.Labels{Workload: cell.Workload, Backend: cell.Backend}}
+	if err := os.MkdirAll(execution.Dir, 0o777); err != nil {
+		return evidence{}, fmt.Errorf("making the folder for execution traces: %w", err)
+	}
+	env, err := json.Marshal(execution)
+	if err != nil {
+		return evidence{}, err
+	}
+	stop := func() error { return nil }
+	var before, used []results.Process
+
 	ev := unobserved()
-	ev.configure = func(cfg *harness.Config) { cfg.Observer, cfg.Processes = rec.Observer(), rec.Processes() }
-	ev.context = rec.Context
-	ev.begin = func(context.Context, harness.Executor) error {
+	ev.configure = func(cfg *harness.Config) {
+		cfg.Observer, cfg.Processes = execution.observer(rec.Observer(), cell.Workers), rec.Processes()
+		spawning := cfg.Processes.Spawning
+		cfg.Processes.Spawning = func(worker int) []string {
+			return append(spawning(worker), executionEnv+"="+string(env))
+		}
+	}
+	ev.context = func(ctx context.Context) context.Context {
+		ctx = rec.Context(ctx)
+		own := execution.Labels
+		own.TraceID, own.SpanID = trace.IDs(ctx)
+		own.Set()
+		return ctx
+	}
+	ev.begin = func(ctx context.Context, ex harness.Executor) (err error) {
+		if before, err = processes(ctx, ex); err != nil {
+			return err
+		}
+		if stop, err = execution.start(); err != nil {
+			return err
+		}
 		rec.Begin()
 		return nil
+	}
+	ev.collect = func(ctx context.Context, ex harness.Executor) error {
+		err := stop()
+		after, err2 := processes(ctx, ex)
+		used = usedBy(after, before)
+		return errors.Join(err, err2)
 	}
 	ev.finish = func(ctx context.Context, reply *trialReply, failure error) (err error) {
 		m := &reply.Measured
@@ -135,22 +234,64 @@ func (t trial) traced(ctx context.Context) (evidence, error) {
 			return err
 		}
 		defer func() { err = errors.Join(err, w.Close()) }()
-		count, err := rec.Export(ctx, w, m.WallNS, m.CPUNS(), failure)
-		m.TraceID, m.SpansExpected, m.SpansExported = rec.TraceID(), count.Expected, count.Exported
-		reply.Lanes = lanes(cell, rec, m.WallNS)
-		return errors.Join(err, count.Err())
+		counts, err := rec.Export(ctx, w, m.WallNS, m.CPUNS(), failure)
+		total := counts.Total()
+		m.TraceID, m.SpansExpected, m.SpansExported = rec.TraceID(), total.Expected, total.Exported
+		for i := range used {
+			n := counts[used[i].Name]
+			used[i].SpansExpected, used[i].SpansExported = n.Expected, n.Exported
+		}
+		reply.Lanes = &results.Lanes{
+			Cell: cell.ID, TraceID: rec.TraceID(), WallNS: m.WallNS, Workers: cell.Workers,
+			Tasks: rec.Tasks(), BeganNS: int64(rec.Began()), Processes: used,
+		}
+		return errors.Join(err, counts.Err())
 	}
 	return ev, nil
 }
 
-func lanes(cell results.Cell, rec *trace.Trial, wallNS int64) *results.Lanes {
-	l := &results.Lanes{Cell: cell.ID, TraceID: rec.TraceID(), WallNS: wallNS, Workers: cell.Workers}
-	for _, t := range rec.Lanes() {
-		l.Tasks = append(l.Tasks, results.LaneTask{
-			Task: t.Task, Worker: t.Worker, SubmittedNS: t.Submitted, StartedNS: t.Started, EndedNS: t.Ended, SpanID: t.SpanID,
-		})
+// processes reads what each process of a trial has used so far.
+func processes(ctx context.Context, ex harness.Executor) ([]results.Process, error) {
+	u, err := profile.ReadUsage()
+	if err != nil {
+		return nil, fmt.Errorf("reading the accounting: %w", err)
 	}
-	return l
+	all := []results.Process{processOf("trial", os.Getpid(), u)}
+	replies, err := control(ctx, ex, requestUsage)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range replies {
+		if err := json.Unmarshal(r.Payload, &u); err != nil {
+			return nil, fmt.Errorf("accounting of worker %d: %w", r.Worker, err)
+		}
+		all = append(all, processOf(fmt.Sprintf("worker-%d", r.Worker), r.PID, u))
+	}
+	return all, nil
+}
+
+func processOf(name string, pid int, u profile.Usage) results.Process {
+	return results.Process{
+		Name: name, PID: pid, CPUNS: int64(u.User + u.System), RunQueueNS: int64(u.RunQueue), GCCycles: u.GCCycles,
+		Switches: u.InvoluntarySwitches, Execution: executionFile(pid),
+	}
+}
+
+// usedBy is what each process of after has used since before, or since its
+// start if it was not there then.
+func usedBy(after, before []results.Process) []results.Process {
+	for i := range after {
+		p := &after[i]
+		for _, b := range before {
+			if b.PID == p.PID {
+				p.CPUNS -= b.CPUNS
+				p.RunQueueNS -= b.RunQueueNS
+				p.GCCycles -= b.GCCycles
+				p.Switches -= b.Switches
+			}
+		}
+	}
+	return after
 }
 
 // profiled repeats the program until there is enough to be sampled, and writes
@@ -159,6 +300,7 @@ func (t trial) profiled() evidence {
 	profile.EarlySettings()
 	cell := t.order.Cell
 	labels := profile.Labels{Workload: cell.Workload, Backend: cell.Backend}
+	labels.TraceID, labels.SpanID = trace.ParseIDs(t.order.Evidence.CellSpan)
 	var stop func() (profile.Set, error)
 	var started time.Time
 	var besides time.Duration // since then, but not in the program
@@ -170,7 +312,7 @@ func (t trial) profiled() evidence {
 		cfg.Processes = &harness.ProcessObserver{Spawning: func(int) []string {
 			b, err := json.Marshal(labels)
 			if err != nil {
-				panic(err) // two strings
+				panic(err) // strings
 			}
 			return []string{profileEnv + "=" + string(b)}
 		}}
@@ -217,8 +359,17 @@ func (t trial) profiled() evidence {
 		}
 		return writeProfiles(t.order.Evidence.Profiles, cell.ID, parts)
 	}
-	ev.finish = func(_ context.Context, reply *trialReply, _ error) error {
-		reply.Measured.Repeats = repeats
+	ev.finish = func(_ context.Context, reply *trialReply, failure error) error {
+		m := &reply.Measured
+		m.Repeats = repeats
+		if failure != nil {
+			return nil
+		}
+		v, err := profile.Read(filepath.Join(t.order.Evidence.Profiles, "cpu.pb.gz"))
+		if err != nil {
+			return err
+		}
+		m.CPUSamples, m.GCSamples = v.Samples(), v.GCSamples()
 		return nil
 	}
 	return ev

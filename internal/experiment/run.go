@@ -12,7 +12,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/f3f4c0de/harness/internal/ledger"
 	"github.com/f3f4c0de/harness/internal/machine"
+	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/stats"
 	"github.com/f3f4c0de/harness/internal/trace"
@@ -266,6 +268,11 @@ func (r *runner) step(ctx context.Context, s Step) (failure, err error) {
 	if failure == nil && s.Kind != results.Probe {
 		failure = r.judge(s, cell, &t.Measured)
 	}
+	if s.Kind == results.Traced {
+		if err := r.keepSpans(&reply); failure == nil {
+			failure = err // what a failed trial has left is kept, too
+		}
+	}
 	if failure == nil {
 		failure = r.keep(&reply, s)
 	}
@@ -320,9 +327,12 @@ func (r *runner) try(ctx context.Context, s Step, cell results.Cell) (trialReply
 		RunID: r.plan.Run.ID, Version: r.plan.Run.Version.Harness, Cell: cell,
 		Workload: prog.Workload.Name, Params: params, Kind: s.Kind, Dir: dir, LeastNS: r.plan.Run.TrialNS,
 		Evidence: evidenceOrder{
-			Epoch: r.epoch, CellSpan: r.spans[s.Cell], SpansFile: r.spansFile(),
+			Epoch: r.epoch, CellSpan: r.spans[s.Cell], SpansFile: r.spansFile(), Execution: r.executionDir(),
 			Profiles: filepath.Join(r.opts.Folder.Dir(), results.ProfilesDir, s.Cell), ProfileNS: time.Duration(r.plan.Run.ProfileNS),
 		},
+	}
+	if err := os.RemoveAll(r.executionDir()); err != nil { // of a trial that failed
+		return trialReply{}, err
 	}
 	procs := b.GOMAXPROCS
 	if procs == 0 {
@@ -352,11 +362,9 @@ func (r *runner) judge(s Step, cell results.Cell, m *results.Measured) error {
 // spansFile is where a traced trial writes its spans.
 func (r *runner) spansFile() string { return filepath.Join(r.scratch, results.TracesFile) }
 
-// keep moves what a traced trial has written into the run's folder.
-func (r *runner) keep(reply *trialReply, s Step) error {
-	if s.Kind != results.Traced {
-		return nil
-	}
+// keepSpans moves the spans that a traced trial has written into the run's
+// folder.
+func (r *runner) keepSpans(reply *trialReply) error {
 	defer os.Remove(r.spansFile())
 	n, err := trace.CountFile(r.spansFile())
 	if err != nil {
@@ -368,8 +376,64 @@ func (r *runner) keep(reply *trialReply, s Step) error {
 	if err := appendFile(filepath.Join(r.opts.Folder.Dir(), results.TracesFile), r.spansFile()); err != nil {
 		return fmt.Errorf("keeping the spans: %w", err)
 	}
-	return r.opts.Folder.AddLanes(reply.Lanes)
+	return nil
 }
+
+// keep moves the rest of what a traced trial has found into the run's folder.
+func (r *runner) keep(reply *trialReply, s Step) error {
+	if s.Kind != results.Traced {
+		return nil
+	}
+	if err := r.opts.Folder.AddLanes(reply.Lanes); err != nil {
+		return err
+	}
+	return r.keepExecution(reply, s)
+}
+
+// keepExecution moves the execution traces of a traced trial into the run's
+// folder, and makes its ledger from them.
+func (r *runner) keepExecution(reply *trialReply, s Step) error {
+	dir := filepath.Join(r.opts.Folder.Dir(), results.ExecDir, s.Cell)
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(filepath.Dir(dir), 0o777)); err != nil {
+		return err
+	}
+	if err := os.Rename(r.executionDir(), dir); err != nil {
+		return fmt.Errorf("keeping the execution traces: %w", err)
+	}
+	if err := r.keepTracedCPU(reply, s, dir); err != nil {
+		return err
+	}
+	l, tasks := ledger.Build(reply.Lanes, reply.Measured.StartNS, dir)
+	return r.opts.Folder.AddLedger(l, tasks)
+}
+
+// keepTracedCPU moves the CPU profiles of a traced trial to the others, merged.
+func (r *runner) keepTracedCPU(reply *trialReply, s Step, from string) error {
+	dir := filepath.Join(r.opts.Folder.Dir(), results.ProfilesDir, s.Cell)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	var parts []profile.Part
+	for _, p := range reply.Lanes.Processes {
+		path := filepath.Join(from, cpuFile(p.PID))
+		b, err := os.ReadFile(path)
+		if err != nil || len(b) == 0 {
+			continue // it did not end in good order, which the spans tell
+		}
+		parts = append(parts, profile.Part{Process: p.Name, Set: profile.Set{"cpu": b}})
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	merged, err := profile.Merge("cpu", s.Cell, parts)
+	if err != nil {
+		return err
+	}
+	return results.WriteFile(filepath.Join(dir, results.TracedCPUFile), merged)
+}
+
+// executionDir is where a traced trial writes its execution traces.
+func (r *runner) executionDir() string { return filepath.Join(r.scratch, results.ExecDir) }
 
 func appendFile(to, from string) (err error) {
 	in, err := os.Open(from)

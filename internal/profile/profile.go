@@ -9,7 +9,9 @@ package profile
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"runtime/pprof"
 	"slices"
@@ -147,16 +149,39 @@ func encode(p *profile.Profile) ([]byte, error) {
 type Labels struct {
 	Workload string `json:"workload"`
 	Backend  string `json:"backend"`
+
+	// The span that the samples belong to, if there is one.
+	TraceID string `json:"trace_id,omitempty"`
+	SpanID  string `json:"span_id,omitempty"`
 }
 
-// The keys of the labels.
+// The keys of the labels. Those of traces are the ones by which Pyroscope and
+// Grafana find the profile of a span.
 const (
 	labelWorkload = "workload"
 	labelBackend  = "backend"
 	labelTask     = "task"
 	labelProcess  = "process"
 	labelCell     = "cell"
+	labelTraceID  = "trace_id"
+	labelSpanID   = "span_id"
 )
+
+// with returns a context whose goroutine gets the labels, and those of the task
+// if it has a name.
+func (l Labels) with(task string) context.Context {
+	pairs := []string{labelWorkload, l.Workload, labelBackend, l.Backend}
+	if task != "" {
+		pairs = append(pairs, labelTask, task)
+	}
+	if l.SpanID != "" {
+		pairs = append(pairs, labelTraceID, l.TraceID, labelSpanID, l.SpanID)
+	}
+	return pprof.WithLabels(context.Background(), pprof.Labels(pairs...))
+}
+
+// Set labels the calling goroutine, and those that it starts from now on.
+func (l Labels) Set() { pprof.SetGoroutineLabels(l.with("")) }
 
 // Observer returns an observer that labels the goroutine of every task while
 // the task runs. Goroutines that the task starts inherit the labels.
@@ -166,14 +191,56 @@ func (l Labels) Observer() *harness.Observer {
 		Start: func(ctx context.Context, c *harness.Call) context.Context {
 			labels, ok := prepared.Load(c.Task())
 			if !ok {
-				labels, _ = prepared.LoadOrStore(c.Task(), pprof.WithLabels(context.Background(),
-					pprof.Labels(labelWorkload, l.Workload, labelBackend, l.Backend, labelTask, c.Task())))
+				labels, _ = prepared.LoadOrStore(c.Task(), l.with(c.Task()))
 			}
 			pprof.SetGoroutineLabels(labels.(context.Context))
 			return ctx
 		},
 		End: func(*harness.Call, error) { pprof.SetGoroutineLabels(context.Background()) },
 	}
+}
+
+// LabelTasks returns an observer that does what o does, and labels the goroutine
+// of every task while the task runs with what ids says of its context: the span
+// that it is.
+func (l Labels) LabelTasks(o harness.Observer, ids func(context.Context) (traceID, spanID string)) *harness.Observer {
+	start, end := o.Start, o.End
+	o.Start = func(ctx context.Context, c *harness.Call) context.Context {
+		if start != nil {
+			ctx = start(ctx, c)
+		}
+		if c.Number != 0 {
+			of := l
+			of.TraceID, of.SpanID = ids(ctx)
+			pprof.SetGoroutineLabels(of.with(c.Task()))
+		}
+		return ctx
+	}
+	o.End = func(c *harness.Call, err error) {
+		if t := c.Timing(); c.Number != 0 && t.PID == os.Getpid() && t.Started != 0 {
+			pprof.SetGoroutineLabels(context.Background())
+		}
+		if end != nil {
+			end(c, err)
+		}
+	}
+	return &o
+}
+
+// CPU starts a CPU profile of this process and writes it to the file when it
+// ends. stop ends it; called again, it does nothing.
+func CPU(path string) (stop func() error, err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, fmt.Errorf("opening the file for the CPU profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("starting the CPU profile: %w", err), f.Close())
+	}
+	return sync.OnceValue(func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}), nil
 }
 
 // A Part is one process's share of a cell's profiles.

@@ -14,6 +14,11 @@ type Usage struct {
 	InvoluntarySwitches int64         `json:"involuntary_switches"`
 	GCCycles            int64         `json:"gc_cycles"`
 	MaxRSS              int64         `json:"max_rss_bytes"` // peak, not a sum
+
+	// RunQueue is how long threads that could have run waited for the system
+	// to give them a processor; of threads that have ended nothing is known.
+	// It is zero where the system does not tell.
+	RunQueue time.Duration `json:"run_queue_ns"`
 }
 
 // ReadUsage reads the accounting of this process. It stops the world for some
@@ -32,6 +37,7 @@ func ReadUsage() (Usage, error) {
 		InvoluntarySwitches: int64(r.Nivcsw),
 		GCCycles:            int64(m.NumGC),
 		MaxRSS:              int64(r.Maxrss) * maxRSSUnit,
+		RunQueue:            runQueueWait(),
 	}, nil
 }
 
@@ -42,6 +48,7 @@ func (u Usage) Since(earlier Usage) Usage {
 	u.VoluntarySwitches -= earlier.VoluntarySwitches
 	u.InvoluntarySwitches -= earlier.InvoluntarySwitches
 	u.GCCycles -= earlier.GCCycles
+	u.RunQueue -= earlier.RunQueue
 	return u
 }
 
@@ -53,5 +60,6 @@ func (u Usage) Plus(v Usage) Usage {
 	u.InvoluntarySwitches += v.InvoluntarySwitches
 	u.GCCycles += v.GCCycles
 	u.MaxRSS += v.MaxRSS
+	u.RunQueue += v.RunQueue
 	return u
 }

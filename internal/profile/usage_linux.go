@@ -1,3 +1,49 @@
 package profile
 
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
 const maxRSSUnit = 1024 // ru_maxrss is in kilobytes
+
+// KnowsRunQueue tells whether [Usage] says how long threads waited for a
+// processor.
+const KnowsRunQueue = true
+
+// runQueueWait adds up the second field of every thread's schedstat, the time
+// spent waiting on a run queue (Documentation/scheduler/sched-stats.rst).
+func runQueueWait() (total time.Duration) {
+	const tasks = "/proc/self/task"
+	threads, err := os.ReadDir(tasks)
+	if err != nil {
+		return 0
+	}
+	for _, t := range threads {
+		b, err := os.ReadFile(filepath.Join(tasks, t.Name(), "schedstat"))
+		if err != nil {
+			continue // it has ended
+		}
+		if fields := bytes.Fields(b); len(fields) == 3 {
+			if ns, err := strconv.ParseInt(string(fields[1]), 10, 64); err == nil {
+				total += time.Duration(ns)
+			}
+		}
+	}
+	return total
+}
+
+// threadCPU reads how long the calling thread has been on a processor.
+func threadCPU() int64 {
+	const clockThreadCPU = 3 // CLOCK_THREAD_CPUTIME_ID
+	var ts syscall.Timespec
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, clockThreadCPU, uintptr(unsafe.Pointer(&ts)), 0); errno != 0 {
+		return 0
+	}
+	return ts.Nano()
+}

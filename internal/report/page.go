@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+
+	"github.com/f3f4c0de/harness/internal/results"
 )
 
 //go:embed page.html
@@ -45,7 +47,13 @@ func HTML(w io.Writer, r *Report, charts []Chart) error {
 	for _, row := range r.Rows {
 		rows = append(rows, tableRow{row, r.cells(row)})
 	}
+	used := usedParts(r.Ledger)
+	var ledgers [][]string
+	for i := range r.Ledger {
+		ledgers = append(ledgers, ledgerRow(&r.Ledger[i], used))
+	}
 	return page.Execute(w, map[string]any{
+		"Parts": used, "PartInfo": results.PartInfo, "Ledgers": ledgers, "Evidence": r.evidenceLine(),
 		"Report": r, "Charts": charts, "Columns": r.columns(), "Rows": rows, "Legend": r.legend(),
 		"Headlines": r.Headlines(), "Trust": r.TrustLines(), "Findings": r.Findings(), "Grids": r.GridLines(), "Style": template.CSS(chartStyle), "TrialTime": duration(float64(r.Run.TrialNS)),
 	})

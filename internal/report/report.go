@@ -11,6 +11,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/f3f4c0de/harness/internal/findings"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/stats"
 )
@@ -22,6 +23,10 @@ const Confidence = 0.95
 type Report struct {
 	Run results.Run `json:"run"`
 
+	Findings []findings.Finding `json:"findings,omitempty"`
+	Ledger   []results.Ledger   `json:"ledger,omitempty"`
+	Spans    Spans              `json:"spans"`
+	Observer string             `json:"observer,omitempty"` // what observing costs
 	// Judged tells that the run was long enough for verdicts. Rows of other
 	// runs have none.
 	Judged bool `json:"judged"`
@@ -152,6 +157,8 @@ func Build(d *results.Data) *Report {
 	r.judge()
 	r.overall()
 	r.grids()
+	r.Ledger, r.Findings = d.Ledger, findings.Of(d)
+	r.countSpans(d)
 	r.warn()
 	return r
 }

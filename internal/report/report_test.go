@@ -74,6 +74,21 @@ func testData() *results.Data {
 		}
 		add(results.Traced, 0, false, wall)
 		d.Trials[len(d.Trials)-1].TraceID = "0af7651916cd43dd8448eb211c80319c"
+		d.Trials[len(d.Trials)-1].SpansExpected, d.Trials[len(d.Trials)-1].SpansExported = 25, 25
+		ledger := results.Ledger{
+			Cell: c.ID, Workers: workers, WallNS: ms(wall), Tasks: 8, Resolved: 8, BusyNS: ms(wall) * int64(workers), MaxInFlight: 8,
+			TasksNS: ms(wall * float64(workers+4)), ResidualNS: -800, LargestResidual: .001, SpawnNS: ms(3), Waits: results.Waits{Lock: 8},
+			Processes: []results.Process{{Name: "trial", PID: 1, CPUNS: ms(cpu), RunQueueNS: ms(1), SpansExpected: 25, SpansExported: 25}},
+			Places:    []results.Place{{Part: "lock", Where: "main.<locked> (main.go:7)", NS: ms(wall), Waits: 8, Stack: []string{"main.<locked> (main.go:7)"}}},
+			Notes:     []string{"Something is unknown."},
+		}
+		ledger.Parts[results.PartQueue] = ledger.TasksNS - ms(wall)*int64(workers) + 800
+		ledger.Parts[results.PartRunning] = ms(wall) * int64(workers)
+		if backend == "goroutines" && workload == "cpu" {
+			ledger.Parts[results.PartRunning] /= 2
+			ledger.Parts[results.PartLock] = ledger.Parts[results.PartRunning]
+		}
+		d.Ledger = append(d.Ledger, ledger)
 		lanes := results.Lanes{Cell: c.ID, TraceID: "0af7651916cd43dd8448eb211c80319c", WallNS: ms(wall), Workers: workers}
 		each := wall * float64(workers) / 8
 		for i := range 8 {
@@ -176,13 +191,19 @@ func golden(t *testing.T, dir string, d *results.Data, but ...string) {
 	r := Build(d)
 	charts := Charts(r)
 	files := map[string]func(w io.Writer) error{
-		"report.txt":   func(w io.Writer) error { return Text(w, r) },
-		"report.md":    func(w io.Writer) error { return Markdown(w, r, charts) },
-		"report.html":  func(w io.Writer) error { return HTML(w, r, charts) },
-		"results.json": func(w io.Writer) error { return JSON(w, r) },
-		"results.csv":  func(w io.Writer) error { return CSV(w, d) },
-		"bench.txt":    func(w io.Writer) error { return Bench(w, d) },
-		"metrics.txt":  func(w io.Writer) error { return OpenMetrics(w, r) },
+		"report.txt":      func(w io.Writer) error { return Text(w, r) },
+		"report.md":       func(w io.Writer) error { return Markdown(w, r, charts) },
+		"report.html":     func(w io.Writer) error { return HTML(w, r, charts) },
+		"results.json":    func(w io.Writer) error { return JSON(w, r) },
+		"results.csv":     func(w io.Writer) error { return CSV(w, d) },
+		"bench.txt":       func(w io.Writer) error { return Bench(w, d) },
+		"metrics.txt":     func(w io.Writer) error { return OpenMetrics(w, r) },
+		"run-metrics.txt": func(w io.Writer) error { return RunMetrics(w, d, r) },
+	}
+	if len(d.Ledger) > 0 {
+		files["ledger.txt"] = func(w io.Writer) error {
+			return errors.Join(Ledgers(w, d.Ledger), LedgerText(w, &d.Ledger[2]), LedgerTaskText(w, "cpu-goroutines", aLedgerTask()))
+		}
 	}
 	for _, c := range charts {
 		files[c.Name+".svg"] = func(w io.Writer) error {
@@ -458,5 +479,15 @@ func TestDuration(t *testing.T) {
 		if got := duration(ns); got != want {
 			t.Errorf("duration(%v) = %q; want %q", ns, got, want)
 		}
+	}
+}
+
+// aLedgerTask is a task that computes and waits.
+func aLedgerTask() *results.LedgerTask {
+	onCPU, queued := int64(4e6), int64(1e6)
+	return &results.LedgerTask{
+		Number: 3, Task: "t", Process: "trial", SpanID: "5f", WallNS: 10e6, ResidualNS: -1000, OnCPUNS: &onCPU, OSQueueNS: &queued,
+		Parts: results.Parts{results.PartQueue: 5e6 + 1000, results.PartRunning: 5e6}, Waits: results.Waits{Lock: 2},
+		Where: "main.f (f.go:1)", WhereNS: 5, Stack: []string{"main.f (f.go:1)"},
 	}
 }

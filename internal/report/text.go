@@ -35,6 +35,9 @@ func Text(w io.Writer, r *Report) error {
 	for _, line := range r.legend() {
 		writeWrapped(&b, line)
 	}
+	if line := r.evidenceLine(); line != "" {
+		writeWrapped(&b, line)
+	}
 	for _, line := range r.TrustLines() {
 		writeWrapped(&b, line)
 	}
@@ -54,6 +57,9 @@ func Text(w io.Writer, r *Report) error {
 	}
 	for _, warning := range r.Warnings {
 		writeWrapped(&b, "! "+warning)
+	}
+	for _, line := range r.findingLines() {
+		writeWrapped(&b, "* "+line)
 	}
 	for _, f := range r.Failures {
 		fmt.Fprintf(&b, "FAILED %s, %s trial, round %d: %s\n", f.Cell, f.Kind, f.Round, f.Error)
@@ -238,7 +244,7 @@ func writeWrapped(b *strings.Builder, s string) {
 		l := len([]rune(word))
 		switch {
 		case n == 0:
-		case n+1+l > width:
+		case n+1+l > 100:
 			b.WriteString("\n")
 			n = 0
 		default:
@@ -305,6 +311,12 @@ func Markdown(w io.Writer, r *Report, charts []Chart) error {
 	for _, line := range r.TrustLines() {
 		fmt.Fprintf(&b, "%s\n\n", escapeMarkdown(line))
 	}
+	for _, line := range r.findingLines() {
+		fmt.Fprintf(&b, "- **Finding.** %s\n", escapeMarkdown(line))
+	}
+	if len(r.Findings) > 0 {
+		b.WriteByte('\n')
+	}
 	for _, c := range charts {
 		fmt.Fprintf(&b, "![%s](%s/%s.svg)\n\n", escapeMarkdown(c.Title), results.ChartsDir, c.Name)
 	}
@@ -318,6 +330,9 @@ func Markdown(w io.Writer, r *Report, charts []Chart) error {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | "))
 	}
 	fmt.Fprintf(&b, "\n%s\n", escapeMarkdown(r.legend()[1]))
+	if line := r.evidenceLine(); line != "" {
+		fmt.Fprintf(&b, "\n%s\n", escapeMarkdown(line))
+	}
 	if r.Judged {
 		b.WriteString("\n## Verdicts\n\n")
 		for _, line := range r.Findings() {

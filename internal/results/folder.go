@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 )
 
@@ -20,12 +21,19 @@ const (
 	LanesFile   = "lanes.ndjson"
 	TracesFile  = "traces.jsonl" // OTLP, a TracesData per line
 	ProfilesDir = "profiles"     // a folder per cell
-	ChartsDir   = "charts"
-	ResultsFile = "results.json"
-	HTMLFile    = "report.html"
-	MDFile      = "report.md"
-	BenchFile   = "bench.txt"
-	CSVFile     = "results.csv"
+	// TracedCPUFile is the CPU profile of a cell's traced trial, whose samples
+	// name the spans of the tasks.
+	TracedCPUFile = "traced-cpu.pb.gz"
+	LedgerFile    = "ledger.ndjson"
+	LedgerDir     = "ledger"    // a file per cell, a line per task
+	ExecDir       = "exectrace" // a folder per cell, a Go execution trace per process
+	ChartsDir     = "charts"
+	ResultsFile   = "results.json"
+	HTMLFile      = "report.html"
+	MDFile        = "report.md"
+	BenchFile     = "bench.txt"
+	CSVFile       = "results.csv"
+	MetricsFile   = "metrics.txt" // OpenMetrics
 )
 
 // A Folder is the folder of a run that is being written. Its methods are safe
@@ -36,6 +44,7 @@ type Folder struct {
 	mu     sync.Mutex
 	trials *os.File
 	lanes  *os.File
+	ledger *os.File
 }
 
 // Create makes the folder of a new run, which must not exist or be empty.
@@ -63,7 +72,7 @@ func Resume(dir string) (*Folder, *Data, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, file := range []*os.File{f.trials, f.lanes} {
+	for _, file := range []*os.File{f.trials, f.lanes, f.ledger} {
 		if err := dropPartialLine(file); err != nil {
 			return nil, nil, errors.Join(err, f.Close())
 		}
@@ -85,6 +94,9 @@ func open(dir string) (*Folder, error) {
 	f.trials, err = os.OpenFile(filepath.Join(dir, TrialsFile), flags, 0o666)
 	if err == nil {
 		f.lanes, err = os.OpenFile(filepath.Join(dir, LanesFile), flags, 0o666)
+	}
+	if err == nil {
+		f.ledger, err = os.OpenFile(filepath.Join(dir, LedgerFile), flags, 0o666)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -121,12 +133,37 @@ func (f *Folder) AddLanes(l *Lanes) error {
 	return appendLine(f.lanes, l)
 }
 
+// AddLedger appends a cell's ledger and writes that of its tasks.
+func (f *Folder) AddLedger(l *Ledger, tasks []LedgerTask) (err error) {
+	if err := os.MkdirAll(filepath.Join(f.dir, LedgerDir), 0o777); err != nil {
+		return fmt.Errorf("making the folder for ledgers: %w", err)
+	}
+	out, err := os.Create(filepath.Join(f.dir, LedgerDir, l.Cell+".ndjson"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	w := bufio.NewWriter(out)
+	enc := json.NewEncoder(w)
+	for i := range tasks {
+		if err := enc.Encode(&tasks[i]); err != nil {
+			return fmt.Errorf("writing the ledger of %s: %w", l.Cell, err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("writing the ledger of %s: %w", l.Cell, err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return appendLine(f.ledger, l)
+}
+
 // Close lets go of the folder. Closing twice is harmless.
 func (f *Folder) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var errs []error
-	for _, file := range []**os.File{&f.trials, &f.lanes, &f.lock} {
+	for _, file := range []**os.File{&f.trials, &f.lanes, &f.ledger, &f.lock} {
 		if *file != nil {
 			errs = append(errs, (*file).Close())
 			*file = nil
@@ -181,6 +218,7 @@ type Data struct {
 	Run    Run
 	Trials []Trial
 	Lanes  []Lanes
+	Ledger []Ledger
 }
 
 // Read reads the records in a run's folder.
@@ -202,8 +240,19 @@ func Read(dir string) (*Data, error) {
 	if d.Trials, err = readLines[Trial](filepath.Join(dir, TrialsFile)); err != nil {
 		return nil, err
 	}
-	d.Lanes, err = readLines[Lanes](filepath.Join(dir, LanesFile))
+	if d.Lanes, err = readLines[Lanes](filepath.Join(dir, LanesFile)); err != nil {
+		return nil, err
+	}
+	all, err := readLines[Ledger](filepath.Join(dir, LedgerFile))
+	for _, l := range all { // a run that is resumed may make one again
+		d.Ledger = append(slices.DeleteFunc(d.Ledger, func(old Ledger) bool { return old.Cell == l.Cell }), l)
+	}
 	return d, err
+}
+
+// ReadLedger reads what is known of each task of a cell's traced trial.
+func ReadLedger(dir, cell string) ([]LedgerTask, error) {
+	return readLines[LedgerTask](filepath.Join(dir, LedgerDir, cell+".ndjson"))
 }
 
 // readLines decodes a file of one JSON value per line. A last line without its

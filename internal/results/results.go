@@ -236,6 +236,10 @@ type Measured struct {
 	// and the metrics of a timed trial are then the means, those of a profiled
 	// one the first run's.
 	Repeats int `json:"repeats,omitempty"`
+	// CPUSamples of its program, and those of them that the garbage collector
+	// was at work in.
+	CPUSamples int64 `json:"cpu_samples,omitempty"`
+	GCSamples  int64 `json:"gc_samples,omitempty"`
 
 	// Of a probe: the time that some work takes on one processor, and that the
 	// same work takes on each of all processors at once.
@@ -258,6 +262,10 @@ type Lanes struct {
 	WallNS  int64      `json:"wall_ns"`
 	Workers int        `json:"workers"`
 	Tasks   []LaneTask `json:"tasks"`
+
+	// BeganNS is the reading of the host's monotonic clock at the begin.
+	BeganNS   int64     `json:"began_ns,omitempty"`
+	Processes []Process `json:"processes,omitempty"`
 }
 
 // A LaneTask is one task in a worker's lane.
@@ -268,4 +276,16 @@ type LaneTask struct {
 	StartedNS   int64  `json:"started_ns"`
 	EndedNS     int64  `json:"ended_ns"`
 	SpanID      string `json:"span_id"`
+
+	Number     uint64 `json:"number,omitempty"` // in the order of submission, from 1
+	PID        int    `json:"pid,omitempty"`
+	ReceivedNS int64  `json:"received_ns,omitempty"` // its result was back and decoded
+
+	// Of a task that crossed to another process.
+	EncodingNS int64 `json:"encoding_ns,omitempty"` // its argument began to be encoded
+	SentNS     int64 `json:"sent_ns,omitempty"`     // and was ready to be sent
+	DecodingNS int64 `json:"decoding_ns,omitempty"` // began to be decoded by the worker
+	DecodedNS  int64 `json:"decoded_ns,omitempty"`  // and was
+	EncodedNS  int64 `json:"encoded_ns,omitempty"`  // its result was encoded
+	ArrivedNS  int64 `json:"arrived_ns,omitempty"`  // and back, still encoded
 }

@@ -9,6 +9,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	oteltrace "go.opentelemetry.io/otel/trace"
@@ -16,7 +17,7 @@ import (
 
 // A Run is the short trace that the traces of all trials link to: one span for
 // the run, one for each of its cells. If the environment has a TRACEPARENT, the
-// run is a child of that span.
+// run is a child of that span, unless OTEL_PROPAGATORS leaves out tracecontext.
 type Run struct {
 	id       Identity
 	resource *resource.Resource
@@ -38,13 +39,19 @@ func NewRun(ctx context.Context, id Identity) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Run{id: id, resource: res, started: time.Now(), parent: parseTraceparent(os.Getenv("TRACEPARENT"))}
+	r := &Run{id: id, resource: res, started: time.Now(), parent: outer()}
 	traceID := newTraceID()
 	if r.parent.IsValid() {
 		traceID = r.parent.TraceID()
 	}
 	r.self = spanContext(traceID, newSpanID())
 	return r, nil
+}
+
+// outer returns the span that this program was started in, if it was in one.
+func outer() oteltrace.SpanContext {
+	carrier := propagation.MapCarrier{"traceparent": os.Getenv("TRACEPARENT"), "tracestate": os.Getenv("TRACESTATE")}
+	return oteltrace.SpanContextFromContext(propagator().Extract(context.Background(), carrier))
 }
 
 // Cell adds a cell and returns the traceparent of its span.
@@ -58,7 +65,7 @@ func (r *Run) Cell(id, workload, backend string, workers int) string {
 func (r *Run) TraceID() string { return r.self.TraceID().String() }
 
 // Export writes the run's trace. It is called once, at the end.
-func (r *Run) Export(ctx context.Context, w *Writer, rounds int, seed uint64, status string, failed map[string]string) (Count, error) {
+func (r *Run) Export(ctx context.Context, w *Writer, rounds int, seed uint64, status string, failed map[string]string) (Counts, error) {
 	now := time.Now()
 	run := stub{
 		Name: "run", SpanContext: r.self, Parent: r.parent, SpanKind: oteltrace.SpanKindInternal, StartTime: r.started, EndTime: now,
@@ -73,6 +80,7 @@ func (r *Run) Export(ctx context.Context, w *Writer, rounds int, seed uint64, st
 			Name: "cell " + c.id, SpanContext: c.self, Parent: r.self, SpanKind: oteltrace.SpanKindInternal, StartTime: r.started, EndTime: now,
 			Attributes: []attribute.KeyValue{
 				keyRunID.String(r.id.RunID), keyCellID.String(c.id), keyWorkload.String(c.workload), keyBackend.String(c.backend), keyWorkers.Int(c.workers),
+				profileID(c.self),
 			},
 		}
 		if why := failed[c.id]; why != "" {
@@ -88,9 +96,9 @@ func (r *Run) Export(ctx context.Context, w *Writer, rounds int, seed uint64, st
 			ro = append(ro, s.Snapshot())
 		}
 		if err := w.export(ctx, ro); err != nil {
-			return Count{}, err
+			return nil, err
 		}
 	}
 	count.Exported += w.spans
-	return count, nil
+	return Counts{"run": count}, nil
 }

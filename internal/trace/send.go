@@ -46,23 +46,6 @@ func ParseTarget(s string) (Target, error) {
 	return t, nil
 }
 
-// TargetFromEnv returns the receiver that OTEL_EXPORTER_OTLP_TRACES_ENDPOINT or
-// OTEL_EXPORTER_OTLP_ENDPOINT names, if any does.
-func TargetFromEnv() (t Target, ok bool, err error) {
-	if os.Getenv("OTEL_SDK_DISABLED") == "true" {
-		return t, false, nil
-	}
-	s := firstOf(os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT"))
-	if s == "" {
-		return t, false, nil
-	}
-	t, err = ParseTarget(s)
-	if err != nil {
-		err = fmt.Errorf("environment: %w", err)
-	}
-	return t, true, err
-}
-
 func firstOf(values ...string) string {
 	for _, v := range values {
 		if v != "" {
@@ -72,8 +55,13 @@ func firstOf(values ...string) string {
 	return ""
 }
 
-// sendTimeout bounds the delivery of one batch.
+// sendTimeout bounds the delivery of one batch, unless OTEL_EXPORTER_OTLP_TIMEOUT
+// does.
 const sendTimeout = 10 * time.Second
+
+func hasTimeout() bool {
+	return os.Getenv("OTEL_EXPORTER_OTLP_TIMEOUT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT") != ""
+}
 
 func (t Target) client() otlptrace.Client {
 	secure := t.url.Scheme == "https" || t.url.Scheme == "grpcs"
@@ -81,7 +69,9 @@ func (t Target) client() otlptrace.Client {
 		opts := []otlptracegrpc.Option{
 			otlptracegrpc.WithEndpoint(t.url.Host),
 			otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{Enabled: false}),
-			otlptracegrpc.WithTimeout(sendTimeout),
+		}
+		if !hasTimeout() {
+			opts = append(opts, otlptracegrpc.WithTimeout(sendTimeout))
 		}
 		if !secure {
 			opts = append(opts, otlptracegrpc.WithInsecure())
@@ -91,7 +81,9 @@ func (t Target) client() otlptrace.Client {
 	opts := []otlptracehttp.Option{
 		otlptracehttp.WithEndpoint(t.url.Host),
 		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: false}),
-		otlptracehttp.WithTimeout(sendTimeout),
+	}
+	if !hasTimeout() {
+		opts = append(opts, otlptracehttp.WithTimeout(sendTimeout))
 	}
 	switch path := strings.TrimSuffix(t.url.Path, "/"); {
 	case path == "":

@@ -65,6 +65,8 @@ const (
 	keyTaskIPCNS   = attribute.Key("bench.task.ipc_ns")
 	keyWorkerIndex = attribute.Key("bench.worker.index")
 	keyWorkerTasks = attribute.Key("bench.worker.tasks")
+
+	keyProfileID = attribute.Key("pyroscope.profile.id") // what Grafana looks for
 )
 
 // scope is the instrumentation scope of every span that is made here.
@@ -179,6 +181,30 @@ func traceparent(sc oteltrace.SpanContext) string {
 func parseTraceparent(s string) oteltrace.SpanContext {
 	c := propagation.MapCarrier{"traceparent": s}
 	return oteltrace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), c))
+}
+
+// IDs returns the ids of the span that ctx is in, in hexadecimal; they are empty
+// if it is in none.
+func IDs(ctx context.Context) (traceID, spanID string) {
+	return idsOf(oteltrace.SpanContextFromContext(ctx))
+}
+
+// ParseIDs returns those of a traceparent.
+func ParseIDs(traceparent string) (traceID, spanID string) {
+	return idsOf(parseTraceparent(traceparent))
+}
+
+func idsOf(sc oteltrace.SpanContext) (traceID, spanID string) {
+	if !sc.IsValid() {
+		return "", ""
+	}
+	return sc.TraceID().String(), sc.SpanID().String()
+}
+
+// profileID is the attribute by which Grafana and Pyroscope find the profile of
+// a span: the label span_id of its samples.
+func profileID(sc oteltrace.SpanContext) attribute.KeyValue {
+	return keyProfileID.String(sc.SpanID().String())
 }
 
 // A stub is a span in the making.

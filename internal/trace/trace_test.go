@@ -162,7 +162,7 @@ func newTestTrial(t *testing.T, cell string) *Trial {
 	return rec
 }
 
-func export(t *testing.T, rec *Trial) (Count, string) {
+func export(t *testing.T, rec *Trial) (Counts, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "traces.jsonl")
 	w, err := NewWriter(t.Context(), path)
@@ -204,11 +204,11 @@ func TestTrialInOneProcess(t *testing.T) {
 	failTask.Submit(ctx, ex, 0)
 	ownTask.Submit(ctx, ex, 0)
 	count, path := export(t, rec)
-	if count.Err() != nil || count.Expected != 1+5*3+1 {
+	if count.Err() != nil || count.Total().Expected != 1+5*3+1 {
 		t.Errorf("counted %+v; want %d of each", count, 1+5*3+1)
 	}
-	if n, err := CountFile(path); n != count.Exported || err != nil {
-		t.Errorf("the file holds %d spans, %v; want %d", n, err, count.Exported)
+	if n, err := CountFile(path); n != count.Total().Exported || err != nil {
+		t.Errorf("the file holds %d spans, %v; want %d", n, err, count.Total().Exported)
 	}
 	spans := readSpans(t, path)
 	const trial, in = "trial w-b-w1", " (harness-trial)"
@@ -274,7 +274,7 @@ func TestTrialAcrossProcesses(t *testing.T) {
 	}
 	watch.Exited(harness.ProcessExit{Worker: 0, PID: 1, Started: started, Ready: started, Ended: harness.Now()})
 	count, path := export(t, rec)
-	if want := 1 + 2 + 3*5 + 1; count.Err() != nil || count.Expected != want {
+	if want := 1 + 2 + 3*5 + 1; count.Err() != nil || count.Total().Expected != want {
 		t.Errorf("counted %+v; want %d of each", count, want)
 	}
 	spans := readSpans(t, path)
@@ -297,7 +297,7 @@ func TestTrialAcrossProcesses(t *testing.T) {
 			}
 		}
 	}
-	if lanes := rec.Lanes(); len(lanes) != 3 || lanes[0].Task != "plain" || lanes[0].Ended < lanes[0].Started || spans[lanes[0].SpanID].Name != "task plain" {
+	if lanes := rec.Tasks(); len(lanes) != 3 || lanes[0].Task != "plain" || lanes[0].EndedNS < lanes[0].StartedNS || spans[lanes[0].SpanID].Name != "task plain" {
 		t.Errorf("lanes are %+v; want the three tasks with their spans", lanes)
 	}
 }
@@ -319,7 +319,7 @@ func TestMissingSpansAreFound(t *testing.T) {
 	plainTask.Submit(rec.Context(t.Context()), ex, 0)
 	watch.Exited(harness.ProcessExit{}) // killed before it could send anything
 	count, _ := export(t, rec)
-	if count.Err() == nil || count.Expected-count.Exported != 2 {
+	if count.Err() == nil || count.Total().Expected-count.Total().Exported != 2 {
 		t.Errorf("counted %+v; want two missing: the worker and its run", count)
 	}
 }
@@ -334,7 +334,7 @@ func TestLargeTrialIsDivided(t *testing.T) {
 		plainTask.Submit(ctx, ex, 0)
 	}
 	count, path := export(t, rec)
-	if want := 3 + 3*n; count.Err() != nil || count.Expected != want {
+	if want := 3 + 3*n; count.Err() != nil || count.Total().Expected != want {
 		t.Errorf("counted %+v; want %d of each", count, want)
 	}
 	perTrace := make(map[string]int)
@@ -415,21 +415,77 @@ func TestParseTarget(t *testing.T) {
 	}
 }
 
-func TestTargetFromEnv(t *testing.T) {
-	for _, k := range []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_SDK_DISABLED"} {
-		t.Setenv(k, "")
+func TestFromEnv(t *testing.T) {
+	names := []string{
+		"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER", "OTEL_PROPAGATORS",
 	}
-	if _, ok, err := TargetFromEnv(); ok || err != nil {
-		t.Errorf("TargetFromEnv() = %v, %v in an empty environment; want false, nil", ok, err)
+	type env = map[string]string
+	tests := []struct {
+		name    string
+		env     env
+		otlp    string
+		console bool
+		wrong   string
+	}{
+		{"nothing", env{}, "", false, ""},
+		{"an endpoint", env{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:1"}, "http://localhost:1", false, ""},
+		{"one for traces", env{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:1", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://localhost:2"}, "http://localhost:2", false, ""},
+		{"disabled", env{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:1", "OTEL_SDK_DISABLED": "TRUE"}, "", false, ""},
+		{"not disabled", env{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:1", "OTEL_SDK_DISABLED": "false"}, "http://localhost:1", false, ""},
+		{"otlp", env{"OTEL_TRACES_EXPORTER": "otlp"}, "http://localhost:4318", false, ""},
+		{"none", env{"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:1"}, "", false, ""},
+		{"console", env{"OTEL_TRACES_EXPORTER": "console", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:1"}, "", true, ""},
+		{"two", env{"OTEL_TRACES_EXPORTER": "otlp, console"}, "http://localhost:4318", true, ""},
+		{"unknown exporter", env{"OTEL_TRACES_EXPORTER": "zipkin"}, "", false, "want otlp, console or none"},
+		{"none and more", env{"OTEL_TRACES_EXPORTER": "otlp,none"}, "", false, "excludes"},
+		{"neither true nor false", env{"OTEL_SDK_DISABLED": "1"}, "", false, "want true or false"},
+		{"bad endpoint", env{"OTEL_EXPORTER_OTLP_ENDPOINT": "localhost"}, "", false, "want http"},
+		{"unknown propagator", env{"OTEL_PROPAGATORS": "b3"}, "", false, "want tracecontext, baggage or none"},
 	}
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:1")
-	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://localhost:2")
-	if target, ok, err := TargetFromEnv(); !ok || err != nil || target.URL != "http://localhost:2" {
-		t.Errorf("TargetFromEnv() = %+v, %v, %v; want the endpoint for traces", target, ok, err)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, n := range names {
+				t.Setenv(n, tt.env[n])
+			}
+			d, err := FromEnv()
+			if tt.wrong != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.wrong) {
+					t.Errorf("FromEnv() = %v; want an error that says %q", err, tt.wrong)
+				}
+				return
+			}
+			otlp := ""
+			if d.OTLP != nil {
+				otlp = d.OTLP.URL
+			}
+			if err != nil || otlp != tt.otlp || d.Console != tt.console {
+				t.Errorf("FromEnv() = %q, console %v, %v; want %q, %v", otlp, d.Console, err, tt.otlp, tt.console)
+			}
+		})
 	}
-	t.Setenv("OTEL_SDK_DISABLED", "true")
-	if _, ok, _ := TargetFromEnv(); ok {
-		t.Error("TargetFromEnv() with OTEL_SDK_DISABLED = true; want false")
+}
+
+func TestOuterSpan(t *testing.T) {
+	t.Setenv("TRACEPARENT", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	for propagators, want := range map[string]string{"": "b7ad6b7169203331", "tracecontext": "b7ad6b7169203331", "none": "0000000000000000", "baggage": "0000000000000000"} {
+		t.Setenv("OTEL_PROPAGATORS", propagators)
+		if got := outer().SpanID().String(); got != want {
+			t.Errorf("with OTEL_PROPAGATORS=%q the run's parent is %s; want %s", propagators, got, want)
+		}
+	}
+}
+
+// A worker that is replaced has another spawn span.
+func TestReplacedWorkersDiffer(t *testing.T) {
+	rec := newTestTrial(t, "")
+	watch := rec.Processes()
+	for range 2 {
+		watch.Spawning(0)
+		watch.Exited(harness.ProcessExit{Worker: 0})
+	}
+	_, path := export(t, rec) // readSpans fails if two spans have one id
+	if n := len(readSpans(t, path)); n != 3 {
+		t.Errorf("there are %d spans; want the trial and two of a worker's processes", n)
 	}
 }
 
@@ -491,15 +547,15 @@ func TestSendFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		n, err := target.SendFile(t.Context(), path)
-		if n != count.Exported || err != nil {
-			t.Errorf("SendFile to %s = %d, %v; want %d, nil", tt.url, n, err, count.Exported)
+		if n != count.Total().Exported || err != nil {
+			t.Errorf("SendFile to %s = %d, %v; want %d, nil", tt.url, n, err, count.Total().Exported)
 		}
 		got := 0
 		for _, rs := range tt.r.spans {
 			got += countSpans(rs)
 		}
-		if got != count.Exported {
-			t.Errorf("%s received %d spans; want %d", tt.url, got, count.Exported)
+		if got != count.Total().Exported {
+			t.Errorf("%s received %d spans; want %d", tt.url, got, count.Total().Exported)
 		}
 	}
 }

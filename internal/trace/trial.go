@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -21,6 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/results"
 )
 
 // tasksPerTrace bounds a trace: five spans a task make about 5,000, beyond
@@ -57,12 +59,21 @@ type Trial struct {
 	submitted atomic.Uint64
 	lists     []recordList // by worker
 	unstarted recordList   // calls that never got to a worker
+	crossings crossings    // what is known of calls that go to other processes
 
 	mu        sync.Mutex
-	processes []harness.ProcessExit
+	spawned   uint64           // processes
+	spawning  map[int][]uint64 // of each worker, those that have not exited
+	processes []process
 	remote    []*tracepb.ResourceSpans // as the workers sent them
-	remoteOwn int                      // spans that tasks started in the workers, as they counted them
+	counts    Counts                   // of the workers: what they sent, and what their tasks started
 	errs      []error
+}
+
+// A process is a worker process that has ended.
+type process struct {
+	harness.ProcessExit
+	number uint64 // among those of the trial; a worker may have several
 }
 
 // A recordList is what one worker did.
@@ -91,8 +102,9 @@ func NewTrial(ctx context.Context, cfg TrialConfig) (*Trial, error) {
 	t := &Trial{
 		cfg: cfg, resource: res, started: harness.Now(),
 		ids: newIDs(), rootIDs: newIDs(), spawnIDs: newIDs(), traceID: newTraceID(),
-		lists: make([]recordList, cfg.Workers),
+		lists: make([]recordList, cfg.Workers), spawning: make(map[int][]uint64), counts: make(Counts),
 	}
+	propagate()
 	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithResource(res), sdktrace.WithSpanProcessor(&t.live)))
 	return t, nil
 }
@@ -162,6 +174,11 @@ func (t *Trial) Observer() *harness.Observer {
 			list.records = append(list.records, r)
 			list.mu.Unlock()
 		},
+		Coded: func(c *harness.Call, what harness.Coding, began harness.Stamp) {
+			if c.Number != 0 {
+				t.crossings.at(c.Number).note(what, began, harness.Now())
+			}
+		},
 	}
 }
 
@@ -188,23 +205,35 @@ func (t *Trial) Processes() *harness.ProcessObserver {
 			if err != nil {
 				t.fail(err)
 			}
-			sc := spanContext(t.traceID, t.spawnIDs.span(uint64(worker), 0))
+			t.mu.Lock()
+			number := t.spawned
+			t.spawned++
+			t.spawning[worker] = append(t.spawning[worker], number)
+			t.mu.Unlock()
+			sc := spanContext(t.traceID, t.spawnIDs.span(number, 0))
 			return []string{workerEnv + "=" + string(env), "TRACEPARENT=" + traceparent(sc)}
 		},
 		Message: func(worker int, topic string, payload []byte) {
-			if err := t.message(topic, payload); err != nil {
+			if err := t.message(workerName(worker), topic, payload); err != nil {
 				t.fail(fmt.Errorf("message %q of worker %d: %w", topic, worker, err))
 			}
 		},
 		Exited: func(e harness.ProcessExit) {
 			t.mu.Lock()
 			defer t.mu.Unlock()
-			t.processes = append(t.processes, e)
+			p := process{ProcessExit: e}
+			if waiting := t.spawning[e.Worker]; len(waiting) > 0 {
+				p.number, t.spawning[e.Worker] = waiting[0], waiting[1:]
+			}
+			t.processes = append(t.processes, p)
 		},
 	}
 }
 
-func (t *Trial) message(topic string, payload []byte) error {
+// workerName is what a worker's processes are counted under.
+func workerName(worker int) string { return fmt.Sprintf("worker-%d", worker) }
+
+func (t *Trial) message(from, topic string, payload []byte) error {
 	switch topic {
 	case topicSpans:
 		var data tracepb.TracesData
@@ -214,6 +243,9 @@ func (t *Trial) message(topic string, payload []byte) error {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.remote = append(t.remote, data.ResourceSpans...)
+		for _, rs := range data.ResourceSpans {
+			t.counts.add(from, 0, countSpans(rs))
+		}
 	case topicOwn:
 		var own int
 		if err := json.Unmarshal(payload, &own); err != nil {
@@ -221,7 +253,17 @@ func (t *Trial) message(topic string, payload []byte) error {
 		}
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		t.remoteOwn += own
+		t.counts.add(from, own, 0)
+	case topicCrossings:
+		for len(payload) > 0 {
+			n, there, err := parseWorkerCrossing(payload)
+			if err != nil {
+				return err
+			}
+			payload = payload[workerCrossingBytes:]
+			c := t.crossings.at(n)
+			c.decoding, c.decoded, c.encoded = there.decoding, there.decoded, there.encoded
+		}
 	default:
 		return errors.New("unknown topic")
 	}
@@ -237,21 +279,41 @@ func (t *Trial) fail(err error) {
 // A Count compares the spans there should be with those that were written.
 type Count struct{ Expected, Exported int }
 
-// Err reports a difference.
-func (c Count) Err() error {
-	if c.Expected != c.Exported {
-		return fmt.Errorf("%d spans were expected and %d were exported", c.Expected, c.Exported)
+// Counts are those of each process: "trial", "worker-0" and so on.
+type Counts map[string]Count
+
+func (c Counts) add(process string, expected, exported int) {
+	n := c[process]
+	c[process] = Count{n.Expected + expected, n.Exported + exported}
+}
+
+// Total adds them up.
+func (c Counts) Total() (sum Count) {
+	for _, n := range c {
+		sum.Expected += n.Expected
+		sum.Exported += n.Exported
 	}
-	return nil
+	return sum
+}
+
+// Err reports a difference.
+func (c Counts) Err() error {
+	var errs []error
+	for _, process := range slices.Sorted(maps.Keys(c)) {
+		if n := c[process]; n.Expected != n.Exported {
+			errs = append(errs, fmt.Errorf("%d spans of %s were expected and %d were exported", n.Expected, process, n.Exported))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Export makes the spans of the trial and writes them to w. It is called once,
 // when the executor has been closed. failure is the trial's own error, if any.
-func (t *Trial) Export(ctx context.Context, w *Writer, wallNS, cpuNS int64, failure error) (Count, error) {
+func (t *Trial) Export(ctx context.Context, w *Writer, wallNS, cpuNS int64, failure error) (Counts, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err := errors.Join(t.errs...); err != nil {
-		return Count{}, err
+		return nil, err
 	}
 	records := t.records()
 	own := t.live.take()
@@ -259,17 +321,25 @@ func (t *Trial) Export(ctx context.Context, w *Writer, wallNS, cpuNS int64, fail
 
 	// What there should be follows from what was counted while it happened,
 	// not from the spans that are made below.
-	expect := int(parts) + 2*len(t.processes) + len(own) + t.remoteOwn
-	if n := int(t.submitted.Load()); n != len(records) {
-		return Count{}, fmt.Errorf("%d tasks were submitted and %d ended", n, len(records))
+	counts := t.counts
+	counts.add(trialProcess, int(parts)+len(t.processes)+len(own), 0)
+	for _, p := range t.processes {
+		counts.add(workerName(p.Worker), 1, 0) // the worker's own
 	}
 	for _, r := range records {
-		expect += expectedSpans(r.timing)
+		here, there := expectedSpans(r.timing)
+		counts.add(trialProcess, here, 0)
+		if there > 0 {
+			counts.add(workerName(r.timing.Worker), there, 0)
+		}
+	}
+	var errs []error
+	if n := int(t.submitted.Load()); n != len(records) {
+		errs = append(errs, fmt.Errorf("%d tasks were submitted and %d ended", n, len(records)))
 	}
 
 	before := w.spans
 	batch := make([]sdktrace.ReadOnlySpan, 0, batchSpans)
-	var errs []error
 	flush := func() {
 		errs = append(errs, w.export(ctx, batch))
 		batch = batch[:0]
@@ -295,11 +365,15 @@ func (t *Trial) Export(ctx context.Context, w *Writer, wallNS, cpuNS int64, fail
 		}
 	}
 	flush()
+	counts.add(trialProcess, 0, w.spans-before)
 	for _, rs := range t.remote {
 		errs = append(errs, w.upload(ctx, rs))
 	}
-	return Count{expect, w.spans - before}, errors.Join(errs...)
+	return counts, errors.Join(errs...)
 }
+
+// trialProcess is what the spans of the process that submits are counted under.
+const trialProcess = "trial"
 
 // records returns all records in the order of submission.
 func (t *Trial) records() []record {
@@ -311,20 +385,20 @@ func (t *Trial) records() []record {
 	return all
 }
 
-// expectedSpans counts the spans of a task by the stations that it passed,
-// wherever they are made.
-func expectedSpans(tm harness.Timing) int {
+// expectedSpans counts the spans of a task by the stations that it passed:
+// those that are made in this process, and in the worker's.
+func expectedSpans(tm harness.Timing) (here, there int) {
 	switch {
 	case tm.Sent == 0:
-		return 1 // task
+		return 1, 0 // task
 	case tm.Started == 0:
-		return 2 // task, queue
+		return 2, 0 // task, queue
 	case !crossed(tm):
-		return 3 // task, queue, run
+		return 3, 0 // task, queue, run
 	case !harness.StampsCompare:
-		return 3
+		return 2, 1
 	}
-	return 5 // task, queue, ipc send, run, ipc receive
+	return 4, 1 // task, queue, ipc send, ipc receive; run
 }
 
 // crossed reports whether the task ran in another process.
@@ -341,6 +415,7 @@ func (t *Trial) rootSpan(part, parts uint64, wallNS, cpuNS int64, failure error)
 			keyRunID.String(t.cfg.Identity.RunID), keyCellID.String(t.cfg.CellID), keyWorkload.String(t.cfg.Workload),
 			keyBackend.String(t.cfg.Backend), keyWorkers.Int(t.cfg.Workers), keyGOMAXPROCS.Int(t.cfg.GOMAXPROCS),
 			keyTrialKind.String("traced"), keyWallNS.Int64(wallNS), keyCPUNS.Int64(cpuNS),
+			profileID(t.root(part)),
 		},
 	}
 	if parts > 1 {
@@ -366,10 +441,10 @@ func (t *Trial) rootSpan(part, parts uint64, wallNS, cpuNS int64, failure error)
 }
 
 // spawnSpan is the life of a worker process as its parent sees it.
-func (t *Trial) spawnSpan(e harness.ProcessExit) stub {
+func (t *Trial) spawnSpan(e process) stub {
 	s := stub{
 		Name:        fmt.Sprintf("spawn worker %d", e.Worker),
-		SpanContext: spanContext(t.traceID, t.spawnIDs.span(uint64(e.Worker), 0)),
+		SpanContext: spanContext(t.traceID, t.spawnIDs.span(e.number, 0)),
 		Parent:      t.root(0),
 		SpanKind:    oteltrace.SpanKindClient,
 		StartTime:   t.cfg.Epoch.time(e.Started),
@@ -408,7 +483,7 @@ func (t *Trial) taskSpans(r record, add func(stub)) {
 	}
 	task.Attributes = append(task.Attributes, keyTaskQueueNS.Int64(int64(tm.Queue())), keyWorkerIndex.Int(tm.Worker))
 	child := func(k uint64, name string, from, to harness.Stamp) {
-		add(stub{Name: name, SpanContext: id(k), Parent: task.SpanContext, SpanKind: oteltrace.SpanKindInternal, StartTime: at(from), EndTime: at(to)})
+		add(stub{Name: name, SpanContext: id(k), Parent: task.SpanContext, SpanKind: oteltrace.SpanKindInternal, StartTime: at(from), EndTime: at(max(from, to))})
 	}
 	child(spanQueue, "queue", tm.Submitted, tm.Sent)
 	switch {
@@ -425,33 +500,42 @@ func (t *Trial) taskSpans(r record, add func(stub)) {
 		add(stub{
 			Name: "run " + r.task, SpanContext: id(spanRun), Parent: task.SpanContext, SpanKind: oteltrace.SpanKindInternal,
 			StartTime: at(tm.Started), EndTime: at(tm.Ended), Status: task.Status,
-			Attributes: []attribute.KeyValue{keyTaskName.String(r.task), keyTaskNumber.Int64(int64(r.number)), keyWorkerIndex.Int(tm.Worker)},
+			Attributes: []attribute.KeyValue{
+				keyTaskName.String(r.task), keyTaskNumber.Int64(int64(r.number)), keyWorkerIndex.Int(tm.Worker), profileID(id(spanRun)),
+			},
 		})
 	}
 	add(task)
 }
 
-// A Lane is one task as its worker's lane shows it, relative to the begin of
-// the measured part.
-type Lane struct {
-	Task                      string
-	Worker                    int
-	Submitted, Started, Ended int64 // nanoseconds
-	SpanID                    string
-}
-
-// Lanes returns the tasks that ran, in the order of submission. It is called
-// when the executor has been closed.
-func (t *Trial) Lanes() []Lane {
-	var lanes []Lane
+// Tasks returns the tasks that ran, in the order of submission, for the records
+// of the run. It is called when the executor has been closed.
+func (t *Trial) Tasks() []results.LaneTask {
+	var tasks []results.LaneTask
+	since := func(s harness.Stamp) int64 {
+		if s == 0 {
+			return 0
+		}
+		return int64(s - t.began)
+	}
 	for _, r := range t.records() {
-		if r.timing.Started == 0 {
+		tm := r.timing
+		if tm.Started == 0 {
 			continue
 		}
-		lanes = append(lanes, Lane{
-			Task: r.task, Worker: r.timing.Worker, SpanID: t.ids.span(r.number, spanTask).String(),
-			Submitted: int64(r.timing.Submitted - t.began), Started: int64(r.timing.Started - t.began), Ended: int64(r.timing.Ended - t.began),
-		})
+		l := results.LaneTask{
+			Task: r.task, Worker: tm.Worker, SpanID: t.ids.span(r.number, spanTask).String(), Number: r.number, PID: tm.PID,
+			SubmittedNS: since(tm.Submitted), StartedNS: since(tm.Started), EndedNS: since(tm.Ended), ReceivedNS: since(tm.Received),
+		}
+		if crossed(tm) {
+			c := t.crossings.at(r.number)
+			l.EncodingNS, l.SentNS, l.DecodingNS, l.DecodedNS = since(c.encoding), since(tm.Sent), since(c.decoding), since(c.decoded)
+			l.EncodedNS, l.ArrivedNS = since(c.encoded), since(c.arrived)
+		}
+		tasks = append(tasks, l)
 	}
-	return lanes
+	return tasks
 }
+
+// Began returns the begin of the measured part.
+func (t *Trial) Began() harness.Stamp { return t.began }

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
+	"sync"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -27,6 +29,8 @@ const workerEnv = "HARNESS_TRACE"
 const (
 	topicSpans = "spans"     // a TracesData message
 	topicOwn   = "spans.own" // how many of them the tasks started themselves
+	// topicCrossings is what the submitter cannot know of the tasks' way.
+	topicCrossings = "crossings"
 )
 
 type workerConfig struct {
@@ -71,13 +75,18 @@ type workerRecorder struct {
 	started  harness.Stamp
 	live     stash
 	current  taskHeader
+	way      crossing // of the current task
 	records  []workerRecord
+
+	mu       sync.Mutex
+	incoming map[*harness.Call]crossing // decoded, not started
 }
 
 type workerRecord struct {
 	task   string
 	header taskHeader
 	timing harness.Timing
+	way    crossing
 	err    string
 }
 
@@ -89,7 +98,10 @@ func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
 	if env == "" {
 		return harness.WorkerHooks{}, nil
 	}
-	w := &workerRecorder{ids: newIDs(), started: harness.Now(), parent: parseTraceparent(os.Getenv("TRACEPARENT"))}
+	w := &workerRecorder{
+		ids: newIDs(), started: harness.Now(), parent: parseTraceparent(os.Getenv("TRACEPARENT")),
+		incoming: make(map[*harness.Call]crossing),
+	}
 	if err := json.Unmarshal([]byte(env), &w.cfg); err != nil {
 		return harness.WorkerHooks{}, fmt.Errorf("%s: %w", workerEnv, err)
 	}
@@ -98,14 +110,33 @@ func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
 	if w.resource, err = w.cfg.Identity.resource(ctx); err != nil {
 		return harness.WorkerHooks{}, err
 	}
+	propagate()
 	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithResource(w.resource), sdktrace.WithSpanProcessor(&w.live)))
 	return harness.WorkerHooks{
-		Observer: &harness.Observer{Start: w.start, End: w.end},
+		Observer: &harness.Observer{Start: w.start, End: w.end, Coded: w.coded},
 		Exit:     w.exit,
 	}, nil
 }
 
+// coded is called for an argument before start, beside other tasks, and for a
+// result after end, before the next start.
+func (w *workerRecorder) coded(c *harness.Call, what harness.Coding, began harness.Stamp) {
+	now := harness.Now()
+	switch {
+	case what == harness.ArgumentDecoded:
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.incoming[c] = crossing{decoding: began, decoded: now}
+	case len(w.records) > 0 && w.records[len(w.records)-1].header.number == c.Number:
+		w.records[len(w.records)-1].way.note(what, began, now)
+	}
+}
+
 func (w *workerRecorder) start(ctx context.Context, c *harness.Call) context.Context {
+	w.mu.Lock()
+	w.way = w.incoming[c]
+	delete(w.incoming, c)
+	w.mu.Unlock()
 	h, ok := parseTaskHeader(harness.WorkerOf(ctx).Header)
 	if !ok {
 		return ctx // of the warm-up
@@ -118,7 +149,7 @@ func (w *workerRecorder) end(c *harness.Call, err error) {
 	if c.Number == 0 {
 		return
 	}
-	r := workerRecord{task: c.Task(), header: w.current, timing: c.Timing()}
+	r := workerRecord{task: c.Task(), header: w.current, timing: c.Timing(), way: w.way}
 	if err != nil {
 		r.err = firstLine(err.Error())
 	}
@@ -139,6 +170,15 @@ func (w *workerRecorder) exit(send func(topic string, payload []byte) error) err
 	}
 	if err := send(topicOwn, count); err != nil {
 		return err
+	}
+	for some := range slices.Chunk(w.records, crossingChunk) {
+		var b []byte
+		for _, r := range some {
+			b = appendWorkerCrossing(b, r.header.number, &r.way)
+		}
+		if err := send(topicCrossings, b); err != nil {
+			return err
+		}
 	}
 	batch := append([]sdktrace.ReadOnlySpan{w.workerSpan()}, own...)
 	for _, r := range w.records {
@@ -170,7 +210,10 @@ func (w *workerRecorder) runSpan(r workerRecord) sdktrace.ReadOnlySpan {
 		SpanKind:    oteltrace.SpanKindConsumer,
 		StartTime:   w.cfg.Epoch.time(r.timing.Started),
 		EndTime:     w.cfg.Epoch.time(r.timing.Ended),
-		Attributes:  []attribute.KeyValue{keyTaskName.String(r.task), keyTaskNumber.Int64(int64(r.header.number)), keyWorkerIndex.Int(w.cfg.Worker)},
+		Attributes: []attribute.KeyValue{
+			keyTaskName.String(r.task), keyTaskNumber.Int64(int64(r.header.number)), keyWorkerIndex.Int(w.cfg.Worker),
+			profileID(spanContext(r.header.trace, w.ids.span(r.header.number, spanRun))),
+		},
 		// The worker, not the parent: a link to a span's own parent would
 		// turn that into a "follows from" in Jaeger.
 		Links:    []sdktrace.Link{{SpanContext: w.self}},

@@ -105,6 +105,7 @@ func (dc *delayClient) exchange(ctx context.Context, addr string, d time.Duratio
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	var b [8]byte
 	binary.LittleEndian.PutUint64(b[:], uint64(d))
+	asked := harness.Now()
 	_, err = c.Write(b[:])
 	if err == nil {
 		_, err = io.ReadFull(c, b[:])
@@ -113,6 +114,7 @@ func (dc *delayClient) exchange(ctx context.Context, addr string, d time.Duratio
 		c.Close()
 		return err
 	}
+	harness.Served(ctx, asked, harness.Stamp(binary.LittleEndian.Uint64(b[:])))
 	dc.mu.Lock()
 	dc.free[addr] = append(dc.free[addr], c)
 	dc.mu.Unlock()

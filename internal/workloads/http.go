@@ -66,6 +66,7 @@ func serveHTTP(ctx context.Context, params any, ready func(addr string)) error {
 			return
 		}
 		sleepExactly(p.Delay)
+		w.Header().Set(stampHeader, strconv.FormatInt(int64(harness.Now()), 10))
 		fmt.Fprintf(w, "<!doctype html><title>Page %d</title><h1>%s</h1>", n, pageTitle(n))
 		for written := 0; written < p.Size; {
 			k, _ := io.WriteString(w, "<p>It was a bright cold day in April, and the clocks were striking thirteen.</p>\n")
@@ -111,16 +112,23 @@ var httpClient = &http.Client{
 	Timeout:   maxDelay + 10*time.Second,
 }
 
+// stampHeader has the moment at which the server began to answer.
+const stampHeader = "Harness-Stamp"
+
 func httpGet(ctx context.Context, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
+	asked := harness.Now()
 	resp, err := httpClient.Do(req)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
+	if ready, err := strconv.ParseInt(resp.Header.Get(stampHeader), 10, 64); err == nil {
+		harness.Served(ctx, asked, harness.Stamp(ready))
+	}
 	page, err := io.ReadAll(resp.Body)
 	if err == nil && resp.StatusCode != http.StatusOK {
 		err = fmt.Errorf("%s: %s", url, resp.Status)

@@ -1,0 +1,190 @@
+// Package findings reads the ledgers of a run and says in plain language what is
+// wrong with a program, or what holds a model back, each with its evidence. It
+// is pure. A rule that is not sure says nothing.
+//
+// To add a rule, write a file or a function with a [Rule] and add it to [All].
+package findings
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/f3f4c0de/harness/internal/results"
+)
+
+// A Finding is one observation about one cell.
+type Finding struct {
+	Rule     string   `json:"rule"`
+	Cell     string   `json:"cell"`
+	Says     string   `json:"says"`
+	Evidence []string `json:"evidence"`
+	// SpanID is the task that shows it best, and Command what prints its ledger
+	// or its profile; DIR stands for the run's folder.
+	SpanID  string `json:"span_id,omitempty"`
+	Command string `json:"command"`
+}
+
+// A Cell is what a rule looks at.
+type Cell struct {
+	results.Cell
+	Ledger  results.Ledger
+	Backend results.BackendInfo
+	Cores   int
+	// Profiled is the profiled trial; nil if there is none.
+	Profiled *results.Trial
+	// CPUNS is the median processor time of a timed trial, and LeastCPUNS the
+	// least of the workload's cells: what the work itself needs.
+	CPUNS, LeastCPUNS float64
+}
+
+// A Rule looks for one thing.
+type Rule struct {
+	Name  string
+	Doc   string
+	Check func(c *Cell) *Finding // nil if it is not there
+}
+
+// All are the rules, in the order in which their findings are reported.
+var All = []*Rule{
+	AwaitInALoop, PollingLoop, SerialIO, LockConvoy, LateIO, OneAtATime, HeadOfLine,
+	TooManyWorkers, IdleWorkers, Starved, IPCBound, TooSmall, GCBound,
+}
+
+// Of returns the findings of a run.
+func Of(d *results.Data) []Finding {
+	var all []Finding
+	for i := range d.Ledger {
+		c, ok := cellOf(d, &d.Ledger[i])
+		if !ok || c.Ledger.Tasks == 0 {
+			continue
+		}
+		for _, r := range All {
+			f := r.Check(c)
+			if f == nil {
+				continue
+			}
+			f.Rule, f.Cell = r.Name, c.ID
+			if f.Command == "" {
+				f.Command = "harness ledger DIR --cell " + c.ID
+			}
+			all = append(all, *f)
+		}
+	}
+	return all
+}
+
+func cellOf(d *results.Data, l *results.Ledger) (*Cell, bool) {
+	i := slices.IndexFunc(d.Run.Cells, func(c results.Cell) bool { return c.ID == l.Cell })
+	if i < 0 {
+		return nil, false
+	}
+	c := &Cell{Cell: d.Run.Cells[i], Ledger: *l, Cores: d.Run.Machine.Cores}
+	for _, b := range d.Run.Backends {
+		if b.Name == c.Cell.Backend {
+			c.Backend = b
+		}
+	}
+	cpu := make(map[string][]int64)
+	for _, t := range d.Latest() {
+		switch {
+		case !t.OK():
+		case t.Kind == results.Timed:
+			cpu[t.Cell] = append(cpu[t.Cell], t.CPUNS())
+		case t.Kind == results.Profiled && t.Cell == c.ID:
+			c.Profiled = &t
+		}
+	}
+	c.CPUNS = median(cpu[c.ID])
+	for _, other := range d.Run.Cells {
+		if m := median(cpu[other.ID]); other.Workload == c.Workload && m > 0 && (c.LeastCPUNS == 0 || m < c.LeastCPUNS) {
+			c.LeastCPUNS = m
+		}
+	}
+	return c, true
+}
+
+func median(v []int64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	slices.Sort(v)
+	return float64(v[len(v)/2]+v[(len(v)-1)/2]) / 2
+}
+
+// share returns what part of the time inside of tasks was spent so.
+func (c *Cell) share(parts ...results.Part) float64 {
+	var ns int64
+	for _, p := range parts {
+		ns += c.Ledger.Parts[p]
+	}
+	return ratio(ns, c.Ledger.BusyNS)
+}
+
+// busy returns for what part of the trial the workers were inside of tasks.
+func (c *Cell) busy() float64 {
+	return ratio(c.Ledger.BusyNS, c.Ledger.WallNS*int64(c.Workers))
+}
+
+func ratio(part, whole int64) float64 {
+	if whole <= 0 {
+		return 0
+	}
+	return float64(part) / float64(whole)
+}
+
+// disturbed reports whether the processes waited so much for the processors of
+// the machine that nothing can be said about how long things took.
+func (c *Cell) disturbed() bool {
+	var waited, cpu int64
+	for _, p := range c.Ledger.Processes {
+		waited += p.RunQueueNS
+		cpu += p.CPUNS
+	}
+	return 2*waited > cpu
+}
+
+// each returns the mean of a part over the tasks.
+func (c *Cell) each(p results.Part) time.Duration {
+	return time.Duration(c.Ledger.Parts[p] / int64(c.Ledger.Tasks))
+}
+
+// most returns the task with the most of a part.
+func (c *Cell) most(p results.Part) results.MostTask {
+	for _, m := range c.Ledger.Most {
+		if m.Part == p.String() {
+			return m
+		}
+	}
+	return results.MostTask{}
+}
+
+// place returns where the tasks spent the most of a part, and its share of it.
+func (c *Cell) place(p results.Part) (results.Place, float64) {
+	for _, at := range c.Ledger.Places {
+		if at.Part == p.String() {
+			return at, ratio(at.NS, c.Ledger.Parts[p])
+		}
+	}
+	return results.Place{}, 0
+}
+
+// show makes a finding point at one task.
+func (f *Finding) show(c *Cell, m results.MostTask) *Finding {
+	if m.Number != 0 {
+		f.SpanID = m.SpanID
+		f.Command = fmt.Sprintf("harness ledger DIR --cell %s --task %d", c.ID, m.Number)
+	}
+	return f
+}
+
+func percent(v float64) string { return fmt.Sprintf("%.0f %%", 100*v) }
+
+// about rounds a duration to three digits or so.
+func about(d time.Duration) time.Duration {
+	for unit := time.Duration(1); ; unit *= 10 {
+		if d < 1000*unit {
+			return d.Round(unit)
+		}
+	}
+}

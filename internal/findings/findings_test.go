@@ -1,0 +1,120 @@
+package findings
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/f3f4c0de/harness/internal/results"
+)
+
+const ms = 1_000_000
+
+// healthy is a run of one cell of which nothing is to be said.
+func healthy() *results.Data {
+	l := results.Ledger{
+		Cell: "w-goroutines-w2", Workers: 2, WallNS: 100 * ms, Tasks: 20, Resolved: 20, BusyNS: 190 * ms, MaxInFlight: 20,
+		Longest: results.MostTask{Number: 7, SpanID: "77", NS: 11 * ms},
+	}
+	l.Parts[results.PartQueue], l.Parts[results.PartRunning] = 900*ms, 190*ms
+	l.Most = []results.MostTask{{Part: "running", Number: 7, SpanID: "77", NS: 11 * ms}}
+	return &results.Data{
+		Run: results.Run{
+			Machine:  results.Machine{Cores: 2},
+			Cells:    []results.Cell{{ID: "w-goroutines-w2", Workload: "w", Backend: "goroutines", Workers: 2}, {ID: "w-lean-w2", Workload: "w", Backend: "lean", Workers: 2}},
+			Backends: []results.BackendInfo{{Name: "goroutines", Shared: true}},
+		},
+		Trials: []results.Trial{
+			{Cell: "w-goroutines-w2", Kind: results.Timed, Measured: results.Measured{UserNS: 190 * ms}},
+			{Cell: "w-lean-w2", Kind: results.Timed, Measured: results.Measured{UserNS: 180 * ms}},
+			{Cell: "w-goroutines-w2", Kind: results.Profiled, Measured: results.Measured{CPUSamples: 100, GCSamples: 3}},
+		},
+		Ledger: []results.Ledger{l},
+	}
+}
+
+func TestNothingToSay(t *testing.T) {
+	if got := Of(healthy()); len(got) != 0 {
+		t.Errorf("Of(a healthy run) = %+v; want nothing", got)
+	}
+	if got := Of(&results.Data{}); len(got) != 0 {
+		t.Errorf("Of(nothing) = %+v", got)
+	}
+}
+
+// Each rule is found when its case is there, and not when it only just is not.
+func TestRules(t *testing.T) {
+	at := func(part results.Part, ns int64, waits int) []results.Place {
+		return []results.Place{{Part: part.String(), Where: "main.place (f.go:1)", NS: ns, Waits: waits, Stack: []string{"main.place (f.go:1)"}}}
+	}
+	tests := []struct {
+		rule    *Rule
+		is      func(d *results.Data, l *results.Ledger)
+		not     func(d *results.Data, l *results.Ledger) // takes it away again
+		command string
+	}{
+		{AwaitInALoop, func(_ *results.Data, l *results.Ledger) { l.MaxInFlight = 1 },
+			func(_ *results.Data, l *results.Ledger) { l.MaxInFlight = 2 }, "--task 7"},
+		{PollingLoop, func(_ *results.Data, l *results.Ledger) {
+			l.Parts[results.PartSleep], l.Places = 60*ms, at(results.PartSleep, 50*ms, 200)
+			l.Most = append(l.Most, results.MostTask{Part: "sleep", Number: 3, SpanID: "33"})
+		}, func(_ *results.Data, l *results.Ledger) { l.Places[0].Waits = 20 }, "--task 3"},
+		{SerialIO, func(_ *results.Data, l *results.Ledger) {
+			l.Parts[results.PartIOService], l.Places, l.Waits.IO = 150*ms, at(results.PartIOService, 150*ms, 80), 80
+		}, func(_ *results.Data, l *results.Ledger) { l.Waits.Channel = 1 }, "--cell w-goroutines-w2"},
+		{LockConvoy, func(_ *results.Data, l *results.Ledger) {
+			l.Parts[results.PartLock], l.Places = 90*ms, at(results.PartLock, 80*ms, 19)
+		}, func(_ *results.Data, l *results.Ledger) { l.Parts[results.PartLock] = 30 * ms }, "--cell w-goroutines-w2"},
+		{LateIO, func(_ *results.Data, l *results.Ledger) {
+			l.Parts[results.PartIOService], l.Parts[results.PartIOLate], l.Waits.IO = 100*ms, 80*ms, 20
+		}, func(_ *results.Data, l *results.Ledger) {
+			l.Processes = []results.Process{{CPUNS: 100 * ms, RunQueueNS: 90 * ms}} // the machine was busy
+		}, "--cell w-goroutines-w2"},
+		{OneAtATime, func(d *results.Data, l *results.Ledger) {
+			d.Run.Backends[0].Serial = true
+			l.Parts[results.PartRunning], l.Parts[results.PartGate] = 95*ms, 95*ms
+		}, func(d *results.Data, _ *results.Ledger) { d.Run.Backends[0].Serial = false }, "--cell w-goroutines-w2"},
+		{HeadOfLine, func(d *results.Data, l *results.Ledger) {
+			d.Run.Cells[0].Backend = "eventloop"
+			l.Parts[results.PartGate] = 60 * ms
+		}, func(_ *results.Data, l *results.Ledger) { l.Parts[results.PartGate] = 6 * ms }, "--cell w-goroutines-w2"},
+		{TooManyWorkers, func(d *results.Data, l *results.Ledger) {
+			d.Run.Cells[0].Workers = 4
+			l.Parts[results.PartRunning], l.Parts[results.PartRunnable] = 95*ms, 95*ms
+		}, func(d *results.Data, _ *results.Ledger) { d.Run.Machine.Cores = 4 }, "--cell w-goroutines-w2"},
+		{IdleWorkers, func(_ *results.Data, l *results.Ledger) { l.TailNS, l.Longest.NS = 60*ms, 40*ms },
+			func(_ *results.Data, l *results.Ledger) { l.Longest.NS = 20 * ms }, "--task 7"},
+		{Starved, func(d *results.Data, l *results.Ledger) {
+			d.Run.Cells[0].Workers, l.Workers, l.MaxInFlight, l.BusyNS = 8, 8, 2, 190*ms
+		}, func(_ *results.Data, l *results.Ledger) { l.MaxInFlight = 8 }, "--cell w-goroutines-w2"},
+		{IPCBound, func(_ *results.Data, l *results.Ledger) {
+			l.BusyNS, l.Parts[results.PartRunning], l.Parts[results.PartEncode], l.Parts[results.PartTransport] = 20*ms, 20*ms, 30*ms, 50*ms
+		}, func(_ *results.Data, l *results.Ledger) { l.Parts[results.PartEncode] = ms }, "--cell w-goroutines-w2"},
+		{TooSmall, func(d *results.Data, l *results.Ledger) {
+			l.Tasks, d.Trials[0].UserNS, d.Trials[1].UserNS = 100_000, 400*ms, 100*ms
+		}, func(d *results.Data, _ *results.Ledger) { d.Trials[0].UserNS = 120 * ms }, "--cell w-goroutines-w2"},
+		{GCBound, func(d *results.Data, _ *results.Ledger) { d.Trials[2].GCSamples = 30 },
+			func(d *results.Data, _ *results.Ledger) { d.Trials[2].CPUSamples = 29 }, "--kind allocs"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.rule.Name, func(t *testing.T) {
+			d := healthy()
+			tt.is(d, &d.Ledger[0])
+			got := Of(d)
+			i := slices.IndexFunc(got, func(f Finding) bool { return f.Rule == tt.rule.Name })
+			if i < 0 {
+				t.Fatalf("Of() = %+v; want %s", got, tt.rule.Name)
+			}
+			if f := got[i]; f.Says == "" || len(f.Evidence) == 0 || !strings.Contains(f.Command, tt.command) {
+				t.Errorf("it is %+v; want evidence and a command with %q", f, tt.command)
+			}
+			tt.not(d, &d.Ledger[0])
+			if got := Of(d); slices.ContainsFunc(got, func(f Finding) bool { return f.Rule == tt.rule.Name }) {
+				t.Errorf("Of() = %+v, when it is not there any more", got)
+			}
+		})
+	}
+	if len(tests) != len(All) {
+		t.Errorf("%d of %d rules are tested", len(tests), len(All))
+	}
+}

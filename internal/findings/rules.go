@@ -1,0 +1,278 @@
+package findings
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/f3f4c0de/harness/internal/results"
+)
+
+// AwaitInALoop finds a program that submits each task when the one before it is
+// done.
+var AwaitInALoop = &Rule{
+	Name: "await-in-a-loop",
+	Doc:  "there was never more than one task at a time, though there were several workers and tasks",
+	Check: func(c *Cell) *Finding {
+		l := &c.Ledger
+		if c.Workers < 2 || l.Tasks < 4 || l.MaxInFlight != 1 {
+			return nil
+		}
+		return (&Finding{
+			Says: fmt.Sprintf("Each task is submitted after the result of the one before it, so one of %d workers is used. Submit all first, then wait.", c.Workers),
+			Evidence: []string{
+				fmt.Sprintf("%d tasks, never more than 1 between submission and result", l.Tasks),
+				fmt.Sprintf("workers busy for %s of the time", percent(c.busy())),
+			},
+		}).show(c, l.Longest)
+	},
+}
+
+// PollingLoop finds tasks that wait by sleeping again and again.
+var PollingLoop = &Rule{
+	Name: "polling-loop",
+	Doc:  "tasks sleep at least 5 times each at one place, for at least a fifth of their time",
+	Check: func(c *Cell) *Finding {
+		at, of := c.place(results.PartSleep)
+		if c.share(results.PartSleep) < 0.2 || of < 0.5 || at.Waits < 5*c.Ledger.Tasks {
+			return nil
+		}
+		return (&Finding{
+			Says: fmt.Sprintf("Tasks poll: they sleep again and again at %s. What they wait for could wake them.", at.Where),
+			Evidence: append([]string{
+				fmt.Sprintf("%d sleeps in %d tasks, %v each", at.Waits, c.Ledger.Tasks, about(time.Duration(at.NS/int64(at.Waits)))),
+				percent(c.share(results.PartSleep)) + " of the tasks' time",
+			}, at.Stack...),
+		}).show(c, c.most(results.PartSleep))
+	},
+}
+
+// SerialIO finds tasks that wait for several replies one after the other.
+var SerialIO = &Rule{
+	Name: "serial-io",
+	Doc:  "tasks that do nothing else wait for at least 3 replies each, one after the other, for at least half of their time",
+	Check: func(c *Cell) *Finding {
+		w := c.Ledger.Waits
+		// A task that also waits for others is part of something larger, such
+		// as a producer: its waits may have to be where they are.
+		if c.Baseline || c.Ledger.Tasks < 2*c.Workers || c.share(results.PartIOService) < 0.5 || w.IO < 3*c.Ledger.Tasks || w.Channel+w.Sleep+w.Lock > 0 {
+			return nil
+		}
+		at, of := c.place(results.PartIOService)
+		if of < 0.8 {
+			return nil
+		}
+		return (&Finding{
+			Says: fmt.Sprintf("Each task waits for %d replies, one after the other, at %s. If none needs the one before it, ask for all at once.", w.IO/c.Ledger.Tasks, at.Where),
+			Evidence: append([]string{
+				fmt.Sprintf("%d waits in %d tasks, %s of their time", w.IO, c.Ledger.Tasks, percent(c.share(results.PartIOService))),
+			}, at.Stack...),
+		}).show(c, c.most(results.PartIOService))
+	},
+}
+
+// LockConvoy finds tasks that queue up for a lock of their own.
+var LockConvoy = &Rule{
+	Name: "lock-convoy",
+	Doc:  "tasks wait at one lock for at least a fifth of their time",
+	Check: func(c *Cell) *Finding {
+		at, of := c.place(results.PartLock)
+		if c.Workers < 2 || c.share(results.PartLock) < 0.2 || of < 0.5 || at.Waits < c.Ledger.Tasks/2 {
+			return nil
+		}
+		return (&Finding{
+			Says: fmt.Sprintf("Tasks queue up for a lock at %s. More workers make the queue longer. Hold it for less, or give each worker its own.", at.Where),
+			Evidence: append([]string{
+				fmt.Sprintf("%d waits in %d tasks, %v each", at.Waits, c.Ledger.Tasks, about(time.Duration(at.NS/int64(at.Waits)))),
+				percent(c.share(results.PartLock)) + " of the tasks' time",
+			}, at.Stack...),
+		}).show(c, c.most(results.PartLock))
+	},
+}
+
+// LateIO finds replies that lie about because something else computes.
+var LateIO = &Rule{
+	Name: "late-io",
+	Doc:  "replies wait for the task at least 1 ms on average, and at least a third as long as the task waited for them, on an undisturbed machine",
+	Check: func(c *Cell) *Finding {
+		n := int64(c.Ledger.Waits.IO)
+		late, service := c.Ledger.Parts[results.PartIOLate], c.Ledger.Parts[results.PartIOService]
+		if n == 0 || time.Duration(late/n) < time.Millisecond || 3*late < service || c.disturbed() {
+			return nil
+		}
+		return (&Finding{
+			Says: fmt.Sprintf("Replies are there and nobody takes them: a task goes on %v after its reply has come, on average, behind others that compute.", about(time.Duration(late/n))),
+			Evidence: []string{
+				fmt.Sprintf("%d times waiting for a reply %v, then for a processor %v; a task computes for %v", n, about(time.Duration(service/n)), about(time.Duration(late/n)), about(c.each(results.PartRunning))),
+			},
+		}).show(c, c.most(results.PartIOLate))
+	},
+}
+
+// OneAtATime explains a model that runs one task's code at a time.
+var OneAtATime = &Rule{
+	Name: "one-at-a-time",
+	Doc:  "on a model that runs one task's code at a time, tasks wait for their turn at least a fifth of their time",
+	Check: func(c *Cell) *Finding {
+		turn := c.share(results.PartGate, results.PartRunnable)
+		if !c.Backend.Serial || c.Cell.Backend == "eventloop" || c.Workers < 2 || turn < 0.2 || c.share(results.PartRunning) < 0.2 {
+			return nil
+		}
+		what, part := "the interpreter lock", results.PartGate
+		if c.Ledger.Parts[results.PartGate] < c.Ledger.Parts[results.PartRunnable] {
+			what, part = "the one processor", results.PartRunnable
+		}
+		return (&Finding{
+			Says: fmt.Sprintf("%s runs one task's code at a time, and the tasks compute: they wait for %s %v each. Only what they wait for otherwise can overlap.", c.Cell.Backend, what, about(c.each(part))),
+			Evidence: []string{
+				fmt.Sprintf("running %v a task, waiting for a turn %v (%s of the tasks' time)", about(c.each(results.PartRunning)), about(c.each(results.PartGate)+c.each(results.PartRunnable)), percent(turn)),
+			},
+		}).show(c, c.most(part))
+	},
+}
+
+// HeadOfLine finds tasks that hold up the others in an event loop.
+var HeadOfLine = &Rule{
+	Name: "head-of-line",
+	Doc:  "in an event loop, tasks wait for their turn at least a fifth of their time",
+	Check: func(c *Cell) *Finding {
+		if c.Cell.Backend != "eventloop" || c.share(results.PartGate) < 0.2 {
+			return nil
+		}
+		return (&Finding{
+			Says: fmt.Sprintf("A task that computes holds up the loop: those whose wait is over wait for their turn, %v each.", about(c.each(results.PartGate))),
+			Evidence: []string{
+				fmt.Sprintf("waiting for the turn %s of the tasks' time; a task computes for %v", percent(c.share(results.PartGate)), about(c.each(results.PartRunning))),
+				fmt.Sprintf("longest task %v", about(time.Duration(c.Ledger.Longest.NS))),
+			},
+		}).show(c, c.most(results.PartGate))
+	},
+}
+
+// TooManyWorkers finds more computing workers than processors.
+var TooManyWorkers = &Rule{
+	Name: "more-workers-than-cores",
+	Doc:  "tasks that compute for four fifths of their time wait a quarter of it for a processor, with more workers than cores",
+	Check: func(c *Cell) *Finding {
+		if c.Backend.Serial || c.Workers <= c.Cores || c.share(results.PartRunning, results.PartRunnable) < 0.8 || c.share(results.PartRunnable) < 0.25 {
+			return nil
+		}
+		return (&Finding{
+			Says: fmt.Sprintf("%d workers compute on %d processors: a task waits for one %v. %d workers would be as fast.", c.Workers, c.Cores, about(c.each(results.PartRunnable)), c.Cores),
+			Evidence: []string{
+				fmt.Sprintf("running %v a task, runnable %v (%s of the tasks' time)", about(c.each(results.PartRunning)), about(c.each(results.PartRunnable)), percent(c.share(results.PartRunnable))),
+			},
+		}).show(c, c.most(results.PartRunnable))
+	},
+}
+
+// IdleWorkers finds workers that have nothing to do at the end.
+var IdleWorkers = &Rule{
+	Name: "idle-workers",
+	Doc:  "workers idle for at least a quarter of their time at the end, while a task that computes for three times the mean is done, on an undisturbed machine",
+	Check: func(c *Cell) *Finding {
+		l := &c.Ledger
+		tail := ratio(l.TailNS, l.WallNS*int64(c.Workers))
+		mean := l.BusyNS / int64(l.Tasks)
+		if c.Workers < 2 || l.Tasks < 2*c.Workers || tail < 0.25 || l.Longest.NS < 3*mean || c.most(results.PartRunning).Number != l.Longest.Number || c.disturbed() {
+			return nil
+		}
+		return (&Finding{
+			Says: "The work is badly divided: at the end workers idle while the longest tasks are done. Divide those, or start them first.",
+			Evidence: []string{
+				fmt.Sprintf("idle at the end %s of the workers' time", percent(tail)),
+				fmt.Sprintf("longest task %v, mean %v", about(time.Duration(l.Longest.NS)), about(time.Duration(mean))),
+			},
+		}).show(c, l.Longest)
+	},
+}
+
+// Starved finds a program that does not submit enough.
+var Starved = &Rule{
+	Name: "queue-starvation",
+	Doc:  "fewer tasks at a time than workers, which are busy for less than half of the time",
+	Check: func(c *Cell) *Finding {
+		l := &c.Ledger
+		if l.MaxInFlight < 2 || l.MaxInFlight >= c.Workers || l.Tasks < 2*c.Workers || c.busy() > 0.5 {
+			return nil
+		}
+		return &Finding{
+			Says: fmt.Sprintf("The workers wait for the program: it has at most %d tasks submitted at a time, for %d workers.", l.MaxInFlight, c.Workers),
+			Evidence: []string{
+				fmt.Sprintf("%d tasks, never more than %d between submission and result; workers busy for %s of the time", l.Tasks, l.MaxInFlight, percent(c.busy())),
+			},
+		}
+	},
+}
+
+// IPCBound finds tasks that are carried for longer than they run.
+var IPCBound = &Rule{
+	Name: "ipc-bound",
+	Doc:  "carrying the tasks to other processes and back takes longer than running them, and workers are idle meanwhile; or encoding and decoding alone takes half as long",
+	Check: func(c *Cell) *Finding {
+		p := &c.Ledger.Parts
+		carried := p[results.PartEncode] + p[results.PartTransport] + p[results.PartDecode]
+		coded := p[results.PartEncode] + p[results.PartDecode]
+		idle := carried > c.Ledger.BusyNS && 10*coded > carried && c.busy() < 0.5 && c.Ledger.MaxInFlight > 1
+		if coded == 0 || !idle && 2*coded < c.Ledger.BusyNS {
+			return nil
+		}
+		part := results.PartTransport
+		if coded > p[part] {
+			part = results.PartEncode
+		}
+		return (&Finding{
+			Says: fmt.Sprintf("The tasks are carried for longer than they compute: %v a task between processes, %v running. Carry less, or do more in a task.",
+				about(time.Duration(carried/int64(c.Ledger.Tasks))), about(c.each(results.PartRunning))),
+			Evidence: []string{
+				fmt.Sprintf("encoding %v, transport %v, decoding %v a task", about(c.each(results.PartEncode)), about(c.each(results.PartTransport)), about(c.each(results.PartDecode))),
+				fmt.Sprintf("workers busy for %s of the time", percent(c.busy())),
+			},
+		}).show(c, c.most(part))
+	},
+}
+
+// smallTask is how long a task must last for its overhead not to matter on any
+// model, and tooMuch the share of overhead from which it does.
+const (
+	smallTask = 20 * time.Microsecond
+	tooMuch   = 0.5
+)
+
+// TooSmall finds tasks that are shorter than what running them costs.
+var TooSmall = &Rule{
+	Name: "too-small",
+	Doc:  "timed trials of at least 1,000 tasks below 20 µs cost half as much processor time again as the leanest model needs",
+	Check: func(c *Cell) *Finding {
+		n := c.Ledger.Tasks
+		mean := time.Duration(c.LeastCPUNS / float64(n))
+		if n < 1000 || c.LeastCPUNS <= 0 || mean > smallTask || c.CPUNS/c.LeastCPUNS-1 < tooMuch {
+			return nil
+		}
+		return &Finding{
+			Says: fmt.Sprintf("The tasks are too small for this model: each needs %v of processor time and costs %v. Put more into one.", about(mean), about(time.Duration(c.CPUNS/float64(n)))),
+			Evidence: []string{
+				fmt.Sprintf("overhead %s of the work, in the timed trials; %d tasks", percent(c.CPUNS/c.LeastCPUNS-1), n),
+			},
+		}
+	},
+}
+
+// GCBound finds programs whose processor time goes to the garbage collector.
+var GCBound = &Rule{
+	Name: "gc-bound",
+	Doc:  "at least a fifth of 30 or more CPU samples are the garbage collector's",
+	Check: func(c *Cell) *Finding {
+		t := c.Profiled
+		if t == nil || t.CPUSamples < results.MinSamples || float64(t.GCSamples) < 0.2*float64(t.CPUSamples) {
+			return nil
+		}
+		return &Finding{
+			Says: "Much of the processor time goes to the garbage collector. Allocate less: the profile says where it comes from.",
+			Evidence: []string{
+				fmt.Sprintf("%d of %d CPU samples (%s)", t.GCSamples, t.CPUSamples, percent(float64(t.GCSamples)/float64(t.CPUSamples))),
+				fmt.Sprintf("helping or waiting for it %v a task", about(c.each(results.PartGC))),
+			},
+			Command: fmt.Sprintf("harness profile DIR --cell %s --kind allocs", c.ID),
+		}
+	},
+}

@@ -1,0 +1,326 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/exp/trace"
+
+	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/profile"
+	"github.com/f3f4c0de/harness/internal/results"
+)
+
+// An Interval is a time in which the goroutine of a task did one thing.
+type Interval struct {
+	From, To harness.Stamp
+	Part     results.Part
+
+	stack trace.Stack // of a wait
+}
+
+// An Executed is the run of one task as an execution trace shows it. Its
+// intervals follow each other without a gap; the first began before the task.
+type Executed struct {
+	Number    uint64
+	Goroutine int64
+	Intervals []Interval
+	IOWaits   int   // of which it is known when the reply was there
+	Children  int64 // nanoseconds that goroutines it started were running
+	OnCPU     int64 // nanoseconds on a processor of the machine; -1 if unknown
+}
+
+// threadShare is how much of a task's time may be spent not running for its
+// thread's processor time to be taken for its own.
+const threadShare = 0.01
+
+// ReadExecution reads a Go execution trace and calls visit with each task that
+// ended in it. The value is valid during the call.
+func ReadExecution(r io.Reader, visit func(*Executed)) error {
+	in, err := trace.NewReader(r)
+	if err != nil {
+		return fmt.Errorf("reading the execution trace: %w", err)
+	}
+	x := executionReader{goroutines: make(map[trace.GoID]*goroutine), visit: visit, gates: make(map[trace.Stack]bool)}
+	for {
+		ev, err := in.ReadEvent()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reading the execution trace: %w", err)
+		}
+		x.event(ev)
+	}
+}
+
+type executionReader struct {
+	goroutines map[trace.GoID]*goroutine
+	clock      trace.ClockSnapshot
+	visit      func(*Executed)
+	gates      map[trace.Stack]bool // those that were looked at
+}
+
+// A goroutine is what is known of one that exists.
+type goroutine struct {
+	doing     results.Part
+	since     trace.Time
+	stack     trace.Stack
+	assisting bool
+
+	task  *task
+	child bool // of the task, not the goroutine that runs it
+}
+
+// A task is one that is under way.
+type task struct {
+	Executed
+	thread trace.ThreadID
+	cpu    int64 // of the thread, when the task began
+}
+
+// stamp translates a time of the trace.
+func (x *executionReader) stamp(t trace.Time) harness.Stamp {
+	since := int64(t - x.clock.Trace)
+	if harness.StampsCompare {
+		return harness.Stamp(int64(x.clock.Mono) + since)
+	}
+	return harness.Stamp(x.clock.Wall.UnixNano() + since)
+}
+
+func (x *executionReader) event(ev trace.Event) {
+	switch ev.Kind() {
+	case trace.EventSync:
+		if c := ev.Sync().ClockSnapshot; c != nil {
+			x.clock = *c
+		}
+	case trace.EventStateTransition:
+		if st := ev.StateTransition(); st.Resource.Kind == trace.ResourceGoroutine {
+			x.transition(ev, st)
+		}
+	case trace.EventRangeBegin, trace.EventRangeActive, trace.EventRangeEnd:
+		if r := ev.Range(); r.Name == "GC mark assist" && r.Scope.Kind == trace.ResourceGoroutine {
+			g := x.goroutine(r.Scope.Goroutine(), ev.Time())
+			g.assisting = ev.Kind() != trace.EventRangeEnd
+			if g.doing == results.PartRunning || g.doing == results.PartGC {
+				x.now(g, ev.Time(), g.running(), trace.NoStack)
+			}
+		}
+	case trace.EventLog:
+		x.log(ev, ev.Log())
+	}
+}
+
+func (x *executionReader) goroutine(id trace.GoID, t trace.Time) *goroutine {
+	g := x.goroutines[id]
+	if g == nil {
+		g = &goroutine{doing: results.PartRunning, since: t}
+		x.goroutines[id] = g
+	}
+	return g
+}
+
+func (g *goroutine) running() results.Part {
+	if g.assisting {
+		return results.PartGC
+	}
+	return results.PartRunning
+}
+
+// now ends what the goroutine did and begins something else.
+func (x *executionReader) now(g *goroutine, t trace.Time, doing results.Part, stack trace.Stack) {
+	switch {
+	case g.task == nil || t <= g.since:
+	case g.child:
+		if g.doing == results.PartRunning {
+			g.task.Children += int64(t - g.since)
+		}
+	default:
+		g.task.Intervals = append(g.task.Intervals, Interval{x.stamp(g.since), x.stamp(t), g.doing, g.stack})
+	}
+	g.doing, g.since, g.stack = doing, t, stack
+}
+
+func (x *executionReader) transition(ev trace.Event, st trace.StateTransition) {
+	id := st.Resource.Goroutine()
+	from, to := st.Goroutine()
+	g := x.goroutine(id, ev.Time())
+	if from == trace.GoNotExist {
+		// A goroutine that the runtime starts for itself is nobody's child.
+		if parent := x.goroutines[ev.Goroutine()]; parent != nil && parent.task != nil && !strings.HasPrefix(entry(st.Stack), "runtime.") {
+			g.task, g.child = parent.task, true
+		}
+	}
+	switch to {
+	case trace.GoNotExist:
+		x.now(g, ev.Time(), results.PartOther, trace.NoStack)
+		delete(x.goroutines, id)
+	case trace.GoRunning:
+		x.now(g, ev.Time(), g.running(), trace.NoStack)
+	case trace.GoRunnable:
+		x.now(g, ev.Time(), results.PartRunnable, trace.NoStack)
+	case trace.GoSyscall:
+		x.now(g, ev.Time(), results.PartSyscall, trace.NoStack)
+	case trace.GoWaiting:
+		doing := waitingFor(st.Reason)
+		if (doing == results.PartChannel || doing == results.PartLock) && g.task != nil && x.atGate(st.Stack) {
+			doing = results.PartGate
+		}
+		x.now(g, ev.Time(), doing, st.Stack)
+	}
+}
+
+// atGate reports whether a stack is that of a task at the lock of its model.
+func (x *executionReader) atGate(s trace.Stack) bool {
+	at, ok := x.gates[s]
+	if !ok {
+		for f := range s.Frames() {
+			at = at || strings.HasSuffix(f.Func, "/internal/backends.(*seat).enter") || strings.HasSuffix(f.Func, "/internal/backends.(*seat).Yield")
+		}
+		x.gates[s] = at
+	}
+	return at
+}
+
+// waitingFor maps the runtime's reasons (runtime/traceruntime.go).
+func waitingFor(reason string) results.Part {
+	switch reason {
+	case "network":
+		return results.PartIOWait
+	case "sync", "sync.(*Cond).Wait":
+		return results.PartLock
+	case "chan send", "chan receive", "select":
+		return results.PartChannel
+	case "sleep":
+		return results.PartSleep
+	case "GC mark assist wait for work", "wait until GC ends", "GC background sweeper wait", "GC weak to strong wait":
+		return results.PartGC
+	case "preempted":
+		return results.PartRunnable
+	}
+	return results.PartOther
+}
+
+func (x *executionReader) log(ev trace.Event, l trace.Log) {
+	if l.Category != profile.TaskBegins && l.Category != profile.TaskEnds && l.Category != profile.TaskServed {
+		return
+	}
+	first, second, _ := strings.Cut(l.Message, " ")
+	a, err1 := strconv.ParseInt(first, 10, 64)
+	b, err2 := strconv.ParseInt(second, 10, 64)
+	if err1 != nil || err2 != nil {
+		return // somebody else's log under our name
+	}
+	g := x.goroutine(ev.Goroutine(), ev.Time())
+	switch {
+	case l.Category == profile.TaskBegins:
+		// The goroutine has been running since before the mark, which is where
+		// the task's own time stamp lies.
+		g.task, g.child = &task{Executed: Executed{Number: uint64(a), Goroutine: int64(ev.Goroutine())}, thread: ev.Thread(), cpu: b}, false
+	case g.task == nil || g.child:
+	case l.Category == profile.TaskServed:
+		x.now(g, ev.Time(), g.running(), trace.NoStack)
+		g.task.served(harness.Stamp(a), harness.Stamp(b))
+	case g.task.Number == uint64(a):
+		x.now(g, ev.Time(), g.running(), trace.NoStack)
+		t := g.task
+		g.task = nil
+		t.OnCPU = t.onCPU(ev.Thread(), b)
+		x.visit(&t.Executed)
+	}
+}
+
+// served splits what the task has waited since asked into the time of the one
+// whom it asked, until ready, and the time in which it could have gone on.
+func (t *task) served(asked, ready harness.Stamp) {
+	var split []Interval
+	first := len(t.Intervals)
+	for first > 0 && t.Intervals[first-1].To > asked {
+		first--
+	}
+	for _, in := range t.Intervals[first:] {
+		waits := in.Part == results.PartIOWait || in.Part == results.PartChannel || in.Part == results.PartSleep || in.Part == results.PartOther
+		if !waits && in.Part != results.PartRunnable {
+			split = append(split, in)
+			continue
+		}
+		for _, piece := range []struct {
+			from, to harness.Stamp
+			part     results.Part
+		}{
+			{in.From, min(in.To, asked), in.Part},
+			{max(in.From, asked), min(in.To, ready), results.PartIOService},
+			{max(in.From, asked, ready), in.To, results.PartIOLate},
+		} {
+			if piece.part == results.PartIOService && !waits {
+				piece.part = in.Part
+			}
+			if piece.to > piece.from {
+				split = append(split, Interval{piece.from, piece.to, piece.part, in.stack})
+			}
+		}
+	}
+	t.Intervals = append(t.Intervals[:first], split...)
+	t.IOWaits++
+}
+
+// onCPU returns the processor time of the task's thread, if the task was on it
+// all of the time.
+func (t *task) onCPU(thread trace.ThreadID, cpu int64) int64 {
+	var all, ran int64
+	for _, in := range t.Intervals {
+		all += int64(in.To - in.From)
+		if in.Part == results.PartRunning {
+			ran += int64(in.To - in.From)
+		}
+	}
+	if cpu == 0 || thread != t.thread || float64(all-ran) > threadShare*float64(all) {
+		return -1
+	}
+	return min(cpu-t.cpu, ran)
+}
+
+// entry returns the function that a new goroutine begins with.
+func entry(s trace.Stack) (name string) {
+	for f := range s.Frames() {
+		name = f.Func
+	}
+	return name
+}
+
+// frames returns the place of the program's own code that waited, and how it got
+// there.
+func frames(s trace.Stack) (where string, stack []string) {
+	for f := range s.Frames() {
+		place := fmt.Sprintf("%s (%s:%d)", f.Func, filepath.Base(f.File), f.Line)
+		pkg := packageOf(f.Func)
+		first, _, _ := strings.Cut(pkg, "/")
+		own := pkg != module && (pkg == "main" || strings.Contains(first, "."))
+		if where == "" && own {
+			where = place
+		}
+		if pkg != "runtime" && !strings.HasPrefix(pkg, "internal/") && len(stack) < maxFrames {
+			stack = append(stack, place)
+		}
+	}
+	if where == "" && len(stack) > 0 {
+		where = stack[0]
+	}
+	return where, stack
+}
+
+// module is the path of the package that tasks wait through.
+const module = "github.com/f3f4c0de/harness"
+
+// packageOf returns the path of a function's package.
+func packageOf(name string) string {
+	slash := strings.LastIndexByte(name, '/') + 1
+	pkg, _, _ := strings.Cut(name[slash:], ".")
+	return name[:slash] + pkg
+}
+
+const maxFrames = 8

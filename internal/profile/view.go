@@ -1,0 +1,212 @@
+package profile
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/pprof/driver"
+	"github.com/google/pprof/profile"
+)
+
+// A View is a profile that is looked at. It is not changed by its methods.
+type View struct{ p *profile.Profile }
+
+// Read reads a profile from a file.
+func Read(path string) (*View, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	p, err := profile.Parse(f)
+	if err != nil {
+		return nil, fmt.Errorf("reading the profile %s: %w", path, err)
+	}
+	return &View{p}, nil
+}
+
+// value is the index of the sample value that is shown.
+func (v *View) value() int {
+	for i, t := range v.p.SampleType {
+		if t.Type == v.p.DefaultSampleType {
+			return i
+		}
+	}
+	return len(v.p.SampleType) - 1
+}
+
+// Unit is that of [View.Total].
+func (v *View) Unit() string { return v.p.SampleType[v.value()].Unit }
+
+// Total adds up the values that are shown.
+func (v *View) Total() (sum int64) {
+	for _, s := range v.p.Sample {
+		sum += s.Value[v.value()]
+	}
+	return sum
+}
+
+// Samples counts the samples of a CPU profile.
+func (v *View) Samples() (n int64) {
+	for _, s := range v.p.Sample {
+		n += s.Value[0]
+	}
+	return n
+}
+
+// GCSamples counts the samples in which the garbage collector was at work.
+func (v *View) GCSamples() (n int64) {
+	for _, s := range v.p.Sample {
+		if slices.ContainsFunc(s.Location, collects) {
+			n += s.Value[0]
+		}
+	}
+	return n
+}
+
+func collects(l *profile.Location) bool {
+	return slices.ContainsFunc(l.Line, func(l profile.Line) bool {
+		switch l.Function.Name {
+		case "runtime.gcBgMarkWorker", "runtime.gcAssistAlloc", "runtime.bgsweep", "runtime.gcStart":
+			return true
+		}
+		return false
+	})
+}
+
+// OfSpans returns the part of the profile that belongs to these spans.
+func (v *View) OfSpans(ids map[string]bool) *View {
+	p := v.p.Copy()
+	p.Sample = slices.DeleteFunc(p.Sample, func(s *profile.Sample) bool {
+		return !slices.ContainsFunc(s.Label[labelSpanID], func(id string) bool { return ids[id] })
+	})
+	return &View{p.Compact()}
+}
+
+// Each returns the profile divided by n, the number of tasks, to be compared
+// with that of another backend: it has no labels, and the stacks of tasks begin
+// where a backend calls the task.
+func (v *View) Each(n int) *View {
+	p := v.p.Copy()
+	for _, s := range p.Sample {
+		s.Label, s.NumLabel, s.NumUnit = nil, nil, nil
+		if i := slices.IndexFunc(s.Location, runsTask); i >= 0 {
+			s.Location = s.Location[:i+1]
+		}
+	}
+	p.Scale(1 / float64(max(1, n)))
+	return &View{p}
+}
+
+func runsTask(l *profile.Location) bool {
+	return slices.ContainsFunc(l.Line, func(l profile.Line) bool { return strings.HasSuffix(l.Function.Name, "/harness.(*Call).Run") })
+}
+
+// Minus returns what v has more than base, stack by stack.
+func (v *View) Minus(base *View) (*View, error) {
+	minus := base.p.Copy()
+	minus.Scale(-1)
+	p, err := profile.Merge([]*profile.Profile{v.p, minus})
+	if err != nil {
+		return nil, fmt.Errorf("comparing two profiles: %w", err)
+	}
+	p.DurationNanos = v.p.DurationNanos
+	return &View{p}, nil
+}
+
+// Top writes the functions with the largest values, as pprof does.
+func (v *View) Top(w io.Writer, n int) error {
+	return v.pprof([]string{"-top", "-symbolize=none", "-output=w", fmt.Sprint("-nodecount=", n)}, w, nil)
+}
+
+// Handler returns pprof's own pages for the profile, to be served without a
+// prefix. What would write the user's configuration or read files that the
+// profile names is left out.
+func (v *View) Handler() (http.Handler, error) {
+	mux := http.NewServeMux()
+	err := v.pprof([]string{"-http=localhost:0", "-no_browser", "-symbolize=none"}, io.Discard, func(args *driver.HTTPServerArgs) error {
+		for path, h := range args.Handlers {
+			switch path {
+			case "/saveconfig", "/deleteconfig", "/source", "/disasm":
+			default:
+				mux.Handle(path, oneAtATime(h))
+			}
+		}
+		return nil
+	})
+	return mux, err
+}
+
+// pages keeps two requests from using pprof's global state at once.
+var pages sync.Mutex
+
+func oneAtATime(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		pages.Lock()
+		defer pages.Unlock()
+		h.ServeHTTP(w, r)
+	})
+}
+
+// pprof runs the pprof tool on the profile.
+func (v *View) pprof(args []string, w io.Writer, serve func(*driver.HTTPServerArgs) error) error {
+	pages.Lock()
+	defer pages.Unlock()
+	f := &arguments{FlagSet: flag.NewFlagSet("pprof", flag.ContinueOnError), args: append(args, "profile")}
+	f.SetOutput(io.Discard)
+	ui := &silent{}
+	err := driver.PProf(&driver.Options{Flagset: f, Fetch: v, UI: ui, Writer: writer{w}, HTTPServer: serve})
+	if err != nil {
+		return fmt.Errorf("pprof: %w", errors.Join(append(ui.errs, err)...))
+	}
+	return nil
+}
+
+// Fetch implements [driver.Fetcher].
+func (v *View) Fetch(string, time.Duration, time.Duration) (*profile.Profile, string, error) {
+	return v.p.Copy(), "", nil // a name would have pprof keep a copy in the home directory
+}
+
+// writer implements [driver.Writer].
+type writer struct{ io.Writer }
+
+func (w writer) Open(string) (io.WriteCloser, error) { return w, nil }
+func (writer) Close() error                          { return nil }
+
+// arguments implements [driver.FlagSet].
+type arguments struct {
+	*flag.FlagSet
+	args []string
+}
+
+func (a *arguments) StringList(name, def, usage string) *[]*string {
+	return &[]*string{a.String(name, def, usage)}
+}
+func (a *arguments) ExtraUsage() string   { return "" }
+func (a *arguments) AddExtraUsage(string) {}
+func (a *arguments) Parse(usage func()) []string {
+	a.Usage = usage
+	if err := a.FlagSet.Parse(a.args); err != nil {
+		return nil
+	}
+	return a.Args()
+}
+
+// silent implements [driver.UI] and keeps the errors.
+type silent struct{ errs []error }
+
+func (*silent) ReadLine(string) (string, error) { return "", io.EOF }
+func (*silent) Print(...any)                    {}
+func (s *silent) PrintErr(args ...any)          { s.errs = append(s.errs, errors.New(fmt.Sprint(args...))) }
+func (*silent) IsTerminal() bool                { return false }
+func (*silent) WantBrowser() bool               { return false }
+
+func (*silent) SetAutoComplete(func(string) string) {}

@@ -1,0 +1,147 @@
+package profile
+
+import (
+	"context"
+	"encoding/xml"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/pprof/profile"
+
+	"github.com/f3f4c0de/harness"
+)
+
+// made is a profile of two functions: main calls hot and, if it is not 0, cold.
+func made(hot, cold int64, span string) *View {
+	p := &profile.Profile{
+		SampleType: []*profile.ValueType{{Type: "samples", Unit: "count"}, {Type: "cpu", Unit: "nanoseconds"}},
+		PeriodType: &profile.ValueType{Type: "cpu", Unit: "nanoseconds"}, Period: 10_000_000,
+	}
+	loc := func(name string) *profile.Location {
+		f := &profile.Function{ID: uint64(len(p.Function) + 1), Name: name}
+		p.Function = append(p.Function, f)
+		l := &profile.Location{ID: f.ID, Line: []profile.Line{{Function: f}}}
+		p.Location = append(p.Location, l)
+		return l
+	}
+	main, h, c := loc("main.main"), loc("main.hot<int>"), loc("main.cold")
+	add := func(n int64, l *profile.Location) {
+		if n != 0 {
+			p.Sample = append(p.Sample, &profile.Sample{
+				Location: []*profile.Location{l, main}, Value: []int64{n, n * 10_000_000}, Label: map[string][]string{"span_id": {span}},
+			})
+		}
+	}
+	add(hot, h)
+	add(cold, c)
+	return &View{p}
+}
+
+func TestViews(t *testing.T) {
+	v := made(30, 10, "a")
+	if v.Samples() != 40 || v.Total() != 400_000_000 || v.Unit() != "nanoseconds" {
+		t.Errorf("the view has %d samples, %d %s; want 40, 400 ms", v.Samples(), v.Total(), v.Unit())
+	}
+	if n := v.OfSpans(map[string]bool{"b": true}).Samples(); n != 0 {
+		t.Errorf("another span has %d samples; want 0", n)
+	}
+	if n := v.OfSpans(map[string]bool{"a": true}).Samples(); n != 40 {
+		t.Errorf("its span has %d samples; want 40", n)
+	}
+	// One cell ran 10 tasks, the other 20, and their labels differ.
+	diff, err := made(60, 0, "b").Each(20).Minus(v.Each(10))
+	if err != nil || diff.Total() != -10_000_000 {
+		t.Errorf("the difference a task is %d ns, %v; want -10 ms", diff.Total(), err)
+	}
+	var top strings.Builder
+	if err := diff.Top(&top, 5); err != nil || !strings.Contains(top.String(), "main.cold") || strings.Contains(top.String(), "main.hot") {
+		t.Errorf("the top of the difference is %q, %v; want main.cold alone", top.String(), err)
+	}
+}
+
+func TestFlame(t *testing.T) {
+	for _, base := range []*View{nil, made(10, 10, "b")} {
+		var b strings.Builder
+		if err := made(30, 10, "a").Flame(&b, "A < B", base); err != nil {
+			t.Fatal(err)
+		}
+		for dec := xml.NewDecoder(strings.NewReader(b.String())); ; {
+			if _, err := dec.Token(); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatalf("the picture is no XML: %v\n%s", err, b.String())
+			}
+		}
+		for _, want := range []string{"A &lt; B", "main.hot&lt;int&gt;: 300ms (75.0 %)", "main.cold: 100ms (25.0 %)"} {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("the picture does not say %q:\n%s", want, b.String())
+			}
+		}
+		if got := strings.Contains(b.String(), ", was 100ms"); got != (base != nil) {
+			t.Errorf("the picture compares: %v; want %v", got, base != nil)
+		}
+	}
+}
+
+func TestHandler(t *testing.T) {
+	h, err := made(30, 10, "a").Handler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(h)
+	defer srv.Close()
+	for path, want := range map[string]bool{"/flamegraph": true, "/top": true, "/saveconfig": false, "/source": false, "/disasm": false} {
+		r, err := http.Get(srv.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		// What is not served leads to the flame graph.
+		if got := r.StatusCode == http.StatusOK && r.Request.URL.Path == path; got != want {
+			t.Errorf("GET %s leads to %s, %s; want it served: %v", path, r.Request.URL.Path, r.Status, want)
+		}
+	}
+}
+
+// The samples of a task say which span they belong to.
+func TestLabelTasks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cpu.pb.gz")
+	stop, err := CPU(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	obs := Labels{Workload: "w", Backend: "b"}.LabelTasks(harness.Observer{Submit: func(c *harness.Call) { c.Number = 1 }},
+		func(context.Context) (string, string) { return "t1", "s1" })
+	if _, err := burn.Submit(t.Context(), inline{obs}, 300_000_000).Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(stop(), stop()); err != nil {
+		t.Fatal(err)
+	}
+	v, err := Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := v.OfSpans(map[string]bool{"s1": true})
+	if of.Samples() == 0 {
+		t.Fatalf("none of %d samples is of the task's span", v.Samples())
+	}
+	want := map[string]string{"trace_id": "t1", "span_id": "s1", "task": "burn", "workload": "w", "backend": "b"}
+	for k, v := range want {
+		if got := of.p.Sample[0].Label[k]; len(got) != 1 || got[0] != v {
+			t.Errorf("label %s is %q; want %s", k, got, v)
+		}
+	}
+	if err := os.WriteFile(path, []byte("no profile"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Read(path); err == nil {
+		t.Error("reading what is no profile gave no error")
+	}
+}

@@ -1,0 +1,120 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/f3f4c0de/harness/internal/results"
+)
+
+// Spans compares the spans that there should be with those that were written.
+type Spans struct {
+	Expected  int `json:"expected"`
+	Exported  int `json:"exported"`
+	Trials    int `json:"trials"`
+	Processes int `json:"processes,omitempty"` // zero if not known
+}
+
+func (r *Report) countSpans(d *results.Data) {
+	for _, t := range d.Latest() {
+		if t.Kind == results.Traced && t.SpansExpected > 0 {
+			r.Spans.Expected += t.SpansExpected
+			r.Spans.Exported += t.SpansExported
+			r.Spans.Trials++
+		}
+	}
+	for _, l := range d.Ledger {
+		r.Spans.Processes += len(l.Processes)
+	}
+}
+
+// evidenceLine says whether the evidence is whole.
+func (r *Report) evidenceLine() string {
+	s := r.Spans
+	if s.Trials == 0 {
+		return ""
+	}
+	line := fmt.Sprintf("Spans: %d of %d expected were exported, of %d traced trials", s.Exported, s.Expected, s.Trials)
+	if s.Processes > 0 {
+		line += fmt.Sprintf(" in %d processes", s.Processes)
+	}
+	if r.Observer != "" {
+		line += ". " + r.Observer
+	}
+	return line + "."
+}
+
+// partColours are those of the ledger's chart. What computes is blue, what waits
+// for I/O green, what is in the way red.
+var partColours = map[results.Part]string{
+	results.PartRunning: "#0072b2", results.PartSyscall: "#56b4e9", results.PartIOService: "#009e73", results.PartIOWait: "#7bccb5",
+	results.PartIOLate: "#cc79a7", results.PartRunnable: "#e69f00", results.PartGate: "#d55e00", results.PartLock: "#a50026",
+	results.PartChannel: "#8c6bb1", results.PartSleep: "#b8a800", results.PartGC: "#f46d43", results.PartOther: "#777", results.PartUnresolved: "#aaa",
+}
+
+// ledgerChart shows for every cell what its workers' time went to.
+func ledgerChart(r *Report) (Chart, bool) {
+	if len(r.Ledger) == 0 {
+		return Chart{}, false
+	}
+	const left, rowHeight, gap = 210.0, 20.0, 8.0
+	width := chartWidth - left - margin - 70
+	var d drawing
+	var used []results.Part
+	for p := range results.PartInfo {
+		if partColours[results.Part(p)] != "" && slices.ContainsFunc(r.Ledger, func(l results.Ledger) bool { return l.Parts[p] > 0 }) {
+			used = append(used, results.Part(p))
+		}
+	}
+	d.text(margin, 27, "head", "What the workers' time went to")
+	x := margin
+	for _, p := range used {
+		d.rect(x, 40, 11, 11, "part", fmt.Sprintf(` fill="%s"`, partColours[p]), results.PartInfo[p].Doc)
+		d.text(x+15, 50, "small", p.String())
+		x += 26 + 6.6*float64(len(p.String()))
+	}
+	d.rect(x, 40, 11, 11, "none", "", "no task")
+	d.text(x+15, 50, "small", "no task")
+	y := 64.0
+	var parts []string
+	for _, w := range r.Run.Workloads {
+		d.text(margin, y+14, "", w.Label)
+		for _, row := range r.Rows {
+			i := slices.IndexFunc(r.Ledger, func(l results.Ledger) bool { return l.Cell == row.ID })
+			if row.Workload != w.Label || i < 0 {
+				continue
+			}
+			l := &r.Ledger[i]
+			whole := float64(max(1, l.WallNS*int64(l.Workers)))
+			d.text(left-10, y+14, "end muted small", fmt.Sprintf("%s×%d", row.Backend, l.Workers))
+			d.rect(left, y+2, width, rowHeight-4, "none", "", "")
+			at := left
+			for _, p := range used {
+				share := float64(l.Parts[p]) / whole
+				if share*width < .3 {
+					continue
+				}
+				d.rect(at, y+2, share*width, rowHeight-4, "part", fmt.Sprintf(` fill="%s"`, partColours[p]), fmt.Sprintf("%s: %s", results.PartInfo[p].Doc, ofWhole(100*share, 100)))
+				at += share * width
+			}
+			d.text(chartWidth-margin, y+14, "end small", duration(float64(l.WallNS)))
+			parts = append(parts, fmt.Sprintf("%s running %s", row.ID, ofWhole(float64(l.Parts[results.PartRunning]), whole)))
+			y += rowHeight
+		}
+		y += gap
+	}
+	d.text(margin, y+12, "muted small", "One traced trial each; the whole width is all workers for all of its time, which is on the right.")
+	return Chart{
+		Name: "ledger", Title: "What the workers' time went to", w: chartWidth, h: y + 26, body: d.String(),
+		Desc: "For each cell, the shares of its workers' time. " + strings.Join(parts, ", ") + ".",
+	}, true
+}
+
+// findingLines are the findings, one each.
+func (r *Report) findingLines() (lines []string) {
+	for _, f := range r.Findings {
+		lines = append(lines, fmt.Sprintf("%s: %s [%s; %s. See: %s]", f.Cell, f.Says, f.Rule, f.Evidence[0], f.Command))
+	}
+	return lines
+}

@@ -1,0 +1,241 @@
+package results
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
+
+// MinSamples is how many CPU samples it takes to say something: at 100 a second,
+// 0.3 s.
+const MinSamples = 30
+
+// A Part is what a task's time went to. The parts of a task do not overlap, and
+// together with the residual they are its whole time, from its submission until
+// its result was back.
+type Part int
+
+// The parts, in the order in which a task passes them.
+const (
+	PartQueue      Part = iota // until a worker was chosen
+	PartEncode                 // argument and result, to bytes
+	PartTransport              // from process to process and back
+	PartDecode                 // argument and result, from bytes
+	PartAhead                  // at the worker, behind the task before it
+	PartRunning                // holding a processor of the Go scheduler
+	PartRunnable               // waiting for one
+	PartIOService              // until what it asked for was there
+	PartIOLate                 // from then until it ran again
+	PartIOWait                 // for I/O of which nobody said when it was there
+	PartGate                   // for the lock of the model: an interpreter's, an event loop's turn
+	PartLock                   // for a mutex, a condition or a wait group
+	PartChannel                // for a channel
+	PartSleep                  // for a timer
+	PartSyscall                // in a system call, working or blocked
+	PartGC                     // helping the garbage collector or waiting for it
+	PartOther                  // waiting for anything else
+	PartUnresolved             // in its function, which no execution trace shows
+
+	parts = iota
+)
+
+// PartInfo describes the parts, in their order.
+var PartInfo = [parts]struct {
+	Name   string
+	Doc    string
+	Source string // what says so
+}{
+	PartQueue:      {"queue", "submitted, and not yet given to a worker", "time stamps"},
+	PartEncode:     {"encode", "turning the argument and the result into bytes", "time stamps"},
+	PartTransport:  {"transport", "between the processes, there and back", "time stamps of one clock"},
+	PartDecode:     {"decode", "turning the bytes back into argument and result", "time stamps"},
+	PartAhead:      {"ahead", "already at the worker process, behind the task that it runs", "time stamps"},
+	PartRunning:    {"running", "holding a processor of the Go scheduler; being on a CPU is a part of that", "execution trace"},
+	PartRunnable:   {"runnable", "able to run, and waiting for the Go scheduler", "execution trace"},
+	PartIOService:  {"io_service", "waiting until what it asked for was there", "execution trace and the stamp in the reply"},
+	PartIOLate:     {"io_late", "what it asked for was there, and the task did not run yet", "execution trace and the stamp in the reply"},
+	PartIOWait:     {"io_wait", "waiting on the network; nobody said when the reply was there", "execution trace"},
+	PartGate:       {"gate", "waiting for the model's own lock: the GIL, or the turn of the event loop", "execution trace"},
+	PartLock:       {"lock", "waiting for a mutex, a condition or a wait group", "execution trace"},
+	PartChannel:    {"channel", "waiting for a channel", "execution trace"},
+	PartSleep:      {"sleep", "waiting for a timer", "execution trace"},
+	PartSyscall:    {"syscall", "in a system call; whether on a CPU or blocked is not known", "execution trace"},
+	PartGC:         {"gc", "helping the garbage collector, or waiting for it", "execution trace"},
+	PartOther:      {"other", "waiting for something else", "execution trace"},
+	PartUnresolved: {"unresolved", "in the task's function, of which there is no execution trace", "time stamps"},
+}
+
+func (p Part) String() string { return PartInfo[p].Name }
+
+// Parts holds the nanoseconds of each part.
+type Parts [parts]int64
+
+// Sum returns the time of all parts together.
+func (p *Parts) Sum() (sum int64) {
+	for _, ns := range p {
+		sum += ns
+	}
+	return sum
+}
+
+// Add adds q's parts to p's.
+func (p *Parts) Add(q *Parts) {
+	for i, ns := range q {
+		p[i] += ns
+	}
+}
+
+// MarshalJSON writes the parts that are not zero under their names.
+func (p Parts) MarshalJSON() ([]byte, error) {
+	b := []byte{'{'}
+	for i, ns := range p {
+		if ns != 0 {
+			if len(b) > 1 {
+				b = append(b, ',')
+			}
+			b = fmt.Appendf(b, `"%s_ns":%d`, PartInfo[i].Name, ns)
+		}
+	}
+	return append(b, '}'), nil
+}
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (p *Parts) UnmarshalJSON(b []byte) error {
+	m := make(map[string]int64)
+	if err := json.NewDecoder(bytes.NewReader(b)).Decode(&m); err != nil {
+		return err
+	}
+	*p = Parts{}
+	for i, info := range PartInfo {
+		p[i] = m[info.Name+"_ns"]
+	}
+	return nil
+}
+
+// Waits counts how often a task waited.
+type Waits struct {
+	IO      int `json:"io,omitempty"`
+	Lock    int `json:"lock,omitempty"`
+	Channel int `json:"channel,omitempty"`
+	Sleep   int `json:"sleep,omitempty"`
+}
+
+// Add adds w's counts to those of the receiver.
+func (w *Waits) Add(v Waits) {
+	w.IO += v.IO
+	w.Lock += v.Lock
+	w.Channel += v.Channel
+	w.Sleep += v.Sleep
+}
+
+// A LedgerTask says where the time of one task went: a line of
+// ledger/CELL.ndjson.
+type LedgerTask struct {
+	Number  uint64 `json:"number"`
+	Task    string `json:"task"`
+	Worker  int    `json:"worker"`
+	Process string `json:"process"`
+	SpanID  string `json:"span_id"`
+
+	StartedNS  int64 `json:"started_ns"` // since the begin of the measured part
+	WallNS     int64 `json:"wall_ns"`    // submission until the result was back
+	Parts      Parts `json:"parts"`
+	ResidualNS int64 `json:"residual_ns"` // WallNS less the parts
+
+	// Of Running: on a processor of the machine, and waiting for the system to
+	// give it one. Null if unknown: it takes a task that stayed on its thread.
+	OnCPUNS   *int64 `json:"on_cpu_ns"`
+	OSQueueNS *int64 `json:"os_queue_ns"`
+
+	Waits Waits `json:"waits"`
+	// ChildrenNS is for how long goroutines that the task started were
+	// running, beside it.
+	ChildrenNS int64 `json:"children_running_ns,omitempty"`
+	// Where is the place at which the task waited longest for a lock, a
+	// channel or a timer, and Stack how it got there.
+	Where   string   `json:"where,omitempty"`
+	WhereNS int64    `json:"where_ns,omitempty"`
+	Stack   []string `json:"stack,omitempty"`
+}
+
+// A Ledger says where the time of a cell's traced trial went: a line of
+// ledger.ndjson.
+type Ledger struct {
+	Cell    string `json:"cell"`
+	TraceID string `json:"trace_id"`
+	Workers int    `json:"workers"`
+	WallNS  int64  `json:"wall_ns"`
+
+	Tasks      int   `json:"tasks"`
+	Resolved   int   `json:"resolved"` // that an execution trace shows
+	TasksNS    int64 `json:"tasks_ns"` // their times added up
+	Parts      Parts `json:"parts"`    // likewise
+	ResidualNS int64 `json:"residual_ns"`
+	// LargestResidual is that of a single task, as a share of its time.
+	LargestResidual float64 `json:"largest_residual"`
+
+	// BusyNS is for how long workers were inside of tasks; the rest of
+	// Workers × WallNS they were idle.
+	BusyNS int64 `json:"busy_ns"`
+	// SpawnNS is the time that starting the workers took, which is no part of
+	// any task.
+	SpawnNS int64 `json:"spawn_ns"`
+
+	OnCPUKnown int   `json:"on_cpu_known"` // tasks of which it is known
+	OnCPUNS    int64 `json:"on_cpu_ns"`
+	OSQueueNS  int64 `json:"os_queue_ns"`
+	Waits      Waits `json:"waits"`
+	ChildrenNS int64 `json:"children_running_ns,omitempty"`
+
+	// Most has, for every part, the task that spent most on it; and Places are
+	// where tasks waited longest, all of them together.
+	Most   []MostTask `json:"most,omitempty"`
+	Places []Place    `json:"places,omitempty"`
+
+	// MaxInFlight is how many tasks there were at most between their submission
+	// and their result.
+	MaxInFlight int `json:"max_in_flight"`
+	// TailNS is for how long workers had nothing more to do, added up, before
+	// the last task was done. Longest is the task that ran longest.
+	TailNS  int64    `json:"tail_ns"`
+	Longest MostTask `json:"longest"`
+
+	Processes []Process `json:"processes,omitempty"`
+	Notes     []string  `json:"notes,omitempty"` // what is not known, and why
+}
+
+// A MostTask is the task with the most of something.
+type MostTask struct {
+	Part   string `json:"part,omitempty"`
+	Number uint64 `json:"number"`
+	SpanID string `json:"span_id"`
+	NS     int64  `json:"ns"`
+}
+
+// A Place is one at which tasks waited.
+type Place struct {
+	Part  string   `json:"part"` // of the tasks' time
+	Where string   `json:"where"`
+	NS    int64    `json:"ns"`
+	Waits int      `json:"waits"`
+	Stack []string `json:"stack"`
+}
+
+// A Process is one process of an observed trial and what it used in the
+// measured part.
+type Process struct {
+	Name       string `json:"name"` // "trial", "worker-0", …
+	PID        int    `json:"pid"`
+	CPUNS      int64  `json:"cpu_ns"`
+	RunQueueNS int64  `json:"run_queue_ns"` // its threads waited for a processor of the machine
+	GCCycles   int64  `json:"gc_cycles"`
+	Switches   int64  `json:"involuntary_switches"`
+
+	// Spans that there should be, and those that were written.
+	SpansExpected int `json:"spans_expected"`
+	SpansExported int `json:"spans_exported"`
+
+	// Execution is the file of its execution trace, in the folder of the
+	// cell's; empty if it made none.
+	Execution string `json:"execution,omitempty"`
+}
