@@ -335,7 +335,7 @@ func Markdown(w io.Writer, r *Report, charts []Chart) error {
 	}
 	if r.Judged {
 		b.WriteString("\n## Verdicts\n\n")
-		for _, line := range r.Findings() {
+		for _, line := range r.VerdictLines() {
 			fmt.Fprintf(&b, "- %s\n", escapeMarkdown(line))
 		}
 	}

@@ -125,9 +125,9 @@ func (r *Report) finding(row Row, v stats.Verdict) string {
 	return fmt.Sprintf("Unclear: %s lies between %+.1f and %+.1f %% (95 %% CI, %d rounds); %s.", what, 100*(*e.Low-1), 100*(*e.High-1), e.N, settle)
 }
 
-// Findings are the verdicts in sentences, those on a workload without any in
+// VerdictLines are the verdicts in sentences, those on a workload without any in
 // one.
-func (r *Report) Findings() []string {
+func (r *Report) VerdictLines() []string {
 	var lines []string
 	for _, row := range r.Rows {
 		line := row.Workload + ": " + row.Finding
