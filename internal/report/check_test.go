@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/stats"
 )
 
 func TestParseAssertion(t *testing.T) {
@@ -142,6 +143,23 @@ func TestCompare(t *testing.T) {
 	}
 	if _, err := Compare(Build(a), Build(testData())); err == nil || !strings.Contains(err.Error(), "nothing in common") {
 		t.Errorf("comparing runs of different things = %v; want an error", err)
+	}
+}
+
+// Of two builds one may be faster than any schedule of the other.
+func TestBuildsHaveNoLimit(t *testing.T) {
+	d := judgedData()
+	d.Run.Builds = []results.Build{{Name: "A"}, {Name: "B"}}
+	for i := range d.Run.Cells {
+		if c := &d.Run.Cells[i]; c.Baseline {
+			c.Build = "A"
+		} else {
+			c.Build = "B"
+		}
+	}
+	row, _ := Build(d).find("impossible", "goroutines")
+	if row.Limit != 0 || row.Verdict.Word != stats.Faster || !strings.Contains(row.Finding, "build B is 3.32× faster") {
+		t.Errorf("the verdict on a build that is 3.32 times faster is %q, its limit %v; want it faster, and no limit", row.Finding, row.Limit)
 	}
 }
 

@@ -31,6 +31,7 @@ func CSV(w io.Writer, d *results.Data) error {
 		"run", "workload", "backend", "workers", "gomaxprocs", "kind", "round", "copy", "order", "started",
 		"open_ns", "start_ns", "warm_ns", "wall_ns", "close_ns", "user_ns", "system_ns",
 		"voluntary_switches", "involuntary_switches", "gc_cycles", "max_rss_bytes", "tasks", "digest", "error",
+		"build", "repeats", "window_ns", "busy_ns", "own_ns",
 	}}
 	for _, t := range d.Latest() {
 		c := cells[t.Cell]
@@ -44,12 +45,30 @@ func CSV(w io.Writer, d *results.Data) error {
 		} {
 			row = append(row, strconv.FormatInt(n, 10))
 		}
-		rows = append(rows, append(row, t.Digest, t.Error))
+		row = append(row, t.Digest, t.Error, c.Build, strconv.Itoa(max(1, t.Repeats)))
+		load := results.Load{}
+		if t.Load != nil {
+			load = *t.Load
+		}
+		for _, n := range []int64{load.WindowNS, load.BusyNS, load.OwnNS} {
+			row = append(row, strconv.FormatInt(n, 10))
+		}
+		rows = append(rows, row)
 	}
 	if err := out.WriteAll(rows); err != nil {
 		return err
 	}
 	return out.Error()
+}
+
+// benchName is the name of a cell's results; a key that is the same everywhere is
+// left out by benchstat.
+func benchName(c results.Cell) string {
+	name := fmt.Sprintf("Trial/workload=%s/backend=%s/workers=%d", c.Workload, c.Backend, c.Workers)
+	if c.Build != "" {
+		name += "/build=" + c.Build
+	}
+	return name
 }
 
 // Bench writes the timed trials in the format of Go benchmarks, which benchstat
@@ -69,7 +88,7 @@ func Bench(w io.Writer, d *results.Data) error {
 		}
 		c := cells[t.Cell]
 		res := &benchfmt.Result{
-			Name:  benchfmt.Name(fmt.Sprintf("Trial/workload=%s/backend=%s/workers=%d", c.Workload, c.Backend, c.Workers)),
+			Name:  benchfmt.Name(benchName(c)),
 			Iters: 1,
 			Values: []benchfmt.Value{
 				{Value: float64(t.WallNS), Unit: "ns/op"},

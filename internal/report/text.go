@@ -168,7 +168,7 @@ func verified(row Row) string {
 func (r *Report) legend() []string {
 	return []string{
 		fmt.Sprintf("Run %s: preset %s, rounds %d, seed %d; %s.", r.Run.ID, r.Run.Preset, r.Run.Rounds, r.Run.Seed, r.machine()),
-		"time and CPU: medians over the rounds; CPU is of all processes. speed-up: over " + r.baselineName() + " in the same round (Hodges–Lehmann), with its interval and its range over the rounds; A/A is the baseline against itself, so it shows the noise. limit: no schedule can be faster with these workers and processors" + r.capacityNote() + ". Programs are a closed loop: each submits its tasks and waits for them, so a slow model is not asked for more.",
+		"time and CPU: medians over the rounds; CPU is of all processes. speed-up: over " + r.baselineName() + " in the same round (Hodges–Lehmann), with its interval and its range over the rounds; A/A is the baseline against itself, so it shows the noise. " + r.limitNote() + "Programs are a closed loop: each submits its tasks and waits for them, so a slow model is not asked for more.",
 	}
 }
 
@@ -179,11 +179,14 @@ func (r *Report) baselineName() string {
 	return "sequential"
 }
 
-func (r *Report) capacityNote() string {
-	if r.Trust.Capacity == nil {
-		return ""
+func (r *Report) limitNote() string {
+	switch {
+	case len(r.Run.Builds) > 0:
+		return "There is no limit: another build may do with less work. "
+	case r.Trust.Capacity == nil:
+		return "limit: no schedule can be faster with these workers and processors. "
 	}
-	return "; in brackets, with those that were measured to work at once"
+	return "limit: no schedule can be faster with these workers and processors; in brackets, with those that were measured to work at once. "
 }
 
 func (r *Report) machine() string {
