@@ -29,6 +29,7 @@ type evidenceOrder struct {
 // What a worker process can be asked for.
 const (
 	requestUsage        = "usage"
+	requestAll          = "usage.all" // with the waiting for processors
 	requestProfileStart = "profile.start"
 	requestProfileStop  = "profile.stop"
 )
@@ -75,6 +76,12 @@ func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
 		switch {
 		case request == requestUsage:
 			u, err := profile.ReadUsage()
+			if err != nil {
+				return nil, err
+			}
+			return json.Marshal(u)
+		case request == requestAll:
+			u, err := profile.ReadAll()
 			if err != nil {
 				return nil, err
 			}
@@ -252,12 +259,12 @@ func (t trial) traced(ctx context.Context) (evidence, error) {
 
 // processes reads what each process of a trial has used so far.
 func processes(ctx context.Context, ex harness.Executor) ([]results.Process, error) {
-	u, err := profile.ReadUsage()
+	u, err := profile.ReadAll()
 	if err != nil {
 		return nil, fmt.Errorf("reading the accounting: %w", err)
 	}
 	all := []results.Process{processOf("trial", os.Getpid(), u)}
-	replies, err := control(ctx, ex, requestUsage)
+	replies, err := control(ctx, ex, requestAll)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ type Usage struct {
 
 	// RunQueue is how long threads that could have run waited for the system
 	// to give them a processor; of threads that have ended nothing is known.
-	// It is zero where the system does not tell.
+	// It is zero where the system does not tell, and in what ReadUsage returns.
 	RunQueue time.Duration `json:"run_queue_ns"`
 }
 
@@ -37,8 +37,15 @@ func ReadUsage() (Usage, error) {
 		InvoluntarySwitches: int64(r.Nivcsw),
 		GCCycles:            int64(m.NumGC),
 		MaxRSS:              int64(r.Maxrss) * maxRSSUnit,
-		RunQueue:            runQueueWait(),
 	}, nil
+}
+
+// ReadAll reads the accounting and what the threads waited for a processor. That
+// takes some files to be read, so it is not for timed trials.
+func ReadAll() (Usage, error) {
+	u, err := ReadUsage()
+	u.RunQueue = runQueueWait()
+	return u, err
 }
 
 // Since returns what was used from earlier to u. The peak of memory is u's.

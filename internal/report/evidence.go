@@ -39,9 +39,6 @@ func (r *Report) evidenceLine() string {
 	if s.Processes > 0 {
 		line += fmt.Sprintf(" in %d processes", s.Processes)
 	}
-	if r.Observer != "" {
-		line += ". " + r.Observer
-	}
 	return line + "."
 }
 

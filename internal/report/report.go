@@ -26,7 +26,6 @@ type Report struct {
 	Findings []findings.Finding `json:"findings,omitempty"`
 	Ledger   []results.Ledger   `json:"ledger,omitempty"`
 	Spans    Spans              `json:"spans"`
-	Observer string             `json:"observer,omitempty"` // what observing costs
 	// Judged tells that the run was long enough for verdicts. Rows of other
 	// runs have none.
 	Judged bool `json:"judged"`

@@ -241,7 +241,6 @@ func duration(ns float64) string {
 
 // writeWrapped writes a paragraph with lines of at most a hundred characters.
 func writeWrapped(b *strings.Builder, s string) {
-	const width = 100
 	n := 0
 	for word := range strings.FieldsSeq(s) {
 		l := len([]rune(word))
