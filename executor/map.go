@@ -52,7 +52,7 @@ func MapUnordered[In, Out any](ctx context.Context, ex harness.Executor, task *h
 	return func(yield func(Out, error) bool) {
 		m := newMapper[In, Out](ctx, ex, opt)
 		defer m.cancel()
-		arrived := make(chan *portion[In, Out], m.most+1)
+		arrived := make(chan *portion[In, Out], m.workers*maxEach+1)
 		submitted := func(p *portion[In, Out]) {
 			p.future.Call().OnDone(func() { arrived <- p })
 		}
@@ -82,6 +82,7 @@ type mapper[In, Out any] struct {
 	ctx     context.Context
 	ex      harness.Executor
 	opt     MapOptions
+	grain   time.Duration
 	workers int
 	most    int                 // portions that may be pending
 	pending []*portion[In, Out] // in the order of their inputs
@@ -97,21 +98,32 @@ type portion[In, Out any] struct {
 	future *harness.Future[harness.Batch[Out]]
 }
 
-// grain is how long a call should take: long beside what a call costs, short
-// beside what a worker may wait for another at the end.
 const (
-	grain    = 200 * time.Microsecond
-	maxChunk = 8192
+	// A call should take so long, in this process and in another: long beside
+	// what a call costs, short beside what a worker may wait for another at
+	// the end.
+	nearGrain = 200 * time.Microsecond
+	farGrain  = time.Millisecond
+	maxChunk  = 8192
+
+	// supply is how much work each worker should have pending: enough for
+	// whoever takes the results to be scheduled late.
+	supply = 4 * time.Millisecond
+	// maxEach bounds the calls that each worker has pending.
+	maxEach = int(2 + supply/nearGrain)
 )
 
 func newMapper[In, Out any](ctx context.Context, ex harness.Executor, opt MapOptions) *mapper[In, Out] {
-	m := &mapper[In, Out]{ctx: ctx, ex: ex, opt: opt, workers: runtime.GOMAXPROCS(0), size: 1}
+	m := &mapper[In, Out]{ctx: ctx, ex: ex, opt: opt, grain: nearGrain, workers: runtime.GOMAXPROCS(0), size: 1}
+	if _, far := ex.(harness.Controller); far {
+		m.grain = farGrain
+	}
 	if manager, ok := ex.(harness.Manager); ok {
 		if n := manager.Stats().Workers; n > 0 {
 			m.workers = n
 		}
 	}
-	m.most = 2*m.workers + 2
+	m.most = 2*m.workers + 2 // until it is known how long they take
 	m.setSize(max(1, opt.Chunk))
 	return m
 }
@@ -247,11 +259,12 @@ func (m *mapper[In, Out]) emit(p *portion[In, Out], yield func(Out, error) bool)
 // adapt sets the size of portions by how long one took. It grows step by step:
 // the first few may not be like the rest.
 func (m *mapper[In, Out]) adapt(n int, run time.Duration) {
+	m.most = max(2*m.workers+2, m.workers*min(maxEach, int(2+supply/max(run, 1))))
 	if m.opt.Chunk > 0 {
 		return
 	}
 	each := max(run/time.Duration(n), m.filling, 1)
-	m.setSize(int(max(1, min(grain/each, 8*time.Duration(n), maxChunk))))
+	m.setSize(int(max(1, min(m.grain/each, 8*time.Duration(n), maxChunk))))
 }
 
 // cancel cancels what nobody will take.

@@ -45,8 +45,8 @@ const (
 // processes is an executor whose workers are processes.
 //
 // A feeder per worker takes calls from the queue and keeps the worker supplied
-// (conn.go). It takes no more than the worker can do in a fraction of a
-// millisecond, but one ahead, so that a worker never waits for its parent to be
+// (conn.go). It takes no more than the worker can do in two milliseconds, but
+// one ahead, so that a worker never waits for its parent to be
 // scheduled. When the queue is empty, a worker with nothing to do is given what
 // others have been sent and have not started.
 type processes struct {
@@ -745,8 +745,9 @@ func (f *feeder) giveUp(err error) {
 // Pacing of a worker.
 const (
 	// ahead is how much work a worker should have been sent, at least: enough
-	// for many short tasks to cross in one write.
-	ahead = 200 * time.Microsecond
+	// for many short tasks to cross in one write, and for its parent to be
+	// scheduled late on processors that are all busy.
+	ahead = 2 * time.Millisecond
 	// least is one task to run and one to go on with.
 	least = 2
 )
