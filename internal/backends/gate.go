@@ -1,6 +1,8 @@
 package backends
 
 import (
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -131,8 +133,12 @@ func (g *gate) release() {
 	if len(g.waiters) == 0 {
 		return
 	}
-	next := g.waiters[0]
-	g.waiters = g.waiters[1:]
+	i := 0
+	if g.interval > 0 {
+		i = rand.IntN(len(g.waiters))
+	}
+	next := g.waiters[i]
+	g.waiters = slices.Delete(g.waiters, i, i+1)
 	if g.interval == 0 {
 		g.held = true
 		g.give(next)
