@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,6 +80,10 @@ func TestScripts(t *testing.T) {
 		Condition: func(cond string) (bool, error) {
 			if cond == "pprof" {
 				return exec.Command("go", "tool", "-n", "pprof").Run() == nil, nil
+			}
+			if cond == "race" { // the detector changes what takes how long
+				info, ok := debug.ReadBuildInfo()
+				return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}), nil
 			}
 			if name, ok := strings.CutPrefix(cond, "server:"); ok {
 				path, err := serverPath(name)

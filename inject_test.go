@@ -1,6 +1,7 @@
 package harness_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -119,7 +120,7 @@ func (s *slowBytes) AppendBinary(b []byte) ([]byte, error) {
 
 func (s *slowBytes) UnmarshalBinary(b []byte) error {
 	spinFor(decoding)
-	*s = b
+	*s = bytes.Clone(b)
 	return nil
 }
 

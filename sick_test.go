@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/f3f4c0de/harness"
@@ -28,7 +29,7 @@ type sickParams struct {
 
 var (
 	sickLock sync.Mutex
-	garbage  []*[64]*int
+	garbage  atomic.Pointer[[]*[64]*int]
 )
 
 var sickTask = harness.NewTask("sick", func(_ context.Context, fault string) (int, error) {
@@ -48,7 +49,7 @@ var sickTask = harness.NewTask("sick", func(_ context.Context, fault string) (in
 		for range 20_000 {
 			kept = append(kept, new([64]*int))
 		}
-		garbage = kept
+		garbage.Store(&kept)
 	default:
 		spinFor(2 * time.Millisecond)
 	}
