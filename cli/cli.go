@@ -92,7 +92,7 @@ func newRoot(a *app) *cobra.Command {
 on worker processes, verifies every result, and says with intervals and
 physical limits where each model helps.
 
-  harness run                      compare everything, in about 100 seconds
+  harness run                      compare everything, in about 90 seconds
   harness run experiment.yaml      compare what the file asks for
   harness list workloads           what can be run, with its parameters
   harness doctor                   what this machine would do to the figures
