@@ -58,6 +58,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Setenv("HARNESS", self)
+			env.Values[batches{}] = new(atomic.Int64)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -188,25 +189,26 @@ func cpu(pid int) time.Duration {
 	return ns
 }
 
-// receiver starts an OTLP receiver and puts its URL into $RECEIVER.
+// batches is the key of how many requests a script's receiver got: scripts run
+// side by side, each with its own.
+type batches struct{}
+
+// startReceiver starts an OTLP receiver and puts its URL into $RECEIVER.
 func startReceiver(ts *testscript.TestScript, _ bool, _ []string) {
-	var batches atomic.Int64
+	n := ts.Value(batches{}).(*atomic.Int64)
 	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/v1/traces" && r.ContentLength > 0 {
-			batches.Add(1)
+			n.Add(1)
 		}
 	}))
 	ts.Defer(srv.Close)
 	ts.Setenv("RECEIVER", srv.URL)
-	receivers.Store(&batches)
 }
 
-var receivers atomic.Pointer[atomic.Int64]
-
-// received checks that the receiver got something, and forgets it.
+// received checks that the script's receiver got something, and forgets it.
 func received(ts *testscript.TestScript, neg bool, _ []string) {
-	if got := receivers.Load().Swap(0) > 0; got == neg {
-		ts.Fatalf("the receiver got something: %v", got)
+	if n := ts.Value(batches{}).(*atomic.Int64).Swap(0); (n > 0) == neg {
+		ts.Fatalf("the receiver got %d requests", n)
 	}
 }
 
