@@ -145,6 +145,7 @@ func TestBackend(t *testing.T, b *harness.Backend) {
 		{"init", testInit},
 		{"init fails", testInitFails},
 		{"init fails later", testInitFailsLater},
+		{"init stopped", testInitStopped},
 		{"max tasks per worker", testMaxTasksPerWorker},
 		{"idle timeout", testIdleTimeout},
 		{"resize", testResize},

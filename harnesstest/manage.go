@@ -121,6 +121,33 @@ func testInitFailsLater(t *testing.T, s *suite) {
 	checkInitError(t, "a task that was submitted later", err)
 }
 
+// Stop reaches a worker that is being prepared, so that nobody waits for it for
+// ever.
+func testInitStopped(t *testing.T, s *suite) {
+	ctx := t.Context()
+	h := newHold(0)
+	defer h.close(ctx)
+	if err := h.Release.Put(ctx, 1); err != nil { // for the first worker only
+		t.Fatal(err)
+	}
+	ctx, m, _ := s.manager(t, 1, harness.Config{Init: holds.With(h), MaxTasksPerWorker: 1})
+	if got, err := double.Submit(ctx, m, 1).Wait(ctx); got != 2 || err != nil {
+		t.Fatalf("a task on a worker that was prepared returned %d, %v; want 2, nil", got, err)
+	}
+	f := double.Submit(ctx, m, 1)
+	for range 2 {
+		if _, err := h.Started.Get(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cause := errors.New("no longer wanted")
+	m.Stop(cause)
+	if _, err := f.Wait(ctx); !errors.Is(err, cause) {
+		t.Errorf("a task whose worker was being prepared when the executor was stopped: %v; want the cause", err)
+	}
+	s.finish(t)
+}
+
 func checkInitError(t *testing.T, what string, err error) {
 	t.Helper()
 	var ie *harness.InitError

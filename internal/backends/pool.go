@@ -53,6 +53,7 @@ type pool struct {
 	idle     int // workers that wait in next
 	started  int
 	closed   bool
+	stopped  error // with what Stop cancels
 	broken   error
 	reaper   *time.Timer // ends workers that are idle for too long
 	reaping  bool        // it is set
@@ -187,6 +188,13 @@ func (p *pool) prepare(w *poolWorker, ready chan<- error) (err error) {
 	}()
 	if p.cfg.Init != nil {
 		c := p.cfg.Init.Call(context.Background())
+		p.mu.Lock()
+		w.call = c // for Stop
+		stopped := p.stopped
+		p.mu.Unlock()
+		if stopped != nil {
+			c.Cancel(stopped)
+		}
 		p.run(w, c)
 		err = c.Err()
 	}
@@ -336,6 +344,7 @@ func (p *pool) Stop(cause error) {
 	p.door.shut()
 	var calls []*harness.Call
 	if cause != nil {
+		p.stopped = cause
 		calls = p.take()
 		for _, w := range p.live {
 			if w != nil && w.call != nil {

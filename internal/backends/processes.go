@@ -55,7 +55,8 @@ type processes struct {
 	feeders atomic.Pointer[[]*feeder] // replaced as a whole, with mu held
 	running sync.WaitGroup            // feeders
 	killers atomic.Int32              // tasks in kills
-	stopped atomic.Pointer[error]     // what Stop cancels the calls with
+	life    context.Context           // what workers are started in; ended by halt when Stop has a cause
+	halt    context.CancelCauseFunc
 
 	mu       sync.Mutex
 	door     door
@@ -82,6 +83,7 @@ func openProcesses(ctx context.Context, cfg harness.Config) (*processes, error) 
 	n := workers(cfg)
 	p := &processes{cfg: cfg, size: n}
 	p.site = harness.Site{Observer: cfg.Observer, Timing: cfg.Timing, Carrier: p}
+	p.life, p.halt = context.WithCancelCause(context.Background())
 	p.door = newDoor(&p.mu, cfg, nil, p.waiting, p.refused)
 	feeders := make([]*feeder, n)
 	p.feeders.Store(&feeders)
@@ -158,7 +160,7 @@ func (p *processes) Stop(cause error) {
 	var queued, again []*harness.Call
 	if cause != nil {
 		queued, again = p.empty()
-		p.stopped.CompareAndSwap(nil, &cause)
+		p.halt(cause)
 	}
 	p.mu.Unlock()
 	for _, c := range queued {
@@ -247,6 +249,7 @@ func (p *processes) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.unwatch() // all: nothing is in flight
+	p.halt(harness.ErrClosed)
 	return errors.Join(p.errs...)
 }
 
@@ -601,13 +604,13 @@ func (f *feeder) room() int {
 // supply sends calls to the worker, after it has started one if need be.
 func (f *feeder) supply(batch []*harness.Call) error {
 	if f.conn == nil {
-		if err := f.start(context.Background()); err != nil {
+		if err := f.start(f.p.life); err != nil {
 			return fmt.Errorf("replacing worker %d: %w", f.index, err)
 		}
 	}
 	f.conn.send(batch)
-	if cause := f.p.stopped.Load(); cause != nil {
-		f.conn.cancelAll(*cause) // Stop may have found them at no worker
+	if f.p.life.Err() != nil {
+		f.conn.cancelAll(context.Cause(f.p.life)) // Stop may have found them at no worker
 	}
 	if f.conn.inFlight() > 1 {
 		f.p.wakeAll()
