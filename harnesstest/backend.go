@@ -20,7 +20,7 @@ import (
 
 // Tasks are the tasks that TestBackend submits.
 var Tasks = []harness.AnyTask{
-	double, echo, fails, panics, exits, holds, untilCancelled, unencodable, encodes, produces, nap,
+	double, echo, fails, panics, exits, holds, untilCancelled, unencodable, takes, makes, encodes, produces, nap,
 	prepares, mixed, does, opens,
 }
 
@@ -60,6 +60,8 @@ var (
 		}
 		return make(chan int), nil
 	})
+	takes   = harness.NewTask("harnesstest.takes", func(_ context.Context, b balky) (string, error) { return b.When, nil })
+	makes   = harness.NewTask("harnesstest.makes", func(_ context.Context, when string) (balky, error) { return balky{when}, nil })
 	encodes = harness.NewTask("harnesstest.encodes", func(_ context.Context, v any) (string, error) {
 		return fmt.Sprint(v), nil
 	})
@@ -120,6 +122,7 @@ func TestBackend(t *testing.T, b *harness.Backend) {
 		{"panic", testPanic},
 		{"goexit", testGoexit},
 		{"cannot be encoded", testUnencodable},
+		{"encoding panics", testEncodingPanics},
 		{"cancel queued", testCancelQueued},
 		{"cancel running", testCancelRunning},
 		{"context ends queued", testContextEndsQueued},
@@ -368,6 +371,43 @@ func testGoexit(t *testing.T, s *suite) {
 	}
 	if got, err := double.Submit(ctx, ex, 4).Wait(ctx); got != 8 || err != nil {
 		t.Errorf("after it a task returned %d, %v; want 8, nil", got, err)
+	}
+}
+
+// A balky value panics when it is encoded or decoded.
+type balky struct{ When string }
+
+func (b *balky) MarshalText() ([]byte, error) {
+	if b.When == "encoding" {
+		panic("I will not be " + b.When)
+	}
+	return []byte(b.When), nil
+}
+
+func (b *balky) UnmarshalText(text []byte) error {
+	if b.When = string(text); b.When == "decoding" {
+		panic("I will not be " + b.When)
+	}
+	return nil
+}
+
+// A panic in a type's own encoding ends the task, not the program.
+func testEncodingPanics(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	for _, when := range []string{"encoding", "decoding"} {
+		_, errIn := takes.Submit(ctx, ex, balky{when}).Wait(ctx)
+		_, errOut := makes.Submit(ctx, ex, when).Wait(ctx)
+		for what, err := range map[string]error{"input": errIn, "result": errOut} {
+			switch {
+			case s.b.Shared && err != nil:
+				t.Errorf("%s: %v; want it passed as it is", what, err)
+			case !s.b.Shared && (!errors.Is(err, harness.ErrEncode) || !strings.Contains(err.Error(), "I will not be "+when)):
+				t.Errorf("%s that panics when %s: %v; want an error that wraps ErrEncode and has the panic", what, when, err)
+			}
+		}
+	}
+	if got, err := makes.Submit(ctx, ex, "never").Wait(ctx); got.When != "never" || err != nil {
+		t.Errorf("after them a task returned %v, %v; want never, nil", got, err)
 	}
 }
 
