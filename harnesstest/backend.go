@@ -19,13 +19,14 @@ import (
 
 // Tasks are the tasks that TestBackend submits.
 var Tasks = []harness.AnyTask{
-	double, echo, fails, panics, exits, holds, untilCancelled, unencodable, takes, makes, encodes, produces, nap,
+	double, echo, sends, fails, panics, exits, holds, untilCancelled, unencodable, takes, makes, encodes, produces, nap,
 	prepares, mixed, does, opens,
 }
 
 var (
 	double = harness.NewTask("harnesstest.double", func(_ context.Context, n int64) (int64, error) { return 2 * n, nil })
 	echo   = harness.NewTask("harnesstest.echo", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
+	sends  = harness.NewTask("harnesstest.sends", func(_ context.Context, p parcel) (parcel, error) { return p, nil })
 	fails  = harness.NewTask("harnesstest.fails", func(_ context.Context, text string) (int64, error) {
 		return 0, fmt.Errorf("%s: %w", text, errMine)
 	})
@@ -84,6 +85,8 @@ var (
 )
 
 var errMine = errors.New("an error of the task's own")
+
+type parcel struct{ Content []byte }
 
 type hold struct {
 	N       int64
@@ -290,6 +293,12 @@ func testPayloads(t *testing.T, s *suite) {
 		in := bytes.Repeat([]byte{0, 0xff, '\n', 'x'}, n/4+1)[:n]
 		if got, err := echo.Submit(ctx, ex, in).Wait(ctx); !bytes.Equal(got, in) || err != nil {
 			t.Errorf("%d bytes came back as %d bytes, %v", n, len(got), err)
+		}
+	}
+	for _, n := range []int{1, 40_000, 20 << 20} { // of which it is not known beforehand how large they are
+		in := parcel{bytes.Repeat([]byte{7}, n)}
+		if got, err := sends.Submit(ctx, ex, in).Wait(ctx); !bytes.Equal(got.Content, in.Content) || err != nil {
+			t.Errorf("a parcel of %d bytes came back with %d bytes, %v", n, len(got.Content), err)
 		}
 	}
 }
