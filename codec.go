@@ -56,14 +56,15 @@ func codecFor[T any]() codec[T] {
 	if _, ok := any((*T)(nil)).(encoding.BinaryAppender); ok {
 		if _, ok := any((*T)(nil)).(encoding.BinaryUnmarshaler); ok {
 			return codec[T]{
-				append: func(b []byte, v *T) (out []byte, err error) {
-					defer caught(&err)
-					out = b
-					return any(v).(encoding.BinaryAppender).AppendBinary(b)
+				append: func(b []byte, v *T) ([]byte, error) {
+					err := guarded(func() (err error) {
+						b, err = any(v).(encoding.BinaryAppender).AppendBinary(b)
+						return err
+					})
+					return b, err
 				},
-				decode: func(b []byte, v *T) (err error) {
-					defer caught(&err)
-					return any(v).(encoding.BinaryUnmarshaler).UnmarshalBinary(b)
+				decode: func(b []byte, v *T) error {
+					return guarded(func() error { return any(v).(encoding.BinaryUnmarshaler).UnmarshalBinary(b) })
 				},
 			}
 		}
@@ -81,12 +82,15 @@ func codecFor[T any]() codec[T] {
 	}
 }
 
-// caught makes an error of a panic of a type's own methods. They are called by
-// goroutines that carry everybody's calls.
-func caught(err *error) {
-	if v := recover(); v != nil {
-		*err = fmt.Errorf("its own encoding panicked: %v\n%s", v, debug.Stack())
-	}
+// guarded calls a type's own methods and makes an error of a panic there: the
+// goroutine that calls them carries everybody's calls.
+func guarded(own func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("its own encoding panicked: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return own()
 }
 
 // sizeOf returns the size of v's encoding if it is known, or else 0.
@@ -508,22 +512,23 @@ func ownForm(t reflect.Type) *form {
 func bytesForm(t reflect.Type, marshal func(v any) ([]byte, error), unmarshal func(v any, b []byte) error) *form {
 	return &form{
 		least: 1,
-		append: func(b []byte, p unsafe.Pointer, _ int) (out []byte, err error) {
-			defer caught(&err)
-			out = b
-			own, err := marshal(reflect.NewAt(t, p).Interface())
+		append: func(b []byte, p unsafe.Pointer, _ int) ([]byte, error) {
+			var own []byte
+			err := guarded(func() (err error) {
+				own, err = marshal(reflect.NewAt(t, p).Interface())
+				return err
+			})
 			if err != nil {
 				return b, err
 			}
 			return append(appendLength(b, len(own), false), own...), nil
 		},
-		decode: func(b []byte, p unsafe.Pointer) (rest []byte, err error) {
-			defer caught(&err)
+		decode: func(b []byte, p unsafe.Pointer) ([]byte, error) {
 			n, _, b, err := takeLength(b, 1)
 			if err != nil {
 				return nil, err
 			}
-			return b[n:], unmarshal(reflect.NewAt(t, p).Interface(), b[:n])
+			return b[n:], guarded(func() error { return unmarshal(reflect.NewAt(t, p).Interface(), b[:n]) })
 		},
 	}
 }
