@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -79,9 +78,7 @@ func (a *app) compare(dirs []string, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		enc := json.NewEncoder(a.stdout)
-		enc.SetIndent("", "  ")
-		return failed(enc.Encode(c))
+		return failed(a.printJSON(c))
 	}
 	return failed(report.CompareText(a.stdout, c))
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -45,9 +44,7 @@ fewer than 95 of 100 resampled runs cross.`,
 				return err
 			}
 			if asJSON {
-				enc := json.NewEncoder(a.stdout)
-				enc.SetIndent("", "  ")
-				return failed(enc.Encode(found))
+				return failed(a.printJSON(found))
 			}
 			return failed(report.CrossoverText(a.stdout, found))
 		},

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -51,9 +50,7 @@ With --strict it ends with exit code 5 if any check warns or fails.`,
 
 func (a *app) printChecks(checks []machine.Check, asJSON bool) error {
 	if asJSON {
-		enc := json.NewEncoder(a.stdout)
-		enc.SetIndent("", "  ")
-		return enc.Encode(checks)
+		return a.printJSON(checks)
 	}
 	var b strings.Builder
 	for _, c := range checks {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -31,9 +30,7 @@ func newListCommand(a *app) *cobra.Command {
 				return failed(err)
 			}
 			if asJSON {
-				enc := json.NewEncoder(a.stdout)
-				enc.SetIndent("", "  ")
-				return failed(enc.Encode(entries))
+				return failed(a.printJSON(entries))
 			}
 			return failed(printList(a.stdout, entries, long))
 		},
