@@ -125,10 +125,7 @@ func (a *app) rerun(cmd *cobra.Command, programs []string, pkg string, f runFlag
 	if err != nil {
 		return failed(err)
 	}
-	if f.out == "" {
-		f.out = "run-" + plan.Run.ID
-	}
-	folder, err := results.Create(f.out, &plan.Run)
+	folder, err := createFolder(f.out, plan)
 	if err != nil {
 		return err
 	}

@@ -146,15 +146,21 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 		_, err := fmt.Fprint(a.stdout, describePlan(plan, ""))
 		return failed(err)
 	}
-	if f.out == "" {
-		f.out = "run-" + plan.Run.ID
-	}
-	folder, err := results.Create(f.out, &plan.Run)
+	folder, err := createFolder(f.out, plan)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = folder.Close() }() // as above
 	return a.show(cmd.Context(), progress, folder.Dir(), f, a.execute(cmd.Context(), plan, folder, nil, progress, to, f.json))
+}
+
+// createFolder makes the folder of a new run, named after it unless out says
+// otherwise.
+func createFolder(out string, plan *experiment.Plan) (*results.Folder, error) {
+	if out == "" {
+		out = "run-" + plan.Run.ID
+	}
+	return results.Create(out, &plan.Run)
 }
 
 // onlyWithResume refuses what would change a run that has begun.

@@ -23,14 +23,7 @@ func (c Crossover) Established() bool { return !math.IsNaN(c.At) && c.Crossing >
 // r, NaN where that round was not kept. Between two sizes it interpolates in the
 // logarithm of the size. The interval comes from a bootstrap over rounds.
 func FindCrossover(sizes []float64, logs [][]float64, confidence float64, seed uint64) Crossover {
-	rounds := 0
-	for _, l := range logs {
-		rounds = max(rounds, len(l))
-	}
-	all := make([]int, rounds)
-	for r := range all {
-		all[r] = r
-	}
+	all := allRounds(logs)
 	at := func(rounds []int) float64 {
 		ratios := make([]float64, len(logs))
 		for i, l := range logs {
@@ -39,11 +32,11 @@ func FindCrossover(sizes []float64, logs [][]float64, confidence float64, seed u
 		return lastCrossing(sizes, ratios)
 	}
 	c := Crossover{At: math.NaN(), Low: math.NaN(), High: math.NaN()}
-	if rounds == 0 {
+	if len(all) == 0 {
 		return c
 	}
 	c.At = at(all)
-	values := Bootstrap(rounds, seed, at)
+	values := Bootstrap(len(all), seed, at)
 	for len(values) > 0 && math.IsNaN(values[0]) {
 		values = values[1:]
 	}
