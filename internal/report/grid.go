@@ -34,22 +34,6 @@ type GridPoint struct {
 	Label string  `json:"label"` // of the workload with this value
 }
 
-// A ScalingFit is a law that describes how a model scales with its workers.
-type ScalingFit struct {
-	Backend string  `json:"backend"`
-	Law     string  `json:"law"` // one of the two below
-	Sigma   float64 `json:"sigma"`
-	Kappa   float64 `json:"kappa"`
-	Misfit  float64 `json:"misfit"`
-	Peak    float64 `json:"peak,omitempty"` // workers; 0 if there is none
-}
-
-// The laws.
-const (
-	lawUSL    = "the Universal Scalability Law"
-	lawAmdahl = "Amdahl's law"
-)
-
 // A Crossover tells where one model overtakes another as a parameter grows.
 type Crossover struct {
 	Workload string `json:"workload"`
@@ -270,30 +254,6 @@ func (g Grid) crossoverFinding(c Crossover, rounds int) string {
 		g.Workload, state, c.A, c.B, span, c.B, speedupText(&last.Ratio), c.A)
 }
 
-// scalings fits the speed-ups of each backend, and keeps what fits.
-func (r *Report) scalings(g Grid) []ScalingFit {
-	var fits []ScalingFit
-	for _, b := range r.others() {
-		var workers, speedups []float64
-		for _, p := range g.Points {
-			if row, ok := r.find(p.Label, b.Name); ok && row.Speedup != nil {
-				workers, speedups = append(workers, float64(row.Workers)), append(speedups, row.Speedup.Value)
-			}
-		}
-		if s, ok := stats.FitUSL(workers, speedups); ok {
-			f := ScalingFit{Backend: b.Name, Law: lawUSL, Sigma: s.Sigma, Kappa: s.Kappa, Misfit: s.Misfit}
-			if p := s.Peak(); !math.IsInf(p, 0) && p <= slices.Max(workers) { // beyond, nothing was measured
-				f.Peak = p
-			}
-			fits = append(fits, f)
-		}
-		if s, ok := stats.FitAmdahl(workers, speedups); ok {
-			fits = append(fits, ScalingFit{Backend: b.Name, Law: lawAmdahl, Sigma: s.Sigma, Misfit: s.Misfit})
-		}
-	}
-	return fits
-}
-
 // GridLines says in sentences what the grids show.
 func (r *Report) GridLines() []string {
 	var lines []string
@@ -301,19 +261,7 @@ func (r *Report) GridLines() []string {
 		lines = append(lines, c.Finding)
 	}
 	for _, g := range r.Grids {
-		for _, f := range g.Scalings {
-			what := fmt.Sprintf("sigma %.3f", f.Sigma)
-			if f.Law == lawUSL {
-				what += fmt.Sprintf(", kappa %.5f", f.Kappa)
-			}
-			if f.Peak > 0 {
-				what += fmt.Sprintf(", peak at %.0f workers", f.Peak)
-			}
-			lines = append(lines, fmt.Sprintf("%s on %s scales as %s says: %s; it misses no measured value by more than %s.", g.Workload, f.Backend, f.Law, what, percent(f.Misfit)))
-		}
-		if g.Vary == byWorkers && len(g.Scalings) == 0 {
-			lines = append(lines, fmt.Sprintf("%s: no scaling law fits; it takes %d numbers of workers and at most %s of misfit.", g.Workload, stats.FitPoints, percent(stats.FitMisfit)))
-		}
+		lines = append(lines, r.scalingLines(g)...)
 	}
 	return lines
 }
