@@ -128,6 +128,13 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 			return err
 		}
 		defer func() { _ = folder.Close() }() // every line in it has been synced
+		building, stop := untilSignal(cmd.Context())
+		remove, err := rebuild(building, &data.Run)
+		stop()
+		if err != nil {
+			return err
+		}
+		defer remove()
 		plan, err := experiment.ResumePlan(data.Run, a.kinds)
 		if err != nil {
 			return err
@@ -423,7 +430,7 @@ func describePlan(p *experiment.Plan, dir string) string {
 		fmt.Fprintf(&b, "  until the intervals reach ±%.3g %%, at most %d rounds\n", 100*run.Precision, run.MaxRounds)
 	}
 	for _, build := range run.Builds {
-		fmt.Fprintf(&b, "  build %s: %s (%s)\n", build.Name, build.Path, build.Executable)
+		fmt.Fprintf(&b, "  build %s\n", build)
 	}
 	for _, w := range run.Workloads {
 		var backends []string

@@ -10,6 +10,7 @@ package results
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -83,6 +84,28 @@ type Build struct {
 	Name       string `json:"name"` // "A", "B"
 	Path       string `json:"path"`
 	Executable string `json:"executable"` // as in Version
+	// Source is what it was built from, if that was for the run: Path is then
+	// gone when the run has ended.
+	Source *Source `json:"source,omitempty"`
+	// Settings are the Go version and the flags that it was built with, as the
+	// program tells; nil if it does not.
+	Settings map[string]string `json:"settings,omitempty"`
+}
+
+// A Source is what a build was made from.
+type Source struct {
+	Revision string `json:"revision"` // as the user wrote it
+	Commit   string `json:"commit"`
+	Dir      string `json:"dir,omitempty"` // below the top of the repository, where the package was named
+	Package  string `json:"package"`
+}
+
+// String describes the build for people.
+func (b Build) String() string {
+	if b.Source != nil {
+		return fmt.Sprintf("%s: %s of %s, commit %.12s (%s)", b.Name, b.Source.Package, b.Source.Revision, b.Source.Commit, b.Executable)
+	}
+	return fmt.Sprintf("%s: %s (%s)", b.Name, b.Path, b.Executable)
 }
 
 // A Machine tells where they were made.
