@@ -100,7 +100,7 @@ func (p *Plan) addWorkload(prog Program) error {
 		return fmt.Errorf("parameters of %s: %w", prog.Label, err)
 	}
 	p.Run.Workloads = append(p.Run.Workloads, results.WorkloadInfo{
-		Name: prog.Workload.Name, Label: prog.Label, Doc: firstLine(prog.Workload.Doc), Params: params,
+		Name: prog.Workload.Name, Label: prog.Label, Doc: firstLine(prog.Workload.Doc), Params: params, Axis: prog.Axis,
 	})
 	return nil
 }

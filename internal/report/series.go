@@ -35,7 +35,7 @@ func gridChart(r *Report, g Grid) Chart {
 	}
 	first, last := g.Points[0].Value, g.Points[len(g.Points)-1].Value
 	x := func(v float64) float64 {
-		return left + (chartWidth-left-right)*math.Log(v/first)/math.Log(last/first)
+		return left + (chartWidth-left-right)*(g.place(v)-g.place(first))/(g.place(last)-g.place(first))
 	}
 	y := func(v float64) float64 { return headHeight + height*math.Log(hi/v)/math.Log(hi/lo) }
 	var d drawing

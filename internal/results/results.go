@@ -124,6 +124,17 @@ type WorkloadInfo struct {
 	Label  string `json:"label"` // tells two with different parameters apart
 	Doc    string `json:"doc"`   // first line
 	Params Params `json:"params,omitempty"`
+
+	// Axis is where the workload stands on the axis along which the run varied
+	// it; nil if it did not, or by a parameter or the workers.
+	Axis *AxisValue `json:"axis,omitempty"`
+}
+
+// An AxisValue is a place on an axis.
+type AxisValue struct {
+	Name  string  `json:"name"` // "size", "wait" or "payload"
+	Unit  string  `json:"unit"` // "ns", "1" or "B"
+	Value float64 `json:"value"`
 }
 
 // Params are the parameters of a workload by name. Whole numbers stay whole,
