@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime/debug"
 	"sync"
 	"unsafe"
 )
@@ -55,8 +56,15 @@ func codecFor[T any]() codec[T] {
 	if _, ok := any((*T)(nil)).(encoding.BinaryAppender); ok {
 		if _, ok := any((*T)(nil)).(encoding.BinaryUnmarshaler); ok {
 			return codec[T]{
-				append: func(b []byte, v *T) ([]byte, error) { return any(v).(encoding.BinaryAppender).AppendBinary(b) },
-				decode: func(b []byte, v *T) error { return any(v).(encoding.BinaryUnmarshaler).UnmarshalBinary(b) },
+				append: func(b []byte, v *T) (out []byte, err error) {
+					defer caught(&err)
+					out = b
+					return any(v).(encoding.BinaryAppender).AppendBinary(b)
+				},
+				decode: func(b []byte, v *T) (err error) {
+					defer caught(&err)
+					return any(v).(encoding.BinaryUnmarshaler).UnmarshalBinary(b)
+				},
 			}
 		}
 	}
@@ -70,6 +78,14 @@ func codecFor[T any]() codec[T] {
 			}
 			return err
 		},
+	}
+}
+
+// caught makes an error of a panic of a type's own methods. They are called by
+// goroutines that carry everybody's calls.
+func caught(err *error) {
+	if v := recover(); v != nil {
+		*err = fmt.Errorf("its own encoding panicked: %v\n%s", v, debug.Stack())
 	}
 }
 
@@ -492,14 +508,17 @@ func ownForm(t reflect.Type) *form {
 func bytesForm(t reflect.Type, marshal func(v any) ([]byte, error), unmarshal func(v any, b []byte) error) *form {
 	return &form{
 		least: 1,
-		append: func(b []byte, p unsafe.Pointer, _ int) ([]byte, error) {
+		append: func(b []byte, p unsafe.Pointer, _ int) (out []byte, err error) {
+			defer caught(&err)
+			out = b
 			own, err := marshal(reflect.NewAt(t, p).Interface())
 			if err != nil {
 				return b, err
 			}
 			return append(appendLength(b, len(own), false), own...), nil
 		},
-		decode: func(b []byte, p unsafe.Pointer) ([]byte, error) {
+		decode: func(b []byte, p unsafe.Pointer) (rest []byte, err error) {
+			defer caught(&err)
 			n, _, b, err := takeLength(b, 1)
 			if err != nil {
 				return nil, err
