@@ -76,6 +76,7 @@ func TestScripts(t *testing.T) {
 			"prometheus": startPrometheus,
 			"panels":     panels,
 			"recovers":   recovers,
+			"conserves":  conserves,
 			"firstspan":  firstSpan,
 		},
 		Condition: func(cond string) (bool, error) {
