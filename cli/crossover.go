@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -82,10 +83,16 @@ func crossovers(r *report.Report, vary string, models []string) ([]report.Crosso
 	switch {
 	case len(r.Grids) == 0:
 		return nil, errors.New("the run varied nothing; make one that does, such as: harness run --preset standard --vary size")
-	case len(found) == 0 && vary != "":
-		return nil, fmt.Errorf("the run varied %s; --vary %s and --pair leave nothing", strings.Join(varied, ", "), vary)
+	case len(found) == 0 && vary != "" && !slices.Contains(varied, vary):
+		return nil, fmt.Errorf("the run varied %s, not %s", strings.Join(varied, ", "), vary)
+	case len(found) == 0 && (models == nil || hasBackend(r, models[0]) && hasBackend(r, models[1])):
+		return nil, exitError{exitNoVerdict, errors.New("no verdict: too few rounds were kept to compare any two models; the report says why")}
 	case len(found) == 0:
 		return nil, fmt.Errorf("--pair %s leaves nothing: the run has other backends", strings.Join(models, ","))
 	}
 	return found, nil
+}
+
+func hasBackend(r *report.Report, name string) bool {
+	return slices.ContainsFunc(r.Run.Backends, func(b results.BackendInfo) bool { return b.Name == name })
 }

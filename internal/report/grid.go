@@ -246,7 +246,7 @@ func (r *Report) Crossover(g Grid, a, b string, cold bool) (c Crossover, ok bool
 	}
 	var places []float64
 	var logs [][]float64
-	rounds := 0
+	var labels []string
 	for _, p := range g.Points {
 		first, ok1 := r.find(p.Label, a)
 		second, ok2 := r.find(p.Label, b)
@@ -268,9 +268,8 @@ func (r *Report) Crossover(g Grid, a, b string, cold bool) (c Crossover, ok bool
 		if len(num) == 0 {
 			continue
 		}
-		places, logs = append(places, g.place(p.Value)), append(logs, byRound)
+		places, logs, labels = append(places, g.place(p.Value)), append(logs, byRound), append(labels, p.Label)
 		e := stats.Ratio(num, den, Confidence)
-		rounds = max(rounds, e.N)
 		c.Points = append(c.Points, CrossoverPoint{p.Value, *estimate(e), r.waited(g, p.Label)})
 	}
 	if len(places) < 2 {
@@ -278,12 +277,35 @@ func (r *Report) Crossover(g Grid, a, b string, cold bool) (c Crossover, ok bool
 	}
 	found := stats.FindCrossover(places, logs, Confidence, r.Run.Seed)
 	c.Crossing = found.Crossing
-	if found.Established() && rounds >= stats.MinRounds {
+	rounds, doubt := r.basis(c.Points, labels, places, found.At)
+	if found.Established() && doubt == "" {
 		at, low, high := g.at(found.At), g.at(found.Low), g.at(found.High)
 		c.At, c.Low, c.High = &at, &low, &high
 	}
-	c.Finding = g.crossoverFinding(c, rounds)
+	c.Finding = g.crossoverFinding(c, rounds, doubt)
 	return c, true
+}
+
+// basis returns how many rounds a crossing rests on, the fewer of its two
+// neighbours', and why nothing can be stated, if so. Without a crossing all
+// points are its neighbours.
+func (r *Report) basis(points []CrossoverPoint, labels []string, places []float64, at float64) (rounds int, doubt string) {
+	rounds = math.MaxInt
+	for i, p := range points {
+		if !math.IsNaN(at) && (i+1 < len(places) && places[i+1] < at || i > 0 && places[i-1] >= at) {
+			continue
+		}
+		rounds = min(rounds, p.Ratio.N)
+		for _, t := range r.NoVerdicts() {
+			if t.Workload == labels[i] && doubt == "" {
+				doubt = fmt.Sprintf("no verdict on %s: %s", t.Workload, t.Doubt)
+			}
+		}
+	}
+	if rounds < stats.MinRounds {
+		doubt = fmt.Sprintf("%d rounds; it takes %d", rounds, stats.MinRounds)
+	}
+	return rounds, doubt
 }
 
 // waited returns the share of its time in which the baseline of a workload used
@@ -315,7 +337,7 @@ func (p CrossoverPoint) same() bool {
 	return p.Ratio.Low != nil && p.Ratio.High != nil && *p.Ratio.Low > 1/(1+stats.Band) && *p.Ratio.High < 1+stats.Band
 }
 
-func (g Grid) crossoverFinding(c Crossover, rounds int) string {
+func (g Grid) crossoverFinding(c Crossover, rounds int, doubt string) string {
 	state := "warm"
 	if c.Cold {
 		state = "cold"
@@ -333,8 +355,8 @@ func (g Grid) crossoverFinding(c Crossover, rounds int) string {
 	if changes(c.Points) {
 		why := fmt.Sprintf("%.0f %% of resampled runs cross", 100*c.Crossing)
 		switch {
-		case rounds < stats.MinRounds:
-			why = fmt.Sprintf("%d rounds; it takes %d", rounds, stats.MinRounds)
+		case doubt != "":
+			why = doubt
 		case c.Crossing >= 0.95:
 			why = "not each of them is ahead somewhere, with an interval that excludes 1"
 		}
