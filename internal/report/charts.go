@@ -133,7 +133,7 @@ const (
 // speedupMap shows at a glance where each model helps.
 func speedupMap(r *Report) Chart {
 	backends := r.others()
-	const left = 130.0
+	left := max(130, margin+r.labelWidth()+14)
 	rowHeight := 54.0
 	if r.Judged {
 		rowHeight = 70 // for the verdict
@@ -159,6 +159,15 @@ func speedupMap(r *Report) Chart {
 		Name: "speedup-map", Title: "Speed-up map", Heading: "The speed-up map", w: chartWidth, h: y + 34, body: d.String(),
 		Desc: "For each workload and execution model, how many times faster than sequential. " + strings.Join(r.Headlines(), " "),
 	}
+}
+
+// labelWidth is about how wide the widest label of a workload is.
+func (r *Report) labelWidth() float64 {
+	n := 0
+	for _, w := range r.Run.Workloads {
+		n = max(n, len(w.Label))
+	}
+	return 7 * float64(n)
 }
 
 func mapNote(r *Report) string {
@@ -221,7 +230,8 @@ func (r *Report) mapCell(d *drawing, row Row, ok bool, x, y, w, h float64) {
 
 // speedupIntervals shows every speed-up with its interval and its limit.
 func speedupIntervals(r *Report) Chart {
-	const left, rowHeight, gap = 230.0, 20.0, 10.0
+	const rowHeight, gap = 20.0, 10.0
+	left := max(230, margin+r.labelWidth()+134) // the models' names are between
 	right := 70.0
 	if r.Judged {
 		right = 170 // for the verdicts
