@@ -55,7 +55,7 @@ turns, in rounds in random order, A twice in each, so that there are verdicts:
 	flags.StringArrayVar(&f.params, "param", nil, "parameter of a workload, as workload.name=value; may be repeated")
 	flags.StringVar(&pkg, "package", "./cmd/harness", "what to build of a revision")
 	flags.StringVar(&f.out, "out", "", "folder for the results, new or empty (run-ID)")
-	flags.StringVar(&f.progress, "progress", "auto", "progress on standard error: auto, plain, none")
+	flags.StringVar(&f.progress, "progress", "auto", "progress on standard error: auto, plain, json, none")
 	flags.BoolVar(&f.json, "json", false, "print as JSON")
 	return cmd
 }

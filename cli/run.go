@@ -96,7 +96,7 @@ as many have been made.`,
 	flags.BoolVar(&f.jaeger, "jaeger", false, "afterwards start a Jaeger with the spans and print where each trial is to be seen")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan and stop")
 	flags.BoolVar(&f.json, "json", false, "print the report as JSON")
-	flags.StringVar(&f.progress, "progress", "auto", "progress on standard error: auto, plain, none")
+	flags.StringVar(&f.progress, "progress", "auto", "progress on standard error: auto, plain, json, none")
 	return cmd
 }
 
