@@ -76,6 +76,7 @@ func TestScripts(t *testing.T) {
 			"prometheus": startPrometheus,
 			"panels":     panels,
 			"recovers":   recovers,
+			"conserves":  conserves,
 			"firstspan":  firstSpan,
 		},
 		Condition: func(cond string) (bool, error) {
@@ -196,13 +197,18 @@ type batches struct{}
 // startReceiver starts an OTLP receiver and puts its URL into $RECEIVER.
 func startReceiver(ts *testscript.TestScript, _ bool, _ []string) {
 	n := ts.Value(batches{}).(*atomic.Int64)
-	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost { // as real ones do
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			return
+		}
 		if r.URL.Path == "/v1/traces" && r.ContentLength > 0 {
 			n.Add(1)
 		}
 	}))
 	ts.Defer(srv.Close)
 	ts.Setenv("RECEIVER", srv.URL)
+	ts.Setenv("RECEIVER_PORT", srv.URL[strings.LastIndexByte(srv.URL, ':')+1:])
 }
 
 // received checks that the script's receiver got something, and forgets it.
