@@ -109,6 +109,27 @@ func TestHandler(t *testing.T) {
 	}
 }
 
+// A worker process has one worker, whatever its index is.
+func TestMarkedTasksAreRegions(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "1.trace")
+	stop, err := Execution(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	obs := MarkTasks(harness.Observer{Submit: func(c *harness.Call) { c.Number = 1 }}, 1)
+	_, err = burn.Submit(t.Context(), inline{obs}, 0).Wait(t.Context())
+	if err := errors.Join(err, stop()); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(b), "task burn") {
+		t.Error("the execution trace has no region of the task")
+	}
+}
+
 // The samples of a task say which span they belong to.
 func TestLabelTasks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cpu.pb.gz")
