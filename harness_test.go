@@ -77,6 +77,7 @@ func TestScripts(t *testing.T) {
 			"panels":     panels,
 			"recovers":   recovers,
 			"firstspan":  firstSpan,
+			"tagged":     tagged,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "pprof" {
