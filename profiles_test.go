@@ -27,6 +27,13 @@ func tagged(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(p.CheckValid())
 		return p
 	}
+	for _, s := range read("traced-cpu").Sample {
+		for _, l := range s.Location {
+			if strings.HasSuffix(l.Line[0].Function.Name, "/internal/experiment.check") {
+				ts.Fatalf("%s: the CPU profile of the traced trial has %d samples of checking the output", cell, s.Value[0])
+			}
+		}
+	}
 	for _, kind := range []string{"cpu", "allocs", "heap", "block", "mutex", "goroutine"} {
 		merged := read(kind)
 		var sum, parts int64
