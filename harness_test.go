@@ -78,6 +78,7 @@ func TestScripts(t *testing.T) {
 			"recovers":   recovers,
 			"firstspan":  firstSpan,
 			"tagged":     tagged,
+			"crawl":      crawl,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "pprof" {

@@ -1,13 +1,19 @@
 package harness_test
 
 import (
+	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/google/pprof/profile"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/f3f4c0de/harness/internal/results"
 )
 
 // tagged checks the profiles of a cell, as pprof reads them: each kind is there
@@ -72,4 +78,84 @@ func tagged(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("%s: the %s samples are of the workers %v", cell, kind, workers)
 		}
 	}
+}
+
+// crawl follows every link of the profile pages at a URL, and checks that each
+// leads somewhere, and that what pprof shows of a cell leads to the trace of its
+// traced trial in Jaeger: crawl URL JAEGER DIR
+func crawl(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: crawl URL JAEGER DIR")
+	}
+	data, err := results.Read(ts.MkAbs(args[2]))
+	ts.Check(err)
+	traces := make(map[string]string) // of cells
+	for _, t := range data.Latest() {
+		if t.TraceID != "" {
+			traces[t.Cell] = t.TraceID
+		}
+	}
+	link := regexp.MustCompile(`href="(/[^"]*|http[^"]*/trace/[^"]*)"`)
+	cellOf := regexp.MustCompile(`^/cell/([^/]+)/`)
+	seen := map[string]bool{"/": true}
+	kinds := make(map[string]int) // of pages
+	for todo := []string{"/"}; len(todo) > 0; {
+		path := todo[0]
+		todo = todo[1:]
+		page, last, err := fetch(args[0] + path)
+		ts.Check(err)
+		pprofs := strings.HasSuffix(last, "/flamegraph")
+		if pprofs != strings.Contains(page, "stackViewer(") {
+			ts.Fatalf("%s leads to %s, which is not what it should be", path, last)
+		}
+		cell, jaeger := cellOf.FindStringSubmatch(path), 0
+		for _, m := range link.FindAllStringSubmatch(page, -1) {
+			url, local := m[1], strings.HasPrefix(m[1], "/")
+			if !local {
+				jaeger++
+				if want := args[1] + "/trace/"; !strings.HasPrefix(url, want) || cell != nil && !strings.HasPrefix(url, want+traces[cell[1]]) {
+					ts.Fatalf("%s has the link %s; want it to lead to the trace of its cell below %s", path, url, want)
+				}
+			}
+			if local && !seen[url] {
+				seen[url] = true
+				todo = append(todo, url)
+			}
+		}
+		if jaeger == 0 {
+			ts.Fatalf("%s does not lead to Jaeger", path)
+		}
+		kind := "index"
+		switch {
+		case strings.HasPrefix(path, "/span/") && pprofs:
+			kind = "span"
+		case strings.HasPrefix(path, "/span/"):
+			kind = "ledger"
+			if !strings.Contains(page, "from submission to result") {
+				ts.Fatalf("%s has no ledger", path)
+			}
+		case strings.HasPrefix(path, "/diff/"), strings.Contains(path, "/by/"), pprofs:
+			kind = "profile"
+		case cell != nil:
+			kind = "cell"
+		}
+		kinds[kind]++
+	}
+	if kinds["index"] != 1 || kinds["cell"] != len(data.Run.Cells) || kinds["profile"] < 10*len(data.Run.Cells) || kinds["span"]+kinds["ledger"] == 0 {
+		ts.Fatalf("there are the pages %v", kinds)
+	}
+}
+
+// fetch returns a page and the URL that it was found at.
+func fetch(url string) (page, last string, err error) {
+	r, err := http.Get(url)
+	if err != nil {
+		return "", "", err
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err == nil && r.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", url, r.Status)
+	}
+	return string(b), r.Request.URL.String(), err
 }

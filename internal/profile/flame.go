@@ -9,7 +9,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 )
 
 // A node is a function in a flame graph, reached by one path.
@@ -93,9 +92,9 @@ func (f *flame) draw(name string, n *node, x, y float64) {
 	if width < flameLeast {
 		return
 	}
-	tip := fmt.Sprintf("%s: %s (%.1f %%)", name, f.amount(n.value), 100*float64(n.value)/float64(f.total))
+	tip := fmt.Sprintf("%s: %s (%.1f %%)", name, amount(n.value, f.unit), 100*float64(n.value)/float64(f.total))
 	if f.diff {
-		tip += fmt.Sprintf(", was %s", f.amount(n.base))
+		tip += fmt.Sprintf(", was %s", amount(n.base, f.unit))
 	}
 	fmt.Fprintf(f, `<g><title>%s</title><rect x="%.1f" y="%.1f" width="%.1f" height="%g" fill="%s" stroke="#fff" stroke-width=".5"/>`,
 		html.EscapeString(tip), x, y, width, flameRow-1, f.colour(name, n))
@@ -130,11 +129,4 @@ func (f *flame) colour(name string, n *node) string {
 		return fmt.Sprintf("hsl(5,85%%,%.0f%%)", light)
 	}
 	return fmt.Sprintf("hsl(215,85%%,%.0f%%)", light)
-}
-
-func (f *flame) amount(v int64) string {
-	if f.unit == "nanoseconds" {
-		return time.Duration(v).String()
-	}
-	return fmt.Sprint(v, " ", f.unit)
 }

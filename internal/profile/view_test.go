@@ -89,22 +89,65 @@ func TestFlame(t *testing.T) {
 	}
 }
 
+func TestDividedByLabel(t *testing.T) {
+	v := made(30, 10, "a")
+	v.p.Sample[1].Label["span_id"] = []string{"b"}
+	by := v.By("span_id")
+	if err := by.p.CheckValid(); err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := by.Flame(&b, "", nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"span_id a: 300ms (75.0 %)", "span_id b: 100ms (25.0 %)"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the flame graph has no %q:\n%s", want, b.String())
+		}
+	}
+	if n := len(v.p.Sample[0].Location); n != 2 {
+		t.Errorf("the view itself has a stack of %d now; want 2", n)
+	}
+	if got := v.Spans(); len(got) != 2 || got[0].ID != "a" || got[0].Samples != 30 || got[1].Samples != 10 {
+		t.Errorf("Spans() = %+v; want a with 30, b with 10", got)
+	}
+}
+
+func TestAmounts(t *testing.T) {
+	for _, tt := range []struct {
+		n    int64
+		unit string
+		want string
+	}{
+		{0, "nanoseconds", "0s"}, {7_996, "nanoseconds", "7.996µs"}, {215_611_234, "nanoseconds", "215.6ms"}, {-62_345_678_901, "nanoseconds", "-1m2.35s"},
+		{1023, "bytes", "1023 B"}, {1536, "bytes", "1.5 KiB"}, {-12 << 20, "bytes", "-12 MiB"}, {5 << 40, "bytes", "5.12e+03 GiB"},
+		{14, "count", "14"}, {3, "widgets", "3 widgets"},
+	} {
+		if got := amount(tt.n, tt.unit); got != tt.want {
+			t.Errorf("amount(%d, %s) = %s; want %s", tt.n, tt.unit, got, tt.want)
+		}
+	}
+}
+
 func TestHandler(t *testing.T) {
-	h, err := made(30, 10, "a").Handler()
+	h, err := made(30, 10, "a").Handler(Link{"A & B", `http://x/?a="1"`})
 	if err != nil {
 		t.Fatal(err)
 	}
 	srv := httptest.NewServer(h)
 	defer srv.Close()
-	for path, want := range map[string]bool{"/flamegraph": true, "/top": true, "/saveconfig": false, "/source": false, "/disasm": false} {
+	for path, want := range map[string]bool{"/": true, "/flamegraph": true, "/top": true, "/saveconfig": false, "/source": false, "/disasm": false} {
 		r, err := http.Get(srv.URL + path)
 		if err != nil {
 			t.Fatal(err)
 		}
+		page, err := io.ReadAll(r.Body)
 		r.Body.Close()
-		// What is not served leads to the flame graph.
-		if got := r.StatusCode == http.StatusOK && r.Request.URL.Path == path; got != want {
-			t.Errorf("GET %s leads to %s, %s; want it served: %v", path, r.Request.URL.Path, r.Status, want)
+		if link := `href="http://x/?a=&#34;1&#34;" style="white-space:nowrap">A &amp; B</a>`; want && (err != nil || !strings.Contains(string(page), link)) {
+			t.Errorf("GET %s has no link, %v; want %s", path, err, link)
+		}
+		if got := r.StatusCode == http.StatusOK; got != want {
+			t.Errorf("GET %s = %s; want it served: %v", path, r.Status, want)
 		}
 	}
 }
