@@ -76,7 +76,8 @@ func TestScripts(t *testing.T) {
 			"prometheus": startPrometheus,
 			"panels":     panels,
 			"recovers":   recovers,
-			"firstspan":  firstSpan,
+			"taskspan":   taskSpan,
+			"sampled":    sampled,
 			"tagged":     tagged,
 			"crawl":      crawl,
 		},
@@ -214,11 +215,18 @@ func received(ts *testscript.TestScript, neg bool, _ []string) {
 	}
 }
 
-// firstSpan puts the id of the first task's span into $SPAN: firstspan DIR
-func firstSpan(ts *testscript.TestScript, _ bool, args []string) {
+// taskSpan puts the id of the span of a cell's first task into $SPAN:
+// taskspan DIR CELL
+func taskSpan(ts *testscript.TestScript, _ bool, args []string) {
 	data, err := results.Read(ts.MkAbs(args[0]))
 	ts.Check(err)
-	ts.Setenv("SPAN", data.Lanes[0].Tasks[0].SpanID)
+	for _, l := range data.Lanes {
+		if l.Cell == args[1] {
+			ts.Setenv("SPAN", l.Tasks[0].SpanID)
+			return
+		}
+	}
+	ts.Fatalf("there is no traced trial of %s", args[1])
 }
 
 // spin is a program that uses half of the processors until it is killed, or for

@@ -16,6 +16,27 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
+// sampled puts the id of the span that most CPU samples of a process name into
+// $SPAN: sampled DIR CELL PROCESS
+func sampled(ts *testscript.TestScript, _ bool, args []string) {
+	b, err := os.ReadFile(filepath.Join(ts.MkAbs(args[0]), "profiles", args[1], "traced-cpu.pb.gz"))
+	ts.Check(err)
+	p, err := profile.ParseData(b)
+	ts.Check(err)
+	n, most := make(map[string]int64), ""
+	for _, s := range p.Sample {
+		if id := s.Label["span_id"]; len(id) == 1 && slices.Equal(s.Label["process"], []string{args[2]}) {
+			if n[id[0]] += s.Value[0]; n[id[0]] > n[most] {
+				most = id[0]
+			}
+		}
+	}
+	if most == "" {
+		ts.Fatalf("no sample of %s names a span", args[2])
+	}
+	ts.Setenv("SPAN", most)
+}
+
 // tagged checks the profiles of a cell, as pprof reads them: each kind is there
 // for all processes together and for each of the named ones, and every sample
 // of the former says which of them it is from, and of which worker, as far as
