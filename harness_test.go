@@ -200,7 +200,7 @@ type batches struct{}
 func startReceiver(ts *testscript.TestScript, _ bool, _ []string) {
 	n := ts.Value(batches{}).(*atomic.Int64)
 	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/v1/traces" && r.ContentLength > 0 {
+		if (r.URL.Path == "/v1/traces" || r.URL.Path == "/v1development/profiles") && r.ContentLength > 0 {
 			n.Add(1)
 		}
 	}))
