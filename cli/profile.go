@@ -120,7 +120,7 @@ func (a *app) profile(ctx context.Context, dir string, data *results.Data, f pro
 			return failed(err)
 		}
 		title := fmt.Sprintf("%s (span %s), %d samples", found.Name, found.ID, v.Samples())
-		return a.printProfile(v, nil, title, f)
+		return a.printProfile(v, nil, title, 0, f)
 	case f.diff != "":
 		first, second, ok := strings.Cut(f.diff, ",")
 		if !ok {
@@ -134,24 +134,25 @@ func (a *app) profile(ctx context.Context, dir string, data *results.Data, f pro
 		if err != nil {
 			return fmt.Errorf("--diff: %w", err)
 		}
-		return a.printProfile(now, old, fmt.Sprintf("%s against %s, %s a task", second, first, f.kind), f)
+		return a.printProfile(now, old, fmt.Sprintf("%s against %s, %s a task", second, first, f.kind), 0, f)
 	case f.cell != "":
 		v, err := p.cell(f.cell, f.kind)
 		if err != nil {
 			return err
 		}
-		return a.printProfile(v, nil, fmt.Sprintf("%s, %s of all its processes", f.cell, f.kind), f)
+		return a.printProfile(v, nil, fmt.Sprintf("%s, %s of all its processes", f.cell, f.kind), p.tasks(f.cell), f)
 	case f.flame != "":
 		return errors.New("--flame needs --cell, --span or --diff: whose flame graph?")
 	}
 	return failed(p.list(a.stdout))
 }
 
-// printProfile prints or draws a profile, or its difference from a base.
-func (a *app) printProfile(v, base *profile.View, title string, f profileFlags) error {
+// printProfile prints or draws a profile, or its difference from a base. It is of
+// that many tasks together, if that is known and not one.
+func (a *app) printProfile(v, base *profile.View, title string, tasks int, f profileFlags) error {
 	if f.flame != "" {
 		var b strings.Builder
-		if err := v.Flame(&b, title, base); err != nil {
+		if err := v.Flame(&b, profile.Flame{Title: title, Base: base, Tasks: tasks}); err != nil {
 			return failed(err)
 		}
 		if err := results.WriteFile(f.flame, []byte(b.String())); err != nil {

@@ -68,7 +68,7 @@ func TestViews(t *testing.T) {
 func TestFlame(t *testing.T) {
 	for _, base := range []*View{nil, made(10, 10, "b")} {
 		var b strings.Builder
-		if err := made(30, 10, "a").Flame(&b, "A < B", base); err != nil {
+		if err := made(30, 10, "a").Flame(&b, Flame{Title: "A < B", Base: base, Tasks: 20}); err != nil {
 			t.Fatal(err)
 		}
 		for dec := xml.NewDecoder(strings.NewReader(b.String())); ; {
@@ -78,13 +78,30 @@ func TestFlame(t *testing.T) {
 				t.Fatalf("the picture is no XML: %v\n%s", err, b.String())
 			}
 		}
-		for _, want := range []string{"A &lt; B", "main.hot&lt;int&gt;: 300ms (75.0 %)", "main.cold: 100ms (25.0 %)"} {
+		for _, want := range []string{"A &lt; B", "main.hot&lt;int&gt;: 300ms, 15ms a task (75.0 %)", "main.cold: 100ms, 5ms a task (25.0 %)",
+			"The deepest function with half of it or more is main.hot&lt;int&gt;: 300ms"} {
 			if !strings.Contains(b.String(), want) {
 				t.Errorf("the picture does not say %q:\n%s", want, b.String())
 			}
 		}
 		if got := strings.Contains(b.String(), ", was 100ms"); got != (base != nil) {
 			t.Errorf("the picture compares: %v; want %v", got, base != nil)
+		}
+	}
+}
+
+func TestFlameLabel(t *testing.T) {
+	const name = "github.com/f3f4c0de/harness/internal/x.(*pending[go.shape.[]uint32,a.com/b.T]).run"
+	for fits, want := range map[int]string{80: "x.(*pending[…]).run", 19: "x.(*pending[…]).run", 18: "(*pending[…]).run", 16: "run", 3: "run", 2: "", -1: ""} {
+		if got := flameLabel(name, fits); got != want {
+			t.Errorf("in %d characters the name is %q; want %q", fits, got, want)
+		}
+	}
+	for _, tt := range []struct{ name, want string }{
+		{"runtime.gcBgMarkWorker", "gcBg…"}, {"all", "all"}, {"main.f", "f"}, {"worker none", "work…"}, {"main.sum[go.shape.int]", "sum"}, {"main.Sum256.func1", "func1"},
+	} {
+		if got := flameLabel(tt.name, 5); got != tt.want {
+			t.Errorf("in 5 characters %s is %q; want %q", tt.name, got, tt.want)
 		}
 	}
 }
@@ -97,7 +114,7 @@ func TestDividedByLabel(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	if err := by.Flame(&b, "", nil); err != nil {
+	if err := by.Flame(&b, Flame{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"span_id a: 300ms (75.0 %)", "span_id b: 100ms (25.0 %)"} {
