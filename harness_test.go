@@ -80,6 +80,7 @@ func TestScripts(t *testing.T) {
 			"sampled":    sampled,
 			"tagged":     tagged,
 			"crawl":      crawl,
+			"perfetto":   perfetto,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "pprof" {
