@@ -129,6 +129,8 @@ the goroutine (allocs, heap, block, mutex), unless the worker is a process.
 | ` + "`OTEL_PROPAGATORS`" + ` | ` + "`tracecontext`, `baggage`" + ` (both without it) or ` + "`none`" + `: what is read from the environment and what the tasks' own clients hand on |
 | ` + "`TRACEPARENT`, `TRACESTATE`" + ` | the span that the run is part of |
 
+Profiles are sent only by ` + "`harness profile --format otlp --otlp URL`" + ` (alpha), over HTTP, with ` + "`…_HEADERS` and `…_TIMEOUT`" + ` or those for profiles.
+
 A value that is not understood is an error before anything runs. A receiver that is down is a warning after the run, which says how many
 spans were not delivered and with which command they can be.
 
