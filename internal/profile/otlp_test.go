@@ -128,7 +128,7 @@ func TestOTLPRoundTrip(t *testing.T) {
 func TestOTLPSend(t *testing.T) {
 	var got []byte
 	var header http.Header
-	answer := func(w http.ResponseWriter) {}
+	answer := func(http.ResponseWriter) {}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/v1development/profiles" {
 			http.NotFound(w, r)
