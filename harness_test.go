@@ -77,7 +77,11 @@ func TestScripts(t *testing.T) {
 			"panels":     panels,
 			"recovers":   recovers,
 			"conserves":  conserves,
-			"firstspan":  firstSpan,
+			"taskspan":   taskSpan,
+			"sampled":    sampled,
+			"tagged":     tagged,
+			"crawl":      crawl,
+			"perfetto":   perfetto,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "pprof" {
@@ -202,7 +206,7 @@ func startReceiver(ts *testscript.TestScript, _ bool, _ []string) {
 			w.WriteHeader(http.StatusMethodNotAllowed)
 			return
 		}
-		if r.URL.Path == "/v1/traces" && r.ContentLength > 0 {
+		if (r.URL.Path == "/v1/traces" || r.URL.Path == "/v1development/profiles") && r.ContentLength > 0 {
 			n.Add(1)
 		}
 	}))
@@ -218,11 +222,18 @@ func received(ts *testscript.TestScript, neg bool, _ []string) {
 	}
 }
 
-// firstSpan puts the id of the first task's span into $SPAN: firstspan DIR
-func firstSpan(ts *testscript.TestScript, _ bool, args []string) {
+// taskSpan puts the id of the span of a cell's first task into $SPAN:
+// taskspan DIR CELL
+func taskSpan(ts *testscript.TestScript, _ bool, args []string) {
 	data, err := results.Read(ts.MkAbs(args[0]))
 	ts.Check(err)
-	ts.Setenv("SPAN", data.Lanes[0].Tasks[0].SpanID)
+	for _, l := range data.Lanes {
+		if l.Cell == args[1] {
+			ts.Setenv("SPAN", l.Tasks[0].SpanID)
+			return
+		}
+	}
+	ts.Fatalf("there is no traced trial of %s", args[1])
 }
 
 // spin is a program that uses half of the processors until it is killed, or for

@@ -488,13 +488,8 @@ func roundDuration(d time.Duration) string {
 func nextSteps(dir string, data *results.Data) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Report:   %s\n", filepath.Join(dir, results.HTMLFile))
-	for _, c := range data.Run.Cells {
-		if !c.Baseline && c.NotApplicable == "" && data.Run.ProfileNS > 0 {
-			fmt.Fprintf(&b, "Profiles: go tool pprof -http=: %s\n", filepath.Join(dir, results.ProfilesDir, c.ID, "cpu.pb.gz"))
-			break
-		}
-	}
 	if data.Run.ProfileNS > 0 {
+		fmt.Fprintf(&b, "Profiles: harness profile %s --http %s\n", dir, profileAddr)
 		fmt.Fprintf(&b, "Spans:    harness trace %s --otlp http://localhost:4318, or upload %s to Jaeger", dir, results.TracesFile)
 	}
 	return b.String()

@@ -124,10 +124,7 @@ func (t Target) SendFile(ctx context.Context, path string) (sent int, err error)
 		if err != nil {
 			return sent, fmt.Errorf("%s: %w", path, err)
 		}
-		batchCtx, cancel := context.WithTimeout(ctx, sendTimeout)
-		err := client.UploadTraces(batchCtx, spans)
-		cancel()
-		if err != nil {
+		if err := client.UploadTraces(ctx, spans); err != nil { // within the client's timeout
 			return sent, fmt.Errorf("sending spans to %s: %w", t.URL, err)
 		}
 		for _, rs := range spans {
