@@ -16,7 +16,7 @@ const module = "github.com/f3f4c0de/harness"
 // new edge is a line here, so that a reviewer sees it. Imports point down.
 var mayImport = map[string][]string{
 	"":                      {},
-	"cli":                   {"", "dashboards", "internal/backends", "internal/calibrate", "internal/child", "internal/experiment", "internal/ledger", "internal/machine", "internal/profile", "internal/report", "internal/results", "internal/trace", "internal/workloads"},
+	"cli":                   {"", "dashboards", "internal/backends", "internal/calibrate", "internal/child", "internal/experiment", "internal/ledger", "internal/machine", "internal/metrics", "internal/profile", "internal/report", "internal/results", "internal/trace", "internal/workloads"},
 	"cmd/harness":           {"cli"},
 	"dashboards":            {},
 	"examples":              {},
@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 	"internal/findings":     {"internal/results"},
 	"internal/ledger":       {"", "internal/profile", "internal/results"},
 	"internal/machine":      {"internal/stats"},
+	"internal/metrics":      {"internal/report", "internal/results", "internal/trace"},
 	"internal/profile":      {""},
 	"internal/report":       {"internal/findings", "internal/results", "internal/stats"},
 	"internal/results":      {"", "internal/stats"},
@@ -43,17 +44,17 @@ var mayImport = map[string][]string{
 
 // alone is who alone may import a foreign package, by the prefix of its path.
 var alone = map[string][]string{
-	"go.opentelemetry.io/":              {"internal/trace"},
+	"go.opentelemetry.io/":              {"internal/trace", "internal/metrics"},
 	"runtime/pprof":                     {"internal/profile"},
 	"github.com/google/pprof":           {"internal/profile"},
 	"github.com/spf13/":                 {"cli"},
 	"github.com/goccy/go-yaml":          {"internal/experiment"},
-	"github.com/prometheus/":            {"internal/report"},
+	"github.com/prometheus/":            {"internal/metrics"},
 	"golang.org/x/exp/trace":            {"internal/ledger"},
 	"golang.org/x/perf":                 {"internal/report"},
 	"golang.org/x/net":                  {"internal/workloads"},
 	"golang.org/x/term":                 {"cli"},
-	"google.golang.org/":                {"internal/trace"},
+	"google.golang.org/":                {"internal/trace", "internal/metrics"},
 	"github.com/rogpeppe/go-internal":   {},
 	"github.com/google/go-cmp":          {},
 	"github.com/f3f4c0de/harness/tools": {},

@@ -56,21 +56,24 @@ func answers(ts *testscript.TestScript, _ bool, args []string) {
 	until(ts, args[0]+" to answer", func() bool { return get(args[0], nil) == nil })
 }
 
-func get(url string, v any) error {
+// fetch returns what a URL answers with.
+func fetch(url string) ([]byte, error) {
 	r, err := http.Get(url)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer r.Body.Close()
 	b, err := io.ReadAll(r.Body)
-	if err != nil {
+	if err == nil && r.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %s", url, r.Status, b)
+	}
+	return b, err
+}
+
+func get(url string, v any) error {
+	b, err := fetch(url)
+	if err != nil || v == nil {
 		return err
-	}
-	if r.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s: %s", url, r.Status, b)
-	}
-	if v == nil {
-		return nil
 	}
 	return json.Unmarshal(b, v)
 }

@@ -195,7 +195,7 @@ func (a *app) showInJaeger(ctx context.Context, progress *progress, dir string) 
 	if err != nil {
 		return err
 	}
-	target, err := trace.ParseTarget(j.otlp)
+	target, err := trace.ParseTarget(j.otlp, trace.Traces)
 	if err != nil {
 		return errors.Join(err, j.close())
 	}
