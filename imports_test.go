@@ -20,11 +20,13 @@ var mayImport = map[string][]string{
 	"cmd/harness":           {"cli"},
 	"dashboards":            {},
 	"examples":              {},
+	"examples/health":       {"", "executor", "executor/health"},
 	"examples/hellothreads": {"", "executor"},
 	"examples/mixed":        {"", "executor"},
 	"examples/pool":         {"", "executor"},
 	"examples/prodcons":     {"", "executor"},
 	"executor":              {"", "internal/backends", "internal/child"},
+	"executor/health":       {""},
 	"harnesstest":           {"", "executor"},
 	"internal/backends":     {"", "internal/child"},
 	"internal/calibrate":    {"", "internal/child"},
@@ -44,20 +46,24 @@ var mayImport = map[string][]string{
 
 // alone is who alone may import a foreign package, by the prefix of its path.
 var alone = map[string][]string{
-	"go.opentelemetry.io/":              {"internal/trace", "internal/metrics"},
-	"runtime/pprof":                     {"internal/profile"},
-	"github.com/google/pprof":           {"internal/profile"},
-	"github.com/spf13/":                 {"cli"},
-	"github.com/goccy/go-yaml":          {"internal/experiment"},
-	"github.com/prometheus/":            {"internal/metrics"},
-	"golang.org/x/exp/trace":            {"internal/ledger"},
-	"golang.org/x/perf":                 {"internal/report"},
-	"golang.org/x/net":                  {"internal/workloads"},
-	"golang.org/x/term":                 {"cli"},
-	"google.golang.org/":                {"internal/trace", "internal/metrics"},
-	"github.com/rogpeppe/go-internal":   {},
-	"github.com/google/go-cmp":          {},
-	"github.com/f3f4c0de/harness/tools": {},
+	"go.opentelemetry.io/otel":           {"internal/trace", "internal/metrics", "executor/health", "examples/health"},
+	"go.opentelemetry.io/otel/sdk":       {"internal/trace", "internal/metrics", "examples/health"},
+	"go.opentelemetry.io/otel/exporters": {"internal/trace", "internal/metrics", "examples/health"},
+	"go.opentelemetry.io/contrib":        {"internal/trace", "examples/health"},
+	"go.opentelemetry.io/proto":          {"internal/trace"},
+	"runtime/pprof":                      {"internal/profile"},
+	"github.com/google/pprof":            {"internal/profile"},
+	"github.com/spf13/":                  {"cli"},
+	"github.com/goccy/go-yaml":           {"internal/experiment"},
+	"github.com/prometheus/":             {"internal/metrics", "examples/health"},
+	"golang.org/x/exp/trace":             {"internal/ledger"},
+	"golang.org/x/perf":                  {"internal/report"},
+	"golang.org/x/net":                   {"internal/workloads"},
+	"golang.org/x/term":                  {"cli"},
+	"google.golang.org/":                 {"internal/trace", "internal/metrics"},
+	"github.com/rogpeppe/go-internal":    {},
+	"github.com/google/go-cmp":           {},
+	"github.com/f3f4c0de/harness/tools":  {},
 }
 
 type goPackage struct {
@@ -122,6 +128,17 @@ func TestImports(t *testing.T) {
 			}
 			if !known {
 				t.Errorf("%q imports %s, which is not in the table", name, path)
+			}
+		}
+	}
+}
+
+// Whoever watches an executor chooses the SDK.
+func TestHealthLinksNoSDK(t *testing.T) {
+	for _, p := range list(t, "./executor/health") {
+		for _, dep := range p.Deps {
+			if strings.HasPrefix(dep, "go.opentelemetry.io/otel/sdk") || strings.HasPrefix(dep, "go.opentelemetry.io/otel/exporters") {
+				t.Errorf("%s links %s; want the API of OpenTelemetry only", p.ImportPath, dep)
 			}
 		}
 	}
