@@ -44,15 +44,16 @@ func main() {
 	scale := flag.Float64("scale", 1, "`factor` on how long tasks take, some milliseconds")
 	flag.Parse()
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, *backend, *listen, *tasks, *scale); err != nil {
+	if err := run(*backend, *listen, *tasks, *scale); err != nil {
 		fmt.Fprintln(os.Stderr, "health:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, backend, listen string, tasks int, scale float64) (err error) {
+func run(backend, listen string, tasks int, scale float64) (err error) {
+	ctx, interrupted := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer interrupted()
+
 	// The program's own choice: an SDK, and an exporter that Prometheus reads.
 	registry := prometheus.NewRegistry()
 	exporter, err := promexporter.New(promexporter.WithRegisterer(registry), promexporter.WithoutScopeInfo())
@@ -103,7 +104,9 @@ func run(ctx context.Context, backend, listen string, tasks int, scale float64) 
 		err = nil // as it was asked to
 	}
 	err = errors.Join(err, server.Close())
-	<-served
+	if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, ended)
+	}
 	return err
 }
 
