@@ -78,6 +78,8 @@ func TestScripts(t *testing.T) {
 			"injaeger":   inJaeger,
 			"prometheus": startPrometheus,
 			"panels":     panels,
+			"exemplars":  exemplars,
+			"gobuild":    goBuild,
 			"recovers":   recovers,
 			"firstspan":  firstSpan,
 		},

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -185,78 +186,126 @@ func checkTrace(found *jaegerTrace, t results.Trial, data *results.Data) error {
 	return errors.Join(errs...)
 }
 
-// startPrometheus starts the real one in the background, reading metrics from a port
-// of this machine, and ends it with the script: prometheus PORT METRICS-PORT
+// startPrometheus starts the real one in the background, reading metrics from ports
+// of this machine and taking them over OTLP, and ends it with the script:
+// prometheus PORT METRICS-PORT EXECUTOR-PORT
 func startPrometheus(ts *testscript.TestScript, _ bool, args []string) {
 	path, err := serverPath("prometheus")
 	ts.Check(err)
 	config, err := os.ReadFile("dashboards/prometheus.yaml")
 	ts.Check(err)
 	// The configuration as it is, but for where it reads from and how often.
-	text := strings.NewReplacer("127.0.0.1:9464", "127.0.0.1:"+args[1], "scrape_interval: 5s", "scrape_interval: 1s").Replace(string(config))
-	file := ts.MkAbs("prometheus.yaml")
+	text := strings.NewReplacer(
+		"127.0.0.1:9464", "127.0.0.1:"+args[1], "127.0.0.1:9465", "127.0.0.1:"+args[2], "scrape_interval: 5s", "scrape_interval: 500ms",
+	).Replace(string(config))
+	dir := ts.MkAbs("prometheus-" + args[0])
+	file := filepath.Join(dir, "prometheus.yaml")
+	ts.Check(os.MkdirAll(dir, 0o777))
 	ts.Check(os.WriteFile(file, []byte(text), 0o666))
-	cmd := exec.Command(path, "--config.file="+file, "--web.listen-address=127.0.0.1:"+args[0], "--enable-feature=exemplar-storage", "--storage.tsdb.path="+ts.MkAbs("tsdb"))
+	cmd := exec.Command(path, "--config.file="+file, "--web.listen-address=127.0.0.1:"+args[0], "--enable-feature=exemplar-storage", "--web.enable-otlp-receiver", "--storage.tsdb.path="+dir)
 	ts.Check(cmd.Start())
 	ts.Defer(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
+	until(ts, "Prometheus to be ready", func() bool { return get("http://127.0.0.1:"+args[0]+"/-/ready", nil) == nil })
+}
+
+// goBuild builds a program of this module into the script's directory:
+// gobuild PACKAGE NAME
+func goBuild(ts *testscript.TestScript, _ bool, args []string) {
+	out, err := exec.Command("go", "build", "-o", ts.MkAbs(args[1]), args[0]).CombinedOutput()
+	if err != nil {
+		ts.Fatalf("building %s: %v\n%s", args[0], err, out)
+	}
 }
 
 // A dashboard is what of one is looked at.
 type dashboard struct {
 	Title      string
-	Templating struct{ List []struct{ Name string } }
-	Panels     []struct {
+	Templating struct {
+		List []struct {
+			Name  string
+			Query struct{ Query string }
+		}
+	}
+	Panels []struct {
 		Title   string
 		Targets []struct{ Expr string }
 	}
 }
 
-// panels asks Prometheus what every panel of every dashboard would, and wants an
-// answer with data in it: panels URL CELL OTHER-CELL
+// panels asks Prometheus what every panel of a dashboard would, and wants an answer
+// with data in it, and one for every variable: panels URL DASHBOARD [VARIABLE=VALUE …]
 func panels(ts *testscript.TestScript, _ bool, args []string) {
-	query := func(expr string) (found int, err error) {
-		var answer struct {
-			Data struct{ Result []json.RawMessage }
-		}
-		err = get(args[0]+"/api/v1/query?query="+url.QueryEscape(expr), &answer)
-		return len(answer.Data.Result), err
-	}
-	until(ts, "metrics in Prometheus", func() bool {
-		n, err := query("harness_ledger_seconds_total")
-		return err == nil && n > 0
-	})
-	files, err := filepath.Glob("dashboards/grafana/*.json")
+	b, err := os.ReadFile(filepath.Join("dashboards/grafana", args[1]+".json"))
 	ts.Check(err)
-	asked := 0
-	for _, file := range files {
-		b, err := os.ReadFile(file)
-		ts.Check(err)
-		var d dashboard
-		ts.Check(json.Unmarshal(b, &d))
-		for _, p := range d.Panels {
-			for _, t := range p.Targets {
-				asked++
-				expr := strings.NewReplacer("$cell", args[1], "$a", args[1], "$b", args[2]).Replace(t.Expr)
-				n, err := query(expr)
-				if err != nil || n == 0 {
-					ts.Fatalf("%s, panel %q: %s has %d results, %v", d.Title, p.Title, expr, n, err)
-				}
+	var d dashboard
+	ts.Check(json.Unmarshal(b, &d))
+	values := []string{"$__rate_interval", "10s"}
+	given := make(map[string]string)
+	for _, arg := range args[2:] {
+		name, value, _ := strings.Cut(arg, "=")
+		values = append(values, "$"+name, value)
+		given[name] = value
+	}
+	replacer := strings.NewReplacer(values...)
+	for _, v := range d.Templating.List {
+		// label_values(METRIC, LABEL) is Grafana's own; Prometheus has this for it.
+		inner, ok := strings.CutPrefix(strings.TrimSuffix(v.Query.Query, ")"), "label_values(")
+		metric, label, ok2 := strings.Cut(inner, ", ")
+		if !ok || !ok2 {
+			ts.Fatalf("%s: variable %s asks for %q; this test understands label_values(METRIC, LABEL)", d.Title, v.Name, v.Query.Query)
+		}
+		until(ts, d.Title+": $"+v.Name+" to offer "+given[v.Name], func() bool {
+			var answer struct{ Data []string }
+			err := get(args[0]+"/api/v1/label/"+label+"/values?match[]="+url.QueryEscape(metric), &answer)
+			return err == nil && slices.Contains(answer.Data, given[v.Name])
+		})
+	}
+	if len(d.Panels) < 8 {
+		ts.Fatalf("%s has %d panels", d.Title, len(d.Panels))
+	}
+	for _, p := range d.Panels {
+		if len(p.Targets) == 0 {
+			ts.Fatalf("%s, panel %q asks nothing", d.Title, p.Title)
+		}
+		for _, t := range p.Targets {
+			expr := replacer.Replace(t.Expr)
+			if strings.Contains(expr, "$") {
+				ts.Fatalf("%s, panel %q: %s has a variable without a value", d.Title, p.Title, expr)
 			}
+			// A rate takes two readings.
+			until(ts, fmt.Sprintf("%s, panel %q: %s to have data", d.Title, p.Title, expr), func() bool {
+				var answer struct {
+					Data struct {
+						Result []struct{ Value [2]any }
+					}
+				}
+				err := get(args[0]+"/api/v1/query?query="+url.QueryEscape(expr), &answer)
+				return err == nil && slices.ContainsFunc(answer.Data.Result, func(r struct{ Value [2]any }) bool { return r.Value[1] != "NaN" })
+			})
 		}
 	}
-	if asked < 20 {
-		ts.Fatalf("%d questions in %q; the dashboards have more", asked, files)
-	}
-	var exemplars struct {
+}
+
+// exemplars wants Prometheus to have exemplars of a metric, each with a trace:
+// exemplars URL METRIC
+func exemplars(ts *testscript.TestScript, _ bool, args []string) {
+	var found struct {
 		Data []struct {
 			Exemplars []struct{ Labels map[string]string }
 		}
 	}
-	ts.Check(get(args[0]+"/api/v1/query_exemplars?query=harness_task_run_seconds_bucket&start=0&end=9999999999", &exemplars))
-	if len(exemplars.Data) == 0 || len(exemplars.Data[0].Exemplars) == 0 || exemplars.Data[0].Exemplars[0].Labels["trace_id"] == "" {
-		ts.Fatalf("the tasks have no exemplars with a trace: %+v", exemplars)
+	ts.Check(get(args[0]+"/api/v1/query_exemplars?query="+args[1]+"&start=0&end=9999999999", &found))
+	if len(found.Data) == 0 || len(found.Data[0].Exemplars) == 0 {
+		ts.Fatalf("%s has no exemplars: %+v", args[1], found)
+	}
+	for _, d := range found.Data {
+		for _, e := range d.Exemplars {
+			if e.Labels["trace_id"] == "" || e.Labels["span_id"] == "" {
+				ts.Fatalf("an exemplar of %s has no trace: %+v", args[1], e)
+			}
+		}
 	}
 }

@@ -2,7 +2,7 @@
 // until Ctrl-C:
 //
 //	go run ./examples/health -backend processes
-//	curl http://127.0.0.1:9464/metrics
+//	curl http://127.0.0.1:9465/metrics
 //
 // The Grafana dashboard dashboards/grafana/executor.json shows them. With -tasks
 // it ends after so many and prints them instead.
@@ -39,7 +39,7 @@ import (
 func main() {
 	executor.Main(compute, wait)
 	backend := flag.String("backend", "", "execution `model` (default $HARNESS_BACKEND, or goroutines)")
-	listen := flag.String("listen", "127.0.0.1:9464", "`address` at which the metrics are to be had")
+	listen := flag.String("listen", "127.0.0.1:9465", "`address` at which the metrics are to be had")
 	tasks := flag.Int("tasks", 0, "end after so many and print the metrics (0: at Ctrl-C)")
 	scale := flag.Float64("scale", 1, "`factor` on how long tasks take, some milliseconds")
 	flag.Parse()
