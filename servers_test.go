@@ -1,6 +1,7 @@
 package harness_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/f3f4c0de/harness/internal/results"
@@ -79,111 +81,188 @@ func get(url string, v any) error {
 	return json.Unmarshal(b, v)
 }
 
-// A jaegerTrace is one in the answer of Jaeger's page, which has its warnings.
-type jaegerTrace struct {
-	Spans []struct {
-		SpanID, ProcessID, OperationName string
-		References                       []struct{ RefType, TraceID, SpanID string }
-		Warnings                         []string
-		Tags                             []struct{ Key string }
+// otlpTraces is OTLP JSON, as it is in traces.jsonl and as /api/v3 answers.
+type otlpTraces struct {
+	ResourceSpans []struct {
+		Resource   struct{ Attributes []otlpAttribute }
+		ScopeSpans []struct {
+			Spans []struct {
+				TraceID, SpanID, ParentSpanID, Name string
+				Links                               []struct{ TraceID, SpanID string }
+				Attributes                          []otlpAttribute
+			}
+		}
 	}
-	Processes map[string]struct{ ServiceName string }
-	Warnings  []string
 }
 
-// injaeger holds what Jaeger has against the run: every trial's trace, with no
-// span missing, no warning, every parent there and all processes.
-// injaeger URL DIR
+type otlpAttribute struct {
+	Key   string
+	Value struct{ StringValue string }
+}
+
+// A seenSpan is what of a span must get to Jaeger unchanged.
+type seenSpan struct {
+	Name, Parent, Process string
+	Links                 []string // trace/span
+	Attributes            []string // their keys
+}
+
+// byTrace adds spans to those of each trace, by their ids.
+func (t *otlpTraces) byTrace(all map[string]map[string]seenSpan) {
+	for _, rs := range t.ResourceSpans {
+		process := ""
+		for _, a := range rs.Resource.Attributes {
+			if a.Key == "service.name" || a.Key == "service.instance.id" {
+				process += " " + a.Value.StringValue
+			}
+		}
+		for _, ss := range rs.ScopeSpans {
+			for _, s := range ss.Spans {
+				seen := seenSpan{Name: s.Name, Parent: s.ParentSpanID, Process: process}
+				for _, l := range s.Links {
+					seen.Links = append(seen.Links, l.TraceID+"/"+l.SpanID)
+				}
+				for _, a := range s.Attributes {
+					seen.Attributes = append(seen.Attributes, a.Key)
+				}
+				slices.Sort(seen.Attributes)
+				if all[s.TraceID] == nil {
+					all[s.TraceID] = make(map[string]seenSpan)
+				}
+				all[s.TraceID][s.SpanID] = seen
+			}
+		}
+	}
+}
+
+// injaeger holds what Jaeger has against the run: one trace for every trial and
+// one for the run, with no span missing or changed, no warning, every parent
+// there, all processes, and links that lead somewhere. injaeger URL DIR
 func inJaeger(ts *testscript.TestScript, _ bool, args []string) {
 	data, err := results.Read(ts.MkAbs(args[1]))
 	ts.Check(err)
+	sent := make(map[string]map[string]seenSpan)
+	file, err := os.ReadFile(filepath.Join(ts.MkAbs(args[1]), results.TracesFile))
+	ts.Check(err)
+	for line := range bytes.Lines(file) {
+		var t otlpTraces
+		ts.Check(json.Unmarshal(line, &t))
+		t.byTrace(sent)
+	}
+	got := make(map[string]map[string]seenSpan)
+	for id, spans := range sent {
+		until(ts, "the trace "+id, func() bool {
+			var answer struct{ Result otlpTraces }
+			if get(args[0]+"/api/v3/traces/"+id, &answer) != nil {
+				return false
+			}
+			answer.Result.byTrace(got)
+			return len(got[id]) >= len(spans)
+		})
+	}
+	if diff := cmp.Diff(sent, got); diff != "" {
+		ts.Fatalf("/api/v3 has other traces than %s (-sent +got):\n%s", results.TracesFile, diff)
+	}
 	traced := 0
 	for _, t := range data.Latest() {
 		if t.TraceID == "" {
 			continue
 		}
 		traced++
-		var found jaegerTrace
-		until(ts, "the trace of "+t.Cell, func() bool {
-			var all struct{ Data []jaegerTrace }
-			if get(args[0]+"/api/traces/"+t.TraceID, &all) != nil || len(all.Data) != 1 {
-				return false
-			}
-			found = all.Data[0]
-			return len(found.Spans) >= t.SpansExpected
-		})
-		ts.Check(checkTrace(&found, t, data))
-
-		// The newer interface has the same, with the links.
-		var v3 struct {
-			Result struct {
-				ResourceSpans []struct {
-					ScopeSpans []struct {
-						Spans []struct {
-							Name  string
-							Links []struct{ TraceID string }
-						}
-					}
-				}
-			}
-		}
-		ts.Check(get(args[0]+"/api/v3/traces/"+t.TraceID, &v3))
-		spans, links := 0, 0
-		for _, rs := range v3.Result.ResourceSpans {
-			for _, ss := range rs.ScopeSpans {
-				for _, s := range ss.Spans {
-					spans++
-					if strings.HasPrefix(s.Name, "trial ") || strings.Contains(t.Cell, "processes") && strings.HasPrefix(s.Name, "run ") {
-						links += len(s.Links)
-					}
-				}
-			}
-		}
-		if want := 1 + strings.Count(t.Cell, "processes")*t.Tasks; spans != t.SpansExpected || links != want {
-			ts.Fatalf("%s: /api/v3 has %d spans and %d links; want %d and %d", t.Cell, spans, links, t.SpansExpected, want)
-		}
+		ts.Check(checkTrace(t, got, data))
+		ts.Check(checkWarnings(args[0], t.TraceID, t.SpansExpected))
 	}
-	if traced == 0 {
-		ts.Fatalf("the run has no traces")
+	if traced == 0 || len(got) != traced+1 {
+		ts.Fatalf("there are %d traces of %d traced trials; want one of each, and one of the run", len(got), traced)
 	}
 }
 
-func checkTrace(found *jaegerTrace, t results.Trial, data *results.Data) error {
-	if len(found.Spans) != t.SpansExpected || len(found.Warnings) > 0 {
-		return fmt.Errorf("%s: Jaeger has %d spans, with warnings %q; want %d", t.Cell, len(found.Spans), found.Warnings, t.SpansExpected)
-	}
-	ids := make(map[string]bool)
-	for _, s := range found.Spans {
-		ids[s.SpanID] = true
-	}
+// checkTrace checks the trace of a trial in itself.
+func checkTrace(t results.Trial, traces map[string]map[string]seenSpan, data *results.Data) error {
+	spans := traces[t.TraceID]
 	var errs []error
-	roots := 0
-	for _, s := range found.Spans {
-		if len(s.Warnings) > 0 {
-			errs = append(errs, fmt.Errorf("%s: span %s has warnings %q", t.Cell, s.OperationName, s.Warnings))
+	wrong := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf(t.Cell+": "+format, args...))
+	}
+	if len(spans) != t.SpansExpected {
+		wrong("Jaeger has %d spans; want %d", len(spans), t.SpansExpected)
+	}
+	processes := make(map[string]bool)
+	tasks, runs := 0, 0
+	for _, s := range spans {
+		processes[s.Process] = true
+		parent, ok := spans[s.Parent]
+		if root := s.Name == "trial "+t.Cell; !ok && !root || root && s.Parent != "" {
+			wrong("span %s has the parent %q, which is not there, or should not be", s.Name, s.Parent)
 		}
-		parents := 0
-		for _, r := range s.References {
-			if r.RefType == "CHILD_OF" {
-				parents++
-				if !ids[r.SpanID] {
-					errs = append(errs, fmt.Errorf("%s: the parent of %s is not there", t.Cell, s.OperationName))
-				}
+		var links []string
+		for _, l := range s.Links {
+			traceID, spanID, _ := strings.Cut(l, "/")
+			links = append(links, traces[traceID][spanID].Name)
+		}
+		wantParent, wantLink := "", ""
+		kind, name, _ := strings.Cut(s.Name, " ")
+		away := strings.Contains(s.Process, "harness-worker")
+		switch kind {
+		case "trial":
+			wantLink = "cell " + t.Cell
+		case "worker":
+			wantParent = "spawn worker " + name
+		case "task":
+			wantParent = "trial " + t.Cell
+			tasks++
+		case "run":
+			wantParent = "task " + name
+			runs++
+			if away {
+				wantLink = "worker "
 			}
 		}
-		if parents == 0 {
-			roots++
+		if !strings.HasPrefix(parent.Name, wantParent) {
+			wrong("span %s is below %q; want %q", s.Name, parent.Name, wantParent)
+		}
+		if (wantLink == "") != (len(links) == 0) || len(links) > 1 || len(links) == 1 && !strings.HasPrefix(links[0], wantLink) {
+			wrong("span %s has links to %q; want %q", s.Name, links, wantLink)
+		}
+		if crossed := strings.Contains(t.Cell, "-processes-"); (kind == "run" && away != crossed) || (kind == "task" && away) {
+			wrong("span %s is of the process%s", s.Name, s.Process)
 		}
 	}
-	if roots != 1 {
-		errs = append(errs, fmt.Errorf("%s: %d spans have no parent; want the trial alone", t.Cell, roots))
+	if tasks < t.Tasks || runs != tasks {
+		wrong("there are %d tasks and %d of their runs; want at least %d of each", tasks, runs, t.Tasks)
 	}
 	for _, l := range data.Ledger {
-		if l.Cell == t.Cell && len(found.Processes) != len(l.Processes) {
-			errs = append(errs, fmt.Errorf("%s: Jaeger has %d processes; want %d", t.Cell, len(found.Processes), len(l.Processes)))
+		if l.Cell == t.Cell && len(processes) != len(l.Processes) {
+			wrong("Jaeger has the processes %q; want %d", processes, len(l.Processes))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkWarnings asks the older interface, which is that of Jaeger's page: it alone
+// has the warnings, such as of a clock that was adjusted.
+func checkWarnings(url, traceID string, spans int) error {
+	var found struct {
+		Data []struct {
+			Spans []struct {
+				OperationName string
+				Warnings      []string
+			}
+			Warnings []string
+		}
+	}
+	if err := get(url+"/api/traces/"+traceID, &found); err != nil {
+		return err
+	}
+	if len(found.Data) != 1 || len(found.Data[0].Spans) != spans || len(found.Data[0].Warnings) > 0 {
+		return fmt.Errorf("trace %s: %d traces, warnings %q; want one with %d spans and none", traceID, len(found.Data), found.Data[0].Warnings, spans)
+	}
+	for _, s := range found.Data[0].Spans {
+		if len(s.Warnings) > 0 {
+			return fmt.Errorf("trace %s: span %s has the warnings %q", traceID, s.OperationName, s.Warnings)
+		}
+	}
+	return nil
 }
 
 // startPrometheus starts the real one in the background, reading metrics from ports
