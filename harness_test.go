@@ -91,6 +91,9 @@ func TestScripts(t *testing.T) {
 				info, ok := debug.ReadBuildInfo()
 				return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}), nil
 			}
+			if cond == "prometheus:otlp" {
+				return takesOTLP()
+			}
 			if name, ok := strings.CutPrefix(cond, "server:"); ok {
 				path, err := serverPath(name)
 				return path != "", err
