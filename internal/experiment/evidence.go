@@ -317,7 +317,7 @@ func processOf(name string, pid int, u profile.Usage) results.Process {
 	return results.Process{
 		Name: name, PID: pid, CPUNS: int64(u.User + u.System), RunQueueNS: int64(u.RunQueue), GCCycles: u.GCCycles,
 		Switches: u.InvoluntarySwitches, Execution: executionFile(pid),
-		SystemNS: int64(u.System), VoluntarySwitches: u.VoluntarySwitches,
+		SystemNS: new(int64(u.System)), VoluntarySwitches: new(u.VoluntarySwitches),
 	}
 }
 
@@ -332,8 +332,8 @@ func usedBy(after, before []results.Process) []results.Process {
 				p.RunQueueNS -= b.RunQueueNS
 				p.GCCycles -= b.GCCycles
 				p.Switches -= b.Switches
-				p.SystemNS -= b.SystemNS
-				p.VoluntarySwitches -= b.VoluntarySwitches
+				*p.SystemNS -= *b.SystemNS
+				*p.VoluntarySwitches -= *b.VoluntarySwitches
 			}
 		}
 	}

@@ -266,9 +266,13 @@ func (r *Recorder) ledger(ctx context.Context, l *results.Ledger, of []attribute
 	}
 	for _, p := range l.Processes {
 		process := keyProcess.String(p.Name)
-		r.note(ctx, processCPU, seconds(p.CPUNS-p.SystemNS), of, process, semconv.CPUModeUser)
-		r.note(ctx, processCPU, seconds(p.SystemNS), of, process, semconv.CPUModeSystem)
-		r.note(ctx, processSwitches, float64(p.VoluntarySwitches), of, process, semconv.ProcessContextSwitchTypeVoluntary)
+		if p.SystemNS == nil || p.VoluntarySwitches == nil { // older records do not say
+			r.note(ctx, processCPU, seconds(p.CPUNS), of, process)
+		} else {
+			r.note(ctx, processCPU, seconds(p.CPUNS-*p.SystemNS), of, process, semconv.CPUModeUser)
+			r.note(ctx, processCPU, seconds(*p.SystemNS), of, process, semconv.CPUModeSystem)
+			r.note(ctx, processSwitches, float64(*p.VoluntarySwitches), of, process, semconv.ProcessContextSwitchTypeVoluntary)
+		}
 		r.note(ctx, processSwitches, float64(p.Switches), of, process, semconv.ProcessContextSwitchTypeInvoluntary)
 		r.note(ctx, processRunQueue, seconds(p.RunQueueNS), of, process)
 	}

@@ -58,7 +58,7 @@ func records() *results.Data {
 		}}}
 		ledger := results.Ledger{
 			Cell: c.ID, Workers: c.Workers, WallNS: 50 * ms, Tasks: 2, BusyNS: 43 * ms,
-			Processes: []results.Process{{Name: "trial", CPUNS: 44 * ms, SystemNS: 4 * ms, RunQueueNS: ms, Switches: 2, VoluntarySwitches: 9}},
+			Processes: []results.Process{{Name: "trial", CPUNS: 44 * ms, SystemNS: new(4 * ms), RunQueueNS: ms, Switches: 2, VoluntarySwitches: new(int64(9))}},
 		}
 		ledger.Parts[results.PartRunning] = 43 * ms
 		if c.Workers > 1 {
@@ -130,6 +130,25 @@ func TestText(t *testing.T) {
 	want, err := os.ReadFile(path)
 	if diff := cmp.Diff(string(want), got); diff != "" || err != nil {
 		t.Errorf("%v; go test ./internal/metrics -update, if it is to be so (-want +got):\n%s", err, diff)
+	}
+}
+
+// Of records from before they were, the user's and the system's time and the voluntary
+// switches are not said to be zero.
+func TestOlderRecords(t *testing.T) {
+	d := records()
+	for i := range d.Ledger {
+		p := &d.Ledger[i].Processes[0]
+		p.SystemNS, p.VoluntarySwitches = nil, nil
+	}
+	r := newRecorder(t, d, trace.Destination{})
+	r.Update(d, report.Build(d))
+	got := text(t, r)
+	if want := `process_cpu_time_seconds_total{backend="processes",cell="w-processes-w2",process="trial",workload="w"} 0.044`; !strings.Contains(got, want) {
+		t.Errorf("the metrics do not have %s", want)
+	}
+	if what := `process_context_switches_total{backend="processes",cell="w-processes-w2",process="trial",process_context_switch_type="voluntary"`; strings.Contains(got, what) {
+		t.Errorf("the metrics have %s", what)
 	}
 }
 

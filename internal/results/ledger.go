@@ -231,8 +231,9 @@ type Process struct {
 	GCCycles   int64  `json:"gc_cycles"`
 	Switches   int64  `json:"involuntary_switches"`
 
-	SystemNS          int64 `json:"system_ns,omitempty"` // of CPUNS, in the kernel
-	VoluntarySwitches int64 `json:"voluntary_switches,omitempty"`
+	// Nil in records that are older than these.
+	SystemNS          *int64 `json:"system_ns,omitempty"` // of CPUNS, in the kernel
+	VoluntarySwitches *int64 `json:"voluntary_switches,omitempty"`
 
 	// Spans that there should be, and those that were written.
 	SpansExpected int `json:"spans_expected"`
