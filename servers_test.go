@@ -120,15 +120,15 @@ type seenSpan struct {
 // byTrace adds spans to those of each trace, by their ids.
 func (t *otlpTraces) byTrace(all map[string]map[string]seenSpan) {
 	for _, rs := range t.ResourceSpans {
-		process := ""
+		var process strings.Builder
 		for _, a := range rs.Resource.Attributes {
 			if a.Key == "service.name" || a.Key == "service.instance.id" {
-				process += " " + a.Value.StringValue
+				process.WriteString(" " + a.Value.StringValue)
 			}
 		}
 		for _, ss := range rs.ScopeSpans {
 			for _, s := range ss.Spans {
-				seen := seenSpan{Name: s.Name, Parent: s.ParentSpanID, Process: process}
+				seen := seenSpan{Name: s.Name, Parent: s.ParentSpanID, Process: process.String()}
 				for _, l := range s.Links {
 					seen.Links = append(seen.Links, l.TraceID+"/"+l.SpanID)
 				}
