@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -58,7 +59,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Setenv("HARNESS", self)
-			env.Values[batches{}] = new(atomic.Int64)
+			env.Values[batches{}] = new(requests)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -69,12 +70,16 @@ func TestScripts(t *testing.T) {
 			"running":    running,
 			"receiver":   startReceiver,
 			"received":   received,
+			"receives":   receives,
+			"says":       says,
 			"record":     record,
 			"ports":      ports,
 			"answers":    answers,
 			"injaeger":   inJaeger,
 			"prometheus": startPrometheus,
 			"panels":     panels,
+			"exemplars":  exemplars,
+			"gobuild":    goBuild,
 			"recovers":   recovers,
 			"conserves":  conserves,
 			"taskspan":   taskSpan,
@@ -90,6 +95,9 @@ func TestScripts(t *testing.T) {
 			if cond == "race" { // the detector changes what takes how long
 				info, ok := debug.ReadBuildInfo()
 				return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}), nil
+			}
+			if cond == "prometheus:otlp" {
+				return takesOTLP()
 			}
 			if name, ok := strings.CutPrefix(cond, "server:"); ok {
 				path, err := serverPath(name)
@@ -194,20 +202,32 @@ func cpu(pid int) time.Duration {
 	return ns
 }
 
-// batches is the key of how many requests a script's receiver got: scripts run
-// side by side, each with its own.
+// batches is the key of how many requests a script's receiver got, by signal:
+// scripts run side by side, each with its own.
 type batches struct{}
 
-// startReceiver starts an OTLP receiver and puts its URL into $RECEIVER.
-func startReceiver(ts *testscript.TestScript, _ bool, _ []string) {
-	n := ts.Value(batches{}).(*atomic.Int64)
+type requests struct{ traces, metrics, profiles atomic.Int64 }
+
+// startReceiver starts an OTLP receiver, of all signals or of traces alone, and
+// puts its URL into $RECEIVER: receiver [traces]
+func startReceiver(ts *testscript.TestScript, _ bool, args []string) {
+	n := ts.Value(batches{}).(*requests)
+	n.traces.Store(0)
+	n.metrics.Store(0)
+	n.profiles.Store(0)
+	all := len(args) == 0
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodPost { // as real ones do
+		switch {
+		case r.Method != http.MethodPost: // as real ones do
 			w.WriteHeader(http.StatusMethodNotAllowed)
-			return
-		}
-		if (r.URL.Path == "/v1/traces" || r.URL.Path == "/v1development/profiles") && r.ContentLength > 0 {
-			n.Add(1)
+		case r.URL.Path == "/v1/traces" && r.ContentLength > 0:
+			n.traces.Add(1)
+		case r.URL.Path == "/v1/metrics" && r.ContentLength > 0 && all:
+			n.metrics.Add(1)
+		case r.URL.Path == "/v1development/profiles" && r.ContentLength > 0:
+			n.profiles.Add(1)
+		default:
+			http.NotFound(w, r)
 		}
 	}))
 	ts.Defer(srv.Close)
@@ -215,11 +235,43 @@ func startReceiver(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("RECEIVER_PORT", srv.URL[strings.LastIndexByte(srv.URL, ':')+1:])
 }
 
-// received checks that the script's receiver got something, and forgets it.
-func received(ts *testscript.TestScript, neg bool, _ []string) {
-	if n := ts.Value(batches{}).(*atomic.Int64).Swap(0); (n > 0) == neg {
+// counted returns how many requests of a signal the script's receiver got.
+func counted(ts *testscript.TestScript, args []string) *atomic.Int64 {
+	n := ts.Value(batches{}).(*requests)
+	switch strings.Join(args, " ") {
+	case "":
+		return &n.traces
+	case "metrics":
+		return &n.metrics
+	case "profiles":
+		return &n.profiles
+	}
+	ts.Fatalf("usage: received [metrics|profiles]")
+	return nil
+}
+
+// received checks that the script's receiver got something, and forgets it:
+// received [metrics|profiles]
+func received(ts *testscript.TestScript, neg bool, args []string) {
+	if n := counted(ts, args).Swap(0); (n > 0) == neg {
 		ts.Fatalf("the receiver got %d requests", n)
 	}
+}
+
+// receives waits until the script's receiver has something, and forgets it:
+// receives [metrics|profiles]
+func receives(ts *testscript.TestScript, _ bool, args []string) {
+	until(ts, "the receiver to get something", func() bool { return counted(ts, args).Swap(0) > 0 })
+}
+
+// says waits until what a URL answers with has a line like that: says URL REGEXP
+func says(ts *testscript.TestScript, _ bool, args []string) {
+	re, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	until(ts, args[0]+" to say "+args[1], func() bool {
+		b, err := fetch(args[0])
+		return err == nil && re.Match(b)
+	})
 }
 
 // taskSpan puts the id of the span of a cell's first task into $SPAN:

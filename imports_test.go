@@ -16,15 +16,17 @@ const module = "github.com/f3f4c0de/harness"
 // new edge is a line here, so that a reviewer sees it. Imports point down.
 var mayImport = map[string][]string{
 	"":                      {},
-	"cli":                   {"", "dashboards", "internal/backends", "internal/calibrate", "internal/child", "internal/experiment", "internal/ledger", "internal/machine", "internal/profile", "internal/report", "internal/results", "internal/trace", "internal/workloads"},
+	"cli":                   {"", "dashboards", "internal/backends", "internal/calibrate", "internal/child", "internal/experiment", "internal/ledger", "internal/machine", "internal/metrics", "internal/profile", "internal/report", "internal/results", "internal/trace", "internal/workloads"},
 	"cmd/harness":           {"cli"},
 	"dashboards":            {},
 	"examples":              {},
+	"examples/health":       {"", "executor", "executor/health"},
 	"examples/hellothreads": {"", "executor"},
 	"examples/mixed":        {"", "executor"},
 	"examples/pool":         {"", "executor"},
 	"examples/prodcons":     {"", "executor"},
 	"executor":              {"", "internal/backends", "internal/child"},
+	"executor/health":       {""},
 	"harnesstest":           {"", "executor"},
 	"internal/backends":     {"", "internal/child"},
 	"internal/calibrate":    {"", "internal/child"},
@@ -33,6 +35,7 @@ var mayImport = map[string][]string{
 	"internal/findings":     {"internal/results"},
 	"internal/ledger":       {"", "internal/profile", "internal/results"},
 	"internal/machine":      {"internal/stats"},
+	"internal/metrics":      {"internal/report", "internal/results", "internal/trace"},
 	"internal/profile":      {""},
 	"internal/report":       {"internal/findings", "internal/results", "internal/stats"},
 	"internal/results":      {"", "internal/stats"},
@@ -44,22 +47,26 @@ var mayImport = map[string][]string{
 // alone is who alone may import a foreign package, by the longest prefix of its
 // path.
 var alone = map[string][]string{
-	"go.opentelemetry.io/":              {"internal/trace"},
-	"go.opentelemetry.io/proto/slim/":   {"internal/profile"}, // the profiles signal, which the SDK does not have
-	"runtime/pprof":                     {"internal/profile"},
-	"github.com/google/pprof":           {"internal/profile"},
-	"github.com/spf13/":                 {"cli"},
-	"github.com/goccy/go-yaml":          {"internal/experiment"},
-	"github.com/prometheus/":            {"internal/report"},
-	"golang.org/x/exp/trace":            {"internal/ledger"},
-	"golang.org/x/perf":                 {"internal/report"},
-	"golang.org/x/net":                  {"internal/workloads"},
-	"golang.org/x/term":                 {"cli"},
-	"google.golang.org/":                {"internal/trace"},
-	"google.golang.org/protobuf":        {"internal/profile", "internal/trace"},
-	"github.com/rogpeppe/go-internal":   {},
-	"github.com/google/go-cmp":          {},
-	"github.com/f3f4c0de/harness/tools": {},
+	"go.opentelemetry.io/otel":           {"internal/trace", "internal/metrics", "executor/health", "examples/health"},
+	"go.opentelemetry.io/otel/sdk":       {"internal/trace", "internal/metrics", "examples/health"},
+	"go.opentelemetry.io/otel/exporters": {"internal/trace", "internal/metrics", "examples/health"},
+	"go.opentelemetry.io/contrib":        {"internal/trace", "examples/health"},
+	"go.opentelemetry.io/proto":          {"internal/trace"},
+	"go.opentelemetry.io/proto/slim":     {"internal/profile"}, // the profiles signal, which the SDK does not have
+	"runtime/pprof":                      {"internal/profile"},
+	"github.com/google/pprof":            {"internal/profile"},
+	"github.com/spf13/":                  {"cli"},
+	"github.com/goccy/go-yaml":           {"internal/experiment"},
+	"github.com/prometheus/":             {"internal/metrics", "examples/health"},
+	"golang.org/x/exp/trace":             {"internal/ledger"},
+	"golang.org/x/perf":                  {"internal/report"},
+	"golang.org/x/net":                   {"internal/workloads"},
+	"golang.org/x/term":                  {"cli"},
+	"google.golang.org/":                 {"internal/trace", "internal/metrics"},
+	"google.golang.org/protobuf":         {"internal/profile", "internal/trace", "internal/metrics"},
+	"github.com/rogpeppe/go-internal":    {},
+	"github.com/google/go-cmp":           {},
+	"github.com/f3f4c0de/harness/tools":  {},
 }
 
 type goPackage struct {
@@ -125,6 +132,17 @@ func TestImports(t *testing.T) {
 				t.Errorf("%q imports %s, which is not in the table", name, path)
 			case !slices.Contains(who, name):
 				t.Errorf("%q imports %s; only %q may", name, path, who)
+			}
+		}
+	}
+}
+
+// Whoever watches an executor chooses the SDK.
+func TestHealthLinksNoSDK(t *testing.T) {
+	for _, p := range list(t, "./executor/health") {
+		for _, dep := range p.Deps {
+			if strings.HasPrefix(dep, "go.opentelemetry.io/otel/sdk") || strings.HasPrefix(dep, "go.opentelemetry.io/otel/exporters") {
+				t.Errorf("%s links %s; want the API of OpenTelemetry only", p.ImportPath, dep)
 			}
 		}
 	}

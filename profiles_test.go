@@ -123,7 +123,7 @@ func crawl(ts *testscript.TestScript, neg bool, args []string) {
 	for todo := []string{"/"}; len(todo) > 0; {
 		path := todo[0]
 		todo = todo[1:]
-		page, last, err := fetch(args[0] + path)
+		page, last, err := follow(args[0] + path)
 		ts.Check(err)
 		pprofs := strings.HasSuffix(last, "/flamegraph")
 		if pprofs != strings.Contains(page, "stackViewer(") {
@@ -167,8 +167,8 @@ func crawl(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// fetch returns a page and the URL that it was found at.
-func fetch(url string) (page, last string, err error) {
+// follow returns a page and the URL that it was found at.
+func follow(url string) (page, last string, err error) {
 	r, err := http.Get(url)
 	if err != nil {
 		return "", "", err

@@ -10,7 +10,6 @@ import (
 	"github.com/f3f4c0de/harness/internal/experiment"
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
-	"github.com/f3f4c0de/harness/internal/trace"
 )
 
 func newCompareCommand(a *app) *cobra.Command {
@@ -117,5 +116,5 @@ func (a *app) rerun(cmd *cobra.Command, programs []string, pkg string, f runFlag
 		return err
 	}
 	defer func() { _ = folder.Close() }() // every line in it has been synced
-	return a.execute(cmd.Context(), plan, folder, nil, progress, trace.Destination{}, f.json)
+	return a.execute(cmd.Context(), plan, folder, nil, progress, destinations{}, f.json)
 }

@@ -44,7 +44,7 @@ JAEGER_HEALTH_PORT (13133).`,
 			if err != nil {
 				return failed(err)
 			}
-			if _, err := fmt.Fprintf(a.stdout, "Jaeger: %s (OTLP over HTTP %s, over gRPC %s)\nCtrl-C ends it.\n", j.page, j.otlp, j.grpc); err != nil {
+			if _, err := fmt.Fprintf(a.stdout, "Jaeger: %s (OTLP over HTTP %s, over gRPC %s)\n%sCtrl-C ends it.\n", j.page, j.otlp, j.grpc, j.note(ctx)); err != nil {
 				return failed(errors.Join(err, j.close()))
 			}
 			return failed(j.wait(ctx))
@@ -81,7 +81,7 @@ func findJaeger() (string, error) {
 			return path, nil
 		}
 	}
-	return "", errors.New(`there is no jaeger on the PATH. In the source of harness, "bash tools/build jaeger" builds one in about 4 minutes; https://www.jaegertracing.io/download has others, version 2; or: docker compose -f dashboards/compose.yaml up`)
+	return "", errors.New(`there is no jaeger on the PATH. In the source of harness, "bash tools/build jaeger" builds one in 4 to 7 minutes; https://www.jaegertracing.io/download has others, version 2; or: docker compose -f dashboards/compose.yaml up`)
 }
 
 // jaegerStart bounds how long it may take until it listens; it takes 0.1 s.
@@ -152,6 +152,36 @@ func ready(ctx context.Context, url string) bool {
 	return r.StatusCode == http.StatusOK
 }
 
+// placeholder is in the page of a Jaeger that was built from its Go module, which
+// does not hold the real one.
+const placeholder = "This is a placeholder for the Jaeger UI"
+
+// noPage is what to say of it.
+const noPage = `This Jaeger was built without its page; it answers queries only (/api/v3). For the
+page put a release on the PATH: https://www.jaegertracing.io/download
+`
+
+// note returns what there is to say about the page of the Jaeger: nothing, if it
+// has one.
+func (j *jaeger) note(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, j.page, nil)
+	if err != nil {
+		return ""
+	}
+	r, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return ""
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(r.Body, 1<<16))
+	if err != nil || !bytes.Contains(b, []byte(placeholder)) {
+		return ""
+	}
+	return noPage
+}
+
 // tail is the end of what a program has said.
 func tail(s string) string { return s[max(0, len(s)-2000):] }
 
@@ -195,7 +225,7 @@ func (a *app) showInJaeger(ctx context.Context, progress *progress, dir string) 
 	if err != nil {
 		return err
 	}
-	target, err := trace.ParseTarget(j.otlp)
+	target, err := trace.ParseTarget(j.otlp, trace.Traces)
 	if err != nil {
 		return errors.Join(err, j.close())
 	}
@@ -205,6 +235,6 @@ func (a *app) showInJaeger(ctx context.Context, progress *progress, dir string) 
 			progress.say("%-28s %s/trace/%s", t.Cell, j.page, t.TraceID)
 		}
 	}
-	progress.say("Jaeger: %s. Ctrl-C ends it; the run is in %s.", j.page, dir)
+	progress.say("%sJaeger: %s. Ctrl-C ends it; the run is in %s.", j.note(ctx), j.page, dir)
 	return j.wait(ctx)
 }

@@ -87,7 +87,7 @@ func (a *app) noise(ctx context.Context, rounds int, out string, asJSON bool) (e
 	if err != nil {
 		return err
 	}
-	status, err := a.trials(ctx, plan, folder, nil, progress)
+	status, err := a.trials(ctx, plan, folder, nil, progress, func() {})
 	if err != nil {
 		return err
 	}

@@ -13,13 +13,13 @@ func newReportCommand(a *app) *cobra.Command {
 		Use:   "report DIR",
 		Short: "Make the report of a run again from its records",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			data, err := results.Read(args[0])
 			if err != nil {
 				return err
 			}
 			r := report.Build(data)
-			if err := writeReport(args[0], data, r); err != nil {
+			if err := writeReport(cmd.Context(), args[0], data, r); err != nil {
 				return failed(err)
 			}
 			if asJSON {

@@ -91,7 +91,7 @@ as many have been made.`,
 	flags.DurationVar(&f.timeout, "timeout", 0, "longest that a trial may take (1m)")
 	flags.StringVar(&f.out, "out", "", "folder for the results, new or empty (run-ID)")
 	flags.StringVar(&f.resume, "resume", "", "folder of an interrupted run to continue")
-	flags.StringVar(&f.otlp, "otlp", "", "also send the spans to this OTLP receiver, such as http://localhost:4318")
+	flags.StringVar(&f.otlp, "otlp", "", "also send spans and metrics to this OTLP receiver, such as http://localhost:4318")
 	flags.StringVar(&f.listen, "listen", "", "serve metrics while the run goes on, at this loopback address, such as "+metricsAddr)
 	flags.BoolVar(&f.jaeger, "jaeger", false, "afterwards start a Jaeger with the spans and print where each trial is to be seen")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan and stop")
@@ -102,9 +102,12 @@ as many have been made.`,
 
 // run parses, then does.
 func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
-	to, err := destinationOf(f.otlp)
+	to, err := destinationsOf(f.otlp)
 	if err != nil {
 		return err
+	}
+	if f.listen == "" {
+		f.listen = to.metrics.Listen
 	}
 	progress, err := newProgress(a.stderr, f.progress)
 	if err != nil {
@@ -260,25 +263,25 @@ func (a *app) spec(cmd *cobra.Command, args []string, f runFlags) (experiment.Sp
 	return s.Resolve(a.kinds)
 }
 
-// destinationOf returns where spans go. The flag has precedence over the
-// environment.
-func destinationOf(flag string) (trace.Destination, error) {
-	d, err := trace.FromEnv()
-	if err != nil || flag == "" {
-		return d, err
+// destinations are where a run is told about beside its folder.
+type destinations struct{ spans, metrics trace.Destination }
+
+// destinationsOf returns where spans and metrics go. The flag has precedence
+// over the environment.
+func destinationsOf(flag string) (d destinations, err error) {
+	if flag != "" {
+		if _, err := trace.ParseTarget(flag, trace.Traces); err != nil {
+			return d, fmt.Errorf("--otlp: %w", err)
+		}
 	}
-	t, err := trace.ParseTarget(flag)
-	if err != nil {
-		return d, fmt.Errorf("--otlp: %w", err)
-	}
-	d.OTLP = &t
-	return d, nil
+	d.spans, d.metrics, err = trace.FromEnv(flag)
+	return d, err
 }
 
 // trials makes the trials of a plan, and returns the error of a run that was
-// interrupted. The first Ctrl-C ends it after the trial under way, the second at
+// interrupted. Between them it calls between. The first Ctrl-C ends it after the trial under way, the second at
 // once.
-func (a *app) trials(ctx context.Context, plan *experiment.Plan, folder *results.Folder, done []results.Trial, progress *progress) (results.Status, error) {
+func (a *app) trials(ctx context.Context, plan *experiment.Plan, folder *results.Folder, done []results.Trial, progress *progress, between func()) (results.Status, error) {
 	ctx, kill := context.WithCancel(ctx)
 	defer kill()
 	stop := make(chan struct{})
@@ -304,7 +307,7 @@ func (a *app) trials(ctx context.Context, plan *experiment.Plan, folder *results
 	progress.say("%s", describePlan(plan, folder.Dir()))
 	status, err := experiment.Execute(ctx, plan, experiment.Options{Folder: folder, Done: done, Stop: stop, Report: func(p experiment.Progress) {
 		progress.report(p)
-		a.refreshMetrics(folder.Dir())
+		between()
 	}})
 	progress.finish()
 	if err != nil {
@@ -316,11 +319,17 @@ func (a *app) trials(ctx context.Context, plan *experiment.Plan, folder *results
 	return status, nil
 }
 
-// execute makes the trials, then the report, then sends the spans.
-func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *results.Folder, done []results.Trial, progress *progress, to trace.Destination, asJSON bool) error {
-	status, err := a.trials(ctx, plan, folder, done, progress)
+// execute makes the trials, then the report, then sends the spans and the metrics.
+func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *results.Folder, done []results.Trial, progress *progress, to destinations, asJSON bool) (err error) {
+	live, err := newLiveMetrics(ctx, &plan.Run, to.metrics, a.metrics)
+	if err != nil {
+		return failed(err)
+	}
+	defer func() { err = errors.Join(err, failed(live.close())) }()
+	status, err := a.trials(ctx, plan, folder, done, progress, func() { live.refresh(ctx, folder.Dir(), progress) })
 	if status == results.Interrupted {
-		a.send(ctx, progress, to, folder.Dir())
+		a.send(ctx, progress, to.spans, folder.Dir())
+		live.send(ctx, folder.Dir(), progress)
 	}
 	if err != nil {
 		return err
@@ -330,7 +339,7 @@ func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *result
 		return failed(err)
 	}
 	r := report.Build(data)
-	if err := writeReport(folder.Dir(), data, r); err != nil {
+	if err := writeReport(ctx, folder.Dir(), data, r); err != nil {
 		return failed(err)
 	}
 	if asJSON {
@@ -341,7 +350,8 @@ func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *result
 	if err != nil {
 		return failed(fmt.Errorf("printing the report: %w", err))
 	}
-	a.send(ctx, progress, to, folder.Dir())
+	a.send(ctx, progress, to.spans, folder.Dir())
+	live.send(ctx, folder.Dir(), progress)
 	progress.say("%s", nextSteps(folder.Dir(), data))
 	if status == results.Failed {
 		return failed(fmt.Errorf("%d trials failed; the report tells why", len(r.Failures)))
@@ -396,7 +406,7 @@ func printFile(w io.Writer, path string) error {
 }
 
 // writeReport writes all forms of the report into the run's folder.
-func writeReport(dir string, data *results.Data, r *report.Report) error {
+func writeReport(ctx context.Context, dir string, data *results.Data, r *report.Report) error {
 	charts := report.Charts(r)
 	if err := os.MkdirAll(filepath.Join(dir, results.ChartsDir), 0o777); err != nil {
 		return fmt.Errorf("making the folder for charts: %w", err)
@@ -406,7 +416,7 @@ func writeReport(dir string, data *results.Data, r *report.Report) error {
 		results.MDFile:      func(w *strings.Builder) error { return report.Markdown(w, r, charts) },
 		results.ResultsFile: func(w *strings.Builder) error { return report.JSON(w, r) },
 		results.CSVFile:     func(w *strings.Builder) error { return report.CSV(w, data) },
-		results.MetricsFile: func(w *strings.Builder) error { return report.RunMetrics(w, data, r) },
+		results.MetricsFile: func(w *strings.Builder) error { return writeMetrics(ctx, w, data, r) },
 		results.BenchFile:   func(w *strings.Builder) error { return report.Bench(w, data) },
 	}
 	for _, c := range charts {

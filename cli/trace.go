@@ -32,7 +32,7 @@ each worker of each process, its tasks, and what their goroutines did.`,
 			if format != "" {
 				return a.exportTrace(args[0], format, cell, out)
 			}
-			to, err := destinationOf(otlp)
+			to, err := destinationsOf(otlp)
 			if err != nil {
 				return err
 			}
@@ -40,14 +40,14 @@ each worker of each process, its tasks, and what their goroutines did.`,
 			if err != nil {
 				return err
 			}
-			if to.OTLP == nil {
+			if to.spans.OTLP == nil {
 				return failed(a.listTraces(data))
 			}
-			n, err := to.OTLP.SendFile(cmd.Context(), filepath.Join(args[0], results.TracesFile))
+			n, err := to.spans.OTLP.SendFile(cmd.Context(), filepath.Join(args[0], results.TracesFile))
 			if err != nil {
 				return failed(fmt.Errorf("after %d spans: %w", n, err))
 			}
-			_, err = fmt.Fprintf(a.stdout, "%d spans sent to %s\n", n, to.OTLP.URL)
+			_, err = fmt.Fprintf(a.stdout, "%d spans sent to %s\n", n, to.spans.OTLP.URL)
 			return failed(err)
 		},
 	}

@@ -28,6 +28,7 @@ var programs = []struct {
 	{"hellothreads", []string{"-daemon=false"}, checkGreetings},
 	{"hellothreads", nil, checkThreads}, // how much is said before it ends is not certain
 	{"mixed", nil, checkMixed},
+	{"health", []string{"-tasks", "40"}, checkHealth},
 }
 
 func TestExamples(t *testing.T) {
@@ -58,7 +59,7 @@ func TestExamples(t *testing.T) {
 			checkMixed(t, b.Name, out)
 		}
 	})
-	for _, p := range []string{"prodcons", "pool", "hellothreads", "mixed"} {
+	for _, p := range []string{"prodcons", "pool", "hellothreads", "mixed", "health"} {
 		t.Run(p+" -backend mistaken", func(t *testing.T) {
 			out, err := exec.CommandContext(t.Context(), filepath.Join(dir, p), "-backend", "mistaken").CombinedOutput()
 			if want := `no backend is named "mistaken"`; err == nil || !strings.Contains(string(out), want) {
@@ -185,5 +186,28 @@ func checkMixed(t *testing.T, backend, out string) {
 	matches(t, out, `^ +compute +download +block +wait +total$`, 1)
 	for _, row := range []string{"the mix", backend} {
 		matches(t, out, `^`+row+`(?: +\d+\.\d{3} s){5}$`, 1)
+	}
+}
+
+// checkHealth checks the metrics of forty tasks, two of which fail.
+func checkHealth(t *testing.T, backend, out string) {
+	t.Helper()
+	for _, want := range []string{
+		`executor_tasks_total{executor="example",outcome="done",task="compute"} 20`,
+		`executor_tasks_total{executor="example",outcome="done",task="wait"} 18`,
+		`executor_tasks_total{executor="example",outcome="failed",task="wait"} 2`,
+		`executor_task_run_seconds_count{executor="example",task="wait"} 20`,
+		`executor_task_queue_seconds_count{executor="example",task="compute"} 20`,
+		`executor_workers{executor="example",state="busy"} 0`,
+		`executor_workers_lost_total{executor="example"} 0`,
+		`executor_queue_length{executor="example"} 0`,
+		"go_goroutine_count",
+	} {
+		if !strings.Contains(out, "\n"+want) {
+			t.Errorf("on %s it does not print %s:\n%s", backend, want, out)
+		}
+	}
+	if across := strings.Contains(out, "executor_task_ipc_seconds_count"); across != (backend == "processes") {
+		t.Errorf("on %s: times between processes: %v", backend, across)
 	}
 }

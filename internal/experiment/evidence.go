@@ -30,6 +30,7 @@ type evidenceOrder struct {
 const (
 	requestUsage        = "usage"
 	requestAll          = "usage.all" // with the waiting for processors
+	requestRuntime      = "runtime"
 	requestProfileStart = "profile.start"
 	requestProfileStop  = "profile.stop"
 )
@@ -86,6 +87,12 @@ func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
 				return nil, err
 			}
 			return json.Marshal(u)
+		case request == requestRuntime:
+			points, err := trace.Runtime()
+			if err != nil {
+				return nil, err
+			}
+			return json.Marshal(points)
 		case request == requestProfileStart:
 			stop, err = profile.Start()
 			return nil, err
@@ -204,6 +211,7 @@ func (t trial) traced(ctx context.Context) (evidence, error) {
 	}
 	stop := func() error { return nil }
 	var before, used []results.Process
+	var points map[string][]results.Point
 
 	ev := unobserved()
 	ev.configure = func(cfg *harness.Config) {
@@ -234,7 +242,9 @@ func (t trial) traced(ctx context.Context) (evidence, error) {
 		err := stop()
 		after, err2 := processes(ctx, ex)
 		used = usedBy(after, before)
-		return errors.Join(err, err2)
+		var err3 error
+		points, err3 = runtimes(ctx, ex)
+		return errors.Join(err, err2, err3)
 	}
 	ev.collect = func(ctx context.Context, ex harness.Executor) error {
 		if used != nil {
@@ -258,7 +268,7 @@ func (t trial) traced(ctx context.Context) (evidence, error) {
 		}
 		reply.Lanes = &results.Lanes{
 			Cell: cell.ID, TraceID: rec.TraceID(), WallNS: m.WallNS, Workers: cell.Workers,
-			Tasks: rec.Tasks(), BeganNS: int64(rec.Began()), Processes: used,
+			Tasks: rec.Tasks(), BeganNS: int64(rec.Began()), Processes: used, Runtime: points,
 		}
 		return errors.Join(err, counts.Err())
 	}
@@ -271,7 +281,7 @@ func processes(ctx context.Context, ex harness.Executor) ([]results.Process, err
 	if err != nil {
 		return nil, fmt.Errorf("reading the accounting: %w", err)
 	}
-	all := []results.Process{processOf("trial", os.Getpid(), u)}
+	all := []results.Process{processOf(trialName, os.Getpid(), u)}
 	replies, err := control(ctx, ex, requestAll)
 	if err != nil {
 		return nil, err
@@ -280,7 +290,33 @@ func processes(ctx context.Context, ex harness.Executor) ([]results.Process, err
 		if err := json.Unmarshal(r.Payload, &u); err != nil {
 			return nil, fmt.Errorf("accounting of worker %d: %w", r.Worker, err)
 		}
-		all = append(all, processOf(fmt.Sprintf("worker-%d", r.Worker), r.PID, u))
+		all = append(all, processOf(workerName(r.Worker), r.PID, u))
+	}
+	return all, nil
+}
+
+// trialName and workerName name the processes of a trial in the records.
+const trialName = "trial"
+
+func workerName(worker int) string { return fmt.Sprintf("worker-%d", worker) }
+
+// runtimes asks the Go runtime of each process of a trial about itself.
+func runtimes(ctx context.Context, ex harness.Executor) (map[string][]results.Point, error) {
+	own, err := trace.Runtime()
+	if err != nil {
+		return nil, err
+	}
+	all := map[string][]results.Point{trialName: own}
+	replies, err := control(ctx, ex, requestRuntime)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range replies {
+		var points []results.Point
+		if err := json.Unmarshal(r.Payload, &points); err != nil {
+			return nil, fmt.Errorf("runtime of worker %d: %w", r.Worker, err)
+		}
+		all[workerName(r.Worker)] = points
 	}
 	return all, nil
 }
@@ -289,6 +325,7 @@ func processOf(name string, pid int, u profile.Usage) results.Process {
 	return results.Process{
 		Name: name, PID: pid, CPUNS: int64(u.User + u.System), RunQueueNS: int64(u.RunQueue), GCCycles: u.GCCycles,
 		Switches: u.InvoluntarySwitches, Execution: executionFile(pid),
+		SystemNS: new(int64(u.System)), VoluntarySwitches: new(u.VoluntarySwitches),
 	}
 }
 
@@ -303,6 +340,8 @@ func usedBy(after, before []results.Process) []results.Process {
 				p.RunQueueNS -= b.RunQueueNS
 				p.GCCycles -= b.GCCycles
 				p.Switches -= b.Switches
+				*p.SystemNS -= *b.SystemNS
+				*p.VoluntarySwitches -= *b.VoluntarySwitches
 			}
 		}
 	}
@@ -360,7 +399,7 @@ func (t trial) profiled() evidence {
 		if err != nil {
 			return err
 		}
-		parts := []profile.Part{{Process: "trial", Set: set}}
+		parts := []profile.Part{{Process: trialName, Set: set}}
 		replies, err := control(ctx, ex, requestProfileStop)
 		if err != nil {
 			return err
@@ -370,7 +409,7 @@ func (t trial) profiled() evidence {
 			if err := json.Unmarshal(r.Payload, &set); err != nil {
 				return fmt.Errorf("profiles of worker %d: %w", r.Worker, err)
 			}
-			parts = append(parts, profile.Part{Process: fmt.Sprintf("worker-%d", r.Worker), Set: set})
+			parts = append(parts, profile.Part{Process: workerName(r.Worker), Set: set})
 		}
 		return writeProfiles(t.order.Evidence.Profiles, cell.ID, parts)
 	}

@@ -191,14 +191,13 @@ func golden(t *testing.T, dir string, d *results.Data, but ...string) {
 	r := Build(d)
 	charts := Charts(r)
 	files := map[string]func(w io.Writer) error{
-		"report.txt":      func(w io.Writer) error { return Text(w, r) },
-		"report.md":       func(w io.Writer) error { return Markdown(w, r, charts) },
-		"report.html":     func(w io.Writer) error { return HTML(w, r, charts) },
-		"results.json":    func(w io.Writer) error { return JSON(w, r) },
-		"results.csv":     func(w io.Writer) error { return CSV(w, d) },
-		"bench.txt":       func(w io.Writer) error { return Bench(w, d) },
-		"metrics.txt":     func(w io.Writer) error { return OpenMetrics(w, r) },
-		"run-metrics.txt": func(w io.Writer) error { return RunMetrics(w, d, r) },
+		"report.txt":   func(w io.Writer) error { return Text(w, r) },
+		"report.md":    func(w io.Writer) error { return Markdown(w, r, charts) },
+		"report.html":  func(w io.Writer) error { return HTML(w, r, charts) },
+		"results.json": func(w io.Writer) error { return JSON(w, r) },
+		"results.csv":  func(w io.Writer) error { return CSV(w, d) },
+		"bench.txt":    func(w io.Writer) error { return Bench(w, d) },
+		"metrics.txt":  func(w io.Writer) error { return OpenMetrics(w, r) },
 	}
 	if len(d.Ledger) > 0 {
 		files["ledger.txt"] = func(w io.Writer) error {

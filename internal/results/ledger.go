@@ -231,6 +231,10 @@ type Process struct {
 	GCCycles   int64  `json:"gc_cycles"`
 	Switches   int64  `json:"involuntary_switches"`
 
+	// Nil in records that are older than these.
+	SystemNS          *int64 `json:"system_ns,omitempty"` // of CPUNS, in the kernel
+	VoluntarySwitches *int64 `json:"voluntary_switches,omitempty"`
+
 	// Spans that there should be, and those that were written.
 	SpansExpected int `json:"spans_expected"`
 	SpansExported int `json:"spans_exported"`

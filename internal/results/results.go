@@ -300,6 +300,27 @@ type Lanes struct {
 	// BeganNS is the reading of the host's monotonic clock at the begin.
 	BeganNS   int64     `json:"began_ns,omitempty"`
 	Processes []Process `json:"processes,omitempty"`
+	// Runtime has what the Go runtime of each process said about itself at the
+	// end, by the process's name.
+	Runtime map[string][]Point `json:"runtime,omitempty"`
+}
+
+// A Point is one figure of a process, as OpenTelemetry names it.
+type Point struct {
+	Name       string            `json:"name"`
+	Unit       string            `json:"unit,omitempty"`
+	Doc        string            `json:"doc,omitempty"`
+	Attributes map[string]string `json:"attributes,omitempty"`
+
+	// Value is the figure, or the sum of the values in a histogram. A Counter
+	// only grows.
+	Value   float64 `json:"value"`
+	Counter bool    `json:"counter,omitempty"`
+
+	// Of a histogram: the upper bounds of its buckets but the last, and what is
+	// in each.
+	Bounds []float64 `json:"bounds,omitempty"`
+	Counts []uint64  `json:"counts,omitempty"`
 }
 
 // A LaneTask is one task in a worker's lane.
@@ -311,7 +332,8 @@ type LaneTask struct {
 	EndedNS     int64  `json:"ended_ns"`
 	SpanID      string `json:"span_id"`
 
-	Number     uint64 `json:"number,omitempty"` // in the order of submission, from 1
+	Number     uint64 `json:"number,omitempty"`  // in the order of submission, from 1
+	Outcome    string `json:"outcome,omitempty"` // "failed" or "cancelled"; empty if it was done
 	PID        int    `json:"pid,omitempty"`
 	ReceivedNS int64  `json:"received_ns,omitempty"` // its result was back and decoded
 

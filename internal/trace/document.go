@@ -65,8 +65,8 @@ var keyDocs = []keyDoc{
 	{semconv.ProcessExitCodeKey, "1", "semantic convention; -1 if a signal ended the process"},
 }
 
-// Document returns docs/telemetry.md.
-func Document() string {
+// Document returns docs/telemetry.md, with a section on metrics.
+func Document(metrics string) string {
 	var b strings.Builder
 	b.WriteString(documentHead)
 	b.WriteString("\n## Spans\n\n| span | service | kind | parent | what it is |\n| --- | --- | --- | --- | --- |\n")
@@ -85,13 +85,15 @@ func Document() string {
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.key, k.unit, strings.Join(on, ", "), k.doc)
 	}
+	b.WriteString(documentSpans)
+	b.WriteString(metrics)
 	b.WriteString(documentRest)
 	return b.String()
 }
 
 const documentHead = `# Telemetry
 
-What a run tells about itself, and where. This page is made from the code (` + "`go test ./internal/trace -update`" + `) and held against it.
+What a run tells about itself, and where. This page is made from the code (` + "`go test ./internal/metrics -update`" + `) and held against it.
 
 A timed trial is not observed. One traced trial of every cell records each of its tasks, and has an execution trace and a CPU profile in
 each of its processes; a profiled trial has all kinds of profiles. Spans of tasks are recorded while the trial runs and made when it is
@@ -99,14 +101,17 @@ over, so none is lost in a queue: what there should be is counted apart from wha
 the trial.
 `
 
-const documentRest = `
+const documentSpans = `
 Times are nanoseconds, and say so in their names. A span whose task failed has the status *error* and the first line of the error.
+`
 
+const documentRest = `
 ## Resources
 
 Every process has its own: ` + "`service.name`" + ` (` + "`harness`, `harness-trial`, `harness-worker`" + `), ` + "`service.version`, `service.instance.id`" + ` (run/role/pid),
 ` + "`process.pid`, `process.parent_pid`, `process.executable.name`, `process.runtime.name`, `process.runtime.version`, `host.name`, `host.id`" + `.
-OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word.
+OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word. Metrics have the resource of the run: ` + "`service.name`" + ` ` + "`harness`" + `, its ` + "`service.version`" + `,
+and the run's id as ` + "`service.instance.id`" + `.
 
 ## Labels of samples
 
@@ -123,22 +128,27 @@ the goroutine (allocs, heap, block, mutex), unless the worker is a process.
 | --- | --- |
 | ` + "`OTEL_SDK_DISABLED`" + ` | ` + "`true`" + `: nothing is sent. The run's folder has its spans all the same: they are a record of the run |
 | ` + "`OTEL_TRACES_EXPORTER`" + ` | ` + "`otlp`, `console`, `none`" + ` or several; without it, ` + "`otlp`" + ` if an endpoint is named. ` + "`console`" + ` prints OTLP JSON lines on standard error |
-| ` + "`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`" + ` | where to; ` + "`http://localhost:4318`" + ` if none is named. ` + "`--otlp`" + ` has precedence |
-| ` + "`OTEL_EXPORTER_OTLP_PROTOCOL`, `…_HEADERS`, `…_TIMEOUT`, `…_COMPRESSION`, `…_CERTIFICATE`" + ` and those for traces | as everywhere |
+| ` + "`OTEL_METRICS_EXPORTER`" + ` | the same, and ` + "`prometheus`" + `: served while the run goes on, as by ` + "`--listen`" + `, at ` + "`OTEL_EXPORTER_PROMETHEUS_HOST`, `OTEL_EXPORTER_PROMETHEUS_PORT`" + ` (` + "`localhost`, `9464`" + `; loopback only). ` + "`console`" + ` prints what the Go SDK does |
+| ` + "`OTEL_EXPORTER_OTLP_ENDPOINT`, `…_TRACES_ENDPOINT`, `…_METRICS_ENDPOINT`" + ` | where to; ` + "`http://localhost:4318`" + ` if none is named. ` + "`--otlp`" + ` has precedence over the first two. The path gets ` + "`/v1/traces` or `/v1/metrics`" + `, unless it ends so |
+| ` + "`OTEL_EXPORTER_OTLP_PROTOCOL`, `…_HEADERS`, `…_TIMEOUT`, `…_COMPRESSION`, `…_CERTIFICATE`" + ` and those for traces and metrics | as everywhere |
+| ` + "`OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`, `…_DEFAULT_HISTOGRAM_AGGREGATION`, `OTEL_METRICS_EXEMPLAR_FILTER`" + ` | as everywhere |
+| ` + "`OTEL_METRIC_EXPORT_INTERVAL`" + ` | milliseconds from one delivery of metrics to the next while a run goes on, 60000 without it. They are sent between trials, never during one |
 | ` + "`OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`" + ` | as everywhere |
 | ` + "`OTEL_PROPAGATORS`" + ` | ` + "`tracecontext`, `baggage`" + ` (both without it) or ` + "`none`" + `: what is read from the environment and what the tasks' own clients hand on |
 | ` + "`TRACEPARENT`, `TRACESTATE`" + ` | the span that the run is part of |
 
 Profiles are sent only by ` + "`harness profile --format otlp --otlp URL`" + ` (alpha), over HTTP, with ` + "`…_HEADERS` and `…_TIMEOUT`" + ` or those for profiles.
 
-A value that is not understood is an error before anything runs. A receiver that is down is a warning after the run, which says how many
-spans were not delivered and with which command they can be.
+A value that is not understood is an error before anything runs. A receiver that is down is a warning after the run, which says what was not
+delivered and with which command it can be: ` + "`harness trace DIR --otlp URL`, `harness metrics DIR --otlp URL`" + `. One that takes spans and no metrics, such
+as Jaeger, is no reason for a warning unless metrics were asked for by name.
 
 ## Files
 
 | file | what it is |
 | --- | --- |
 | ` + "`traces.jsonl`" + ` | spans, OTLP JSON, one TracesData a line, at most 2,000 spans each |
+| ` + "`metrics.txt`" + ` | the metrics, OpenMetrics |
 | ` + "`exectrace/CELL/PID.trace`" + ` | Go execution traces of the traced trial: ` + "`go tool trace`" + ` |
 | ` + "`ledger.ndjson`, `ledger/CELL.ndjson`" + ` | where the time of tasks went: ` + "`harness ledger`" + ` |
 | ` + "`profiles/CELL/KIND.pb.gz`" + ` | merged profiles; with ` + "`.PROCESS`" + ` before the ending, of one process |

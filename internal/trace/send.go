@@ -14,18 +14,38 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 )
 
-// A Target is an OTLP receiver.
-type Target struct {
-	URL  string // as the user gave it
-	grpc bool
-	url  *url.URL
+// A Signal is a kind of telemetry, as the variables and paths of OTLP name it.
+type Signal string
+
+// The signals that a run has.
+const (
+	Traces  Signal = "traces"
+	Metrics Signal = "metrics"
+)
+
+// env returns the value of an OTEL_EXPORTER_OTLP_ variable, that of the signal
+// before that of all.
+func (s Signal) env(name string) string {
+	const prefix = "OTEL_EXPORTER_OTLP_"
+	return firstOf(os.Getenv(prefix+strings.ToUpper(string(s))+"_"+name), os.Getenv(prefix+name))
 }
 
-// ParseTarget understands http://HOST:PORT (OTLP over HTTP, to /v1/traces
-// unless a path is given) and grpc://HOST:PORT; with TLS, https:// and
-// grpcs://. An http URL with port 4317, where gRPC is spoken by convention, is
-// taken for gRPC unless OTEL_EXPORTER_OTLP_PROTOCOL says otherwise.
-func ParseTarget(s string) (Target, error) {
+// A Target is an OTLP receiver of one signal.
+type Target struct {
+	URL    string // as the user gave it
+	Host   string // with the port
+	Path   string // over HTTP
+	GRPC   bool
+	Secure bool
+	signal Signal
+}
+
+// ParseTarget understands http://HOST:PORT (OTLP over HTTP, to /v1/ and the
+// signal, below the path if one is given) and grpc://HOST:PORT; with TLS,
+// https:// and grpcs://. An http URL with port 4317, where gRPC is spoken by
+// convention, is taken for gRPC unless OTEL_EXPORTER_OTLP_PROTOCOL says
+// otherwise.
+func ParseTarget(s string, signal Signal) (Target, error) {
 	u, err := url.Parse(s)
 	if err == nil && (u.Host == "" || u.User != nil) {
 		err = errors.New("it has no host")
@@ -33,15 +53,19 @@ func ParseTarget(s string) (Target, error) {
 	if err != nil {
 		return Target{}, fmt.Errorf("%q is not the URL of an OTLP receiver: %w; want http://localhost:4318 or grpc://localhost:4317", s, err)
 	}
-	t := Target{URL: s, url: u}
+	t := Target{URL: s, Host: u.Host, signal: signal, Secure: u.Scheme == "https" || u.Scheme == "grpcs"}
 	switch u.Scheme {
 	case "grpc", "grpcs":
-		t.grpc = true
+		t.GRPC = true
 	case "http", "https":
-		protocol := firstOf(os.Getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"), os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL"))
-		t.grpc = protocol == "grpc" || protocol == "" && u.Port() == "4317"
+		protocol := signal.env("PROTOCOL")
+		t.GRPC = protocol == "grpc" || protocol == "" && u.Port() == "4317"
 	default:
 		return Target{}, fmt.Errorf("%q is not the URL of an OTLP receiver: scheme %q; want http, https, grpc or grpcs", s, u.Scheme)
+	}
+	t.Path = strings.TrimSuffix(u.Path, "/")
+	if own := "/v1/" + string(signal); !strings.HasSuffix(t.Path, own) {
+		t.Path += own
 	}
 	return t, nil
 }
@@ -59,41 +83,31 @@ func firstOf(values ...string) string {
 // does.
 const sendTimeout = 10 * time.Second
 
-func hasTimeout() bool {
-	return os.Getenv("OTEL_EXPORTER_OTLP_TIMEOUT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT") != ""
-}
+// HasTimeout reports whether the environment says how long a delivery may take.
+func (t Target) HasTimeout() bool { return t.signal.env("TIMEOUT") != "" }
 
 func (t Target) client() otlptrace.Client {
-	secure := t.url.Scheme == "https" || t.url.Scheme == "grpcs"
-	if t.grpc {
+	if t.GRPC {
 		opts := []otlptracegrpc.Option{
-			otlptracegrpc.WithEndpoint(t.url.Host),
+			otlptracegrpc.WithEndpoint(t.Host),
 			otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{Enabled: false}),
 		}
-		if !hasTimeout() {
+		if !t.HasTimeout() {
 			opts = append(opts, otlptracegrpc.WithTimeout(sendTimeout))
 		}
-		if !secure {
+		if !t.Secure {
 			opts = append(opts, otlptracegrpc.WithInsecure())
 		}
 		return otlptracegrpc.NewClient(opts...)
 	}
 	opts := []otlptracehttp.Option{
-		otlptracehttp.WithEndpoint(t.url.Host),
+		otlptracehttp.WithEndpoint(t.Host), otlptracehttp.WithURLPath(t.Path),
 		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: false}),
 	}
-	if !hasTimeout() {
+	if !t.HasTimeout() {
 		opts = append(opts, otlptracehttp.WithTimeout(sendTimeout))
 	}
-	switch path := strings.TrimSuffix(t.url.Path, "/"); {
-	case path == "":
-		opts = append(opts, otlptracehttp.WithURLPath("/v1/traces"))
-	case strings.HasSuffix(path, "/v1/traces"):
-		opts = append(opts, otlptracehttp.WithURLPath(path))
-	default:
-		opts = append(opts, otlptracehttp.WithURLPath(path+"/v1/traces"))
-	}
-	if !secure {
+	if !t.Secure {
 		opts = append(opts, otlptracehttp.WithInsecure())
 	}
 	return otlptracehttp.NewClient(opts...)

@@ -35,7 +35,7 @@ func aRun(t *testing.T) (path string) {
 // send sends a file as the environment says.
 func send(t *testing.T, path string) (int, error) {
 	t.Helper()
-	d, err := FromEnv()
+	d, _, err := FromEnv("")
 	if err != nil || d.OTLP == nil {
 		t.Fatalf("FromEnv() = %+v, %v; want a receiver", d, err)
 	}

@@ -404,10 +404,10 @@ func TestParseTarget(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", tt.protocol)
-		got, err := ParseTarget(tt.url)
+		got, err := ParseTarget(tt.url, Traces)
 		switch {
-		case tt.wrong == "" && (err != nil || got.grpc != tt.grpc):
-			t.Errorf("ParseTarget(%q) with protocol %q = grpc %v, %v; want %v", tt.url, tt.protocol, got.grpc, err, tt.grpc)
+		case tt.wrong == "" && (err != nil || got.GRPC != tt.grpc):
+			t.Errorf("ParseTarget(%q) with protocol %q = grpc %v, %v; want %v", tt.url, tt.protocol, got.GRPC, err, tt.grpc)
 		case tt.wrong != "" && (err == nil || !strings.Contains(err.Error(), tt.wrong)):
 			t.Errorf("ParseTarget(%q) = %v; want an error that says %q", tt.url, err, tt.wrong)
 		}
@@ -446,7 +446,7 @@ func TestFromEnv(t *testing.T) {
 			for _, n := range names {
 				t.Setenv(n, tt.env[n])
 			}
-			d, err := FromEnv()
+			d, _, err := FromEnv("")
 			if tt.wrong != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.wrong) {
 					t.Errorf("FromEnv() = %v; want an error that says %q", err, tt.wrong)
@@ -459,6 +459,73 @@ func TestFromEnv(t *testing.T) {
 			}
 			if err != nil || otlp != tt.otlp || d.Console != tt.console {
 				t.Errorf("FromEnv() = %q, console %v, %v; want %q, %v", otlp, d.Console, err, tt.otlp, tt.console)
+			}
+		})
+	}
+}
+
+func TestMetricsFromEnv(t *testing.T) {
+	names := []string{
+		"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_SDK_DISABLED", "OTEL_METRICS_EXPORTER", "OTEL_EXPORTER_PROMETHEUS_HOST",
+		"OTEL_EXPORTER_PROMETHEUS_PORT", "OTEL_METRIC_EXPORT_INTERVAL", "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
+	}
+	type env = map[string]string
+	tests := []struct {
+		name     string
+		env      env
+		endpoint string
+		want     string // scheme, host and path; console; address; asked
+		wrong    string
+	}{
+		{"nothing", env{}, "", "", ""},
+		{"an endpoint", env{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:1"}, "", "http localhost:1/v1/metrics", ""},
+		{"one for metrics", env{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:1", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://localhost:9090/api/v1/otlp/v1/metrics"}, "",
+			"http localhost:9090/api/v1/otlp/v1/metrics asked", ""},
+		{"over gRPC", env{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:1", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "grpc"}, "", "grpc localhost:1/v1/metrics", ""},
+		{"otlp", env{"OTEL_METRICS_EXPORTER": "otlp"}, "", "http localhost:4318/v1/metrics asked", ""},
+		{"none", env{"OTEL_METRICS_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:1"}, "", "asked", ""},
+		{"none, and an endpoint on the command line", env{"OTEL_METRICS_EXPORTER": "none"}, "http://localhost:2", "asked", ""},
+		{"two", env{"OTEL_METRICS_EXPORTER": "otlp,console"}, "", "http localhost:4318/v1/metrics console asked", ""},
+		{"served", env{"OTEL_METRICS_EXPORTER": "prometheus"}, "", "listen=localhost:9464 asked", ""},
+		{"served elsewhere", env{"OTEL_METRICS_EXPORTER": "prometheus", "OTEL_EXPORTER_PROMETHEUS_HOST": "::1", "OTEL_EXPORTER_PROMETHEUS_PORT": "1"}, "", "listen=[::1]:1 asked", ""},
+		{"disabled", env{"OTEL_METRICS_EXPORTER": "otlp", "OTEL_SDK_DISABLED": "true"}, "", "", ""},
+		{"on the command line", env{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:1"}, "http://localhost:2/otlp/", "http localhost:2/otlp/v1/metrics", ""},
+		{"on the command line, for spans", env{}, "http://localhost:2/v1/traces", "", ""},
+		{"one for metrics, others on the command line", env{"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://localhost:9"}, "http://localhost:2", "http localhost:9/v1/metrics asked", ""},
+		{"unknown exporter", env{"OTEL_METRICS_EXPORTER": "statsd"}, "", "", "want otlp, console, prometheus or none"},
+		{"no interval", env{"OTEL_METRIC_EXPORT_INTERVAL": "1m"}, "", "", "want milliseconds"},
+		{"none and more", env{"OTEL_METRICS_EXPORTER": "otlp,none"}, "", "", "excludes"},
+		{"bad endpoint", env{"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "localhost"}, "", "", "want http"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, n := range names {
+				t.Setenv(n, tt.env[n])
+			}
+			spans, d, err := FromEnv(tt.endpoint)
+			if tt.wrong != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.wrong) {
+					t.Errorf("FromEnv(%q) = %v; want an error that says %q", tt.endpoint, err, tt.wrong)
+				}
+				return
+			}
+			if spans.OTLP != nil && !strings.HasSuffix(spans.OTLP.Path, "/v1/traces") {
+				t.Errorf("FromEnv(%q) has spans go to %s", tt.endpoint, spans.OTLP.Path)
+			}
+			var got []string
+			if d.OTLP != nil {
+				got = append(got, map[bool]string{false: "http ", true: "grpc "}[d.OTLP.GRPC]+d.OTLP.Host+d.OTLP.Path)
+			}
+			for what, yes := range map[string]bool{"console": d.Console, "listen=" + d.Listen: d.Listen != ""} {
+				if yes {
+					got = append(got, what)
+				}
+			}
+			if d.Asked {
+				got = append(got, "asked")
+			}
+			if got := strings.Join(got, " "); got != tt.want || err != nil {
+				t.Errorf("FromEnv(%q) = %q, %v; want %q", tt.endpoint, got, err, tt.want)
 			}
 		})
 	}
@@ -541,7 +608,7 @@ func TestSendFile(t *testing.T) {
 		url string
 		r   *receiver
 	}{{"grpc://" + l.Addr().String(), overGRPC}, {web.URL + "/prefix", overHTTP}} {
-		target, err := ParseTarget(tt.url)
+		target, err := ParseTarget(tt.url, Traces)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -573,7 +640,7 @@ func TestSendFileFails(t *testing.T) {
 	nobody := l.Addr().String()
 	l.Close()
 	for _, url := range []string{refuse.URL, "http://" + nobody, "grpc://" + nobody} {
-		target, err := ParseTarget(url)
+		target, err := ParseTarget(url, Traces)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -90,6 +90,7 @@ type record struct {
 	parent oteltrace.SpanContext
 	timing harness.Timing
 	err    string
+	ended  string // how, as LaneTask.Outcome
 }
 
 // NewTrial starts recording a trial; nothing is kept before Begin. Spans that
@@ -164,7 +165,7 @@ func (t *Trial) Observer() *harness.Observer {
 			}
 			r := record{number: c.Number, task: c.Task(), parent: t.parent(c.Context(), c.Number), timing: c.Timing()}
 			if err != nil {
-				r.err = firstLine(err.Error())
+				r.err, r.ended = firstLine(err.Error()), outcome(err)
 			}
 			list := &t.unstarted
 			if r.timing.PID != 0 {
@@ -180,6 +181,14 @@ func (t *Trial) Observer() *harness.Observer {
 			}
 		},
 	}
+}
+
+// outcome is how a task with that error ended.
+func outcome(err error) string {
+	if errors.Is(err, harness.ErrCancelled) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return "cancelled"
+	}
+	return "failed"
 }
 
 // parent returns the span that task n belongs to: that of the submitter's
@@ -525,7 +534,7 @@ func (t *Trial) Tasks() []results.LaneTask {
 		}
 		l := results.LaneTask{
 			Task: r.task, Worker: tm.Worker, SpanID: t.ids.span(r.number, spanTask).String(), Number: r.number, PID: tm.PID,
-			SubmittedNS: since(tm.Submitted), StartedNS: since(tm.Started), EndedNS: since(tm.Ended), ReceivedNS: since(tm.Received),
+			Outcome: r.ended, SubmittedNS: since(tm.Submitted), StartedNS: since(tm.Started), EndedNS: since(tm.Ended), ReceivedNS: since(tm.Received),
 		}
 		if crossed(tm) {
 			c := t.crossings.at(r.number)

@@ -1,13 +1,10 @@
-// The real Prometheus and its promtool, for tests; in a module of its own.
+// The real Prometheus, for tests, in a module of its own.
 // bash tools/build builds them.
 module github.com/f3f4c0de/harness/tools/prometheus
 
 go 1.26.8
 
-tool (
-	github.com/prometheus/prometheus/cmd/prometheus
-	github.com/prometheus/prometheus/cmd/promtool
-)
+tool github.com/prometheus/prometheus/cmd/prometheus
 
 require (
 	cloud.google.com/go/auth v0.23.2 // indirect

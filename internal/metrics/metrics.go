@@ -1,0 +1,358 @@
+// Package metrics turns the records of a run into OpenTelemetry metrics, as the
+// OpenMetrics text of the run's folder and for whoever collects them over OTLP.
+//
+// Nothing is measured here, and nothing while a trial runs: values come from
+// records that have been made. So metrics can be made at any time, also of a run
+// that is long over, and what a collector missed can be sent again.
+//
+// To add a metric, add it to the list of instruments.
+package metrics
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"go.opentelemetry.io/otel/attribute"
+	promexporter "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/metric"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/exemplar"
+	"go.opentelemetry.io/otel/sdk/resource"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	oteltrace "go.opentelemetry.io/otel/trace"
+
+	"github.com/f3f4c0de/harness/internal/report"
+	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/trace"
+)
+
+// scope is the instrumentation scope of every metric that is made here.
+const scope = "github.com/f3f4c0de/harness/internal/metrics"
+
+// A Recorder holds the metrics of one run. It is not safe for concurrent use.
+// The caller must call Close.
+type Recorder struct {
+	provider *sdkmetric.MeterProvider
+	registry *prometheus.Registry
+	otlp     *outlet // nil for nowhere
+	console  *outlet // nil for nowhere
+	runtime  runtimeProducer
+
+	notes map[*instrument]func(context.Context, float64, attribute.Set)
+
+	mu    sync.Mutex // against the SDK's callbacks
+	shown map[*instrument][]shown
+
+	trials, lanes int             // of the records, those that were taken
+	ledgers       map[string]bool // by cell, likewise
+}
+
+// shown is what a gauge shows.
+type shown struct {
+	value float64
+	set   attribute.Set
+}
+
+// New returns a Recorder without any values. to says where Push and Print
+// send them.
+func New(ctx context.Context, run *results.Run, to trace.Destination) (*Recorder, error) {
+	r := &Recorder{
+		registry: prometheus.NewRegistry(), ledgers: make(map[string]bool),
+		notes: make(map[*instrument]func(context.Context, float64, attribute.Set)), shown: make(map[*instrument][]shown),
+	}
+	res, err := resource.New(ctx,
+		resource.WithSchemaURL(semconv.SchemaURL),
+		resource.WithTelemetrySDK(),
+		resource.WithAttributes(semconv.ServiceName("harness"), semconv.ServiceVersion(run.Version.Harness), semconv.ServiceInstanceID(run.ID)),
+		resource.WithFromEnv(),
+	)
+	if res == nil {
+		return nil, fmt.Errorf("describing the run for its metrics: %w", err)
+	}
+	text, err := promexporter.New(promexporter.WithRegisterer(r.registry), promexporter.WithoutScopeInfo(), promexporter.WithoutTargetInfo(), promexporter.WithProducer(&r.runtime))
+	if err != nil {
+		return nil, err
+	}
+	opts := []sdkmetric.Option{
+		sdkmetric.WithResource(res), sdkmetric.WithReader(text), sdkmetric.WithView(keepLastExemplar),
+		sdkmetric.WithCardinalityLimit(0), // a run has as many cells as it has
+	}
+	for _, o := range []struct {
+		wanted bool
+		to     **outlet
+		open   func(context.Context) (sdkmetric.Exporter, error)
+	}{
+		{to.OTLP != nil, &r.otlp, func(ctx context.Context) (sdkmetric.Exporter, error) { return otlpExporter(ctx, to.OTLP) }},
+		{to.Console, &r.console, consoleExporter},
+	} {
+		if o.wanted {
+			exporter, err := o.open(ctx)
+			if err != nil {
+				return nil, errors.Join(err, r.Close())
+			}
+			*o.to = newOutlet(exporter, &r.runtime)
+			opts = append(opts, sdkmetric.WithReader((*o.to).reader))
+		}
+	}
+	r.provider = sdkmetric.NewMeterProvider(opts...)
+	meter := r.provider.Meter(scope)
+	for _, i := range instruments {
+		if err := r.instrument(meter, i); err != nil {
+			return nil, errors.Join(fmt.Errorf("metric %s: %w", i.name, err), r.Close())
+		}
+	}
+	return r, nil
+}
+
+// instrument makes the SDK's instrument for one of ours.
+func (r *Recorder) instrument(m metric.Meter, i *instrument) (err error) {
+	unit, doc := metric.WithUnit(i.unit), metric.WithDescription(i.doc)
+	switch {
+	case i.kind == histogram:
+		var h metric.Float64Histogram
+		h, err = m.Float64Histogram(i.name, unit, doc, metric.WithExplicitBucketBoundaries(i.bounds...))
+		r.notes[i] = func(ctx context.Context, v float64, set attribute.Set) {
+			h.Record(ctx, v, metric.WithAttributeSet(set))
+		}
+	case i.kind == counter && strings.HasPrefix(i.unit, "{"):
+		var c metric.Int64Counter
+		c, err = m.Int64Counter(i.name, unit, doc)
+		r.notes[i] = func(ctx context.Context, v float64, set attribute.Set) {
+			c.Add(ctx, int64(v), metric.WithAttributeSet(set))
+		}
+	case i.kind == counter:
+		var c metric.Float64Counter
+		c, err = m.Float64Counter(i.name, unit, doc)
+		r.notes[i] = func(ctx context.Context, v float64, set attribute.Set) { c.Add(ctx, v, metric.WithAttributeSet(set)) }
+	default:
+		_, err = m.Float64ObservableGauge(i.name, unit, doc, metric.WithFloat64Callback(func(_ context.Context, o metric.Float64Observer) error {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			for _, s := range r.shown[i] {
+				o.Observe(s.value, metric.WithAttributeSet(s.set))
+			}
+			return nil
+		}))
+	}
+	return err
+}
+
+// note gives a value to a counter or a histogram.
+func (r *Recorder) note(ctx context.Context, i *instrument, v float64, of []attribute.KeyValue, more ...attribute.KeyValue) {
+	r.notes[i](ctx, v, attribute.NewSet(slices.Concat(of, more)...))
+}
+
+// show has a gauge show a value.
+func (r *Recorder) show(i *instrument, v float64, of []attribute.KeyValue, more ...attribute.KeyValue) {
+	r.shown[i] = append(r.shown[i], shown{v, attribute.NewSet(slices.Concat(of, more)...)})
+}
+
+// Update takes the records that have been made since the last call, and the
+// figures of the report on them.
+func (r *Recorder) Update(d *results.Data, rep *report.Report) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ctx := context.Background()
+	cells := make(map[string][]attribute.KeyValue)
+	for _, c := range d.Run.Cells {
+		cells[c.ID] = []attribute.KeyValue{keyCell.String(c.ID), keyWorkload.String(c.Workload), keyBackend.String(c.Backend)}
+	}
+	clear(r.shown)
+	r.figures(d, rep, cells)
+	for _, t := range d.Trials[r.trials:] {
+		if of := cells[t.Cell]; of != nil {
+			r.trial(ctx, &t, of)
+		}
+	}
+	for i, l := range d.Lanes[r.lanes:] {
+		again := slices.ContainsFunc(d.Lanes[r.lanes+i+1:], func(later results.Lanes) bool { return later.Cell == l.Cell })
+		if of := cells[l.Cell]; of != nil && !again {
+			r.tasks(ctx, &l, of)
+			r.runtime.add(l.Runtime, of)
+		}
+	}
+	for _, l := range d.Ledger {
+		if of := cells[l.Cell]; of != nil && !r.ledgers[l.Cell] {
+			r.ledgers[l.Cell] = true
+			r.ledger(ctx, &l, of)
+		}
+	}
+	r.trials, r.lanes = len(d.Trials), len(d.Lanes)
+}
+
+// figures shows what follows from all records together.
+func (r *Recorder) figures(d *results.Data, rep *report.Report, cells map[string][]attribute.KeyValue) {
+	r.show(runInfo, 1, nil, keyRun.String(d.Run.ID), keyPreset.String(d.Run.Preset), keyStatus.String(string(d.Run.Status)), keyGo.String(d.Run.Version.Go))
+	r.show(spansExpected, float64(rep.Spans.Expected), nil)
+	r.show(spansExported, float64(rep.Spans.Exported), nil)
+	for _, row := range rep.Rows {
+		of := cells[row.ID]
+		r.show(workers, float64(row.Workers), of)
+		if row.Speedup != nil {
+			r.show(speedup, row.Speedup.Value, of)
+		}
+		if row.Limit > 0 {
+			r.show(speedupLimit, row.Limit, of)
+		}
+	}
+	found := make(map[[2]string]float64)
+	for _, f := range rep.Findings {
+		found[[2]string{f.Cell, f.Rule}]++
+	}
+	for key, n := range found {
+		r.show(findings, n, nil, keyCell.String(key[0]), keyRule.String(key[1]))
+	}
+	for _, l := range d.Ledger {
+		r.show(workersBusy, float64(l.BusyNS)/float64(max(1, l.WallNS*int64(l.Workers))), cells[l.Cell])
+	}
+}
+
+const (
+	done   = "done"
+	failed = "failed"
+)
+
+// trial adds one trial to its cell's figures.
+func (r *Recorder) trial(ctx context.Context, t *results.Trial, of []attribute.KeyValue) {
+	outcome := done
+	if !t.OK() {
+		outcome = failed
+	}
+	r.note(ctx, trials, 1, of, keyKind.String(string(t.Kind)), keyOutcome.String(outcome))
+	if t.Kind != results.Timed || !t.OK() {
+		return
+	}
+	r.note(ctx, tasks, float64(t.Tasks), of, keyKind.String(string(t.Kind)), keyOutcome.String(done))
+	r.note(ctx, cpu, seconds(t.UserNS), of, semconv.CPUModeUser)
+	r.note(ctx, cpu, seconds(t.SystemNS), of, semconv.CPUModeSystem)
+	r.note(ctx, switches, float64(t.VoluntarySwitches), of, semconv.ProcessContextSwitchTypeVoluntary)
+	r.note(ctx, switches, float64(t.InvoluntarySwitches), of, semconv.ProcessContextSwitchTypeInvoluntary)
+	r.note(ctx, collections, float64(t.GCCycles), of)
+	r.note(ctx, trialWall, seconds(t.WallNS), of)
+}
+
+// tasks adds the tasks of a traced trial, each with its span for an exemplar.
+func (r *Recorder) tasks(ctx context.Context, l *results.Lanes, of []attribute.KeyValue) {
+	for _, t := range l.Tasks {
+		ctx := inSpan(ctx, l.TraceID, t.SpanID)
+		r.note(ctx, tasks, 1, of, keyKind.String(string(results.Traced)), keyOutcome.String(cmp.Or(t.Outcome, done)))
+		r.note(ctx, taskDuration, seconds(max(t.ReceivedNS, t.EndedNS)-t.SubmittedNS), of)
+		r.note(ctx, taskRun, seconds(t.EndedNS-t.StartedNS), of)
+		if t.SentNS == 0 {
+			r.note(ctx, taskQueue, seconds(t.StartedNS-t.SubmittedNS), of)
+			continue
+		}
+		r.note(ctx, taskQueue, seconds(cmp.Or(t.EncodingNS, t.SentNS)-t.SubmittedNS), of)
+		r.note(ctx, taskIPC, seconds(t.ReceivedNS-t.SentNS-(t.EndedNS-t.StartedNS)), of)
+	}
+}
+
+// ledger adds what the tasks and the processes of a traced trial used.
+func (r *Recorder) ledger(ctx context.Context, l *results.Ledger, of []attribute.KeyValue) {
+	for i, ns := range l.Parts {
+		if ns != 0 {
+			r.note(ctx, ledgerTime, seconds(ns), of, keyPart.String(results.PartInfo[i].Name))
+		}
+	}
+	for _, p := range l.Processes {
+		process := keyProcess.String(p.Name)
+		if p.SystemNS == nil || p.VoluntarySwitches == nil { // older records do not say
+			r.note(ctx, processCPU, seconds(p.CPUNS), of, process)
+		} else {
+			r.note(ctx, processCPU, seconds(p.CPUNS-*p.SystemNS), of, process, semconv.CPUModeUser)
+			r.note(ctx, processCPU, seconds(*p.SystemNS), of, process, semconv.CPUModeSystem)
+			r.note(ctx, processSwitches, float64(*p.VoluntarySwitches), of, process, semconv.ProcessContextSwitchTypeVoluntary)
+		}
+		r.note(ctx, processSwitches, float64(p.Switches), of, process, semconv.ProcessContextSwitchTypeInvoluntary)
+		r.note(ctx, processRunQueue, seconds(p.RunQueueNS), of, process)
+	}
+}
+
+func seconds(ns int64) float64 { return float64(ns) / 1e9 }
+
+// inSpan returns a context in a span that is over, for an exemplar.
+func inSpan(ctx context.Context, traceID, spanID string) context.Context {
+	var c oteltrace.SpanContextConfig
+	t, err := hex.DecodeString(traceID)
+	s, err2 := hex.DecodeString(spanID)
+	if err != nil || err2 != nil || len(t) != len(c.TraceID) || len(s) != len(c.SpanID) {
+		return ctx
+	}
+	c.TraceID, c.SpanID, c.TraceFlags = oteltrace.TraceID(t), oteltrace.SpanID(s), oteltrace.FlagsSampled
+	return oteltrace.ContextWithSpanContext(ctx, oteltrace.NewSpanContext(c))
+}
+
+// WriteText writes the metrics as OpenMetrics. The same records give the same
+// bytes, so exemplars are without the moment at which they were taken over.
+func (r *Recorder) WriteText(w io.Writer) error {
+	families, err := r.registry.Gather()
+	if err != nil {
+		return fmt.Errorf("collecting metrics: %w", err)
+	}
+	enc := expfmt.NewEncoder(w, expfmt.NewFormat(expfmt.TypeOpenMetrics))
+	for _, f := range families {
+		for _, m := range f.Metric {
+			for _, b := range m.GetHistogram().GetBucket() {
+				untimed(b.Exemplar)
+			}
+			if m.Counter != nil {
+				m.Counter.Exemplar = nil // of a count, any task would do
+			}
+		}
+		for _, unit := range []string{"seconds", "bytes", "ratio"} {
+			if strings.HasSuffix(strings.TrimSuffix(f.GetName(), "_total"), "_"+unit) {
+				f.Unit = &unit
+			}
+		}
+		if err := enc.Encode(f); err != nil {
+			return fmt.Errorf("encoding metric %s: %w", f.GetName(), err)
+		}
+	}
+	_, err = expfmt.FinalizeOpenMetrics(w)
+	return err
+}
+
+// untimed takes the moment from an exemplar, and puts its labels in order.
+func untimed(e *dto.Exemplar) {
+	if e != nil {
+		e.Timestamp = nil
+		slices.SortFunc(e.Label, func(a, b *dto.LabelPair) int { return cmp.Compare(b.GetName(), a.GetName()) }) // the trace first
+	}
+}
+
+// Close ends the exporters. It sends nothing.
+func (r *Recorder) Close() error {
+	var errs []error
+	for _, o := range []*outlet{r.otlp, r.console} {
+		if o != nil {
+			errs = append(errs, o.exporter.Shutdown(context.Background()))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// keepLastExemplar has each bucket of a histogram keep its last task. The SDK
+// would choose one at random.
+func keepLastExemplar(i sdkmetric.Instrument) (sdkmetric.Stream, bool) {
+	s := sdkmetric.Stream{
+		Name: i.Name, Description: i.Description, Unit: i.Unit,
+		ExemplarReservoirProviderSelector: func(agg sdkmetric.Aggregation) exemplar.ReservoirProvider {
+			a, ok := agg.(sdkmetric.AggregationExplicitBucketHistogram)
+			if !ok {
+				return sdkmetric.DefaultExemplarReservoirProviderSelector(agg)
+			}
+			return func(attribute.Set) exemplar.Reservoir { return &lastExemplars{bounds: a.Boundaries} }
+		},
+	}
+	return s, i.Kind == sdkmetric.InstrumentKindHistogram
+}
