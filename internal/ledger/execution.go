@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,20 +33,28 @@ type Executed struct {
 	IOWaits   int   // of which it is known when the reply was there
 	Children  int64 // nanoseconds that goroutines it started were running
 	OnCPU     int64 // nanoseconds on a processor of the machine; -1 if unknown
+	Samples   int   // of a CPU profile, if there was one; of its own goroutine
+
+	sampled map[trace.Stack]int
 }
 
-// threadShare is how much of a task's time may be spent not running for its
-// thread's processor time to be taken for its own.
+// threadShare is how much of a task's time may be spent waiting for its
+// thread's processor time to be taken for its own: while a goroutine waits, the
+// scheduler looks for another on its thread.
 const threadShare = 0.01
 
 // ReadExecution reads a Go execution trace and calls visit with each task that
-// ended in it. The value is valid during the call.
-func ReadExecution(r io.Reader, visit func(*Executed)) error {
+// ended in it, and submitted with the stack of each submission that is marked,
+// if it is not nil. Their arguments are valid during the call.
+func ReadExecution(r io.Reader, visit func(*Executed), submitted func(number uint64, s trace.Stack)) error {
 	in, err := trace.NewReader(r)
 	if err != nil {
 		return fmt.Errorf("reading the execution trace: %w", err)
 	}
-	x := executionReader{goroutines: make(map[trace.GoID]*goroutine), visit: visit, gates: make(map[trace.Stack]bool)}
+	x := executionReader{
+		goroutines: make(map[trace.GoID]*goroutine), gates: make(map[trace.Stack]bool), threads: make(map[trace.ThreadID]thread),
+		visit: visit, submitted: submitted,
+	}
 	for {
 		ev, err := in.ReadEvent()
 		if errors.Is(err, io.EOF) {
@@ -60,9 +69,17 @@ func ReadExecution(r io.Reader, visit func(*Executed)) error {
 
 type executionReader struct {
 	goroutines map[trace.GoID]*goroutine
+	threads    map[trace.ThreadID]thread
 	clock      trace.ClockSnapshot
 	visit      func(*Executed)
+	submitted  func(uint64, trace.Stack)
 	gates      map[trace.Stack]bool // those that were looked at
+}
+
+// A thread runs one goroutine after the other.
+type thread struct {
+	runs    trace.GoID
+	changes int // of runs
 }
 
 // A goroutine is what is known of one that exists.
@@ -79,8 +96,10 @@ type goroutine struct {
 // A task is one that is under way.
 type task struct {
 	Executed
-	thread trace.ThreadID
-	cpu    int64 // of the thread, when the task began
+	thread  trace.ThreadID
+	changes int   // of what the thread ran, when the task began
+	cpu     int64 // of the thread, likewise
+	own     bool  // nobody else shares the thread
 }
 
 // stamp translates a time of the trace.
@@ -110,9 +129,21 @@ func (x *executionReader) event(ev trace.Event) {
 				x.now(g, ev.Time(), g.running(), trace.NoStack)
 			}
 		}
+	case trace.EventStackSample:
+		if g := x.goroutines[ev.Goroutine()]; g != nil && g.task != nil && !g.child {
+			g.task.sample(ev.Stack())
+		}
 	case trace.EventLog:
 		x.log(ev, ev.Log())
 	}
+}
+
+func (t *task) sample(s trace.Stack) {
+	if t.sampled == nil {
+		t.sampled = make(map[trace.Stack]int)
+	}
+	t.sampled[s]++
+	t.Samples++
 }
 
 func (x *executionReader) goroutine(id trace.GoID, t trace.Time) *goroutine {
@@ -160,6 +191,9 @@ func (x *executionReader) transition(ev trace.Event, st trace.StateTransition) {
 		x.now(g, ev.Time(), results.PartOther, trace.NoStack)
 		delete(x.goroutines, id)
 	case trace.GoRunning:
+		if on := x.threads[ev.Thread()]; on.runs != id {
+			x.threads[ev.Thread()] = thread{id, on.changes + 1}
+		}
 		x.now(g, ev.Time(), g.running(), trace.NoStack)
 	case trace.GoRunnable:
 		x.now(g, ev.Time(), results.PartRunnable, trace.NoStack)
@@ -206,10 +240,18 @@ func waitingFor(reason string) results.Part {
 }
 
 func (x *executionReader) log(ev trace.Event, l trace.Log) {
-	if l.Category != profile.TaskBegins && l.Category != profile.TaskEnds && l.Category != profile.TaskServed {
+	switch l.Category {
+	case profile.TaskSubmitted:
+		if number, err := strconv.ParseUint(l.Message, 10, 64); err == nil && x.submitted != nil {
+			x.submitted(number, ev.Stack())
+		}
+		return
+	case profile.TaskBegins, profile.TaskEnds, profile.TaskServed:
+	default:
 		return
 	}
-	first, second, _ := strings.Cut(l.Message, " ")
+	message, own := strings.CutSuffix(l.Message, profile.OwnThread)
+	first, second, _ := strings.Cut(message, " ")
 	a, err1 := strconv.ParseInt(first, 10, 64)
 	b, err2 := strconv.ParseInt(second, 10, 64)
 	if err1 != nil || err2 != nil {
@@ -220,7 +262,10 @@ func (x *executionReader) log(ev trace.Event, l trace.Log) {
 	case l.Category == profile.TaskBegins:
 		// The goroutine has been running since before the mark, which is where
 		// the task's own time stamp lies.
-		g.task, g.child = &task{Executed: Executed{Number: uint64(a), Goroutine: int64(ev.Goroutine())}, thread: ev.Thread(), cpu: b}, false
+		g.task, g.child = &task{
+			Executed: Executed{Number: uint64(a), Goroutine: int64(ev.Goroutine())},
+			thread:   ev.Thread(), changes: x.threads[ev.Thread()].changes, cpu: b, own: own,
+		}, false
 	case g.task == nil || g.child:
 	case l.Category == profile.TaskServed:
 		x.now(g, ev.Time(), g.running(), trace.NoStack)
@@ -229,7 +274,7 @@ func (x *executionReader) log(ev trace.Event, l trace.Log) {
 		x.now(g, ev.Time(), g.running(), trace.NoStack)
 		t := g.task
 		g.task = nil
-		t.OnCPU = t.onCPU(ev.Thread(), b)
+		t.OnCPU = t.onCPU(ev.Thread(), x.threads[ev.Thread()].changes, b)
 		x.visit(&t.Executed)
 	}
 }
@@ -268,17 +313,23 @@ func (t *task) served(asked, ready harness.Stamp) {
 	t.IOWaits++
 }
 
-// onCPU returns the processor time of the task's thread, if the task was on it
-// all of the time.
-func (t *task) onCPU(thread trace.ThreadID, cpu int64) int64 {
-	var all, ran int64
+// onCPU returns the processor time of the task's thread, if that is the task's:
+// it stayed on it, nobody else ran there, and it did not wait, unless the thread
+// was its worker's own.
+func (t *task) onCPU(on trace.ThreadID, changes int, cpu int64) int64 {
+	var all, waited, ran int64
 	for _, in := range t.Intervals {
-		all += int64(in.To - in.From)
-		if in.Part == results.PartRunning {
-			ran += int64(in.To - in.From)
+		ns := int64(in.To - in.From)
+		all += ns
+		switch in.Part {
+		case results.PartRunning:
+			ran += ns
+		case results.PartRunnable:
+		default:
+			waited += ns
 		}
 	}
-	if cpu == 0 || thread != t.thread || float64(all-ran) > threadShare*float64(all) {
+	if cpu == 0 || on != t.thread || changes != t.changes || !t.own && float64(waited) > threadShare*float64(all) {
 		return -1
 	}
 	return min(cpu-t.cpu, ran)
@@ -299,7 +350,7 @@ func frames(s trace.Stack) (where string, stack []string) {
 		place := fmt.Sprintf("%s (%s:%d)", f.Func, filepath.Base(f.File), f.Line)
 		pkg := packageOf(f.Func)
 		first, _, _ := strings.Cut(pkg, "/")
-		own := pkg != module && (pkg == "main" || strings.Contains(first, "."))
+		own := !ours(pkg) && (pkg == "main" || strings.Contains(first, "."))
 		if where == "" && own {
 			where = place
 		}
@@ -313,8 +364,12 @@ func frames(s trace.Stack) (where string, stack []string) {
 	return where, stack
 }
 
-// module is the path of the package that tasks wait through.
-const module = "github.com/f3f4c0de/harness"
+// ours reports whether a package is one through which programs submit, run and
+// wait, and not of a program.
+func ours(pkg string) bool {
+	path, ok := strings.CutPrefix(pkg, "github.com/f3f4c0de/harness")
+	return ok && slices.Contains([]string{"", "/executor", "/internal/backends", "/internal/experiment", "/internal/profile", "/internal/trace"}, path)
+}
 
 // packageOf returns the path of a function's package.
 func packageOf(name string) string {
