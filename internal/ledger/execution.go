@@ -25,7 +25,7 @@ type Interval struct {
 }
 
 // An Executed is the run of one task as an execution trace shows it. Its
-// intervals follow each other without a gap; the first began before the task.
+// intervals follow each other without a gap; the first ones began before the task.
 type Executed struct {
 	Number    uint64
 	Goroutine int64
@@ -91,12 +91,21 @@ type goroutine struct {
 
 	task  *task
 	child bool // of the task, not the goroutine that runs it
+
+	// before is what it did last, outside of a task that it runs. A task's first
+	// time stamp is a little before its mark in the trace, and in between the
+	// goroutine may have to wait for a processor.
+	before []Interval
 }
+
+// maxBefore bounds what is kept of what a goroutine did before its task.
+const maxBefore = 64
 
 // A task is one that is under way.
 type task struct {
 	Executed
 	thread  trace.ThreadID
+	before  int   // intervals that ended before its mark
 	changes int   // of what the thread ran, when the task began
 	cpu     int64 // of the thread, likewise
 	own     bool  // nobody else shares the thread
@@ -164,14 +173,20 @@ func (g *goroutine) running() results.Part {
 
 // now ends what the goroutine did and begins something else.
 func (x *executionReader) now(g *goroutine, t trace.Time, doing results.Part, stack trace.Stack) {
-	switch {
-	case g.task == nil || t <= g.since:
-	case g.child:
-		if g.doing == results.PartRunning {
-			g.task.Children += int64(t - g.since)
+	if t > g.since {
+		in := Interval{x.stamp(g.since), x.stamp(t), g.doing, g.stack}
+		switch {
+		case g.task != nil && !g.child:
+			g.task.Intervals = append(g.task.Intervals, in)
+		default:
+			if g.task != nil && g.doing == results.PartRunning {
+				g.task.Children += int64(t - g.since)
+			}
+			if len(g.before) == maxBefore {
+				g.before = g.before[:copy(g.before, g.before[1:])]
+			}
+			g.before = append(g.before, in)
 		}
-	default:
-		g.task.Intervals = append(g.task.Intervals, Interval{x.stamp(g.since), x.stamp(t), g.doing, g.stack})
 	}
 	g.doing, g.since, g.stack = doing, t, stack
 }
@@ -260,12 +275,11 @@ func (x *executionReader) log(ev trace.Event, l trace.Log) {
 	g := x.goroutine(ev.Goroutine(), ev.Time())
 	switch {
 	case l.Category == profile.TaskBegins:
-		// The goroutine has been running since before the mark, which is where
-		// the task's own time stamp lies.
 		g.task, g.child = &task{
-			Executed: Executed{Number: uint64(a), Goroutine: int64(ev.Goroutine())},
-			thread:   ev.Thread(), changes: x.threads[ev.Thread()].changes, cpu: b, own: own,
+			Executed: Executed{Number: uint64(a), Goroutine: int64(ev.Goroutine()), Intervals: slices.Clone(g.before)},
+			before:   len(g.before), thread: ev.Thread(), changes: x.threads[ev.Thread()].changes, cpu: b, own: own,
 		}, false
+		g.before = g.before[:0]
 	case g.task == nil || g.child:
 	case l.Category == profile.TaskServed:
 		x.now(g, ev.Time(), g.running(), trace.NoStack)
@@ -318,7 +332,7 @@ func (t *task) served(asked, ready harness.Stamp) {
 // was its worker's own.
 func (t *task) onCPU(on trace.ThreadID, changes int, cpu int64) int64 {
 	var all, waited, ran int64
-	for _, in := range t.Intervals {
+	for _, in := range t.Intervals[t.before:] {
 		ns := int64(in.To - in.From)
 		all += ns
 		switch in.Part {

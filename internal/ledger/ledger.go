@@ -277,8 +277,9 @@ func taskOf(lane results.LaneTask, process string, r *run) results.LedgerTask {
 		t.CPUSamples = r.samples
 		t.Waits, t.ChildrenNS, t.Where, t.WhereNS, t.Stack = r.waits, r.children, r.where, r.whereNS, r.stack
 		if r.onCPU >= 0 {
-			queued := max(0, r.parts[results.PartRunning]-r.onCPU)
-			t.OnCPUNS, t.OSQueueNS = &r.onCPU, &queued
+			on := min(r.onCPU, r.parts[results.PartRunning])
+			queued := r.parts[results.PartRunning] - on
+			t.OnCPUNS, t.OSQueueNS = &on, &queued
 		}
 	}
 	t.ResidualNS = t.WallNS - t.Parts.Sum()
