@@ -57,7 +57,7 @@ var sickTask = harness.NewTask("sick", func(_ context.Context, fault string) (in
 })
 
 // carriedTask takes far longer to be carried than to be run.
-var carriedTask = harness.NewTask("sick.carried", func(_ context.Context, in slowBytes) (slowBytes, error) { return in, nil })
+var carriedTask = harness.NewTask("sick.carried", func(_ context.Context, in carried) (carried, error) { return in, nil })
 
 //go:noinline
 func sleepAwhile() { time.Sleep(time.Millisecond) } //nolint:forbidigo // it is what is to be found
@@ -74,9 +74,9 @@ type sickSession struct{ sickParams }
 func (s *sickSession) Run(ctx context.Context, ex harness.Executor) error {
 	var errs []error
 	if s.Fault == "carry" {
-		var all []*harness.Future[slowBytes]
+		var all []*harness.Future[carried]
 		for range s.Tasks {
-			all = append(all, carriedTask.Submit(ctx, ex, slowBytes("x")))
+			all = append(all, carriedTask.Submit(ctx, ex, carried{Slow: true}))
 		}
 		for _, f := range all {
 			_, err := f.Wait(ctx)

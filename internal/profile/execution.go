@@ -136,6 +136,6 @@ func MarkTasks(o harness.Observer, workers int) *harness.Observer {
 
 func mark(category string, number uint64, more string) {
 	b := strconv.AppendUint(make([]byte, 0, 48), number, 10)
-	b = strconv.AppendInt(append(b, ' '), threadCPU(), 10)
+	b = strconv.AppendInt(append(b, ' '), ThreadCPU(), 10)
 	trace.Log(context.Background(), category, string(append(b, more...)))
 }
