@@ -377,6 +377,12 @@ func (t trial) profiled() evidence {
 			return err
 		}
 		m.CPUSamples, m.GCSamples = v.Samples(), v.GCSamples()
+		if v, err = profile.Read(filepath.Join(t.order.Evidence.Profiles, "allocs.pb.gz")); err != nil {
+			return err
+		}
+		if at, all := v.Largest(), v.Total(); at.Value > 0 {
+			m.Allocates = &results.Allocations{Bytes: all, Where: at.Where, Share: float64(at.Value) / float64(all), Stack: at.Stack}
+		}
 		return nil
 	}
 	return ev

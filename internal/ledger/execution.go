@@ -363,9 +363,7 @@ func frames(s trace.Stack) (where string, stack []string) {
 	for f := range s.Frames() {
 		place := fmt.Sprintf("%s (%s:%d)", f.Func, filepath.Base(f.File), f.Line)
 		pkg := packageOf(f.Func)
-		first, _, _ := strings.Cut(pkg, "/")
-		own := !ours(pkg) && (pkg == "main" || strings.Contains(first, "."))
-		if where == "" && own {
+		if where == "" && profile.Own(f.Func) {
 			where = place
 		}
 		if pkg != "runtime" && !strings.HasPrefix(pkg, "internal/") && len(stack) < maxFrames {
@@ -376,13 +374,6 @@ func frames(s trace.Stack) (where string, stack []string) {
 		where = stack[0]
 	}
 	return where, stack
-}
-
-// ours reports whether a package is one through which programs submit, run and
-// wait, and not of a program.
-func ours(pkg string) bool {
-	path, ok := strings.CutPrefix(pkg, "github.com/f3f4c0de/harness")
-	return ok && slices.Contains([]string{"", "/executor", "/internal/backends", "/internal/experiment", "/internal/profile", "/internal/trace"}, path)
 }
 
 // packageOf returns the path of a function's package.

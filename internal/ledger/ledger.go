@@ -34,6 +34,9 @@ func Build(lanes *results.Lanes, spawnNS int64, dir string) (*results.Ledger, []
 		Cell: lanes.Cell, TraceID: lanes.TraceID, Workers: lanes.Workers, WallNS: lanes.WallNS,
 		SpawnNS: spawnNS, Processes: lanes.Processes,
 	}
+	if profile.KnowsRunQueue {
+		l.RunQueueNS = new(int64)
+	}
 	names := make(map[int]string)
 	x := executions{runs: make(map[uint64]*run), within: make(map[uint64]span), submitted: make(map[string]*results.Place)}
 	for _, lane := range lanes.Tasks {
@@ -42,6 +45,9 @@ func Build(lanes *results.Lanes, spawnNS int64, dir string) (*results.Ledger, []
 	}
 	for _, p := range lanes.Processes {
 		names[p.PID] = p.Name
+		if l.RunQueueNS != nil {
+			*l.RunQueueNS += p.RunQueueNS
+		}
 		if p.Execution == "" {
 			continue
 		}
@@ -66,6 +72,10 @@ func Build(lanes *results.Lanes, spawnNS int64, dir string) (*results.Ledger, []
 	summary(l, lanes)
 	x.places(l)
 	l.Blockers = x.turns.blockers(lanes, x.runs)
+	if r := x.runs[l.Longest.Number]; r != nil {
+		l.Longest.CPUNS = r.cpu()
+		l.Longest.Where, l.Longest.Stack = r.computes()
+	}
 	note(l)
 	return l, tasks
 }
@@ -188,6 +198,19 @@ type wait struct {
 // A span is the time in which a task's function ran, by its time stamps. The
 // marks in the execution trace lie a little after it begins and after it ends.
 type span struct{ from, to harness.Stamp }
+
+// computes returns where the task used most of its processor time, by the
+// profiler's samples; nothing if there are none.
+func (r *run) computes() (where string, stack []string) {
+	most := 0
+	for s, n := range r.sampled {
+		if n > most {
+			most = n
+			where, stack = frames(s)
+		}
+	}
+	return where, stack
+}
 
 // executions is what the execution traces of a trial show.
 type executions struct {
@@ -332,7 +355,7 @@ func note(l *results.Ledger) {
 		say("What %d of %d tasks did in their functions is unknown: no execution trace shows it.", n, l.Tasks)
 	}
 	if n := l.Resolved - l.OnCPUKnown; n > 0 {
-		say("How much of their running %d of %d tasks were on a processor of the machine is unknown: they did not stay on one thread. What their processes waited for one is known.", n, l.Tasks)
+		say("How much of their running %d of %d tasks were on a processor of the machine is unknown: they waited, or did not have a thread to themselves, so that no thread's clock is theirs. What their processes waited for one is known.", n, l.Tasks)
 	}
 	if !harness.StampsCompare {
 		say("Encoding, transport and decoding are one part here: the processes of this system share no clock that can be read.")

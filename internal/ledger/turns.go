@@ -93,13 +93,7 @@ func (t *turns) blockers(lanes *results.Lanes, runs map[uint64]*run) []results.B
 		}
 		r := runs[lane.Number]
 		of := results.Blocker{Number: lane.Number, Task: lane.Task, SpanID: lane.SpanID, CPUNS: r.cpu(), HeldUpNS: b.ns, Tasks: len(b.tasks)}
-		most := 0
-		for s, n := range r.sampled {
-			if n > most {
-				most = n
-				of.Where, of.Stack = frames(s)
-			}
-		}
+		of.Where, of.Stack = r.computes()
 		all = append(all, of)
 	}
 	slices.SortStableFunc(all, func(a, b results.Blocker) int { return cmp.Compare(b.HeldUpNS, a.HeldUpNS) })

@@ -215,6 +215,10 @@ type Ledger struct {
 	TailNS  int64    `json:"tail_ns"`
 	Longest MostTask `json:"longest"`
 
+	// RunQueueNS is what the threads of all processes waited for a processor of
+	// the machine, added up; null if unknown.
+	RunQueueNS *int64 `json:"run_queue_ns"`
+
 	Processes []Process `json:"processes,omitempty"`
 	Notes     []string  `json:"notes,omitempty"` // what is not known, and why
 }
@@ -241,6 +245,11 @@ type MostTask struct {
 	Number uint64 `json:"number"`
 	SpanID string `json:"span_id"`
 	NS     int64  `json:"ns"`
+
+	// Of the longest: the processor time that it used, at least, and where.
+	CPUNS int64    `json:"cpu_ns,omitempty"`
+	Where string   `json:"where,omitempty"`
+	Stack []string `json:"stack,omitempty"`
 }
 
 // A Place is one at which tasks waited, computed or were submitted.
