@@ -94,19 +94,11 @@ var (
 		}
 		defer c.Close()
 		s.since("dialled", began)
-		var b [8]byte
 		asked := harness.Now()
-		if _, err := c.Write(b[:]); err != nil {
-			return err
-		}
-		if _, err := io.ReadFull(c, b[:]); err != nil {
-			return err
-		}
-		ready := harness.Stamp(binary.LittleEndian.Uint64(b[:]))
+		ready, err := ask(ctx, c, served)
 		s.since("late", ready)
-		harness.Served(ctx, asked, ready)
 		s["served"] = int64(ready - asked)
-		return nil
+		return err
 	})
 	lockTask = measured("inject.lock", func(_ context.Context, _ int, s spent) error {
 		var mu sync.Mutex
@@ -162,6 +154,22 @@ var (
 		return nil
 	})
 )
+
+// ask asks the server for an answer after a delay and returns when it was there.
+func ask(ctx context.Context, c net.Conn, delay time.Duration) (ready harness.Stamp, err error) {
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], uint64(delay))
+	asked := harness.Now()
+	if _, err := c.Write(b[:]); err != nil {
+		return 0, err
+	}
+	if _, err := io.ReadFull(c, b[:]); err != nil {
+		return 0, err
+	}
+	ready = harness.Stamp(binary.LittleEndian.Uint64(b[:]))
+	harness.Served(ctx, asked, ready)
+	return ready, nil
+}
 
 //go:noinline
 func waitForTheLock(mu *sync.Mutex) {
@@ -221,12 +229,16 @@ func serveInjected(ctx context.Context, _ any, ready func(addr string)) error {
 		conns.Go(func() {
 			defer c.Close()
 			var b [8]byte
-			if _, err := io.ReadFull(c, b[:]); err != nil {
-				return
+			for {
+				if _, err := io.ReadFull(c, b[:]); err != nil {
+					return
+				}
+				<-time.After(time.Duration(binary.LittleEndian.Uint64(b[:])))
+				binary.LittleEndian.PutUint64(b[:], uint64(harness.Now()))
+				if _, err := c.Write(b[:]); err != nil {
+					return
+				}
 			}
-			<-time.After(served)
-			binary.LittleEndian.PutUint64(b[:], uint64(harness.Now()))
-			_, _ = c.Write(b[:])
 		})
 	}
 }

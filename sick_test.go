@@ -3,11 +3,14 @@ package harness_test
 import (
 	"context"
 	"errors"
+	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/profile"
 )
 
 // sick is a workload with the fault that its parameter names.
@@ -15,10 +18,11 @@ var sick = harness.Workload{
 	Name:    "sick",
 	Doc:     "has the fault that it is asked for",
 	Params:  &sickParams{Fault: "none", Tasks: 12},
-	Tasks:   []harness.AnyTask{sickTask, carriedTask},
+	Tasks:   []harness.AnyTask{sickTask, askTask, carriedTask},
 	Workers: func(int) int { return 4 },
+	Serve:   serveInjected,
 	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
-		return &sickSession{*env.Params.(*sickParams)}, nil
+		return &sickSession{*env.Params.(*sickParams), env.Addr}, nil
 	},
 }
 
@@ -42,25 +46,66 @@ var sickTask = harness.NewTask("sick", func(_ context.Context, fault string) (in
 		for range 5 {
 			underTheLock()
 		}
+	case "medium":
+		computeFor(30 * time.Millisecond)
 	case "long":
-		spinFor(60 * time.Millisecond)
+		computeFor(150 * time.Millisecond)
 	case "garbage":
 		var kept []*[64]*int
 		for range 20_000 {
 			kept = append(kept, new([64]*int))
 		}
 		garbage.Store(&kept)
+	case "tiny":
 	default:
 		spinFor(2 * time.Millisecond)
 	}
 	return 1, nil
 })
 
+type questions struct {
+	Addr  string
+	Times int
+}
+
+// askTask asks a server several times, each time after it had the answer.
+var askTask = harness.NewTask("sick.ask", func(ctx context.Context, in questions) (int, error) {
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", in.Addr)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	for range in.Times {
+		harness.Blocking(ctx, func() { err = errors.Join(err, askAndWait(ctx, c)) })
+	}
+	return 1, err
+})
+
+//go:noinline
+func askAndWait(ctx context.Context, c net.Conn) error {
+	_, err := ask(ctx, c, 4*time.Millisecond)
+	return err
+}
+
+// computeFor uses so much processor time, however busy the machine is.
+//
+//go:noinline
+func computeFor(d time.Duration) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for began := profile.ThreadCPU(); profile.ThreadCPU()-began < int64(d); {
+		spinFor(100 * time.Microsecond)
+	}
+}
+
 // carriedTask takes far longer to be carried than to be run.
 var carriedTask = harness.NewTask("sick.carried", func(_ context.Context, in carried) (carried, error) { return in, nil })
 
+// sleepAwhile sleeps, as programs do that wait for something by looking again
+// and again; the fault is to be found by the stack of this sleep.
+//
 //go:noinline
-func sleepAwhile() { time.Sleep(time.Millisecond) } //nolint:forbidigo // it is what is to be found
+func sleepAwhile() { time.Sleep(time.Millisecond) } //nolint:forbidigo // the sleep is the fault that is to be found
 
 //go:noinline
 func underTheLock() {
@@ -69,39 +114,56 @@ func underTheLock() {
 	spinFor(time.Millisecond)
 }
 
-type sickSession struct{ sickParams }
+type sickSession struct {
+	sickParams
+	addr string
+}
 
 func (s *sickSession) Run(ctx context.Context, ex harness.Executor) error {
+	atATime := s.Tasks
+	switch s.Fault {
+	case "await":
+		atATime = 1
+	case "starve":
+		atATime = 2
+	}
 	var errs []error
-	if s.Fault == "carry" {
-		var all []*harness.Future[carried]
-		for range s.Tasks {
-			all = append(all, carriedTask.Submit(ctx, ex, carried{Slow: true}))
-		}
-		for _, f := range all {
-			_, err := f.Wait(ctx)
-			errs = append(errs, err)
-		}
-		return errors.Join(errs...)
-	}
-	var all []*harness.Future[int]
+	var waits []func() error
 	for i := range s.Tasks {
-		fault := s.Fault
-		if fault == "long" && i < s.Tasks-1 {
-			fault = ""
+		if len(waits) == atATime {
+			errs = append(errs, waits[0]())
+			waits = waits[1:]
 		}
-		f := sickTask.Submit(ctx, ex, fault)
-		if fault == "await" {
-			_, err := f.Wait(ctx)
-			errs = append(errs, err)
-		}
-		all = append(all, f)
+		waits = append(waits, s.submit(ctx, ex, i))
 	}
-	for _, f := range all {
-		_, err := f.Wait(ctx)
-		errs = append(errs, err)
+	for _, wait := range waits {
+		errs = append(errs, wait())
 	}
 	return errors.Join(errs...)
+}
+
+func (s *sickSession) submit(ctx context.Context, ex harness.Executor, i int) (wait func() error) {
+	fault := s.Fault
+	switch {
+	case fault == "carry":
+		return waiting(ctx, carriedTask.Submit(ctx, ex, carried{Slow: true}))
+	case fault == "ask":
+		return waiting(ctx, askTask.Submit(ctx, ex, questions{s.addr, 5}))
+	case fault == "late" && i != s.Tasks/2:
+		return waiting(ctx, askTask.Submit(ctx, ex, questions{s.addr, 2}))
+	case fault == "late", fault == "chunks" && i == s.Tasks-1:
+		fault = "long"
+	case fault == "crowd":
+		fault = "medium"
+	}
+	return waiting(ctx, sickTask.Submit(ctx, ex, fault))
+}
+
+func waiting[T any](ctx context.Context, f *harness.Future[T]) func() error {
+	return func() error {
+		_, err := f.Wait(ctx)
+		return err
+	}
 }
 
 func (s *sickSession) Check() (harness.Outcome, error) {

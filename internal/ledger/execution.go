@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -52,7 +53,7 @@ func ReadExecution(r io.Reader, visit func(*Executed), submitted func(number uin
 		return fmt.Errorf("reading the execution trace: %w", err)
 	}
 	x := executionReader{
-		goroutines: make(map[trace.GoID]*goroutine), gates: make(map[trace.Stack]bool), threads: make(map[trace.ThreadID]thread),
+		goroutines: make(map[trace.GoID]*goroutine), gates: make(map[trace.Stack]results.Part), threads: make(map[trace.ThreadID]thread),
 		visit: visit, submitted: submitted,
 	}
 	for {
@@ -73,7 +74,7 @@ type executionReader struct {
 	clock      trace.ClockSnapshot
 	visit      func(*Executed)
 	submitted  func(uint64, trace.Stack)
-	gates      map[trace.Stack]bool // those that were looked at
+	gates      map[trace.Stack]results.Part // those that were looked at
 }
 
 // A thread runs one goroutine after the other.
@@ -216,23 +217,33 @@ func (x *executionReader) transition(ev trace.Event, st trace.StateTransition) {
 		x.now(g, ev.Time(), results.PartSyscall, trace.NoStack)
 	case trace.GoWaiting:
 		doing := waitingFor(st.Reason)
-		if (doing == results.PartChannel || doing == results.PartLock) && g.task != nil && x.atGate(st.Stack) {
-			doing = results.PartGate
+		if (doing == results.PartChannel || doing == results.PartLock) && g.task != nil {
+			doing = cmp.Or(x.special(st.Stack), doing)
 		}
 		x.now(g, ev.Time(), doing, st.Stack)
 	}
 }
 
-// atGate reports whether a stack is that of a task at the lock of its model.
-func (x *executionReader) atGate(s trace.Stack) bool {
-	at, ok := x.gates[s]
-	if !ok {
-		for f := range s.Frames() {
-			at = at || strings.HasSuffix(f.Func, "/internal/backends.(*seat).enter") || strings.HasSuffix(f.Func, "/internal/backends.(*seat).Yield")
-		}
-		x.gates[s] = at
+// special returns what a task that waits for a lock or a channel really waits
+// for, by its stack: the lock of its model, or one of the garbage collector's;
+// or 0.
+func (x *executionReader) special(s trace.Stack) (part results.Part) {
+	part, ok := x.gates[s]
+	if ok {
+		return part
 	}
-	return at
+	inRuntime := true
+	for f := range s.Frames() {
+		inRuntime = inRuntime && strings.HasPrefix(f.Func, "runtime.")
+		switch {
+		case strings.HasSuffix(f.Func, "/internal/backends.(*seat).enter"), strings.HasSuffix(f.Func, "/internal/backends.(*seat).Yield"):
+			part = results.PartGate
+		case inRuntime && (strings.HasPrefix(f.Func, "runtime.gc") || f.Func == "runtime.GC" || f.Func == "runtime.mallocgc"):
+			part = results.PartGC
+		}
+	}
+	x.gates[s] = part
+	return part
 }
 
 // waitingFor maps the runtime's reasons (runtime/traceruntime.go).

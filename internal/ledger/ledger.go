@@ -235,6 +235,7 @@ func (x *executions) read(path string) error {
 		}
 	}, func(_ uint64, s trace.Stack) {
 		where, stack := frames(s)
+		stack = stack[max(0, slices.Index(stack, where)):] // without our own way to the mark
 		placeIn(x.submitted, "", place{where, stack}).Waits++
 	})
 }
