@@ -76,6 +76,8 @@ func TestScripts(t *testing.T) {
 			"prometheus": startPrometheus,
 			"panels":     panels,
 			"recovers":   recovers,
+			"finds":      finds,
+			"nofindings": noFindings,
 			"firstspan":  firstSpan,
 		},
 		Condition: func(cond string) (bool, error) {

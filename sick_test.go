@@ -2,15 +2,26 @@ package harness_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
+	"os"
+	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/rogpeppe/go-internal/testscript"
+
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/findings"
 	"github.com/f3f4c0de/harness/internal/profile"
+	"github.com/f3f4c0de/harness/internal/report"
+	"github.com/f3f4c0de/harness/internal/results"
 )
 
 // sick is a workload with the fault that its parameter names.
@@ -171,3 +182,46 @@ func (s *sickSession) Check() (harness.Outcome, error) {
 }
 
 func (s *sickSession) Close() error { return nil }
+
+// reported reads the findings from the report of a run.
+func reported(ts *testscript.TestScript, dir string) []findings.Finding {
+	b, err := os.ReadFile(filepath.Join(ts.MkAbs(dir), results.ResultsFile))
+	ts.Check(err)
+	var r report.Report
+	ts.Check(json.Unmarshal(b, &r))
+	return r.Findings
+}
+
+// finds checks that a cell has a finding, with its numbers, its span, a stack
+// that names a function, and the command that shows it: finds DIR CELL RULE FUNCTION
+func finds(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: finds DIR CELL RULE FUNCTION")
+	}
+	var others []string
+	function := regexp.MustCompile(args[3])
+	for _, f := range reported(ts, args[0]) {
+		if f.Cell != args[1] || f.Rule != args[2] {
+			others = append(others, f.Cell+" "+f.Rule)
+			continue
+		}
+		if f.SpanID == "" || !strings.Contains(f.Command, f.Cell) || len(f.Evidence) == 0 || !regexp.MustCompile("[0-9]").MatchString(f.Evidence[0]) {
+			ts.Fatalf("%s has no number, no span or no command: %+v", f.Rule, f)
+		}
+		if !slices.ContainsFunc(f.Stack, function.MatchString) {
+			ts.Fatalf("%s has the stack %q; want %s in it", f.Rule, f.Stack, function)
+		}
+		return
+	}
+	ts.Fatalf("%s has no finding %s; found were %q", args[1], args[2], others)
+}
+
+// noFindings checks that nothing was found: nofindings DIR
+func noFindings(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: nofindings DIR")
+	}
+	for _, f := range reported(ts, args[0]) {
+		ts.Fatalf("found %+v; want nothing", f)
+	}
+}

@@ -12,16 +12,14 @@ var Turns = &Rule{
 	Name: "turns",
 	Doc:  "on a model that runs one task's code at a time, tasks wait for their turn at least a fifth of their time",
 	Check: func(c *Cell) *Finding {
-		waited, _ := c.behind(results.PartGate, results.PartRunnable, results.PartIOLate)
+		what, part := "the model's lock", results.PartGate
+		waited := c.Ledger.Parts[part]
+		if c.Backend.GOMAXPROCS == 1 {
+			what, part = "the one processor", results.PartRunnable
+			waited = c.Ledger.Parts[part] + c.Ledger.Parts[results.PartIOLate]
+		}
 		if !c.Backend.Serial || c.Workers < 2 || ratio(waited, c.Ledger.BusyNS) < 0.2 {
 			return nil
-		}
-		what, part := "the interpreter lock", results.PartGate
-		switch {
-		case c.Cell.Backend == "eventloop":
-			what = "the loop"
-		case c.Ledger.Parts[results.PartGate] < c.Ledger.Parts[results.PartRunnable]+c.Ledger.Parts[results.PartIOLate]:
-			what, part = "the one processor", results.PartRunnable
 		}
 		running := time.Duration(c.Ledger.Parts[results.PartRunning])
 		return (&Finding{

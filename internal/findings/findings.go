@@ -142,6 +142,14 @@ func (c *Cell) busy() float64 {
 	return ratio(c.Ledger.BusyNS, c.Ledger.WallNS*int64(c.Workers))
 }
 
+// cpu returns the processor time of the traced trial's processes.
+func (c *Cell) cpu() (ns int64) {
+	for _, p := range c.Ledger.Processes {
+		ns += p.CPUNS
+	}
+	return ns
+}
+
 func ratio(part, whole int64) float64 {
 	if whole <= 0 {
 		return 0

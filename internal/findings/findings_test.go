@@ -17,6 +17,7 @@ func healthy() *results.Data {
 		Longest: results.MostTask{Number: 7, SpanID: "77", NS: 11 * ms},
 	}
 	l.Parts[results.PartQueue], l.Parts[results.PartRunning] = 900*ms, 190*ms
+	l.Processes = []results.Process{{Name: "trial", CPUNS: 190 * ms}}
 	l.Most = []results.MostTask{{Part: "running", Number: 7, SpanID: "77", NS: 11 * ms}}
 	return &results.Data{
 		Run: results.Run{

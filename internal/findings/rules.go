@@ -137,16 +137,13 @@ var HeadOfLine = &Rule{
 // TooManyWorkers finds more computing workers than processors.
 var TooManyWorkers = &Rule{
 	Name: "more-workers-than-cores",
-	Doc:  "with more workers than cores, tasks that compute at least 4 times as long as they wait for anything wait a quarter of their time for a processor",
+	Doc:  "with more workers than cores, tasks that use at least 4 times as much processor time as they wait for anything, and do nothing else for four fifths of theirs, wait a quarter of it for a processor",
 	Check: func(c *Cell) *Finding {
-		var cpu, waited int64
-		for _, p := range c.Ledger.Processes {
-			cpu += p.CPUNS
-		}
+		cpu, waited := c.cpu(), int64(0)
 		for _, p := range []results.Part{results.PartIOService, results.PartIOWait, results.PartIOLate, results.PartLock, results.PartChannel, results.PartSleep, results.PartOther} {
 			waited += c.Ledger.Parts[p]
 		}
-		if c.Backend.Serial || c.Workers <= c.Cores || cpu < 4*waited || c.share(results.PartRunnable) < 0.25 {
+		if c.Backend.Serial || min(c.Workers, c.Ledger.MaxInFlight) <= c.Cores || cpu < 4*waited || c.share(results.PartRunning, results.PartRunnable) < 0.8 || c.share(results.PartRunnable) < 0.25 {
 			return nil
 		}
 		return (&Finding{
@@ -161,11 +158,11 @@ var TooManyWorkers = &Rule{
 // IdleWorkers finds workers that have nothing to do at the end.
 var IdleWorkers = &Rule{
 	Name: "idle-workers",
-	Doc:  "on a model that runs several tasks' code at once, workers idle for at least a quarter of their time at the end, and the longest task uses three times as much processor time as a task lasts on average",
+	Doc:  "on a model that runs several tasks' code at once, workers idle for at least a quarter of their time at the end, and the longest task uses three times as much processor time as a task does on average",
 	Check: func(c *Cell) *Finding {
 		l := &c.Ledger
 		tail := ratio(l.TailNS, l.WallNS*int64(c.Workers))
-		mean := l.BusyNS / int64(l.Tasks)
+		mean := c.cpu() / int64(l.Tasks)
 		if c.Backend.Serial || c.Workers < 2 || l.Tasks < 2*c.Workers || tail < 0.25 || l.Longest.CPUNS < 3*mean {
 			return nil
 		}
@@ -173,7 +170,7 @@ var IdleWorkers = &Rule{
 			Says: "The work is badly divided: at the end workers idle while the longest tasks are done. Divide those, or start them first.",
 			Evidence: []string{
 				fmt.Sprintf("idle at the end %s of the workers' time", percent(tail)),
-				fmt.Sprintf("longest task %v, mean %v", about(time.Duration(l.Longest.NS)), about(time.Duration(mean))),
+				fmt.Sprintf("the longest task lasts %v and computes for at least %v; the mean is %v", about(time.Duration(l.Longest.NS)), about(time.Duration(l.Longest.CPUNS)), about(time.Duration(mean))),
 			},
 		}).show(c, l.Longest).at("the longest computes", l.Longest.Where, l.Longest.Stack)
 	},
