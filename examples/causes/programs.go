@@ -11,11 +11,12 @@ import (
 	"github.com/f3f4c0de/harness"
 )
 
-// program makes a workload that runs a task n times and knows every result.
-func program[In, Out any](name, doc string, n int, task *harness.Task[In, Out], in func(i int) In, want func(i int) Out, same func(a, b Out) bool) harness.Workload {
+// program makes a workload that runs a task n times, on so many workers for each
+// core, and knows every result.
+func program[In, Out any](name, doc string, workers, n int, task *harness.Task[In, Out], in func(i int) In, want func(i int) Out, same func(a, b Out) bool) harness.Workload {
 	return harness.Workload{
 		Name: name, Doc: doc, Tasks: []harness.AnyTask{task},
-		Workers: func(cores int) int { return cores },
+		Workers: func(cores int) int { return workers * cores },
 		Open: func(context.Context, harness.Env) (harness.Session, error) {
 			s := &session[In, Out]{task: task, want: want, same: same}
 			for i := range n {
@@ -90,7 +91,7 @@ func pageOf(book, n int) string {
 
 const pages = 8
 
-var alpha = program("alpha", "the checksums of the pages of some books", 24,
+var alpha = program("alpha", "the checksums of the pages of some books", 2, 24,
 	harness.NewTask("alpha", func(_ context.Context, book int) (uint32, error) {
 		var all uint32
 		for n := range pages {
@@ -132,7 +133,7 @@ func largest(s sheet) float64 {
 	return most
 }
 
-var beta = program("beta", "the largest figure of each of some sheets", 24,
+var beta = program("beta", "the largest figure of each of some sheets", 1, 24,
 	harness.NewTask("beta", func(_ context.Context, s sheet) (float64, error) { return largest(s), nil }),
 	sheetOf, func(i int) float64 { return largest(sheetOf(i)) }, equal)
 
@@ -156,7 +157,7 @@ func prime(n int) bool {
 	return true
 }
 
-var gamma = program("gamma", "the number of primes in blocks of numbers", len(primesBelow)-1,
+var gamma = program("gamma", "the number of primes in blocks of numbers", 1, len(primesBelow)-1,
 	harness.NewTask("gamma", func(ctx context.Context, at int) (int, error) {
 		count := 0
 		for n := at * block; n < (at+1)*block; n++ {
@@ -191,6 +192,6 @@ func (f *family) members() int {
 
 const generations = 15
 
-var delta = program("delta", "the members of families after some generations", 24,
+var delta = program("delta", "the members of families after some generations", 1, 24,
 	harness.NewTask("delta", func(context.Context, int) (int, error) { return grow(generations).members(), nil }),
 	func(i int) int { return i }, func(int) int { return 1<<(generations+1) - 1 }, equal)

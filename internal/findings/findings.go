@@ -44,6 +44,9 @@ type Cell struct {
 	// CPUNS is the median processor time of a timed trial, and LeastCPUNS the
 	// least of the workload's cells: what the work itself needs.
 	CPUNS, LeastCPUNS float64
+	// Collections is the median number of garbage collections in the measured
+	// part of a timed trial, set-up not included.
+	Collections float64
 }
 
 // A Rule looks for one thing.
@@ -102,16 +105,20 @@ func cellOf(d *results.Data, l *results.Ledger) (*Cell, bool) {
 		}
 	}
 	cpu := make(map[string][]int64)
+	var collections []int64
 	for _, t := range d.Latest() {
 		switch {
 		case !t.OK():
 		case t.Kind == results.Timed:
 			cpu[t.Cell] = append(cpu[t.Cell], t.CPUNS())
+			if t.Cell == c.ID {
+				collections = append(collections, t.GCCycles)
+			}
 		case t.Kind == results.Profiled && t.Cell == c.ID:
 			c.Profiled = &t
 		}
 	}
-	c.CPUNS = median(cpu[c.ID])
+	c.CPUNS, c.Collections = median(cpu[c.ID]), median(collections)
 	for _, other := range d.Run.Cells {
 		if m := median(cpu[other.ID]); other.Workload == c.Workload && m > 0 && (c.LeastCPUNS == 0 || m < c.LeastCPUNS) {
 			c.LeastCPUNS = m

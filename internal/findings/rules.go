@@ -250,17 +250,17 @@ var TooSmall = &Rule{
 // GCBound finds programs whose processor time goes to the garbage collector.
 var GCBound = &Rule{
 	Name: "gc-bound",
-	Doc:  "at least a fifth of 30 or more CPU samples are the garbage collector's",
+	Doc:  "at least a fifth of 30 or more CPU samples are the garbage collector's, which also ran in the measured part of the timed trials",
 	Check: func(c *Cell) *Finding {
 		t := c.Profiled
-		if t == nil || t.CPUSamples < results.MinSamples || float64(t.GCSamples) < 0.2*float64(t.CPUSamples) {
+		if t == nil || c.Collections < 1 || t.CPUSamples < results.MinSamples || float64(t.GCSamples) < 0.2*float64(t.CPUSamples) {
 			return nil
 		}
 		f := &Finding{
 			Says: "Much of the processor time goes to the garbage collector. Allocate less: the profile says where it comes from.",
 			Evidence: []string{
 				fmt.Sprintf("%d of %d CPU samples (%s)", t.GCSamples, t.CPUSamples, percent(float64(t.GCSamples)/float64(t.CPUSamples))),
-				fmt.Sprintf("helping or waiting for it %v a task", about(c.each(results.PartGC))),
+				fmt.Sprintf("%g collections in a timed trial; helping or waiting for them %v a task", c.Collections, about(c.each(results.PartGC))),
 			},
 			SpanID: cmp.Or(c.most(results.PartGC).SpanID, c.Ledger.Longest.SpanID),
 		}

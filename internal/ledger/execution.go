@@ -238,13 +238,17 @@ func (x *executionReader) special(s trace.Stack) (part results.Part) {
 		switch {
 		case strings.HasSuffix(f.Func, "/internal/backends.(*seat).enter"), strings.HasSuffix(f.Func, "/internal/backends.(*seat).Yield"):
 			part = results.PartGate
-		case inRuntime && (strings.HasPrefix(f.Func, "runtime.gc") || f.Func == "runtime.GC" || f.Func == "runtime.mallocgc"):
+		case inRuntime && slices.ContainsFunc(collecting, func(prefix string) bool { return strings.HasPrefix(f.Func, prefix) }):
 			part = results.PartGC
 		}
 	}
 	x.gates[s] = part
 	return part
 }
+
+// collecting are the beginnings of the names of functions in which a goroutine
+// waits because it allocates.
+var collecting = []string{"runtime.gc", "runtime.GC", "runtime.malloc", "runtime.newobject", "runtime.makeslice", "runtime.growslice"}
 
 // waitingFor maps the runtime's reasons (runtime/traceruntime.go).
 func waitingFor(reason string) results.Part {

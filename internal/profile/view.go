@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -101,7 +102,7 @@ func (v *View) Largest() (largest Place) {
 		var stack []string
 		for _, l := range s.Location {
 			for _, line := range l.Line {
-				at := fmt.Sprintf("%s (%s:%d)", line.Function.Name, filepath.Base(line.Function.Filename), line.Line)
+				at := fmt.Sprintf("%s (%s:%d)", shapes.ReplaceAllLiteralString(line.Function.Name, "[...]"), filepath.Base(line.Function.Filename), line.Line)
 				if len(stack) < maxStack {
 					stack = append(stack, at)
 				}
@@ -130,6 +131,9 @@ func (v *View) Largest() (largest Place) {
 }
 
 const maxStack = 8
+
+// shapes are the type arguments in the name of a generic function.
+var shapes = regexp.MustCompile(`\[.*\]`)
 
 // Own reports whether a function, by its name with the path of its package, is a
 // program's own, or of a library that it uses: not of the standard library and
