@@ -1,6 +1,8 @@
 package findings
 
 import (
+	"flag"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +11,21 @@ import (
 )
 
 const ms = 1_000_000
+
+var update = flag.Bool("update", false, "write docs/causes.md anew")
+
+func TestDocument(t *testing.T) {
+	const path = "../../docs/causes.md"
+	got := Document()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want, err := os.ReadFile(path); err != nil || got != string(want) {
+		t.Errorf("%s is not what the code says (%v); run go test ./internal/findings -update", path, err)
+	}
+}
 
 // healthy is a run of one cell of which nothing is to be said.
 func healthy() *results.Data {
