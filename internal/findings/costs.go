@@ -47,7 +47,7 @@ var Carrying = &Rule{
 			Says: fmt.Sprintf("A task is carried to another process and back for %v, and is with its worker for %v.",
 				about(time.Duration(carried/int64(c.Ledger.Tasks))), about(time.Duration(c.Ledger.BusyNS/int64(c.Ledger.Tasks)))),
 			Evidence: []string{
-				fmt.Sprintf("encoding %v, transport %v, decoding %v a task", about(c.each(results.PartEncode)), about(c.each(results.PartTransport)), about(c.each(results.PartDecode))),
+				fmt.Sprintf("encoding %v, transport %v, decoding %v a task", about(c.each(results.PartEncode)), about(c.each(results.PartTransport)), about(c.each(results.PartDecode))), c.extra(),
 			},
 		}).show(c, c.most(results.PartTransport))
 	},

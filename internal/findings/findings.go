@@ -164,6 +164,12 @@ func ratio(part, whole int64) float64 {
 	return float64(part) / float64(whole)
 }
 
+// extra says what the model costs more than the leanest one.
+func (c *Cell) extra() string {
+	n := float64(c.Ledger.Tasks)
+	return fmt.Sprintf("processor time in the timed trials: %v a task, %v on the leanest model", about(time.Duration(c.CPUNS/n)), about(time.Duration(c.LeastCPUNS/n)))
+}
+
 // each returns the mean of a part over the tasks.
 func (c *Cell) each(p results.Part) time.Duration {
 	return time.Duration(c.Ledger.Parts[p] / int64(c.Ledger.Tasks))

@@ -126,7 +126,8 @@ func TestRules(t *testing.T) {
 		{Starved, func(d *results.Data, l *results.Ledger) {
 			d.Run.Cells[0].Workers, l.Workers, l.MaxInFlight, l.BusyNS = 8, 8, 2, 190*ms
 		}, func(_ *results.Data, l *results.Ledger) { l.MaxInFlight = 8 }, "--task 7"},
-		{IPCBound, func(_ *results.Data, l *results.Ledger) {
+		{IPCBound, func(d *results.Data, l *results.Ledger) {
+			d.Trials[0].UserNS = 300 * ms
 			l.BusyNS, l.Parts[results.PartRunning], l.Parts[results.PartEncode], l.Parts[results.PartTransport] = 20*ms, 20*ms, 30*ms, 50*ms
 		}, func(_ *results.Data, l *results.Ledger) { l.Parts[results.PartEncode] = ms }, "--cell w-goroutines-w2"},
 		{TooSmall, func(d *results.Data, l *results.Ledger) {

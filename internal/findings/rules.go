@@ -197,13 +197,13 @@ var Starved = &Rule{
 // IPCBound finds tasks that are carried for longer than they run.
 var IPCBound = &Rule{
 	Name: "ipc-bound",
-	Doc:  "carrying the tasks to other processes and back takes longer than running them, and workers are idle meanwhile; or encoding and decoding alone takes half as long",
+	Doc:  "carrying the tasks to other processes and back takes longer than running them, and workers are idle meanwhile, or encoding and decoding alone takes half as long; and the timed trials cost half as much processor time again as the leanest model needs",
 	Check: func(c *Cell) *Finding {
 		p := &c.Ledger.Parts
 		carried := p[results.PartEncode] + p[results.PartTransport] + p[results.PartDecode]
 		coded := p[results.PartEncode] + p[results.PartDecode]
 		idle := carried > c.Ledger.BusyNS && 10*coded > carried && c.busy() < 0.5 && c.Ledger.MaxInFlight > 1
-		if coded == 0 || !idle && 2*coded < c.Ledger.BusyNS {
+		if coded == 0 || !idle && 2*coded < c.Ledger.BusyNS || c.CPUNS < 1.5*c.LeastCPUNS {
 			return nil
 		}
 		part := results.PartTransport
@@ -215,7 +215,7 @@ var IPCBound = &Rule{
 				about(time.Duration(carried/int64(c.Ledger.Tasks))), about(c.each(results.PartRunning))),
 			Evidence: []string{
 				fmt.Sprintf("encoding %v, transport %v, decoding %v a task", about(c.each(results.PartEncode)), about(c.each(results.PartTransport)), about(c.each(results.PartDecode))),
-				fmt.Sprintf("workers busy for %s of the time", percent(c.busy())),
+				fmt.Sprintf("workers busy for %s of the time", percent(c.busy())), c.extra(),
 			},
 		}).show(c, c.most(part)).at("submitted", c.submitted().Where, c.submitted().Stack)
 	},

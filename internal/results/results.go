@@ -43,7 +43,8 @@ type Run struct {
 	// TrialNS is the least time that the measured part of a trial takes; a
 	// shorter program is repeated.
 	TrialNS int64 `json:"trial_ns,omitempty"`
-	// ProfileNS is how long a profiled trial lets its program run.
+	// ProfileNS is how long a profiled trial lets its program run, not counting
+	// what it waits for a processor of a busy machine.
 	ProfileNS int64 `json:"profile_ns"`
 	// TimeoutNS bounds a trial.
 	TimeoutNS int64 `json:"timeout_ns"`
