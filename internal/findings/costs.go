@@ -14,7 +14,10 @@ var Turns = &Rule{
 	Check: func(c *Cell) *Finding {
 		what, part := "the model's lock", results.PartGate
 		waited := c.Ledger.Parts[part]
-		if c.Backend.GOMAXPROCS == 1 {
+		switch {
+		case c.Cell.Backend == "eventloop":
+			what = "the loop's turn"
+		case c.Backend.GOMAXPROCS == 1:
 			what, part = "the one processor", results.PartRunnable
 			waited = c.Ledger.Parts[part] + c.Ledger.Parts[results.PartIOLate]
 		}
