@@ -12,7 +12,7 @@ var Turns = &Rule{
 	Name: "turns",
 	Doc:  "on a model that runs one task's code at a time, tasks wait for their turn at least a fifth of their time",
 	Check: func(c *Cell) *Finding {
-		what, part := "the model's lock", results.PartGate
+		what, part := "the interpreter lock", results.PartGate
 		waited := c.Ledger.Parts[part]
 		switch {
 		case c.Cell.Backend == "eventloop":
