@@ -3,13 +3,10 @@ package backends
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -19,12 +16,15 @@ import (
 )
 
 const (
-	// helloTimeout bounds the start of a worker. A worker needs milliseconds;
-	// a program that does not divert its workers never answers.
-	helloTimeout = 10 * time.Second
-
 	// endTimeout is how long a worker may take to end after its last task.
 	endTimeout = 10 * time.Second
+
+	// ahead is how much work a worker should have been sent, at least: enough
+	// for many short tasks to cross in one write, and for its parent to be
+	// scheduled late on processors that are all busy.
+	ahead = 2 * time.Millisecond
+	// least is one task to run and one to go on with.
+	least = 2
 )
 
 // A conn is the submitter's end of the conversation with one worker process.
@@ -64,135 +64,6 @@ type conn struct {
 	replies     map[uint32]chan answerFrame
 	lastRequest uint32
 	over        bool // nothing more comes from the worker
-}
-
-// start starts a process for the worker and waits until it is ready and
-// prepared.
-func (f *feeder) start(ctx context.Context) error {
-	c, err := f.connect(ctx)
-	if err != nil {
-		return err
-	}
-	if err := c.prepare(ctx); err != nil {
-		err = &harness.InitError{Worker: f.index, Err: err}
-		err = errors.Join(err, c.end())
-		c.release()
-		return err
-	}
-	f.set(c)
-	f.p.mu.Lock()
-	f.p.started++
-	f.p.mu.Unlock()
-	return nil
-}
-
-// connect starts a process for the worker and waits until it answers.
-func (f *feeder) connect(ctx context.Context) (*conn, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, helloTimeout,
-		fmt.Errorf("no answer within %v: does the program call executor.Main or cli.Main first thing in main?", helloTimeout))
-	defer cancel()
-	cfg := f.p.cfg
-	c := &conn{
-		feeder: f, watch: cfg.Processes, window: least,
-		lost: make(chan struct{}), asks: make(map[uint32]context.CancelFunc), replies: make(map[uint32]chan answerFrame), graces: make(map[uint32]*time.Timer),
-		spawn: harness.ProcessExit{Worker: f.index, Started: harness.Now()},
-	}
-	if cfg.Observer != nil {
-		c.header = cfg.Observer.Header
-	}
-	env := []string{"GOMAXPROCS=1", indexEnv + "=" + strconv.Itoa(f.index)}
-	if c.watch != nil && c.watch.Spawning != nil {
-		env = append(env, c.watch.Spawning(f.index)...)
-	}
-	shared, file, err := newShared()
-	if err != nil {
-		return nil, err
-	}
-	c.claims = shared
-	c.proc, err = child.Command{Role: WorkerRole, Env: env, Stdout: os.Stdout, Stderr: os.Stderr, Files: []*os.File{file}}.Start()
-	file.Close()
-	if err != nil {
-		c.claims.unmap()
-		return nil, err
-	}
-	c.spawn.PID = c.proc.PID()
-	c.out.w, c.out.belt = c.proc.In, shared.toWorker
-	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.endOnce = sync.OnceValue(c.endNow)
-	defer context.AfterFunc(ctx, c.proc.Kill)()
-	in := bufio.NewReaderSize(c.proc.Out, 64<<10)
-	if err := c.hello(in, cfg.Tasks); err != nil {
-		if !errors.Is(err, io.EOF) {
-			c.proc.Kill()
-		}
-		exit := c.proc.End(endTimeout)
-		c.cancel()
-		c.claims.unmap()
-		switch {
-		case ctx.Err() != nil:
-			err = context.Cause(ctx)
-		case errors.Is(err, io.EOF):
-			err = fmt.Errorf("the worker ended before it was ready, with %s\n%s", exit.Cause, exit.Stderr)
-		}
-		return nil, fmt.Errorf("starting worker %d (pid %d): %w", f.index, c.proc.PID(), err)
-	}
-	c.spawn.Ready = harness.Now()
-	go c.listen(in) // ends with the worker's output; endNow and whoever sees lost wait for it
-	return c, nil
-}
-
-func (c *conn) hello(in *bufio.Reader, tasks []harness.AnyTask) error {
-	f, err := readFrame(in, nil)
-	if err != nil {
-		return err
-	}
-	var h helloFrame
-	if f.kind != frameHello || json.Unmarshal(f.body, &h) != nil || h.Version != protocolVersion {
-		return errors.New("the worker speaks another protocol: the program was replaced while it ran")
-	}
-	c.tasks = make(map[string]uint16, len(h.Tasks))
-	for i, name := range h.Tasks {
-		c.tasks[name] = uint16(i)
-	}
-	for _, t := range tasks {
-		if _, ok := c.tasks[t.Name()]; !ok {
-			return unknownTask(t.Name())
-		}
-	}
-	return nil
-}
-
-func unknownTask(name string) error {
-	return fmt.Errorf("%w %s: it is not among those that the worker processes were given, by executor.Main or Config.Tasks", harness.ErrUnknownTask, name)
-}
-
-// prepare runs Config.Init on the worker.
-func (c *conn) prepare(ctx context.Context) error {
-	if c.feeder.p.cfg.Init == nil {
-		return nil
-	}
-	call := c.feeder.p.cfg.Init.Call(ctx)
-	call.Enter(&harness.Site{Carrier: c.feeder.p})
-	if !call.Claim() {
-		return call.Err()
-	}
-	c.send([]*harness.Call{call})
-	defer context.AfterFunc(ctx, c.proc.Kill)()
-	select {
-	case <-call.Done():
-	case <-c.lost:
-		_, ran := c.salvage()
-		for _, call := range ran {
-			if ctx.Err() != nil {
-				call.Fail(context.Cause(ctx), 0, 0)
-			}
-			call.Fail(c.lostError(call), 0, 0)
-		}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.first, c.mean, c.window, c.useful = c.next, 0, least, false
-	return call.Err()
 }
 
 func (c *conn) isLost() bool {
@@ -361,20 +232,25 @@ func (c *conn) limit(id uint32, call *harness.Call) {
 }
 
 // send sends claimed calls to the worker. If the worker is lost, salvage finds
-// them.
-func (c *conn) send(batch []*harness.Call) {
+// them. If more than most bytes are to be written at last, flush is left to
+// the caller, and behind is true.
+func (c *conn) send(batch []*harness.Call, most int) (behind bool) {
 	c.out.mu.Lock()
 	added := c.adding[:0]
 	for _, call := range batch {
 		if c.add(call, c.next+uint32(len(added))) {
 			added = append(added, call)
 		}
-		if len(c.out.buf) >= flushBytes {
-			c.written(added)
+		if len(c.out.buf) >= flushBytes && flushBytes < most {
+			c.noted(added)
+			_ = c.out.flush() // if it fails, listen ends as well
 			added = added[:0]
 		}
 	}
-	c.written(added)
+	c.noted(added)
+	if behind = len(c.out.buf) > most; !behind {
+		_ = c.out.flush()
+	}
 	clear(added)
 	c.adding = added
 	c.out.mu.Unlock()
@@ -387,6 +263,14 @@ func (c *conn) send(batch []*harness.Call) {
 		}
 	}
 	c.feeder.p.watch(batch)
+	return behind
+}
+
+// flush writes what send left.
+func (c *conn) flush() {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	_ = c.out.flush()
 }
 
 // add adds a call to what is written next. The caller holds out.mu.
@@ -424,17 +308,16 @@ func (c *conn) index(name string) (uint16, bool) {
 	return index, ok
 }
 
-// written notes that calls are in flight and writes them. The caller holds
+// noted notes that calls are in flight, before they are written. The caller holds
 // out.mu.
-func (c *conn) written(calls []*harness.Call) {
+func (c *conn) noted(calls []*harness.Call) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, call := range calls {
 		c.claims.set(c.next, slotSent)
 		c.calls[c.next%slots] = call
 		c.next++
 	}
-	c.mu.Unlock()
-	_ = c.out.flush() // if it fails, listen ends as well
 }
 
 // flushBytes bounds what is held in memory before it is written.
@@ -583,7 +466,7 @@ func (c *conn) result(f frame, r resultFrame) error {
 	}
 	hungry := c.next-c.done <= c.window/2
 	c.mu.Unlock()
-	if hungry {
+	if hungry && !c.feeder.content() {
 		c.feeder.wake()
 	}
 	if call != nil && c.feeder.p.killers.Load() > 0 {

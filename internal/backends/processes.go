@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/f3f4c0de/harness"
 )
@@ -45,7 +44,7 @@ const (
 // processes is an executor whose workers are processes.
 //
 // A feeder per worker takes calls from the queue and keeps the worker supplied
-// (conn.go). It takes no more than the worker can do in two milliseconds, but
+// (feeder.go). It takes no more than the worker can do in two milliseconds, but
 // one ahead, so that a worker never waits for its parent to be
 // scheduled. When the queue is empty, a worker with nothing to do is given what
 // others have been sent and have not started.
@@ -108,15 +107,25 @@ func openProcesses(ctx context.Context, cfg harness.Config) (*processes, error) 
 
 func (p *processes) Submit(ctx context.Context, c *harness.Call) {
 	c.Enter(&p.site)
+	small := c.InputSize() <= unblocked
 	p.mu.Lock()
 	if err := p.door.admit(ctx); err != nil {
 		p.mu.Unlock()
 		c.Fail(err, 0, 0)
 		return
 	}
-	p.calls.push(c)
-	p.wake()
+	var f *feeder
+	if small {
+		f = p.borrow()
+	}
+	if f == nil {
+		p.calls.push(c)
+		p.wake()
+	}
 	p.mu.Unlock()
+	if f != nil {
+		f.hand(c)
+	}
 }
 
 func (p *processes) refused() error {
@@ -318,81 +327,6 @@ func (p *processes) pop(f *feeder, n int, batch []*harness.Call) (_ []*harness.C
 	return batch, fresh, more
 }
 
-// maxWatched bounds the contexts that are watched at a time, beside those of
-// calls in flight.
-const maxWatched = 256
-
-// watch sees to it that calls that were sent to a worker are cancelled when the
-// context ends that they were submitted with. Many calls share one.
-func (p *processes) watch(calls []*harness.Call) {
-	var last <-chan struct{}
-	for _, c := range calls {
-		if done := c.Context().Done(); done != last {
-			last = done
-			p.watchContext(c.Context(), done)
-		}
-	}
-}
-
-func (p *processes) watchContext(ctx context.Context, done <-chan struct{}) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if done == nil || p.watched[done] != nil {
-		return
-	}
-	if p.watched == nil {
-		p.watched = make(map[<-chan struct{}]func() bool)
-	}
-	if len(p.watched) >= maxWatched {
-		p.unwatch()
-	}
-	p.watched[done] = context.AfterFunc(ctx, func() {
-		p.mu.Lock()
-		delete(p.watched, done)
-		p.mu.Unlock()
-		for _, f := range *p.feeders.Load() {
-			if c := f.current(); c != nil {
-				for _, call := range slices.Backward(c.sent()) { // as in cancelAll
-					if call.Context().Done() == done {
-						call.Cancel(context.Cause(call.Context()))
-					}
-				}
-			}
-		}
-	})
-}
-
-// unwatch stops watching the contexts that no call in flight needs. The caller
-// holds mu.
-func (p *processes) unwatch() {
-	needed := make(map[<-chan struct{}]bool)
-	for _, f := range *p.feeders.Load() {
-		if c := f.current(); c != nil {
-			for _, call := range c.sent() {
-				needed[call.Context().Done()] = true
-			}
-		}
-	}
-	for _, c := range p.again {
-		needed[c.Context().Done()] = true
-	}
-	for done, stop := range p.watched {
-		if !needed[done] {
-			stop()
-			delete(p.watched, done)
-		}
-	}
-}
-
-// A prospect is what a feeder that found no calls can expect.
-type prospect int
-
-const (
-	open    prospect = iota // more may come
-	closing                 // what others have is all there is
-	leaving                 // it is one too many
-)
-
 // giveBack returns calls that were claimed and not finished.
 func (p *processes) giveBack(calls []*harness.Call) {
 	p.mu.Lock()
@@ -507,250 +441,3 @@ func (p *processes) Control(ctx context.Context, request string, payload []byte)
 	asking.Wait()
 	return replies, errors.Join(errs...)
 }
-
-// A feeder supplies one worker, and starts its process: when the executor is
-// opened, and again after that was lost, or has ended because it had done its
-// share or had nothing to do.
-type feeder struct {
-	p     *processes
-	index int
-	kick  chan struct{} // something has changed
-
-	mu   sync.Mutex
-	conn *conn // nil while there is no process; only run and Open change it
-
-	losses int // in a row, without a task to blame
-
-	leaving bool // there are too many workers; guarded by p.mu
-	woken   bool // by p.wake; guarded by p.mu
-}
-
-func (p *processes) newFeeder(index int) *feeder {
-	return &feeder{p: p, index: index, kick: make(chan struct{}, 1)}
-}
-
-func (f *feeder) wake() {
-	select {
-	case f.kick <- struct{}{}:
-	default:
-	}
-}
-
-func (f *feeder) current() *conn {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.conn
-}
-
-func (f *feeder) set(c *conn) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.conn = c
-}
-
-// run supplies the worker until the executor is closed and nothing is left, or
-// there are too many workers.
-func (f *feeder) run() {
-	var batch []*harness.Call
-	for {
-		if f.conn != nil && f.conn.isLost() {
-			if err := f.bury(); err != nil {
-				f.giveUp(err)
-				return
-			}
-		}
-		if f.conn != nil && f.conn.spent() {
-			f.retire()
-		}
-		if room := f.room(); room > 0 {
-			var more prospect
-			batch, more = f.p.take(f, room, batch[:0])
-			idle := len(batch) == 0 && (f.conn == nil || f.conn.inFlight() == 0)
-			if idle && more != leaving {
-				batch = f.p.steal(f.share(), batch)
-			}
-			switch {
-			case len(batch) > 0:
-				if err := f.supply(batch); err != nil {
-					f.p.giveBack(batch)
-					f.giveUp(err)
-					return
-				}
-				clear(batch)
-				continue
-			case idle && more != open:
-				f.retire()
-				if f.p.dismiss(f) {
-					return
-				}
-				continue
-			}
-		}
-		f.sleep()
-	}
-}
-
-// room is how many calls the worker can be sent now.
-func (f *feeder) room() int {
-	if f.conn != nil {
-		return f.conn.room()
-	}
-	if most := f.p.cfg.MaxTasksPerWorker; most > 0 {
-		return min(most, least)
-	}
-	return least
-}
-
-// supply sends calls to the worker, after it has started one if need be.
-func (f *feeder) supply(batch []*harness.Call) error {
-	if f.conn == nil {
-		if err := f.start(f.p.life); err != nil {
-			return fmt.Errorf("replacing worker %d: %w", f.index, err)
-		}
-	}
-	f.conn.send(batch)
-	if f.p.life.Err() != nil {
-		f.conn.cancelAll(context.Cause(f.p.life)) // Stop may have found them at no worker
-	}
-	if f.conn.inFlight() > 1 {
-		f.p.wakeAll()
-	}
-	return nil
-}
-
-// sleep waits until something has changed. After the idle timeout it ends a
-// worker that has nothing to do.
-func (f *feeder) sleep() {
-	timeout := f.p.cfg.IdleTimeout
-	if timeout <= 0 || f.conn == nil || f.conn.inFlight() > 0 {
-		<-f.kick
-		return
-	}
-	t := time.NewTimer(timeout)
-	defer t.Stop()
-	select {
-	case <-f.kick:
-	case <-t.C:
-		f.retire()
-	}
-}
-
-// retire ends the worker, if there is one, in good order. Nothing is in flight.
-func (f *feeder) retire() {
-	if err := f.end(); err != nil {
-		f.p.mu.Lock()
-		defer f.p.mu.Unlock()
-		f.p.errs = append(f.p.errs, err)
-	}
-}
-
-func (f *feeder) end() error {
-	c := f.conn
-	if c == nil {
-		return nil
-	}
-	err := c.end()
-	f.set(nil)
-	c.release()
-	return err
-}
-
-// bury looks after the calls of a worker that is lost. The task that it ran is
-// lost with it; those that it had not started go back to the queue. It is an
-// error if that happens again and again without a task to blame.
-func (f *feeder) bury() error {
-	c := f.conn
-	f.set(nil)
-	unstarted, ran := c.salvage()
-	f.p.giveBack(unstarted)
-	if c.wasUseful() || len(ran) > 0 {
-		f.losses = 0
-	}
-	f.p.mu.Lock()
-	f.p.lost++
-	if len(ran) == 0 {
-		f.losses++
-		if len(f.p.errs) < maxErrors {
-			f.p.errs = append(f.p.errs, fmt.Errorf("worker %d (pid %d) was lost between two tasks: %s", f.index, c.proc.PID(), c.exit.Cause))
-		}
-	}
-	f.p.mu.Unlock()
-	for _, call := range ran {
-		if cause := call.Interrupted(); cause != nil {
-			call.Fail(cause, 0, 0) // it may well have been killed for that
-			continue
-		}
-		f.p.killed(call, c.lostError(call))
-	}
-	c.release()
-	if f.losses >= maxLosses {
-		return fmt.Errorf("gave up on worker %d, which was lost %d times in a row, the last time with %s", f.index, f.losses, c.exit.Cause)
-	}
-	return nil
-}
-
-// share is how many calls an idle worker may be given of what others have.
-func (f *feeder) share() int {
-	if most := f.p.cfg.MaxTasksPerWorker; most > 0 {
-		return f.room()
-	}
-	return slots
-}
-
-// dismiss forgets a feeder that has nothing to do, and reports whether it did:
-// calls may have come back meanwhile, and it may be the last that is left.
-func (p *processes) dismiss(f *feeder) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	others := slices.ContainsFunc(*p.feeders.Load(), func(g *feeder) bool { return g != f && !g.leaving })
-	if p.broken == nil && p.calls.n+len(p.again) > 0 && (!f.leaving || !others) {
-		f.leaving = false
-		return false
-	}
-	p.remove(f)
-	return true
-}
-
-// remove forgets a feeder that ends, and reports whether none is left. The
-// caller holds mu.
-func (p *processes) remove(f *feeder) (last bool) {
-	feeders := slices.DeleteFunc(slices.Clone(*p.feeders.Load()), func(g *feeder) bool { return g == f })
-	p.feeders.Store(&feeders)
-	p.sleepers = slices.DeleteFunc(p.sleepers, func(g *feeder) bool { return g == f })
-	if f.woken {
-		p.woken--
-		p.wake()
-	}
-	return !slices.ContainsFunc(feeders, func(g *feeder) bool { return !g.leaving })
-}
-
-// giveUp leaves the calls to the other workers. If there are none, or none can
-// be prepared, the calls fail.
-func (f *feeder) giveUp(err error) {
-	p := f.p
-	var unprepared *harness.InitError
-	p.mu.Lock()
-	last := p.remove(f)
-	if !last && !errors.As(err, &unprepared) {
-		p.wake()
-		p.mu.Unlock()
-		return
-	}
-	p.broken = err
-	p.door.shut()
-	queued, again := p.empty()
-	p.mu.Unlock()
-	for _, c := range append(queued, again...) {
-		c.Fail(err, 0, 0)
-	}
-}
-
-// Pacing of a worker.
-const (
-	// ahead is how much work a worker should have been sent, at least: enough
-	// for many short tasks to cross in one write, and for its parent to be
-	// scheduled late on processors that are all busy.
-	ahead = 2 * time.Millisecond
-	// least is one task to run and one to go on with.
-	least = 2
-)

@@ -1,0 +1,151 @@
+package backends
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/child"
+)
+
+// helloTimeout bounds the start of a worker. A worker needs milliseconds; a
+// program that does not divert its workers never answers.
+const helloTimeout = 10 * time.Second
+
+// start starts a process for the worker and waits until it is ready and
+// prepared.
+func (f *feeder) start(ctx context.Context) error {
+	c, err := f.connect(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.prepare(ctx); err != nil {
+		err = &harness.InitError{Worker: f.index, Err: err}
+		err = errors.Join(err, c.end())
+		c.release()
+		return err
+	}
+	f.set(c)
+	f.p.mu.Lock()
+	f.p.started++
+	f.p.mu.Unlock()
+	return nil
+}
+
+// connect starts a process for the worker and waits until it answers.
+func (f *feeder) connect(ctx context.Context) (*conn, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, helloTimeout,
+		fmt.Errorf("no answer within %v: does the program call executor.Main or cli.Main first thing in main?", helloTimeout))
+	defer cancel()
+	cfg := f.p.cfg
+	c := &conn{
+		feeder: f, watch: cfg.Processes, window: least,
+		lost: make(chan struct{}), asks: make(map[uint32]context.CancelFunc), replies: make(map[uint32]chan answerFrame), graces: make(map[uint32]*time.Timer),
+		spawn: harness.ProcessExit{Worker: f.index, Started: harness.Now()},
+	}
+	if cfg.Observer != nil {
+		c.header = cfg.Observer.Header
+	}
+	env := []string{"GOMAXPROCS=1", indexEnv + "=" + strconv.Itoa(f.index)}
+	if c.watch != nil && c.watch.Spawning != nil {
+		env = append(env, c.watch.Spawning(f.index)...)
+	}
+	shared, file, err := newShared()
+	if err != nil {
+		return nil, err
+	}
+	c.claims = shared
+	c.proc, err = child.Command{Role: WorkerRole, Env: env, Stdout: os.Stdout, Stderr: os.Stderr, Files: []*os.File{file}}.Start()
+	file.Close()
+	if err != nil {
+		c.claims.unmap()
+		return nil, err
+	}
+	c.spawn.PID = c.proc.PID()
+	c.out.w, c.out.belt = c.proc.In, shared.toWorker
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.endOnce = sync.OnceValue(c.endNow)
+	defer context.AfterFunc(ctx, c.proc.Kill)()
+	in := bufio.NewReaderSize(c.proc.Out, 64<<10)
+	if err := c.hello(in, cfg.Tasks); err != nil {
+		if !errors.Is(err, io.EOF) {
+			c.proc.Kill()
+		}
+		exit := c.proc.End(endTimeout)
+		c.cancel()
+		c.claims.unmap()
+		switch {
+		case ctx.Err() != nil:
+			err = context.Cause(ctx)
+		case errors.Is(err, io.EOF):
+			err = fmt.Errorf("the worker ended before it was ready, with %s\n%s", exit.Cause, exit.Stderr)
+		}
+		return nil, fmt.Errorf("starting worker %d (pid %d): %w", f.index, c.proc.PID(), err)
+	}
+	c.spawn.Ready = harness.Now()
+	go c.listen(in) // ends with the worker's output; endNow and whoever sees lost wait for it
+	return c, nil
+}
+
+func (c *conn) hello(in *bufio.Reader, tasks []harness.AnyTask) error {
+	f, err := readFrame(in, nil)
+	if err != nil {
+		return err
+	}
+	var h helloFrame
+	if f.kind != frameHello || json.Unmarshal(f.body, &h) != nil || h.Version != protocolVersion {
+		return errors.New("the worker speaks another protocol: the program was replaced while it ran")
+	}
+	c.tasks = make(map[string]uint16, len(h.Tasks))
+	for i, name := range h.Tasks {
+		c.tasks[name] = uint16(i)
+	}
+	for _, t := range tasks {
+		if _, ok := c.tasks[t.Name()]; !ok {
+			return unknownTask(t.Name())
+		}
+	}
+	return nil
+}
+
+func unknownTask(name string) error {
+	return fmt.Errorf("%w %s: it is not among those that the worker processes were given, by executor.Main or Config.Tasks", harness.ErrUnknownTask, name)
+}
+
+// prepare runs Config.Init on the worker.
+func (c *conn) prepare(ctx context.Context) error {
+	if c.feeder.p.cfg.Init == nil {
+		return nil
+	}
+	call := c.feeder.p.cfg.Init.Call(ctx)
+	call.Enter(&harness.Site{Carrier: c.feeder.p})
+	if !call.Claim() {
+		return call.Err()
+	}
+	c.send([]*harness.Call{call}, math.MaxInt)
+	defer context.AfterFunc(ctx, c.proc.Kill)()
+	select {
+	case <-call.Done():
+	case <-c.lost:
+		_, ran := c.salvage()
+		for _, call := range ran {
+			if ctx.Err() != nil {
+				call.Fail(context.Cause(ctx), 0, 0)
+			}
+			call.Fail(c.lostError(call), 0, 0)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.first, c.mean, c.window, c.useful = c.next, 0, least, false
+	return call.Err()
+}

@@ -1,0 +1,345 @@
+package backends
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/f3f4c0de/harness"
+)
+
+// A feeder supplies one worker, and starts its process: when the executor is
+// opened, and again after that was lost, or has ended because it had done its
+// share or had nothing to do.
+type feeder struct {
+	p     *processes
+	index int
+	kick  chan struct{} // something has changed
+
+	mu   sync.Mutex
+	conn *conn // nil while there is no process; only run and Open change it
+
+	turn   sync.Mutex       // held by who acts for the worker: run, unless it sleeps, or a submitter
+	one    [1]*harness.Call // what a submitter hands over; guarded by turn
+	behind bool             // a submitter has left writing to run; guarded by turn
+
+	losses int // in a row, without a task to blame
+
+	leaving bool // there are too many workers; guarded by p.mu
+	woken   bool // by p.wake; guarded by p.mu
+}
+
+func (p *processes) newFeeder(index int) *feeder {
+	return &feeder{p: p, index: index, kick: make(chan struct{}, 1)}
+}
+
+// A prospect is what a feeder that found no calls can expect.
+type prospect int
+
+const (
+	open    prospect = iota // more may come
+	closing                 // what others have is all there is
+	leaving                 // it is one too many
+)
+
+func (f *feeder) wake() {
+	select {
+	case f.kick <- struct{}{}:
+	default:
+	}
+}
+
+func (f *feeder) current() *conn {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.conn
+}
+
+func (f *feeder) set(c *conn) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.conn = c
+}
+
+// run supplies the worker until the executor is closed and nothing is left, or
+// there are too many workers.
+func (f *feeder) run() {
+	f.turn.Lock()
+	defer f.turn.Unlock()
+	var batch []*harness.Call
+	for {
+		if f.behind {
+			f.behind = false
+			f.conn.flush()
+		}
+		if f.conn != nil && f.conn.isLost() {
+			if err := f.bury(); err != nil {
+				f.giveUp(err)
+				return
+			}
+		}
+		if f.conn != nil && f.conn.spent() {
+			f.retire()
+		}
+		if room := f.room(); room > 0 {
+			var more prospect
+			batch, more = f.p.take(f, room, batch[:0])
+			idle := len(batch) == 0 && (f.conn == nil || f.conn.inFlight() == 0)
+			if idle && more != leaving {
+				batch = f.p.steal(f.share(), batch)
+			}
+			switch {
+			case len(batch) > 0:
+				if err := f.supply(batch); err != nil {
+					f.p.giveBack(batch)
+					f.giveUp(err)
+					return
+				}
+				clear(batch)
+				continue
+			case idle && more != open:
+				f.retire()
+				if f.p.dismiss(f) {
+					return
+				}
+				continue
+			}
+		}
+		f.sleep()
+	}
+}
+
+// room is how many calls the worker can be sent now.
+func (f *feeder) room() int {
+	if f.conn != nil {
+		return f.conn.room()
+	}
+	if most := f.p.cfg.MaxTasksPerWorker; most > 0 {
+		return min(most, least)
+	}
+	return least
+}
+
+// supply sends calls to the worker, after it has started one if need be.
+func (f *feeder) supply(batch []*harness.Call) error {
+	if f.conn == nil {
+		if err := f.start(f.p.life); err != nil {
+			return fmt.Errorf("replacing worker %d: %w", f.index, err)
+		}
+	}
+	f.conn.send(batch, math.MaxInt)
+	f.stopped()
+	if f.conn.inFlight() > 1 {
+		f.p.wakeAll()
+	}
+	return nil
+}
+
+// stopped cancels what was sent after Stop, which may have found it at no worker.
+func (f *feeder) stopped() {
+	if f.p.life.Err() != nil {
+		f.conn.cancelAll(context.Cause(f.p.life))
+	}
+}
+
+// unblocked is how much a pipe that was read to its end takes at once, with room
+// for what else the worker is told.
+const unblocked = 32 << 10
+
+// borrow returns a feeder that sleeps and whose worker is idle, for the caller
+// to act in its place, or nil. The caller holds mu.
+//
+// Note: waking the feeder to send one call to an idle worker, and again to find
+// that there is nothing to do when the worker has answered, took a third of a
+// round trip.
+func (p *processes) borrow() *feeder {
+	if p.calls.n+len(p.again)+len(p.kills) > 0 || p.cfg.MaxTasksPerWorker > 0 || p.cfg.IdleTimeout > 0 {
+		return nil
+	}
+	for i, f := range slices.Backward(p.sleepers) {
+		if f.leaving || !f.turn.TryLock() {
+			continue
+		}
+		if f.conn != nil && !f.conn.isLost() && f.conn.inFlight() == 0 {
+			p.sleepers = slices.Delete(p.sleepers, i, i+1)
+			return f
+		}
+		f.turn.Unlock()
+	}
+	return nil
+}
+
+// hand sends a call to the idle worker of a feeder that was borrowed, without
+// blocking, and gives the feeder back.
+func (f *feeder) hand(c *harness.Call) {
+	defer f.turn.Unlock()
+	if c.Claim() {
+		f.one[0] = c
+		f.behind = f.conn.send(f.one[:], unblocked)
+		f.one[0] = nil
+		f.stopped()
+	}
+	p := f.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if f.behind || f.leaving || p.closed || p.calls.n+len(p.again) > 0 {
+		f.wake()
+		return
+	}
+	p.sleepers = append(p.sleepers, f)
+}
+
+// content reports whether a worker that becomes idle leaves nothing for its
+// feeder to do: it is among those that are woken when a call comes, and there
+// is nothing to be stolen.
+func (f *feeder) content() bool {
+	p := f.p
+	if p.cfg.MaxTasksPerWorker > 0 || p.cfg.IdleTimeout > 0 {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || f.leaving || !slices.Contains(p.sleepers, f) {
+		return false
+	}
+	return !slices.ContainsFunc(*p.feeders.Load(), func(g *feeder) bool {
+		c := g.current()
+		return g != f && c != nil && c.waiting() > 0
+	})
+}
+
+// sleep waits until something has changed. After the idle timeout it ends a
+// worker that has nothing to do.
+func (f *feeder) sleep() {
+	timeout := f.p.cfg.IdleTimeout
+	idle := f.conn != nil && f.conn.inFlight() == 0
+	f.turn.Unlock()
+	defer f.turn.Lock()
+	if timeout <= 0 || !idle {
+		<-f.kick
+		return
+	}
+	t := time.NewTimer(timeout)
+	defer t.Stop()
+	select {
+	case <-f.kick:
+	case <-t.C:
+		f.turn.Lock()
+		f.retire()
+		f.turn.Unlock()
+	}
+}
+
+// retire ends the worker, if there is one, in good order. Nothing is in flight.
+func (f *feeder) retire() {
+	if err := f.end(); err != nil {
+		f.p.mu.Lock()
+		defer f.p.mu.Unlock()
+		f.p.errs = append(f.p.errs, err)
+	}
+}
+
+func (f *feeder) end() error {
+	c := f.conn
+	if c == nil {
+		return nil
+	}
+	err := c.end()
+	f.set(nil)
+	c.release()
+	return err
+}
+
+// bury looks after the calls of a worker that is lost. The task that it ran is
+// lost with it; those that it had not started go back to the queue. It is an
+// error if that happens again and again without a task to blame.
+func (f *feeder) bury() error {
+	c := f.conn
+	f.set(nil)
+	unstarted, ran := c.salvage()
+	f.p.giveBack(unstarted)
+	if c.wasUseful() || len(ran) > 0 {
+		f.losses = 0
+	}
+	f.p.mu.Lock()
+	f.p.lost++
+	if len(ran) == 0 {
+		f.losses++
+		if len(f.p.errs) < maxErrors {
+			f.p.errs = append(f.p.errs, fmt.Errorf("worker %d (pid %d) was lost between two tasks: %s", f.index, c.proc.PID(), c.exit.Cause))
+		}
+	}
+	f.p.mu.Unlock()
+	for _, call := range ran {
+		if cause := call.Interrupted(); cause != nil {
+			call.Fail(cause, 0, 0) // it may well have been killed for that
+			continue
+		}
+		f.p.killed(call, c.lostError(call))
+	}
+	c.release()
+	if f.losses >= maxLosses {
+		return fmt.Errorf("gave up on worker %d, which was lost %d times in a row, the last time with %s", f.index, f.losses, c.exit.Cause)
+	}
+	return nil
+}
+
+// share is how many calls an idle worker may be given of what others have.
+func (f *feeder) share() int {
+	if most := f.p.cfg.MaxTasksPerWorker; most > 0 {
+		return f.room()
+	}
+	return slots
+}
+
+// dismiss forgets a feeder that has nothing to do, and reports whether it did:
+// calls may have come back meanwhile, and it may be the last that is left.
+func (p *processes) dismiss(f *feeder) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	others := slices.ContainsFunc(*p.feeders.Load(), func(g *feeder) bool { return g != f && !g.leaving })
+	if p.broken == nil && p.calls.n+len(p.again) > 0 && (!f.leaving || !others) {
+		f.leaving = false
+		return false
+	}
+	p.remove(f)
+	return true
+}
+
+// remove forgets a feeder that ends, and reports whether none is left. The
+// caller holds mu.
+func (p *processes) remove(f *feeder) (last bool) {
+	feeders := slices.DeleteFunc(slices.Clone(*p.feeders.Load()), func(g *feeder) bool { return g == f })
+	p.feeders.Store(&feeders)
+	p.sleepers = slices.DeleteFunc(p.sleepers, func(g *feeder) bool { return g == f })
+	if f.woken {
+		p.woken--
+		p.wake()
+	}
+	return !slices.ContainsFunc(feeders, func(g *feeder) bool { return !g.leaving })
+}
+
+// giveUp leaves the calls to the other workers. If there are none, or none can
+// be prepared, the calls fail.
+func (f *feeder) giveUp(err error) {
+	p := f.p
+	var unprepared *harness.InitError
+	p.mu.Lock()
+	last := p.remove(f)
+	if !last && !errors.As(err, &unprepared) {
+		p.wake()
+		p.mu.Unlock()
+		return
+	}
+	p.broken = err
+	p.door.shut()
+	queued, again := p.empty()
+	p.mu.Unlock()
+	for _, c := range append(queued, again...) {
+		c.Fail(err, 0, 0)
+	}
+}

@@ -1,0 +1,219 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A meeting is where those who wait for a call meet the one who completes it.
+// It is made only if somebody asks before the call is done.
+type meeting struct {
+	done chan struct{} // closed when the call is settled
+
+	mu          sync.Mutex
+	ending      bool     // no callbacks are added any more
+	callbacks   []func() // in order
+	ctx         context.Context
+	cancel      context.CancelCauseFunc
+	interrupted error       // why the task was told to stop
+	unwatch     func() bool // stops watching the submitter's context
+
+	told atomic.Bool // interrupted is set
+}
+
+// meeting returns where to meet the one who completes the call, and sees to it
+// that those who wait hear of the end of the submitter's context.
+func (c *Call) meeting() *meeting {
+	if m := c.meet.Load(); m != nil {
+		return m
+	}
+	if c.phase.Load() == settled {
+		return met
+	}
+	m := &meeting{done: make(chan struct{})}
+	if !c.meet.CompareAndSwap(nil, m) {
+		return c.meet.Load()
+	}
+	if c.ctx.Done() != nil {
+		unwatch := context.AfterFunc(c.ctx, func() { c.Cancel(context.Cause(c.ctx)) })
+		m.mu.Lock()
+		m.unwatch = unwatch
+		m.mu.Unlock()
+	}
+	if c.phase.Load() == settled {
+		m.end(c)
+	}
+	return m
+}
+
+// wait blocks until the call is done, and then returns nil, or until ctx ends.
+func (c *Call) wait(ctx context.Context) error {
+	if c.phase.Load() == settled {
+		return nil
+	}
+	done := c.Done()
+	err := Await(ctx, c.site.Crew, c.unsettled, func() {
+		select {
+		case <-done:
+		case <-ctx.Done():
+		}
+	})
+	switch {
+	case c.phase.Load() == settled:
+		return nil
+	case err != nil:
+		return fmt.Errorf("waiting for task %s: %w: every worker of the executor waits for a task that needs a worker", c.Task(), err)
+	}
+	return context.Cause(ctx)
+}
+
+func (c *Call) unsettled() bool { return c.phase.Load() != settled }
+
+// OnDone has f called when the call is done, after what was added before; see
+// [Future.OnDone].
+func (c *Call) OnDone(f func()) {
+	m := c.meeting()
+	m.mu.Lock()
+	done := m.ending || c.phase.Load() == settled
+	if !done {
+		m.callbacks = append(m.callbacks, f)
+	}
+	m.mu.Unlock()
+	if done {
+		c.callBack(f)
+	}
+}
+
+// callBack calls a callback. If it panics, that is reported on the default
+// logger, and is neither the task's failure nor that of whoever comes next.
+func (c *Call) callBack(f func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			slog.Error("harness: a callback panicked", "task", c.Task(), "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	f()
+}
+
+// end wakes everybody who waits, ends the task's context and runs the
+// callbacks. One that is added from then on is called by whoever adds it. A
+// second end does nothing but stop watching the context, which may have begun
+// in between.
+func (m *meeting) end(c *Call) {
+	m.mu.Lock()
+	if m.unwatch != nil {
+		m.unwatch()
+	}
+	if m.ending {
+		m.mu.Unlock()
+		return
+	}
+	m.ending = true
+	close(m.done)
+	if m.cancel != nil {
+		m.cancel(nil)
+	}
+	callbacks := m.callbacks
+	m.callbacks = nil
+	m.mu.Unlock()
+	for _, f := range callbacks {
+		c.callBack(f)
+	}
+}
+
+// context returns the context that can be cancelled apart from the
+// submitter's, made when it is first asked for.
+func (m *meeting) context(c *Call) context.Context {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ctx == nil {
+		m.ctx, m.cancel = context.WithCancelCause(c.ctx)
+		if c.phase.Load() == settled {
+			m.cancel(nil)
+		}
+	}
+	return m.ctx
+}
+
+// interrupt cancels the task's context and reports whether it was the first to.
+func (m *meeting) interrupt(c *Call, cause error) bool {
+	if m == met {
+		return false
+	}
+	m.context(c)
+	m.mu.Lock()
+	first := m.interrupted == nil
+	if first {
+		m.interrupted = cause
+		m.told.Store(true)
+	}
+	m.mu.Unlock()
+	if first {
+		m.cancel(cause)
+	}
+	return first
+}
+
+// stopped reports whether a running task was told to stop, for less than its
+// context's Err.
+func (c *Call) stopped() bool {
+	if m := c.meet.Load(); m != nil {
+		return m.told.Load()
+	}
+	return c.ctx.Err() != nil
+}
+
+// A taskContext is the context that a task's function runs with: the
+// submitter's context, ended also by Cancel and by the function's return. It
+// is the Call itself, so that a task costs no second allocation; what can be
+// cancelled is made only if the task asks.
+type taskContext Call
+
+func (t *taskContext) call() *Call { return (*Call)(t) }
+
+// own returns the context that Cancel cancels, if there is one yet.
+func (t *taskContext) own() context.Context {
+	m := t.meet.Load()
+	if m == nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ctx
+}
+
+func (t *taskContext) Deadline() (time.Time, bool) { return t.ctx.Deadline() }
+
+func (t *taskContext) Done() <-chan struct{} {
+	m := t.call().meeting()
+	if m == met {
+		return met.done
+	}
+	return m.context(t.call()).Done()
+}
+
+func (t *taskContext) Err() error {
+	if ctx := t.own(); ctx != nil {
+		return ctx.Err()
+	}
+	if t.phase.Load() == settled {
+		return context.Canceled
+	}
+	return t.ctx.Err()
+}
+
+func (t *taskContext) Value(key any) any {
+	if key == (workerKey{}) {
+		return t.worker
+	}
+	// The one that can be cancelled must be found by those derived from it.
+	if ctx := t.own(); ctx != nil {
+		return ctx.Value(key)
+	}
+	return t.ctx.Value(key)
+}
