@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"hash/crc32"
 	"slices"
 	"strings"
 	"sync"
@@ -81,12 +80,22 @@ func enter(page string) uint32 {
 
 // checksum is that of a page in lower case without its blanks.
 func checksum(page string) uint32 {
-	words := strings.Fields(strings.ToLower(page))
-	return crc32.ChecksumIEEE([]byte(strings.Join(words, "")))
+	sum := uint32(2166136261) // FNV-1a
+	for i := range len(page) {
+		c := page[i]
+		if c == ' ' {
+			continue
+		}
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		sum = (sum ^ uint32(c)) * 16777619
+	}
+	return sum
 }
 
 func pageOf(book, n int) string {
-	return strings.Repeat(fmt.Sprintf("It was the best of times %d, it was the worst of times %d. ", book, n), 400)
+	return strings.Repeat(fmt.Sprintf("It was the best of times %d, it was the worst of times %d. ", book, n), 3000)
 }
 
 const pages = 8

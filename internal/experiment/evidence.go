@@ -341,22 +341,23 @@ func (t trial) profiled() evidence {
 		return profile.Exclude(f)
 	}
 	ev.repeat = func(_ context.Context, again func() error) error {
-		want := t.order.Evidence.ProfileNS
-		for ; time.Since(started)-besides < want; repeats++ {
+		for ; ; repeats++ {
+			least := t.order.Evidence.ProfileNS
+			if time.Since(started)-besides >= least {
+				// A busy machine leaves fewer samples: what it has taken is added.
+				now, err := profile.ReadAll()
+				if err != nil {
+					return fmt.Errorf("reading the accounting: %w", err)
+				}
+				least += min(now.RunQueue-before.RunQueue, mostAdded*least)
+			}
+			if time.Since(started)-besides >= least {
+				return nil
+			}
 			if err := again(); err != nil {
 				return fmt.Errorf("repeating the program: %w", err)
 			}
-			if time.Since(started)-besides < want {
-				continue
-			}
-			// A busy machine leaves fewer samples: what it has taken is added.
-			now, err := profile.ReadAll()
-			if err != nil {
-				return fmt.Errorf("reading the accounting: %w", err)
-			}
-			want = t.order.Evidence.ProfileNS + min(now.RunQueue-before.RunQueue, mostAdded*t.order.Evidence.ProfileNS)
 		}
-		return nil
 	}
 	ev.collect = func(ctx context.Context, ex harness.Executor) error {
 		if stop == nil {

@@ -250,25 +250,22 @@ var TooSmall = &Rule{
 // GCBound finds programs whose processor time goes to the garbage collector.
 var GCBound = &Rule{
 	Name: "gc-bound",
-	Doc:  "at least a fifth of 30 or more CPU samples are the garbage collector's, which also ran in the measured part of the timed trials",
+	Doc:  "at least a fifth of 30 or more CPU samples are the garbage collector's, which also ran in the measured part of the timed trials; and one place in the program allocates at least a fifth of the bytes",
 	Check: func(c *Cell) *Finding {
 		t := c.Profiled
-		if t == nil || c.Collections < 1 || t.CPUSamples < results.MinSamples || float64(t.GCSamples) < 0.2*float64(t.CPUSamples) {
+		if t == nil || t.Allocates == nil || t.Allocates.Share < 0.2 || c.Collections < 1 || t.CPUSamples < results.MinSamples || float64(t.GCSamples) < 0.2*float64(t.CPUSamples) {
 			return nil
 		}
-		f := &Finding{
-			Says: "Much of the processor time goes to the garbage collector. Allocate less: the profile says where it comes from.",
+		a := t.Allocates
+		return &Finding{
+			Says: fmt.Sprintf("Much of the processor time goes to the garbage collector. Allocate less: %s of the bytes come from %s.", percent(a.Share), a.Where),
 			Evidence: []string{
 				fmt.Sprintf("%d of %d CPU samples (%s)", t.GCSamples, t.CPUSamples, percent(float64(t.GCSamples)/float64(t.CPUSamples))),
 				fmt.Sprintf("%g collections in a timed trial; helping or waiting for them %v a task", c.Collections, about(c.each(results.PartGC))),
 			},
-			SpanID: cmp.Or(c.most(results.PartGC).SpanID, c.Ledger.Longest.SpanID),
+			Stack:   a.Stack,
+			SpanID:  cmp.Or(c.most(results.PartGC).SpanID, c.Ledger.Longest.SpanID),
+			Command: fmt.Sprintf("harness profile DIR --cell %s --kind allocs", c.ID),
 		}
-		if a := t.Allocates; a != nil {
-			f.Says = fmt.Sprintf("Much of the processor time goes to the garbage collector. Allocate less: %s of the bytes come from %s.", percent(a.Share), a.Where)
-			f.Stack = a.Stack
-		}
-		f.Command = fmt.Sprintf("harness profile DIR --cell %s --kind allocs", c.ID)
-		return f
 	},
 }
