@@ -87,6 +87,8 @@ func TestScripts(t *testing.T) {
 			"tagged":     tagged,
 			"crawl":      crawl,
 			"perfetto":   perfetto,
+			"finds":      finds,
+			"nofindings": noFindings,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "pprof" {

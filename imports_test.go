@@ -20,6 +20,7 @@ var mayImport = map[string][]string{
 	"cmd/harness":           {"cli"},
 	"dashboards":            {},
 	"examples":              {},
+	"examples/causes":       {"", "cli"},
 	"examples/health":       {"", "executor", "executor/health"},
 	"examples/hellothreads": {"", "executor"},
 	"examples/mixed":        {"", "executor"},

@@ -2,12 +2,26 @@ package harness_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/rogpeppe/go-internal/testscript"
+
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/findings"
+	"github.com/f3f4c0de/harness/internal/profile"
+	"github.com/f3f4c0de/harness/internal/report"
+	"github.com/f3f4c0de/harness/internal/results"
 )
 
 // sick is a workload with the fault that its parameter names.
@@ -15,10 +29,11 @@ var sick = harness.Workload{
 	Name:    "sick",
 	Doc:     "has the fault that it is asked for",
 	Params:  &sickParams{Fault: "none", Tasks: 12},
-	Tasks:   []harness.AnyTask{sickTask, carriedTask},
+	Tasks:   []harness.AnyTask{sickTask, askTask, carriedTask},
 	Workers: func(int) int { return 4 },
+	Serve:   serveInjected,
 	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
-		return &sickSession{*env.Params.(*sickParams)}, nil
+		return &sickSession{*env.Params.(*sickParams), env.Addr}, nil
 	},
 }
 
@@ -42,25 +57,66 @@ var sickTask = harness.NewTask("sick", func(_ context.Context, fault string) (in
 		for range 5 {
 			underTheLock()
 		}
+	case "medium":
+		computeFor(30 * time.Millisecond)
 	case "long":
-		spinFor(60 * time.Millisecond)
+		computeFor(150 * time.Millisecond)
 	case "garbage":
 		var kept []*[64]*int
 		for range 20_000 {
 			kept = append(kept, new([64]*int))
 		}
 		garbage.Store(&kept)
+	case "tiny":
 	default:
 		spinFor(2 * time.Millisecond)
 	}
 	return 1, nil
 })
 
-// carriedTask takes far longer to be carried than to be run.
-var carriedTask = harness.NewTask("sick.carried", func(_ context.Context, in slowBytes) (slowBytes, error) { return in, nil })
+type questions struct {
+	Addr  string
+	Times int
+}
+
+// askTask asks a server several times, each time after it had the answer.
+var askTask = harness.NewTask("sick.ask", func(ctx context.Context, in questions) (int, error) {
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", in.Addr)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	for range in.Times {
+		harness.Blocking(ctx, func() { err = errors.Join(err, askAndWait(ctx, c)) })
+	}
+	return 1, err
+})
 
 //go:noinline
-func sleepAwhile() { time.Sleep(time.Millisecond) } //nolint:forbidigo // it is what is to be found
+func askAndWait(ctx context.Context, c net.Conn) error {
+	_, err := ask(ctx, c, 4*time.Millisecond)
+	return err
+}
+
+// computeFor uses so much processor time, however busy the machine is.
+//
+//go:noinline
+func computeFor(d time.Duration) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for began := profile.ThreadCPU(); profile.ThreadCPU()-began < int64(d); {
+		spinFor(100 * time.Microsecond)
+	}
+}
+
+// carriedTask takes far longer to be carried than to be run.
+var carriedTask = harness.NewTask("sick.carried", func(_ context.Context, in carried) (carried, error) { return in, nil })
+
+// sleepAwhile sleeps, as programs do that wait for something by looking again
+// and again; the fault is to be found by the stack of this sleep.
+//
+//go:noinline
+func sleepAwhile() { time.Sleep(time.Millisecond) } //nolint:forbidigo // the sleep is the fault that is to be found
 
 //go:noinline
 func underTheLock() {
@@ -69,39 +125,56 @@ func underTheLock() {
 	spinFor(time.Millisecond)
 }
 
-type sickSession struct{ sickParams }
+type sickSession struct {
+	sickParams
+	addr string
+}
 
 func (s *sickSession) Run(ctx context.Context, ex harness.Executor) error {
+	atATime := s.Tasks
+	switch s.Fault {
+	case "await":
+		atATime = 1
+	case "starve":
+		atATime = 2
+	}
 	var errs []error
-	if s.Fault == "carry" {
-		var all []*harness.Future[slowBytes]
-		for range s.Tasks {
-			all = append(all, carriedTask.Submit(ctx, ex, slowBytes("x")))
-		}
-		for _, f := range all {
-			_, err := f.Wait(ctx)
-			errs = append(errs, err)
-		}
-		return errors.Join(errs...)
-	}
-	var all []*harness.Future[int]
+	var waits []func() error
 	for i := range s.Tasks {
-		fault := s.Fault
-		if fault == "long" && i < s.Tasks-1 {
-			fault = ""
+		if len(waits) == atATime {
+			errs = append(errs, waits[0]())
+			waits = waits[1:]
 		}
-		f := sickTask.Submit(ctx, ex, fault)
-		if fault == "await" {
-			_, err := f.Wait(ctx)
-			errs = append(errs, err)
-		}
-		all = append(all, f)
+		waits = append(waits, s.submit(ctx, ex, i))
 	}
-	for _, f := range all {
-		_, err := f.Wait(ctx)
-		errs = append(errs, err)
+	for _, wait := range waits {
+		errs = append(errs, wait())
 	}
 	return errors.Join(errs...)
+}
+
+func (s *sickSession) submit(ctx context.Context, ex harness.Executor, i int) (wait func() error) {
+	fault := s.Fault
+	switch {
+	case fault == "carry":
+		return waiting(ctx, carriedTask.Submit(ctx, ex, carried{Slow: true}))
+	case fault == "ask":
+		return waiting(ctx, askTask.Submit(ctx, ex, questions{s.addr, 5}))
+	case fault == "late" && i != s.Tasks/2:
+		return waiting(ctx, askTask.Submit(ctx, ex, questions{s.addr, 2}))
+	case fault == "late", fault == "chunks" && i == s.Tasks-1:
+		fault = "long"
+	case fault == "crowd":
+		fault = "medium"
+	}
+	return waiting(ctx, sickTask.Submit(ctx, ex, fault))
+}
+
+func waiting[T any](ctx context.Context, f *harness.Future[T]) func() error {
+	return func() error {
+		_, err := f.Wait(ctx)
+		return err
+	}
 }
 
 func (s *sickSession) Check() (harness.Outcome, error) {
@@ -109,3 +182,46 @@ func (s *sickSession) Check() (harness.Outcome, error) {
 }
 
 func (s *sickSession) Close() error { return nil }
+
+// reported reads the findings from the report of a run.
+func reported(ts *testscript.TestScript, dir string) []findings.Finding {
+	b, err := os.ReadFile(filepath.Join(ts.MkAbs(dir), results.ResultsFile))
+	ts.Check(err)
+	var r report.Report
+	ts.Check(json.Unmarshal(b, &r))
+	return r.Findings
+}
+
+// finds checks that a cell has a finding, with its numbers, its span, a stack
+// that names a function, and the command that shows it: finds DIR CELL RULE FUNCTION
+func finds(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: finds DIR CELL RULE FUNCTION")
+	}
+	var others []string
+	function := regexp.MustCompile(args[3])
+	for _, f := range reported(ts, args[0]) {
+		if f.Cell != args[1] || f.Rule != args[2] {
+			others = append(others, f.Cell+" "+f.Rule)
+			continue
+		}
+		if f.SpanID == "" || !strings.Contains(f.Command, f.Cell) || len(f.Evidence) == 0 || !regexp.MustCompile("[0-9]").MatchString(f.Evidence[0]) {
+			ts.Fatalf("%s has no number, no span or no command: %+v", f.Rule, f)
+		}
+		if !slices.ContainsFunc(f.Stack, function.MatchString) {
+			ts.Fatalf("%s has the stack %q; want %s in it", f.Rule, f.Stack, function)
+		}
+		return
+	}
+	ts.Fatalf("%s has no finding %s; found were %q", args[1], args[2], others)
+}
+
+// noFindings checks that nothing was found: nofindings DIR
+func noFindings(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: nofindings DIR")
+	}
+	for _, f := range reported(ts, args[0]) {
+		ts.Fatalf("found %+v; want nothing", f)
+	}
+}

@@ -1,6 +1,8 @@
 package findings
 
 import (
+	"flag"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +12,21 @@ import (
 
 const ms = 1_000_000
 
+var update = flag.Bool("update", false, "write docs/causes.md anew")
+
+func TestDocument(t *testing.T) {
+	const path = "../../docs/causes.md"
+	got := Document()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want, err := os.ReadFile(path); err != nil || got != string(want) {
+		t.Errorf("%s is not what the code says (%v); run go test ./internal/findings -update", path, err)
+	}
+}
+
 // healthy is a run of one cell of which nothing is to be said.
 func healthy() *results.Data {
 	l := results.Ledger{
@@ -17,6 +34,7 @@ func healthy() *results.Data {
 		Longest: results.MostTask{Number: 7, SpanID: "77", NS: 11 * ms},
 	}
 	l.Parts[results.PartQueue], l.Parts[results.PartRunning] = 900*ms, 190*ms
+	l.Processes = []results.Process{{Name: "trial", CPUNS: 190 * ms}}
 	l.Most = []results.MostTask{{Part: "running", Number: 7, SpanID: "77", NS: 11 * ms}}
 	return &results.Data{
 		Run: results.Run{
@@ -25,17 +43,37 @@ func healthy() *results.Data {
 			Backends: []results.BackendInfo{{Name: "goroutines", Shared: true}},
 		},
 		Trials: []results.Trial{
-			{Cell: "w-goroutines-w2", Kind: results.Timed, Measured: results.Measured{UserNS: 190 * ms}},
+			{Cell: "w-goroutines-w2", Kind: results.Timed, Measured: results.Measured{UserNS: 190 * ms, GCCycles: 2}},
 			{Cell: "w-lean-w2", Kind: results.Timed, Measured: results.Measured{UserNS: 180 * ms}},
-			{Cell: "w-goroutines-w2", Kind: results.Profiled, Measured: results.Measured{CPUSamples: 100, GCSamples: 3}},
+			{Cell: "w-goroutines-w2", Kind: results.Profiled, Measured: results.Measured{CPUSamples: 100, GCSamples: 3, Allocates: &results.Allocations{Where: "main.place (f.go:1)", Share: 0.5}}},
 		},
 		Ledger: []results.Ledger{l},
 	}
 }
 
+func both(d *results.Data) []Finding { return append(Of(d), CostsOf(d)...) }
+
+// What a model costs is no finding: a clean program on one that takes turns has none.
+func TestTakingTurnsIsNoFinding(t *testing.T) {
+	for _, backend := range []string{"goroutines", "eventloop"} {
+		d := healthy()
+		d.Run.Cells[0].Backend, d.Run.Backends[0].Name, d.Run.Backends[0].Serial = backend, backend, true
+		l := &d.Ledger[0]
+		l.Waits.IO, l.Parts[results.PartIOService], l.Parts[results.PartRunning] = 20, 40*ms, 50*ms
+		l.Parts[results.PartGate], l.Parts[results.PartIOLate] = 50*ms, 50*ms
+		l.HeldUp = l.Parts
+		if got := Of(d); len(got) != 0 {
+			t.Errorf("%s: Of(equal tasks that take turns) = %+v; want nothing", backend, got)
+		}
+		if got := CostsOf(d); len(got) != 1 || got[0].Rule != Turns.Name {
+			t.Errorf("%s: CostsOf(equal tasks that take turns) = %+v; want %s", backend, got, Turns.Name)
+		}
+	}
+}
+
 func TestNothingToSay(t *testing.T) {
-	if got := Of(healthy()); len(got) != 0 {
-		t.Errorf("Of(a healthy run) = %+v; want nothing", got)
+	if got := both(healthy()); len(got) != 0 {
+		t.Errorf("both(a healthy run) = %+v; want nothing", got)
 	}
 	if got := Of(&results.Data{}); len(got) != 0 {
 		t.Errorf("Of(nothing) = %+v", got)
@@ -47,6 +85,7 @@ func TestRules(t *testing.T) {
 	at := func(part results.Part, ns int64, waits int) []results.Place {
 		return []results.Place{{Part: part.String(), Where: "main.place (f.go:1)", NS: ns, Waits: waits, Stack: []string{"main.place (f.go:1)"}}}
 	}
+	blockers := []results.Blocker{{Number: 5, Task: "long", SpanID: "55", CPUNS: 60 * ms, HeldUpNS: 60 * ms, Tasks: 7, Where: "main.place (f.go:1)", Stack: []string{"main.place (f.go:1)"}}}
 	tests := []struct {
 		rule    *Rule
 		is      func(d *results.Data, l *results.Ledger)
@@ -67,40 +106,47 @@ func TestRules(t *testing.T) {
 		}, func(_ *results.Data, l *results.Ledger) { l.Parts[results.PartLock] = 30 * ms }, "--cell w-goroutines-w2"},
 		{LateIO, func(_ *results.Data, l *results.Ledger) {
 			l.Parts[results.PartIOService], l.Parts[results.PartIOLate], l.Waits.IO = 100*ms, 80*ms, 20
+			l.BehindLong[results.PartIOLate], l.Blockers = 60*ms, blockers
 		}, func(_ *results.Data, l *results.Ledger) {
-			l.Processes = []results.Process{{CPUNS: 100 * ms, RunQueueNS: 90 * ms}} // the machine was busy
-		}, "--cell w-goroutines-w2"},
-		{OneAtATime, func(d *results.Data, l *results.Ledger) {
-			d.Run.Backends[0].Serial = true
-			l.Parts[results.PartRunning], l.Parts[results.PartGate] = 95*ms, 95*ms
-		}, func(d *results.Data, _ *results.Ledger) { d.Run.Backends[0].Serial = false }, "--cell w-goroutines-w2"},
+			l.BehindLong[results.PartIOLate] = 30 * ms // they take turns
+		}, "--task 5"},
 		{HeadOfLine, func(d *results.Data, l *results.Ledger) {
 			d.Run.Cells[0].Backend = "eventloop"
-			l.Parts[results.PartGate] = 60 * ms
-		}, func(_ *results.Data, l *results.Ledger) { l.Parts[results.PartGate] = 6 * ms }, "--cell w-goroutines-w2"},
+			l.Parts[results.PartGate], l.BehindLong[results.PartGate], l.Blockers = 60*ms, 50*ms, blockers
+		}, func(_ *results.Data, l *results.Ledger) { l.BehindLong[results.PartGate] = 20 * ms }, "--task 5"},
 		{TooManyWorkers, func(d *results.Data, l *results.Ledger) {
 			d.Run.Cells[0].Workers = 4
 			l.Parts[results.PartRunning], l.Parts[results.PartRunnable] = 95*ms, 95*ms
-		}, func(d *results.Data, _ *results.Ledger) { d.Run.Machine.Cores = 4 }, "--cell w-goroutines-w2"},
-		{IdleWorkers, func(_ *results.Data, l *results.Ledger) { l.TailNS, l.Longest.NS = 60*ms, 40*ms },
-			func(_ *results.Data, l *results.Ledger) { l.Longest.NS = 20 * ms }, "--task 7"},
+			l.Parts[results.PartIOService], l.Processes = 20*ms, []results.Process{{CPUNS: 90 * ms}}
+		}, func(_ *results.Data, l *results.Ledger) { l.Parts[results.PartIOService] = 40 * ms }, "--cell w-goroutines-w2"},
+		{IdleWorkers, func(_ *results.Data, l *results.Ledger) {
+			l.TailNS, l.Longest.NS, l.Longest.CPUNS = 60*ms, 40*ms, 40*ms
+		},
+			func(_ *results.Data, l *results.Ledger) { l.Longest.CPUNS = 20 * ms /* the rest the machine was away */ }, "--task 7"},
 		{Starved, func(d *results.Data, l *results.Ledger) {
 			d.Run.Cells[0].Workers, l.Workers, l.MaxInFlight, l.BusyNS = 8, 8, 2, 190*ms
-		}, func(_ *results.Data, l *results.Ledger) { l.MaxInFlight = 8 }, "--cell w-goroutines-w2"},
-		{IPCBound, func(_ *results.Data, l *results.Ledger) {
+		}, func(_ *results.Data, l *results.Ledger) { l.MaxInFlight = 8 }, "--task 7"},
+		{IPCBound, func(d *results.Data, l *results.Ledger) {
+			d.Trials[0].UserNS = 300 * ms
 			l.BusyNS, l.Parts[results.PartRunning], l.Parts[results.PartEncode], l.Parts[results.PartTransport] = 20*ms, 20*ms, 30*ms, 50*ms
 		}, func(_ *results.Data, l *results.Ledger) { l.Parts[results.PartEncode] = ms }, "--cell w-goroutines-w2"},
 		{TooSmall, func(d *results.Data, l *results.Ledger) {
 			l.Tasks, d.Trials[0].UserNS, d.Trials[1].UserNS = 100_000, 400*ms, 100*ms
-		}, func(d *results.Data, _ *results.Ledger) { d.Trials[0].UserNS = 120 * ms }, "--cell w-goroutines-w2"},
+		}, func(d *results.Data, _ *results.Ledger) { d.Trials[0].UserNS = 120 * ms }, "--task 7"},
 		{GCBound, func(d *results.Data, _ *results.Ledger) { d.Trials[2].GCSamples = 30 },
 			func(d *results.Data, _ *results.Ledger) { d.Trials[2].CPUSamples = 29 }, "--kind allocs"},
+		{Turns, func(d *results.Data, l *results.Ledger) {
+			d.Run.Backends[0].Serial = true
+			l.Parts[results.PartRunning], l.Parts[results.PartGate] = 95*ms, 95*ms
+		}, func(d *results.Data, _ *results.Ledger) { d.Run.Backends[0].Serial = false }, "--cell w-goroutines-w2"},
+		{Carrying, func(_ *results.Data, l *results.Ledger) { l.Parts[results.PartTransport] = 20 * ms },
+			func(_ *results.Data, l *results.Ledger) { l.Parts[results.PartTransport] = 10 * ms }, "--cell w-goroutines-w2"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.rule.Name, func(t *testing.T) {
 			d := healthy()
 			tt.is(d, &d.Ledger[0])
-			got := Of(d)
+			got := both(d)
 			i := slices.IndexFunc(got, func(f Finding) bool { return f.Rule == tt.rule.Name })
 			if i < 0 {
 				t.Fatalf("Of() = %+v; want %s", got, tt.rule.Name)
@@ -109,12 +155,12 @@ func TestRules(t *testing.T) {
 				t.Errorf("it is %+v; want evidence and a command with %q", f, tt.command)
 			}
 			tt.not(d, &d.Ledger[0])
-			if got := Of(d); slices.ContainsFunc(got, func(f Finding) bool { return f.Rule == tt.rule.Name }) {
+			if got := both(d); slices.ContainsFunc(got, func(f Finding) bool { return f.Rule == tt.rule.Name }) {
 				t.Errorf("Of() = %+v, when it is not there any more", got)
 			}
 		})
 	}
-	if len(tests) != len(All) {
-		t.Errorf("%d of %d rules are tested", len(tests), len(All))
+	if len(tests) != len(All)+len(Costs) {
+		t.Errorf("%d of %d rules are tested", len(tests), len(All)+len(Costs))
 	}
 }

@@ -1,6 +1,7 @@
 package findings
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -23,7 +24,7 @@ var AwaitInALoop = &Rule{
 				fmt.Sprintf("%d tasks, never more than 1 between submission and result", l.Tasks),
 				fmt.Sprintf("workers busy for %s of the time", percent(c.busy())),
 			},
-		}).show(c, l.Longest)
+		}).show(c, l.Longest).at("submitted", c.submitted().Where, c.submitted().Stack)
 	},
 }
 
@@ -38,10 +39,11 @@ var PollingLoop = &Rule{
 		}
 		return (&Finding{
 			Says: fmt.Sprintf("Tasks poll: they sleep again and again at %s. What they wait for could wake them.", at.Where),
-			Evidence: append([]string{
+			Evidence: []string{
 				fmt.Sprintf("%d sleeps in %d tasks, %v each", at.Waits, c.Ledger.Tasks, about(time.Duration(at.NS/int64(at.Waits)))),
 				percent(c.share(results.PartSleep)) + " of the tasks' time",
-			}, at.Stack...),
+			},
+			Stack: at.Stack,
 		}).show(c, c.most(results.PartSleep))
 	},
 }
@@ -63,9 +65,10 @@ var SerialIO = &Rule{
 		}
 		return (&Finding{
 			Says: fmt.Sprintf("Each task waits for %d replies, one after the other, at %s. If none needs the one before it, ask for all at once.", w.IO/c.Ledger.Tasks, at.Where),
-			Evidence: append([]string{
+			Evidence: []string{
 				fmt.Sprintf("%d waits in %d tasks, %s of their time", w.IO, c.Ledger.Tasks, percent(c.share(results.PartIOService))),
-			}, at.Stack...),
+			},
+			Stack: at.Stack,
 		}).show(c, c.most(results.PartIOService))
 	},
 }
@@ -81,79 +84,66 @@ var LockConvoy = &Rule{
 		}
 		return (&Finding{
 			Says: fmt.Sprintf("Tasks queue up for a lock at %s. More workers make the queue longer. Hold it for less, or give each worker its own.", at.Where),
-			Evidence: append([]string{
+			Evidence: []string{
 				fmt.Sprintf("%d waits in %d tasks, %v each", at.Waits, c.Ledger.Tasks, about(time.Duration(at.NS/int64(at.Waits)))),
 				percent(c.share(results.PartLock)) + " of the tasks' time",
-			}, at.Stack...),
+			},
+			Stack: at.Stack,
 		}).show(c, c.most(results.PartLock))
 	},
 }
 
-// LateIO finds replies that lie about because something else computes.
+// LateIO finds replies that lie about because another task computes.
 var LateIO = &Rule{
 	Name: "late-io",
-	Doc:  "replies wait for the task at least 1 ms on average, and at least a third as long as the task waited for them, on an undisturbed machine",
+	Doc: "outside of an event loop, tasks go on at least 1 ms after their replies have come, on average, and at least a third as long after as they waited for them; " +
+		"at least half of it behind tasks that compute 4 times as long as they do",
 	Check: func(c *Cell) *Finding {
 		n := int64(c.Ledger.Waits.IO)
-		late, service := c.Ledger.Parts[results.PartIOLate], c.Ledger.Parts[results.PartIOService]
-		if n == 0 || time.Duration(late/n) < time.Millisecond || 3*late < service || c.disturbed() {
+		late, behindLong := c.behind(results.PartIOLate, results.PartGate)
+		service := c.Ledger.Parts[results.PartIOService] + c.Ledger.Parts[results.PartIOWait]
+		if c.Cell.Backend == "eventloop" || n == 0 || time.Duration(late/n) < time.Millisecond || 3*late < service || 2*behindLong < late {
 			return nil
 		}
 		return (&Finding{
-			Says: fmt.Sprintf("Replies are there and nobody takes them: a task goes on %v after its reply has come, on average, behind others that compute.", about(time.Duration(late/n))),
+			Says: fmt.Sprintf("Replies are there and nobody takes them: a task goes on %v after its reply has come, on average, behind one that computes. Compute elsewhere, or in smaller pieces.",
+				about(time.Duration(late/n))),
 			Evidence: []string{
-				fmt.Sprintf("%d times waiting for a reply %v, then for a processor %v; a task computes for %v", n, about(time.Duration(service/n)), about(time.Duration(late/n)), about(c.each(results.PartRunning))),
+				fmt.Sprintf("%d times waiting for a reply %v, then for its turn %v", n, about(time.Duration(service/n)), about(time.Duration(late/n))),
 			},
-		}).show(c, c.most(results.PartIOLate))
-	},
-}
-
-// OneAtATime explains a model that runs one task's code at a time.
-var OneAtATime = &Rule{
-	Name: "one-at-a-time",
-	Doc:  "on a model that runs one task's code at a time, tasks wait for their turn at least a fifth of their time",
-	Check: func(c *Cell) *Finding {
-		turn := c.share(results.PartGate, results.PartRunnable)
-		if !c.Backend.Serial || c.Cell.Backend == "eventloop" || c.Workers < 2 || turn < 0.2 || c.share(results.PartRunning) < 0.2 {
-			return nil
-		}
-		what, part := "the interpreter lock", results.PartGate
-		if c.Ledger.Parts[results.PartGate] < c.Ledger.Parts[results.PartRunnable] {
-			what, part = "the one processor", results.PartRunnable
-		}
-		return (&Finding{
-			Says: fmt.Sprintf("%s runs one task's code at a time, and the tasks compute: they wait for %s %v each. Only what they wait for otherwise can overlap.", c.Cell.Backend, what, about(c.each(part))),
-			Evidence: []string{
-				fmt.Sprintf("running %v a task, waiting for a turn %v (%s of the tasks' time)", about(c.each(results.PartRunning)), about(c.each(results.PartGate)+c.each(results.PartRunnable)), percent(turn)),
-			},
-		}).show(c, c.most(part))
+		}).blamed(c)
 	},
 }
 
 // HeadOfLine finds tasks that hold up the others in an event loop.
 var HeadOfLine = &Rule{
 	Name: "head-of-line",
-	Doc:  "in an event loop, tasks wait for their turn at least a fifth of their time",
+	Doc:  "in an event loop, tasks wait for their turn at least a fifth of their time, at least half of it behind tasks that compute 4 times as long as they do",
 	Check: func(c *Cell) *Finding {
-		if c.Cell.Backend != "eventloop" || c.share(results.PartGate) < 0.2 {
+		waited, behindLong := c.behind(results.PartGate, results.PartIOLate)
+		if c.Cell.Backend != "eventloop" || ratio(waited, c.Ledger.BusyNS) < 0.2 || 2*behindLong < waited {
 			return nil
 		}
 		return (&Finding{
-			Says: fmt.Sprintf("A task that computes holds up the loop: those whose wait is over wait for their turn, %v each.", about(c.each(results.PartGate))),
+			Says: fmt.Sprintf("A task that computes holds up the loop: the others, whose wait is over, wait for their turn, %v each. Compute elsewhere, or in smaller pieces.",
+				about(time.Duration(waited/int64(c.Ledger.Tasks)))),
 			Evidence: []string{
-				fmt.Sprintf("waiting for the turn %s of the tasks' time; a task computes for %v", percent(c.share(results.PartGate)), about(c.each(results.PartRunning))),
-				fmt.Sprintf("longest task %v", about(time.Duration(c.Ledger.Longest.NS))),
+				fmt.Sprintf("waiting for the turn %s of the tasks' time", percent(ratio(waited, c.Ledger.BusyNS))),
 			},
-		}).show(c, c.most(results.PartGate))
+		}).blamed(c)
 	},
 }
 
 // TooManyWorkers finds more computing workers than processors.
 var TooManyWorkers = &Rule{
 	Name: "more-workers-than-cores",
-	Doc:  "tasks that compute for four fifths of their time wait a quarter of it for a processor, with more workers than cores",
+	Doc:  "with more workers than cores, tasks that use at least 4 times as much processor time as they wait for anything, and do nothing else for four fifths of theirs, wait a quarter of it for a processor",
 	Check: func(c *Cell) *Finding {
-		if c.Backend.Serial || c.Workers <= c.Cores || c.share(results.PartRunning, results.PartRunnable) < 0.8 || c.share(results.PartRunnable) < 0.25 {
+		cpu, waited := c.cpu(), int64(0)
+		for _, p := range []results.Part{results.PartIOService, results.PartIOWait, results.PartIOLate, results.PartLock, results.PartChannel, results.PartSleep, results.PartOther} {
+			waited += c.Ledger.Parts[p]
+		}
+		if c.Backend.Serial || min(c.Workers, c.Ledger.MaxInFlight) <= c.Cores || cpu < 4*waited || c.share(results.PartRunning, results.PartRunnable) < 0.8 || c.share(results.PartRunnable) < 0.25 {
 			return nil
 		}
 		return (&Finding{
@@ -161,28 +151,28 @@ var TooManyWorkers = &Rule{
 			Evidence: []string{
 				fmt.Sprintf("running %v a task, runnable %v (%s of the tasks' time)", about(c.each(results.PartRunning)), about(c.each(results.PartRunnable)), percent(c.share(results.PartRunnable))),
 			},
-		}).show(c, c.most(results.PartRunnable))
+		}).show(c, c.most(results.PartRunnable)).at("they compute", c.computing().Where, c.computing().Stack)
 	},
 }
 
 // IdleWorkers finds workers that have nothing to do at the end.
 var IdleWorkers = &Rule{
 	Name: "idle-workers",
-	Doc:  "workers idle for at least a quarter of their time at the end, while a task that computes for three times the mean is done, on an undisturbed machine",
+	Doc:  "on a model that runs several tasks' code at once, workers idle for at least a quarter of their time at the end, and the longest task uses three times as much processor time as a task does on average",
 	Check: func(c *Cell) *Finding {
 		l := &c.Ledger
 		tail := ratio(l.TailNS, l.WallNS*int64(c.Workers))
-		mean := l.BusyNS / int64(l.Tasks)
-		if c.Workers < 2 || l.Tasks < 2*c.Workers || tail < 0.25 || l.Longest.NS < 3*mean || c.most(results.PartRunning).Number != l.Longest.Number || c.disturbed() {
+		mean := c.cpu() / int64(l.Tasks)
+		if c.Backend.Serial || c.Workers < 2 || l.Tasks < 2*c.Workers || tail < 0.25 || l.Longest.CPUNS < 3*mean {
 			return nil
 		}
 		return (&Finding{
 			Says: "The work is badly divided: at the end workers idle while the longest tasks are done. Divide those, or start them first.",
 			Evidence: []string{
 				fmt.Sprintf("idle at the end %s of the workers' time", percent(tail)),
-				fmt.Sprintf("longest task %v, mean %v", about(time.Duration(l.Longest.NS)), about(time.Duration(mean))),
+				fmt.Sprintf("the longest task lasts %v and computes for at least %v; the mean is %v", about(time.Duration(l.Longest.NS)), about(time.Duration(l.Longest.CPUNS)), about(time.Duration(mean))),
 			},
-		}).show(c, l.Longest)
+		}).show(c, l.Longest).at("the longest computes", l.Longest.Where, l.Longest.Stack)
 	},
 }
 
@@ -195,25 +185,25 @@ var Starved = &Rule{
 		if l.MaxInFlight < 2 || l.MaxInFlight >= c.Workers || l.Tasks < 2*c.Workers || c.busy() > 0.5 {
 			return nil
 		}
-		return &Finding{
+		return (&Finding{
 			Says: fmt.Sprintf("The workers wait for the program: it has at most %d tasks submitted at a time, for %d workers.", l.MaxInFlight, c.Workers),
 			Evidence: []string{
 				fmt.Sprintf("%d tasks, never more than %d between submission and result; workers busy for %s of the time", l.Tasks, l.MaxInFlight, percent(c.busy())),
 			},
-		}
+		}).show(c, l.Longest).at("submitted", c.submitted().Where, c.submitted().Stack)
 	},
 }
 
 // IPCBound finds tasks that are carried for longer than they run.
 var IPCBound = &Rule{
 	Name: "ipc-bound",
-	Doc:  "carrying the tasks to other processes and back takes longer than running them, and workers are idle meanwhile; or encoding and decoding alone takes half as long",
+	Doc:  "carrying the tasks to other processes and back takes longer than running them, and workers are idle meanwhile, or encoding and decoding alone takes half as long; and the timed trials cost half as much processor time again as the leanest model needs",
 	Check: func(c *Cell) *Finding {
 		p := &c.Ledger.Parts
 		carried := p[results.PartEncode] + p[results.PartTransport] + p[results.PartDecode]
 		coded := p[results.PartEncode] + p[results.PartDecode]
 		idle := carried > c.Ledger.BusyNS && 10*coded > carried && c.busy() < 0.5 && c.Ledger.MaxInFlight > 1
-		if coded == 0 || !idle && 2*coded < c.Ledger.BusyNS {
+		if coded == 0 || !idle && 2*coded < c.Ledger.BusyNS || c.CPUNS < 1.5*c.LeastCPUNS {
 			return nil
 		}
 		part := results.PartTransport
@@ -225,9 +215,9 @@ var IPCBound = &Rule{
 				about(time.Duration(carried/int64(c.Ledger.Tasks))), about(c.each(results.PartRunning))),
 			Evidence: []string{
 				fmt.Sprintf("encoding %v, transport %v, decoding %v a task", about(c.each(results.PartEncode)), about(c.each(results.PartTransport)), about(c.each(results.PartDecode))),
-				fmt.Sprintf("workers busy for %s of the time", percent(c.busy())),
+				fmt.Sprintf("workers busy for %s of the time", percent(c.busy())), c.extra(),
 			},
-		}).show(c, c.most(part))
+		}).show(c, c.most(part)).at("submitted", c.submitted().Where, c.submitted().Stack)
 	},
 }
 
@@ -248,30 +238,33 @@ var TooSmall = &Rule{
 		if n < 1000 || c.LeastCPUNS <= 0 || mean > smallTask || c.CPUNS/c.LeastCPUNS-1 < tooMuch {
 			return nil
 		}
-		return &Finding{
+		return (&Finding{
 			Says: fmt.Sprintf("The tasks are too small for this model: each needs %v of processor time and costs %v. Put more into one.", about(mean), about(time.Duration(c.CPUNS/float64(n)))),
 			Evidence: []string{
 				fmt.Sprintf("overhead %s of the work, in the timed trials; %d tasks", percent(c.CPUNS/c.LeastCPUNS-1), n),
 			},
-		}
+		}).show(c, c.Ledger.Longest).at("submitted", c.submitted().Where, c.submitted().Stack)
 	},
 }
 
 // GCBound finds programs whose processor time goes to the garbage collector.
 var GCBound = &Rule{
 	Name: "gc-bound",
-	Doc:  "at least a fifth of 30 or more CPU samples are the garbage collector's",
+	Doc:  "at least a fifth of 30 or more CPU samples are the garbage collector's, which also ran in the measured part of the timed trials; and one place in the program allocates at least a fifth of the bytes",
 	Check: func(c *Cell) *Finding {
 		t := c.Profiled
-		if t == nil || t.CPUSamples < results.MinSamples || float64(t.GCSamples) < 0.2*float64(t.CPUSamples) {
+		if t == nil || t.Allocates == nil || t.Allocates.Share < 0.2 || c.Collections < 1 || t.CPUSamples < results.MinSamples || float64(t.GCSamples) < 0.2*float64(t.CPUSamples) {
 			return nil
 		}
+		a := t.Allocates
 		return &Finding{
-			Says: "Much of the processor time goes to the garbage collector. Allocate less: the profile says where it comes from.",
+			Says: fmt.Sprintf("Much of the processor time goes to the garbage collector. Allocate less: %s of the bytes come from %s.", percent(a.Share), a.Where),
 			Evidence: []string{
 				fmt.Sprintf("%d of %d CPU samples (%s)", t.GCSamples, t.CPUSamples, percent(float64(t.GCSamples)/float64(t.CPUSamples))),
-				fmt.Sprintf("helping or waiting for it %v a task", about(c.each(results.PartGC))),
+				fmt.Sprintf("%g collections in a timed trial; helping or waiting for them %v a task", c.Collections, about(c.each(results.PartGC))),
 			},
+			Stack:   a.Stack,
+			SpanID:  cmp.Or(c.most(results.PartGC).SpanID, c.Ledger.Longest.SpanID),
 			Command: fmt.Sprintf("harness profile DIR --cell %s --kind allocs", c.ID),
 		}
 	},

@@ -1,10 +1,12 @@
 package ledger
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,7 +26,7 @@ type Interval struct {
 }
 
 // An Executed is the run of one task as an execution trace shows it. Its
-// intervals follow each other without a gap; the first began before the task.
+// intervals follow each other without a gap; the first ones began before the task.
 type Executed struct {
 	Number    uint64
 	Goroutine int64
@@ -32,20 +34,28 @@ type Executed struct {
 	IOWaits   int   // of which it is known when the reply was there
 	Children  int64 // nanoseconds that goroutines it started were running
 	OnCPU     int64 // nanoseconds on a processor of the machine; -1 if unknown
+	Samples   int   // of a CPU profile, if there was one; of its own goroutine
+
+	sampled map[trace.Stack]int
 }
 
-// threadShare is how much of a task's time may be spent not running for its
-// thread's processor time to be taken for its own.
+// threadShare is how much of a task's time may be spent waiting for its
+// thread's processor time to be taken for its own: while a goroutine waits, the
+// scheduler looks for another on its thread.
 const threadShare = 0.01
 
 // ReadExecution reads a Go execution trace and calls visit with each task that
-// ended in it. The value is valid during the call.
-func ReadExecution(r io.Reader, visit func(*Executed)) error {
+// ended in it, and submitted with the stack of each submission that is marked,
+// if it is not nil. Their arguments are valid during the call.
+func ReadExecution(r io.Reader, visit func(*Executed), submitted func(number uint64, s trace.Stack)) error {
 	in, err := trace.NewReader(r)
 	if err != nil {
 		return fmt.Errorf("reading the execution trace: %w", err)
 	}
-	x := executionReader{goroutines: make(map[trace.GoID]*goroutine), visit: visit, gates: make(map[trace.Stack]bool)}
+	x := executionReader{
+		goroutines: make(map[trace.GoID]*goroutine), gates: make(map[trace.Stack]results.Part), threads: make(map[trace.ThreadID]thread),
+		visit: visit, submitted: submitted,
+	}
 	for {
 		ev, err := in.ReadEvent()
 		if errors.Is(err, io.EOF) {
@@ -60,9 +70,17 @@ func ReadExecution(r io.Reader, visit func(*Executed)) error {
 
 type executionReader struct {
 	goroutines map[trace.GoID]*goroutine
+	threads    map[trace.ThreadID]thread
 	clock      trace.ClockSnapshot
 	visit      func(*Executed)
-	gates      map[trace.Stack]bool // those that were looked at
+	submitted  func(uint64, trace.Stack)
+	gates      map[trace.Stack]results.Part // those that were looked at
+}
+
+// A thread runs one goroutine after the other.
+type thread struct {
+	runs    trace.GoID
+	changes int // of runs
 }
 
 // A goroutine is what is known of one that exists.
@@ -74,13 +92,24 @@ type goroutine struct {
 
 	task  *task
 	child bool // of the task, not the goroutine that runs it
+
+	// before is what it did last, outside of a task that it runs. A task's first
+	// time stamp is a little before its mark in the trace, and in between the
+	// goroutine may have to wait for a processor.
+	before []Interval
 }
+
+// maxBefore bounds what is kept of what a goroutine did before its task.
+const maxBefore = 64
 
 // A task is one that is under way.
 type task struct {
 	Executed
-	thread trace.ThreadID
-	cpu    int64 // of the thread, when the task began
+	thread  trace.ThreadID
+	before  int   // intervals that ended before its mark
+	changes int   // of what the thread ran, when the task began
+	cpu     int64 // of the thread, likewise
+	own     bool  // nobody else shares the thread
 }
 
 // stamp translates a time of the trace.
@@ -110,9 +139,21 @@ func (x *executionReader) event(ev trace.Event) {
 				x.now(g, ev.Time(), g.running(), trace.NoStack)
 			}
 		}
+	case trace.EventStackSample:
+		if g := x.goroutines[ev.Goroutine()]; g != nil && g.task != nil && !g.child {
+			g.task.sample(ev.Stack())
+		}
 	case trace.EventLog:
 		x.log(ev, ev.Log())
 	}
+}
+
+func (t *task) sample(s trace.Stack) {
+	if t.sampled == nil {
+		t.sampled = make(map[trace.Stack]int)
+	}
+	t.sampled[s]++
+	t.Samples++
 }
 
 func (x *executionReader) goroutine(id trace.GoID, t trace.Time) *goroutine {
@@ -133,14 +174,20 @@ func (g *goroutine) running() results.Part {
 
 // now ends what the goroutine did and begins something else.
 func (x *executionReader) now(g *goroutine, t trace.Time, doing results.Part, stack trace.Stack) {
-	switch {
-	case g.task == nil || t <= g.since:
-	case g.child:
-		if g.doing == results.PartRunning {
-			g.task.Children += int64(t - g.since)
+	if t > g.since {
+		in := Interval{x.stamp(g.since), x.stamp(t), g.doing, g.stack}
+		switch {
+		case g.task != nil && !g.child:
+			g.task.Intervals = append(g.task.Intervals, in)
+		default:
+			if g.task != nil && g.doing == results.PartRunning {
+				g.task.Children += int64(t - g.since)
+			}
+			if len(g.before) == maxBefore {
+				g.before = g.before[:copy(g.before, g.before[1:])]
+			}
+			g.before = append(g.before, in)
 		}
-	default:
-		g.task.Intervals = append(g.task.Intervals, Interval{x.stamp(g.since), x.stamp(t), g.doing, g.stack})
 	}
 	g.doing, g.since, g.stack = doing, t, stack
 }
@@ -160,6 +207,9 @@ func (x *executionReader) transition(ev trace.Event, st trace.StateTransition) {
 		x.now(g, ev.Time(), results.PartOther, trace.NoStack)
 		delete(x.goroutines, id)
 	case trace.GoRunning:
+		if on := x.threads[ev.Thread()]; on.runs != id {
+			x.threads[ev.Thread()] = thread{id, on.changes + 1}
+		}
 		x.now(g, ev.Time(), g.running(), trace.NoStack)
 	case trace.GoRunnable:
 		x.now(g, ev.Time(), results.PartRunnable, trace.NoStack)
@@ -167,24 +217,38 @@ func (x *executionReader) transition(ev trace.Event, st trace.StateTransition) {
 		x.now(g, ev.Time(), results.PartSyscall, trace.NoStack)
 	case trace.GoWaiting:
 		doing := waitingFor(st.Reason)
-		if (doing == results.PartChannel || doing == results.PartLock) && g.task != nil && x.atGate(st.Stack) {
-			doing = results.PartGate
+		if (doing == results.PartChannel || doing == results.PartLock) && g.task != nil {
+			doing = cmp.Or(x.special(st.Stack), doing)
 		}
 		x.now(g, ev.Time(), doing, st.Stack)
 	}
 }
 
-// atGate reports whether a stack is that of a task at the lock of its model.
-func (x *executionReader) atGate(s trace.Stack) bool {
-	at, ok := x.gates[s]
-	if !ok {
-		for f := range s.Frames() {
-			at = at || strings.HasSuffix(f.Func, "/internal/backends.(*seat).enter") || strings.HasSuffix(f.Func, "/internal/backends.(*seat).Yield")
-		}
-		x.gates[s] = at
+// special returns what a task that waits for a lock or a channel really waits
+// for, by its stack: the lock of its model, or one of the garbage collector's;
+// or 0.
+func (x *executionReader) special(s trace.Stack) (part results.Part) {
+	part, ok := x.gates[s]
+	if ok {
+		return part
 	}
-	return at
+	inRuntime := true
+	for f := range s.Frames() {
+		inRuntime = inRuntime && strings.HasPrefix(f.Func, "runtime.")
+		switch {
+		case strings.HasSuffix(f.Func, "/internal/backends.(*seat).enter"), strings.HasSuffix(f.Func, "/internal/backends.(*seat).Yield"):
+			part = results.PartGate
+		case inRuntime && slices.ContainsFunc(collecting, func(prefix string) bool { return strings.HasPrefix(f.Func, prefix) }):
+			part = results.PartGC
+		}
+	}
+	x.gates[s] = part
+	return part
 }
+
+// collecting are the beginnings of the names of functions in which a goroutine
+// waits because it allocates.
+var collecting = []string{"runtime.gc", "runtime.GC", "runtime.malloc", "runtime.newobject", "runtime.makeslice", "runtime.growslice"}
 
 // waitingFor maps the runtime's reasons (runtime/traceruntime.go).
 func waitingFor(reason string) results.Part {
@@ -206,10 +270,18 @@ func waitingFor(reason string) results.Part {
 }
 
 func (x *executionReader) log(ev trace.Event, l trace.Log) {
-	if l.Category != profile.TaskBegins && l.Category != profile.TaskEnds && l.Category != profile.TaskServed {
+	switch l.Category {
+	case profile.TaskSubmitted:
+		if number, err := strconv.ParseUint(l.Message, 10, 64); err == nil && x.submitted != nil {
+			x.submitted(number, ev.Stack())
+		}
+		return
+	case profile.TaskBegins, profile.TaskEnds, profile.TaskServed:
+	default:
 		return
 	}
-	first, second, _ := strings.Cut(l.Message, " ")
+	message, own := strings.CutSuffix(l.Message, profile.OwnThread)
+	first, second, _ := strings.Cut(message, " ")
 	a, err1 := strconv.ParseInt(first, 10, 64)
 	b, err2 := strconv.ParseInt(second, 10, 64)
 	if err1 != nil || err2 != nil {
@@ -218,9 +290,11 @@ func (x *executionReader) log(ev trace.Event, l trace.Log) {
 	g := x.goroutine(ev.Goroutine(), ev.Time())
 	switch {
 	case l.Category == profile.TaskBegins:
-		// The goroutine has been running since before the mark, which is where
-		// the task's own time stamp lies.
-		g.task, g.child = &task{Executed: Executed{Number: uint64(a), Goroutine: int64(ev.Goroutine())}, thread: ev.Thread(), cpu: b}, false
+		g.task, g.child = &task{
+			Executed: Executed{Number: uint64(a), Goroutine: int64(ev.Goroutine()), Intervals: slices.Clone(g.before)},
+			before:   len(g.before), thread: ev.Thread(), changes: x.threads[ev.Thread()].changes, cpu: b, own: own,
+		}, false
+		g.before = g.before[:0]
 	case g.task == nil || g.child:
 	case l.Category == profile.TaskServed:
 		x.now(g, ev.Time(), g.running(), trace.NoStack)
@@ -229,7 +303,7 @@ func (x *executionReader) log(ev trace.Event, l trace.Log) {
 		x.now(g, ev.Time(), g.running(), trace.NoStack)
 		t := g.task
 		g.task = nil
-		t.OnCPU = t.onCPU(ev.Thread(), b)
+		t.OnCPU = t.onCPU(ev.Thread(), x.threads[ev.Thread()].changes, b)
 		x.visit(&t.Executed)
 	}
 }
@@ -268,17 +342,23 @@ func (t *task) served(asked, ready harness.Stamp) {
 	t.IOWaits++
 }
 
-// onCPU returns the processor time of the task's thread, if the task was on it
-// all of the time.
-func (t *task) onCPU(thread trace.ThreadID, cpu int64) int64 {
-	var all, ran int64
-	for _, in := range t.Intervals {
-		all += int64(in.To - in.From)
-		if in.Part == results.PartRunning {
-			ran += int64(in.To - in.From)
+// onCPU returns the processor time of the task's thread, if that is the task's:
+// it stayed on it, nobody else ran there, and it did not wait, unless the thread
+// was its worker's own.
+func (t *task) onCPU(on trace.ThreadID, changes int, cpu int64) int64 {
+	var all, waited, ran int64
+	for _, in := range t.Intervals[t.before:] {
+		ns := int64(in.To - in.From)
+		all += ns
+		switch in.Part {
+		case results.PartRunning:
+			ran += ns
+		case results.PartRunnable:
+		default:
+			waited += ns
 		}
 	}
-	if cpu == 0 || thread != t.thread || float64(all-ran) > threadShare*float64(all) {
+	if cpu == 0 || on != t.thread || changes != t.changes || !t.own && float64(waited) > threadShare*float64(all) {
 		return -1
 	}
 	return min(cpu-t.cpu, ran)
@@ -298,9 +378,7 @@ func frames(s trace.Stack) (where string, stack []string) {
 	for f := range s.Frames() {
 		place := fmt.Sprintf("%s (%s:%d)", f.Func, filepath.Base(f.File), f.Line)
 		pkg := packageOf(f.Func)
-		first, _, _ := strings.Cut(pkg, "/")
-		own := pkg != module && (pkg == "main" || strings.Contains(first, "."))
-		if where == "" && own {
+		if where == "" && profile.Own(f.Func) {
 			where = place
 		}
 		if pkg != "runtime" && !strings.HasPrefix(pkg, "internal/") && len(stack) < maxFrames {
@@ -312,9 +390,6 @@ func frames(s trace.Stack) (where string, stack []string) {
 	}
 	return where, stack
 }
-
-// module is the path of the package that tasks wait through.
-const module = "github.com/f3f4c0de/harness"
 
 // packageOf returns the path of a function's package.
 func packageOf(name string) string {

@@ -34,27 +34,33 @@ func Build(lanes *results.Lanes, spawnNS int64, dir string) (*results.Ledger, []
 		Cell: lanes.Cell, TraceID: lanes.TraceID, Workers: lanes.Workers, WallNS: lanes.WallNS,
 		SpawnNS: spawnNS, Processes: lanes.Processes,
 	}
+	if profile.KnowsRunQueue {
+		l.RunQueueNS = new(int64)
+	}
 	names := make(map[int]string)
-	runs := make(map[uint64]*run)
-	within := make(map[uint64]span)
+	x := executions{runs: make(map[uint64]*run), within: make(map[uint64]span), submitted: make(map[string]*results.Place)}
 	for _, lane := range lanes.Tasks {
 		began := harness.Stamp(lanes.BeganNS)
-		within[lane.Number] = span{began + harness.Stamp(lane.StartedNS), began + harness.Stamp(lane.EndedNS)}
+		x.within[lane.Number] = span{began + harness.Stamp(lane.StartedNS), began + harness.Stamp(lane.EndedNS)}
 	}
 	for _, p := range lanes.Processes {
 		names[p.PID] = p.Name
+		if l.RunQueueNS != nil {
+			*l.RunQueueNS += p.RunQueueNS
+		}
 		if p.Execution == "" {
 			continue
 		}
-		if err := readRuns(filepath.Join(dir, p.Execution), within, runs); err != nil {
+		if err := x.read(filepath.Join(dir, p.Execution)); err != nil {
 			l.Notes = append(l.Notes, fmt.Sprintf("Not all of %s is known: %v.", p.Name, err))
 		}
+		x.turns.settle(l, x.runs) // tasks wait for those of their own process
 	}
 	tasks := make([]results.LedgerTask, 0, len(lanes.Tasks))
 	var most [len(results.PartInfo)]results.MostTask
 	for _, lane := range lanes.Tasks {
-		t := taskOf(lane, names[lane.PID], runs[lane.Number])
-		add(l, &t, lane.EndedNS-lane.StartedNS, runs[lane.Number] != nil)
+		t := taskOf(lane, names[lane.PID], x.runs[lane.Number])
+		add(l, &t, lane.EndedNS-lane.StartedNS, x.runs[lane.Number] != nil)
 		for p, ns := range t.Parts {
 			if ns > most[p].NS {
 				most[p] = results.MostTask{Part: results.Part(p).String(), Number: t.Number, SpanID: t.SpanID, NS: ns}
@@ -63,43 +69,67 @@ func Build(lanes *results.Lanes, spawnNS int64, dir string) (*results.Ledger, []
 		tasks = append(tasks, t)
 	}
 	l.Most = slices.DeleteFunc(most[:], func(m results.MostTask) bool { return m.NS == 0 })
-	summary(l, lanes, runs)
+	summary(l, lanes)
+	x.places(l)
+	l.Blockers = x.turns.blockers(lanes, x.runs)
+	if r := x.runs[l.Longest.Number]; r != nil {
+		l.Longest.CPUNS = r.cpu()
+		l.Longest.Where, l.Longest.Stack = r.computes()
+	}
 	note(l)
 	return l, tasks
 }
 
-// summary finds what stands out among the tasks.
-func summary(l *results.Ledger, lanes *results.Lanes, runs map[uint64]*run) {
+// places finds where tasks waited, computed and were submitted.
+func (x *executions) places(l *results.Ledger) {
 	known := make(map[trace.Stack]place)
-	waited := make(map[results.Part]map[string]*results.Place)
-	for _, r := range runs {
+	waited, computed := make(map[string]*results.Place), make(map[string]*results.Place)
+	at := func(s trace.Stack, part string, of map[string]*results.Place) *results.Place {
+		p, ok := known[s]
+		if !ok {
+			p.where, p.stack = frames(s)
+			known[s] = p
+		}
+		return placeIn(of, part, p)
+	}
+	for _, r := range x.runs {
 		for k, w := range r.waited {
-			at, ok := known[k.stack]
-			if !ok {
-				at.where, at.stack = frames(k.stack)
-				known[k.stack] = at
-			}
-			if waited[k.part] == nil {
-				waited[k.part] = make(map[string]*results.Place)
-			}
-			p := waited[k.part][at.where]
-			if p == nil {
-				p = &results.Place{Part: k.part.String(), Where: at.where, Stack: at.stack}
-				waited[k.part][at.where] = p
-			}
+			p := at(k.stack, k.part.String(), waited)
 			p.NS += w.ns
 			p.Waits += w.n
 		}
-	}
-	for _, of := range waited {
-		for _, p := range of {
-			l.Places = append(l.Places, *p)
+		for s, n := range r.sampled {
+			p := at(s, results.PartRunning.String(), computed)
+			p.NS += int64(n) * int64(profile.SamplePeriod)
+			p.Waits += n
 		}
 	}
-	slices.SortFunc(l.Places, func(a, b results.Place) int {
-		return cmp.Or(cmp.Compare(b.NS, a.NS), cmp.Compare(a.Where, b.Where))
+	l.Places, l.Computing, l.Submitted = largest(waited), largest(computed), largest(x.submitted)
+}
+
+func placeIn(of map[string]*results.Place, part string, at place) *results.Place {
+	key := part + " " + at.where
+	p := of[key]
+	if p == nil {
+		p = &results.Place{Part: part, Where: at.where, Stack: at.stack}
+		of[key] = p
+	}
+	return p
+}
+
+func largest(places map[string]*results.Place) []results.Place {
+	var all []results.Place
+	for _, p := range places {
+		all = append(all, *p)
+	}
+	slices.SortFunc(all, func(a, b results.Place) int {
+		return cmp.Or(cmp.Compare(b.NS, a.NS), cmp.Compare(b.Waits, a.Waits), cmp.Compare(a.Where, b.Where))
 	})
-	l.Places = l.Places[:min(maxPlaces, len(l.Places))]
+	return all[:min(maxPlaces, len(all))]
+}
+
+// summary finds what stands out among the tasks.
+func summary(l *results.Ledger, lanes *results.Lanes) {
 
 	type change struct {
 		at int64
@@ -142,6 +172,16 @@ type run struct {
 	whereNS  int64
 	stack    []string
 	waited   map[placeKey]wait
+	samples  int
+	sampled  map[trace.Stack]int
+}
+
+// cpu returns how much processor time the task used, at least.
+func (r *run) cpu() int64 {
+	if r.onCPU >= 0 {
+		return r.onCPU
+	}
+	return min(r.parts[results.PartRunning], int64(max(0, r.samples-1))*int64(profile.SamplePeriod))
 }
 
 // A placeKey is a place and what the time there was spent on.
@@ -159,18 +199,44 @@ type wait struct {
 // marks in the execution trace lie a little after it begins and after it ends.
 type span struct{ from, to harness.Stamp }
 
-// readRuns adds the runs that an execution trace shows.
-func readRuns(path string, within map[uint64]span, runs map[uint64]*run) error {
+// computes returns where the task used most of its processor time, by the
+// profiler's samples; nothing if there are none.
+func (r *run) computes() (where string, stack []string) {
+	most := 0
+	for s, n := range r.sampled {
+		if n > most {
+			most = n
+			where, stack = frames(s)
+		}
+	}
+	return where, stack
+}
+
+// executions is what the execution traces of a trial show.
+type executions struct {
+	within    map[uint64]span
+	runs      map[uint64]*run
+	submitted map[string]*results.Place
+	turns     turns
+}
+
+// read reads one of them.
+func (x *executions) read(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	places := make(map[trace.Stack]place)
-	return ReadExecution(bufio.NewReaderSize(f, 1<<20), func(x *Executed) {
-		if s, ok := within[x.Number]; ok {
-			runs[x.Number] = summarize(x, s, places)
+	return ReadExecution(bufio.NewReaderSize(f, 1<<20), func(e *Executed) {
+		if s, ok := x.within[e.Number]; ok {
+			x.runs[e.Number] = summarize(e, s, places)
+			x.turns.add(e, s)
 		}
+	}, func(_ uint64, s trace.Stack) {
+		where, stack := frames(s)
+		stack = stack[max(0, slices.Index(stack, where)):] // without our own way to the mark
+		placeIn(x.submitted, "", place{where, stack}).Waits++
 	})
 }
 
@@ -180,7 +246,7 @@ type place struct {
 }
 
 func summarize(x *Executed, within span, places map[trace.Stack]place) *run {
-	r := &run{children: x.Children, onCPU: x.OnCPU}
+	r := &run{children: x.Children, onCPU: x.OnCPU, samples: x.Samples, sampled: x.sampled}
 	r.waits.IO = x.IOWaits
 	for _, in := range x.Intervals {
 		ns := int64(min(in.To, within.to) - max(in.From, within.from))
@@ -232,10 +298,12 @@ func taskOf(lane results.LaneTask, process string, r *run) results.LedgerTask {
 		t.Parts[results.PartUnresolved] = lane.EndedNS - lane.StartedNS
 	} else {
 		t.Parts.Add(&r.parts)
+		t.CPUSamples = r.samples
 		t.Waits, t.ChildrenNS, t.Where, t.WhereNS, t.Stack = r.waits, r.children, r.where, r.whereNS, r.stack
 		if r.onCPU >= 0 {
-			queued := max(0, r.parts[results.PartRunning]-r.onCPU)
-			t.OnCPUNS, t.OSQueueNS = &r.onCPU, &queued
+			on := min(r.onCPU, r.parts[results.PartRunning])
+			queued := r.parts[results.PartRunning] - on
+			t.OnCPUNS, t.OSQueueNS = &on, &queued
 		}
 	}
 	t.ResidualNS = t.WallNS - t.Parts.Sum()
@@ -288,7 +356,7 @@ func note(l *results.Ledger) {
 		say("What %d of %d tasks did in their functions is unknown: no execution trace shows it.", n, l.Tasks)
 	}
 	if n := l.Resolved - l.OnCPUKnown; n > 0 {
-		say("How much of their running %d of %d tasks were on a processor of the machine is unknown: they did not stay on one thread. What their processes waited for one is known.", n, l.Tasks)
+		say("How much of their running %d of %d tasks were on a processor of the machine is unknown: they waited, or did not have a thread to themselves, so that no thread's clock is theirs. What their processes waited for one is known.", n, l.Tasks)
 	}
 	if !harness.StampsCompare {
 		say("Encoding, transport and decoding are one part here: the processes of this system share no clock that can be read.")

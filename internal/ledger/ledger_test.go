@@ -227,7 +227,7 @@ func TestUnknownIsSaid(t *testing.T) {
 
 func FuzzReadExecution(f *testing.F) {
 	f.Add([]byte("go 1.26 trace\x00\x00\x00"))
-	f.Fuzz(func(_ *testing.T, b []byte) { _ = ReadExecution(bytes.NewReader(b), func(*Executed) {}) })
+	f.Fuzz(func(_ *testing.T, b []byte) { _ = ReadExecution(bytes.NewReader(b), func(*Executed) {}, nil) })
 }
 
 func TestOneAfterAnother(t *testing.T) {

@@ -153,7 +153,7 @@ func (p *perfetto) states(path string, began harness.Stamp, lane map[uint64]*res
 			}
 			bad = cmp.Or(bad, p.emit(e))
 		}
-	})
+	}, nil)
 	return cmp.Or(err, bad)
 }
 

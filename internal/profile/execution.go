@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/f3f4c0de/harness"
 )
@@ -20,12 +21,23 @@ const maxExecution = 256 << 20
 
 // What [MarkTasks] writes into an execution trace, for those who read
 // it: the number of a task and the processor time of its thread, when it begins
-// and when it ends.
+// and when it ends; and, with the stack, the numbers of the first ones that are
+// submitted. OwnThread is added by a worker that nobody else shares its thread with.
 const (
-	TaskBegins = "harness.task.begins"
-	TaskEnds   = "harness.task.ends"
-	TaskServed = "harness.served" // by [harness.Served]
+	TaskSubmitted = "harness.task.submitted"
+	TaskBegins    = "harness.task.begins"
+	TaskEnds      = "harness.task.ends"
+	TaskServed    = "harness.served" // by [harness.Served]
+
+	OwnThread = " own"
 )
+
+// SamplePeriod is the processor time between two samples of a CPU profile,
+// which are in the execution trace as well.
+const SamplePeriod = 10 * time.Millisecond
+
+// markedSubmissions bounds the tasks whose submission is marked: a stack each.
+const markedSubmissions = 64
 
 // Execution starts an execution trace of this process and writes it to a new
 // file. stop ends it; called again, it does nothing. A process has one at a
@@ -80,22 +92,34 @@ func (b *boundedFile) Write(p []byte) (int, error) {
 // execution trace, if one is under way, which goroutine runs which task from
 // when to when. "go tool trace" shows the tasks as regions.
 func MarkTasks(o harness.Observer, workers int) *harness.Observer {
-	start, end := o.Start, o.End
+	submit, start, end := o.Submit, o.Start, o.End
 	regions := make([]atomic.Pointer[trace.Region], workers)
 	of := func(worker int) *atomic.Pointer[trace.Region] { return &regions[worker%len(regions)] }
+	o.Submit = func(c *harness.Call) {
+		if submit != nil {
+			submit(c) // it numbers the call
+		}
+		if c.Number != 0 && c.Number <= markedSubmissions && trace.IsEnabled() {
+			trace.Log(context.Background(), TaskSubmitted, strconv.FormatUint(c.Number, 10))
+		}
+	}
 	o.Start = func(ctx context.Context, c *harness.Call) context.Context {
 		if start != nil {
 			ctx = start(ctx, c) // in a worker process that numbers the call
 		}
 		if c.Number != 0 && trace.IsEnabled() {
 			of(c.Timing().Worker).Store(trace.StartRegion(ctx, "task "+c.Task()))
-			mark(TaskBegins, c.Number)
+			own := ""
+			if w := harness.WorkerOf(ctx); w != nil && w.Thread != 0 {
+				own = OwnThread
+			}
+			mark(TaskBegins, c.Number, own)
 		}
 		return ctx
 	}
 	o.End = func(c *harness.Call, err error) {
 		if t := c.Timing(); c.Number != 0 && t.PID == os.Getpid() && t.Started != 0 && trace.IsEnabled() {
-			mark(TaskEnds, c.Number)
+			mark(TaskEnds, c.Number, "")
 			if r := of(t.Worker).Swap(nil); r != nil {
 				r.End()
 			}
@@ -107,7 +131,8 @@ func MarkTasks(o harness.Observer, workers int) *harness.Observer {
 	return &o
 }
 
-func mark(category string, number uint64) {
-	b := strconv.AppendUint(make([]byte, 0, 40), number, 10)
-	trace.Log(context.Background(), category, string(strconv.AppendInt(append(b, ' '), threadCPU(), 10)))
+func mark(category string, number uint64, more string) {
+	b := strconv.AppendUint(make([]byte, 0, 48), number, 10)
+	b = strconv.AppendInt(append(b, ' '), ThreadCPU(), 10)
+	trace.Log(context.Background(), category, string(append(b, more...)))
 }

@@ -38,8 +38,9 @@ func runQueueWait() (total time.Duration) {
 	return total
 }
 
-// threadCPU reads how long the calling thread has been on a processor.
-func threadCPU() int64 {
+// ThreadCPU returns for how many nanoseconds the calling thread has been on a
+// processor, or 0 if the system does not tell.
+func ThreadCPU() int64 {
 	const clockThreadCPU = 3 // CLOCK_THREAD_CPUTIME_ID
 	var ts syscall.Timespec
 	if _, _, errno := syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, clockThreadCPU, uintptr(unsafe.Pointer(&ts)), 0); errno != 0 {

@@ -12,4 +12,6 @@ const KnowsRunQueue = false
 
 func runQueueWait() time.Duration { return 0 }
 
-func threadCPU() int64 { return 0 }
+// ThreadCPU returns for how many nanoseconds the calling thread has been on a
+// processor, or 0 if the system does not tell.
+func ThreadCPU() int64 { return 0 }

@@ -11,6 +11,8 @@ import (
 	"math"
 	"net/http"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -125,6 +127,72 @@ func collects(l *profile.Location) bool {
 		}
 		return false
 	})
+}
+
+// A Place is one in a program and how much of a profile's values is from there.
+type Place struct {
+	Where string   // function, file and line
+	Stack []string // of the largest sample, innermost first
+	Value int64
+}
+
+// Largest returns the place in the program's own code that most of the values
+// that are shown are from; that of a profile without any is zero.
+func (v *View) Largest() (largest Place) {
+	places := make(map[string]*Place)
+	most := make(map[string]int64)
+	value := v.value()
+	for _, s := range v.p.Sample {
+		where := ""
+		var stack []string
+		for _, l := range s.Location {
+			for _, line := range l.Line {
+				at := fmt.Sprintf("%s (%s:%d)", shapes.ReplaceAllLiteralString(line.Function.Name, "[...]"), filepath.Base(line.Function.Filename), line.Line)
+				if len(stack) < maxStack {
+					stack = append(stack, at)
+				}
+				if where == "" && Own(line.Function.Name) {
+					where = at
+				}
+			}
+		}
+		if where == "" {
+			continue
+		}
+		p := places[where]
+		if p == nil {
+			p = &Place{Where: where}
+			places[where] = p
+		}
+		p.Value += s.Value[value]
+		if s.Value[value] > most[where] {
+			most[where], p.Stack = s.Value[value], stack
+		}
+		if p.Value > largest.Value || p.Value == largest.Value && where < largest.Where {
+			largest = *p
+		}
+	}
+	return largest
+}
+
+const maxStack = 8
+
+// shapes are the type arguments in the name of a generic function.
+var shapes = regexp.MustCompile(`\[.*\]`)
+
+// Own reports whether a function, by its name with the path of its package, is a
+// program's own, or of a library that it uses: not of the standard library and
+// not of the packages through which programs submit, run and wait.
+func Own(function string) bool {
+	slash := strings.LastIndexByte(function, '/') + 1
+	name, _, _ := strings.Cut(function[slash:], ".")
+	pkg := function[:slash] + name
+	if path, ok := strings.CutPrefix(pkg, "github.com/f3f4c0de/harness"); ok &&
+		slices.Contains([]string{"", "/executor", "/internal/backends", "/internal/experiment", "/internal/profile", "/internal/trace"}, path) {
+		return false
+	}
+	first, _, _ := strings.Cut(pkg, "/")
+	return pkg == "main" || strings.Contains(first, ".")
 }
 
 // OfSpans returns the part of the profile that belongs to these spans.

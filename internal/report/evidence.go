@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/f3f4c0de/harness/internal/findings"
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
@@ -108,10 +109,39 @@ func ledgerChart(r *Report) (Chart, bool) {
 	}, true
 }
 
-// findingLines are the findings, one each.
+// findingLines are the findings, one each, for a terminal.
 func (r *Report) findingLines() (lines []string) {
 	for _, f := range r.Findings {
 		lines = append(lines, fmt.Sprintf("%s: %s [%s; %s. See: %s]", f.Cell, f.Says, f.Rule, f.Evidence[0], f.Command))
 	}
+	if n := len(r.Costs); n > 0 {
+		lines = append(lines, fmt.Sprintf("What the models themselves cost the programs, in %d cells, is in the report's files.", n))
+	}
 	return lines
+}
+
+// What is said above the findings, and above the costs.
+const (
+	findingsIntro = "What the programs' authors can change, each with its evidence. DIR is the folder of this report."
+	noFindings    = "Nothing was found in the programs themselves: no polling, no queue for a lock, no task that holds up the others, no garbage to speak of."
+	costsIntro    = "No fault of the programs: what these models do with any program of the kind. A cell that is slow and has no finding is explained here, by its limit, or by where its time went."
+)
+
+// findingsMarkdown writes findings with all of their evidence.
+func findingsMarkdown(b *strings.Builder, heading, intro string, all []findings.Finding) {
+	fmt.Fprintf(b, "## %s\n\n%s\n\n", heading, intro)
+	for _, f := range all {
+		fmt.Fprintf(b, "- **%s**, %s: %s\n", escapeMarkdown(f.Cell), f.Rule, escapeMarkdown(f.Says))
+		for _, e := range f.Evidence {
+			fmt.Fprintf(b, "  - %s\n", escapeMarkdown(e))
+		}
+		if f.SpanID != "" {
+			fmt.Fprintf(b, "  - span `%s` shows it\n", f.SpanID)
+		}
+		fmt.Fprintf(b, "\n  ```\n  %s\n  ```\n", f.Command)
+		if len(f.Stack) > 0 {
+			fmt.Fprintf(b, "\n  ```\n  %s\n  ```\n", strings.Join(f.Stack, "\n  "))
+		}
+		b.WriteByte('\n')
+	}
 }

@@ -15,13 +15,14 @@ func Ledgers(w io.Writer, ledgers []results.Ledger) error {
 	for _, p := range used {
 		rows[0] = append(rows[0], p.String())
 	}
-	rows[0] = append(rows[0], "residual", "workers busy")
+	rows[0] = append(rows[0], afterParts...)
 	for i := range ledgers {
 		rows = append(rows, ledgerRow(&ledgers[i], used))
 	}
 	var b strings.Builder
 	writeTable(&b, rows, 1)
-	b.WriteString("\nAverages over the tasks of one traced trial each. The parts and the residual add up to \"a task\".\n")
+	b.WriteByte('\n')
+	writeWrapped(&b, `Averages over the tasks of one traced trial each. The parts and the residual add up to "a task". Beside that: OS queue is what the threads of all processes waited for a processor of the machine, spawn what starting the workers took, each a task's share.`)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -48,8 +49,15 @@ func ledgerRow(l *results.Ledger, used []results.Part) []string {
 		}
 		row = append(row, cell)
 	}
-	return append(row, perTask(l.ResidualNS, l), busy(l))
+	queued := "unknown"
+	if l.RunQueueNS != nil {
+		queued = perTask(*l.RunQueueNS, l)
+	}
+	return append(row, perTask(l.ResidualNS, l), busy(l), queued, perTask(l.SpawnNS, l))
 }
+
+// afterParts are the columns of the table after the parts.
+var afterParts = []string{"residual", "workers busy", "OS queue", "spawn"}
 
 func perTask(ns int64, l *results.Ledger) string {
 	return signed(float64(ns) / float64(max(1, l.Tasks)))
@@ -144,6 +152,12 @@ func LedgerTaskText(w io.Writer, cell string, t *results.LedgerTask) error {
 	}
 	rows = append(rows, []string{"residual", "unexplained", "", signed(float64(t.ResidualNS)), ofWhole(float64(t.ResidualNS), float64(t.WallNS))})
 	writeTable(&b, rows, 3)
+	if t.OnCPUNS == nil && t.Parts[results.PartRunning] > 0 {
+		b.WriteString("\nIts time on a CPU is unknown: it waited, or did not have its thread to itself.\n")
+	}
+	if t.CPUSamples > 0 {
+		fmt.Fprintf(&b, "\nThe profiler found it on a CPU %d times, once in 10 ms of processor time.\n", t.CPUSamples)
+	}
 	if w := t.Waits; w != (results.Waits{}) {
 		fmt.Fprintf(&b, "\nIt waited %d times for I/O, %d for locks, %d for channels, %d for timers.\n", w.IO, w.Lock, w.Channel, w.Sleep)
 	}

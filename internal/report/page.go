@@ -53,7 +53,8 @@ func HTML(w io.Writer, r *Report, charts []Chart) error {
 		ledgers = append(ledgers, ledgerRow(&r.Ledger[i], used))
 	}
 	return page.Execute(w, map[string]any{
-		"Parts": used, "PartInfo": results.PartInfo, "Ledgers": ledgers, "Evidence": r.evidenceLine(),
+		"FindingsIntro": findingsIntro, "NoFindings": noFindings, "CostsIntro": costsIntro,
+		"After": afterParts, "Parts": used, "PartInfo": results.PartInfo, "Ledgers": ledgers, "Evidence": r.evidenceLine(),
 		"Report": r, "Charts": charts, "Columns": r.columns(), "Rows": rows, "Legend": r.legend(),
 		"Headlines": r.Headlines(), "Trust": r.TrustLines(), "VerdictLines": r.VerdictLines(), "Grids": r.GridLines(), "Style": template.CSS(chartStyle), "TrialTime": duration(float64(r.Run.TrialNS)),
 	})

@@ -23,7 +23,9 @@ const Confidence = 0.95
 type Report struct {
 	Run results.Run `json:"run"`
 
+	// Findings are about the programs, and Costs what the models cost them.
 	Findings []findings.Finding `json:"findings,omitempty"`
+	Costs    []findings.Finding `json:"model_costs,omitempty"`
 	Ledger   []results.Ledger   `json:"ledger,omitempty"`
 	Spans    Spans              `json:"spans"`
 	// Judged tells that the run was long enough for verdicts. Rows of other
@@ -155,7 +157,7 @@ func Build(d *results.Data) *Report {
 	}
 	r.judge()
 	r.overall()
-	r.Ledger, r.Findings = d.Ledger, findings.Of(d)
+	r.Ledger, r.Findings, r.Costs = d.Ledger, findings.Of(d), findings.CostsOf(d)
 	r.grids()
 	r.countSpans(d)
 	r.warn()

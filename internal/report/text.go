@@ -313,12 +313,17 @@ func Markdown(w io.Writer, r *Report, charts []Chart) error {
 	for _, line := range r.TrustLines() {
 		fmt.Fprintf(&b, "%s\n\n", escapeMarkdown(line))
 	}
-	for _, line := range r.findingLines() {
-		fmt.Fprintf(&b, "- **Finding.** %s\n", escapeMarkdown(line))
+	if len(r.Ledger) > 0 {
+		intro := findingsIntro
+		if len(r.Findings) == 0 {
+			intro = noFindings
+		}
+		findingsMarkdown(&b, "What stands out", intro, r.Findings)
 	}
-	if len(r.Findings) > 0 {
-		b.WriteByte('\n')
+	if len(r.Costs) > 0 {
+		findingsMarkdown(&b, "What the models cost here", costsIntro, r.Costs)
 	}
+	b.WriteString("## The figures\n\n")
 	for _, c := range charts {
 		fmt.Fprintf(&b, "![%s](%s/%s.svg)\n\n", escapeMarkdown(c.Title), results.ChartsDir, c.Name)
 	}

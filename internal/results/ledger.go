@@ -146,6 +146,9 @@ type LedgerTask struct {
 	// give it one. Null if unknown: it takes a task that stayed on its thread.
 	OnCPUNS   *int64 `json:"on_cpu_ns"`
 	OSQueueNS *int64 `json:"os_queue_ns"`
+	// CPUSamples are those of the profiler, one for each SamplePeriod of
+	// processor time, of the task's own goroutine.
+	CPUSamples int `json:"cpu_samples,omitempty"`
 
 	Waits Waits `json:"waits"`
 	// ChildrenNS is for how long goroutines that the task started were
@@ -188,9 +191,21 @@ type Ledger struct {
 	ChildrenNS int64 `json:"children_running_ns,omitempty"`
 
 	// Most has, for every part, the task that spent most on it; and Places are
-	// where tasks waited longest, all of them together.
-	Most   []MostTask `json:"most,omitempty"`
-	Places []Place    `json:"places,omitempty"`
+	// where tasks waited longest, all of them together. Computing is where they
+	// used the processor, by the samples of the profiler, and Submitted where
+	// the first of them were submitted.
+	Most      []MostTask `json:"most,omitempty"`
+	Places    []Place    `json:"places,omitempty"`
+	Computing []Place    `json:"computing,omitempty"`
+	Submitted []Place    `json:"submitted,omitempty"`
+
+	// HeldUp is how much of the tasks' waiting for their turn (runnable, gate,
+	// io_late) passed while another task of their process ran, and BehindLong
+	// what of that passed while one ran that computes for at least LongTask times
+	// as long as the one that waited. Blockers are those.
+	HeldUp     Parts     `json:"held_up,omitzero"`
+	BehindLong Parts     `json:"behind_long,omitzero"`
+	Blockers   []Blocker `json:"blockers,omitempty"`
 
 	// MaxInFlight is how many tasks there were at most between their submission
 	// and their result.
@@ -200,8 +215,28 @@ type Ledger struct {
 	TailNS  int64    `json:"tail_ns"`
 	Longest MostTask `json:"longest"`
 
+	// RunQueueNS is what the threads of all processes waited for a processor of
+	// the machine, added up; null if unknown.
+	RunQueueNS *int64 `json:"run_queue_ns"`
+
 	Processes []Process `json:"processes,omitempty"`
 	Notes     []string  `json:"notes,omitempty"` // what is not known, and why
+}
+
+// LongTask is how many times as long as another a task must compute to hold that
+// one up, rather than just take turns with it.
+const LongTask = 4
+
+// A Blocker is a task that others waited for.
+type Blocker struct {
+	Number   uint64   `json:"number"`
+	Task     string   `json:"task"`
+	SpanID   string   `json:"span_id"`
+	CPUNS    int64    `json:"cpu_ns"`     // that it used, at least
+	HeldUpNS int64    `json:"held_up_ns"` // of all whom it held up, added up
+	Tasks    int      `json:"tasks"`      // how many these are
+	Where    string   `json:"where,omitempty"`
+	Stack    []string `json:"stack,omitempty"`
 }
 
 // A MostTask is the task with the most of something.
@@ -210,14 +245,19 @@ type MostTask struct {
 	Number uint64 `json:"number"`
 	SpanID string `json:"span_id"`
 	NS     int64  `json:"ns"`
+
+	// Of the longest: the processor time that it used, at least, and where.
+	CPUNS int64    `json:"cpu_ns,omitempty"`
+	Where string   `json:"where,omitempty"`
+	Stack []string `json:"stack,omitempty"`
 }
 
-// A Place is one at which tasks waited.
+// A Place is one at which tasks waited, computed or were submitted.
 type Place struct {
-	Part  string   `json:"part"` // of the tasks' time
+	Part  string   `json:"part,omitempty"` // of the tasks' time
 	Where string   `json:"where"`
-	NS    int64    `json:"ns"`
-	Waits int      `json:"waits"`
+	NS    int64    `json:"ns,omitempty"`
+	Waits int      `json:"waits"` // or samples, or submissions
 	Stack []string `json:"stack"`
 }
 

@@ -44,7 +44,8 @@ type Run struct {
 	// TrialNS is the least time that the measured part of a trial takes; a
 	// shorter program is repeated.
 	TrialNS int64 `json:"trial_ns,omitempty"`
-	// ProfileNS is how long a profiled trial lets its program run.
+	// ProfileNS is how long a profiled trial lets its program run, not counting
+	// what it waits for a processor of a busy machine.
 	ProfileNS int64 `json:"profile_ns"`
 	// TimeoutNS bounds a trial.
 	TimeoutNS int64 `json:"timeout_ns"`
@@ -274,11 +275,21 @@ type Measured struct {
 	// was at work in.
 	CPUSamples int64 `json:"cpu_samples,omitempty"`
 	GCSamples  int64 `json:"gc_samples,omitempty"`
+	// Allocates is where a profiled program allocated most.
+	Allocates *Allocations `json:"allocates,omitempty"`
 
 	// Of a probe: the time that some work takes on one processor, and that the
 	// same work takes on each of all processors at once.
 	AloneNS    int64 `json:"alone_ns,omitempty"`
 	TogetherNS int64 `json:"together_ns,omitempty"`
+}
+
+// Allocations are those of a program, by the samples of a profile.
+type Allocations struct {
+	Bytes int64    `json:"bytes"` // in all
+	Where string   `json:"where"` // that most of them are made
+	Share float64  `json:"share"` // of them, there
+	Stack []string `json:"stack"`
 }
 
 // ColdNS is the time of the measured part together with that of starting and

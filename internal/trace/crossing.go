@@ -11,7 +11,7 @@ import (
 // A crossing holds the moments of a call that goes to another process and back,
 // beside those of its [harness.Timing]. Each is written by one goroutine.
 type crossing struct {
-	encoding          harness.Stamp // the argument began to be encoded
+	encoding, sent    harness.Stamp // the argument began to be encoded, and was
 	decoding, decoded harness.Stamp // and to be decoded by the worker
 	encoded           harness.Stamp // the result was encoded by the worker
 	arrived           harness.Stamp // and began to be decoded here
@@ -20,7 +20,7 @@ type crossing struct {
 func (c *crossing) note(what harness.Coding, began, ended harness.Stamp) {
 	switch what {
 	case harness.ArgumentEncoded:
-		c.encoding = began
+		c.encoding, c.sent = began, ended
 	case harness.ArgumentDecoded:
 		c.decoding, c.decoded = began, ended
 	case harness.ResultEncoded:

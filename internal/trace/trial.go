@@ -538,7 +538,7 @@ func (t *Trial) Tasks() []results.LaneTask {
 		}
 		if crossed(tm) {
 			c := t.crossings.at(r.number)
-			l.EncodingNS, l.SentNS, l.DecodingNS, l.DecodedNS = since(c.encoding), since(tm.Sent), since(c.decoding), since(c.decoded)
+			l.EncodingNS, l.SentNS, l.DecodingNS, l.DecodedNS = since(c.encoding), since(max(tm.Sent, c.sent)), since(c.decoding), since(c.decoded)
 			l.EncodedNS, l.ArrivedNS = since(c.encoded), since(c.arrived)
 		}
 		tasks = append(tasks, l)

@@ -1,0 +1,57 @@
+package findings
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/f3f4c0de/harness/internal/results"
+)
+
+// Turns explains a model that runs one task's code at a time.
+var Turns = &Rule{
+	Name: "turns",
+	Doc:  "on a model that runs one task's code at a time, tasks wait for their turn at least a fifth of their time",
+	Check: func(c *Cell) *Finding {
+		what, part := "the interpreter lock", results.PartGate
+		waited := c.Ledger.Parts[part]
+		switch {
+		case c.Cell.Backend == "eventloop":
+			what = "the loop's turn"
+		case c.Backend.GOMAXPROCS == 1:
+			what, part = "the one processor", results.PartRunnable
+			waited = c.Ledger.Parts[part] + c.Ledger.Parts[results.PartIOLate]
+		}
+		if !c.Backend.Serial || c.Workers < 2 || ratio(waited, c.Ledger.BusyNS) < 0.2 {
+			return nil
+		}
+		running := time.Duration(c.Ledger.Parts[results.PartRunning])
+		return (&Finding{
+			Says: fmt.Sprintf("%s runs one task's code at a time: each task computes for %v and waits %v for %s. Only what tasks wait for otherwise can overlap; more workers do not help.",
+				c.Cell.Backend, about(c.each(results.PartRunning)), about(time.Duration(waited/int64(c.Ledger.Tasks))), what),
+			Evidence: []string{
+				fmt.Sprintf("all tasks together run for %v of the %v that the program takes", about(running), about(time.Duration(c.Ledger.WallNS))),
+				fmt.Sprintf("waiting for the turn %s of the tasks' time, running %s", percent(ratio(waited, c.Ledger.BusyNS)), percent(c.share(results.PartRunning))),
+			},
+		}).show(c, c.most(part)).at("they compute", c.computing().Where, c.computing().Stack)
+	},
+}
+
+// Carrying explains what crossing to another process takes.
+var Carrying = &Rule{
+	Name: "carrying",
+	Doc:  "carrying the tasks to other processes and back takes at least a tenth as long as running them",
+	Check: func(c *Cell) *Finding {
+		p := &c.Ledger.Parts
+		carried := p[results.PartEncode] + p[results.PartTransport] + p[results.PartDecode]
+		if ratio(carried, c.Ledger.BusyNS) < 0.1 {
+			return nil
+		}
+		return (&Finding{
+			Says: fmt.Sprintf("A task is carried to another process and back for %v, and is with its worker for %v.",
+				about(time.Duration(carried/int64(c.Ledger.Tasks))), about(time.Duration(c.Ledger.BusyNS/int64(c.Ledger.Tasks)))),
+			Evidence: []string{
+				fmt.Sprintf("encoding %v, transport %v, decoding %v a task", about(c.each(results.PartEncode)), about(c.each(results.PartTransport)), about(c.each(results.PartDecode))), c.extra(),
+			},
+		}).show(c, c.most(results.PartTransport))
+	},
+}

@@ -1,0 +1,65 @@
+package findings
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/f3f4c0de/harness/internal/results"
+)
+
+// Document returns docs/causes.md.
+func Document() string {
+	var b strings.Builder
+	b.WriteString(documentHead)
+	b.WriteString("\n## The parts\n\n| part | what it is | who says so |\n| --- | --- | --- |\n")
+	for _, p := range results.PartInfo {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", p.Name, p.Doc, p.Source)
+	}
+	b.WriteString(documentParts)
+	b.WriteString("\n## Findings\n\n" + documentFindings + "\n| finding | when |\n| --- | --- |\n")
+	for _, r := range All {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", r.Name, r.Doc)
+	}
+	b.WriteString("\n## What models cost\n\n" + documentCosts + "\n| cost | when |\n| --- | --- |\n")
+	for _, r := range Costs {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", r.Name, r.Doc)
+	}
+	return b.String()
+}
+
+const documentHead = `# Causes
+
+Where the time of tasks goes, and what the report makes of it. This page is made from the code (` + "`go test ./internal/findings -update`" + `) and
+held against it.
+
+` + "`harness ledger DIR [--cell CELL] [--task N] [--json]`" + ` divides the time of every task of a cell's traced trial, from its submission until its result
+was back, into parts. They do not overlap; together with the residual they are the whole time, to the nanosecond.
+`
+
+const documentParts = `
+Beside the parts, since they are in no task's time or only sometimes known:
+
+| figure | what it is | who says so |
+| --- | --- | --- |
+| on a CPU | of running; known for a task that had its thread to itself and did not wait, and for every task on ` + "`threads`" + ` | the thread's clock |
+| OS queue, of a task | the rest of running: the system had not given it a processor | the difference |
+| OS queue, of a process | what its threads, added up, waited for a processor of the machine; includes what other programs did | ` + "`schedstat`" + `; unknown on macOS |
+| CPU samples | one for each 10 ms of processor time of the task's goroutine | the profiler |
+| spawn | starting the workers, divided by the tasks | time stamps |
+| children | for how long goroutines that the task started were running, beside it | execution trace |
+
+What is not known is null in JSON and *unknown* in the table, with the reason below it: a task that shared its thread, a task beyond the end of an
+execution trace (256 MiB), a system whose processes share no clock, so that encoding, transport and decoding are one part.
+
+**The error.** An amount of time that a task is known to spend (spinning, waiting for a reply, a lock or a channel, letting another goroutine run,
+encoding, decoding, a forced collection) is found in its part to 2 % and 0.2 ms, on every backend. The residual is below 0.2 ms a task. On a busy
+machine a task may be stopped between its clock and the trace's, by as much as the OS queue says. ` + "`go test . -run TestScripts/ledger`" + ` repeats it, and
+` + "`go test ./internal/ledger -run GoToolTrace`" + ` compares with what ` + "`go tool trace`" + ` computes from the same file (1 %).
+`
+
+const documentFindings = `A finding is about the program: something that its author can change. It has numbers, the span that shows it best, a stack where one is known, and
+the command that shows it. A rule that is not sure says nothing. Who computes is told by processor time, which other programs do not add to.
+`
+
+const documentCosts = `Taking turns, or crossing to another process, is what a model does with any program. It explains a cell, and is no fault of the program.
+`
