@@ -74,9 +74,13 @@ func (f *feeder) connect(ctx context.Context) (*conn, error) {
 	c.out.w, c.out.belt = c.proc.In, shared.toWorker
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.endOnce = sync.OnceValue(c.endNow)
-	defer context.AfterFunc(ctx, c.proc.Kill)()
+	spare := context.AfterFunc(ctx, c.proc.Kill)
 	in := bufio.NewReaderSize(c.proc.Out, 64<<10)
-	if err := c.hello(in, cfg.Tasks); err != nil {
+	err = c.hello(in, cfg.Tasks)
+	if !spare() && err == nil {
+		err = context.Cause(ctx) // it is killed although it is ready
+	}
+	if err != nil {
 		if !errors.Is(err, io.EOF) {
 			c.proc.Kill()
 		}
@@ -132,7 +136,7 @@ func (c *conn) prepare(ctx context.Context) error {
 		return call.Err()
 	}
 	c.send([]*harness.Call{call}, math.MaxInt)
-	defer context.AfterFunc(ctx, c.proc.Kill)()
+	spare := context.AfterFunc(ctx, c.proc.Kill)
 	select {
 	case <-call.Done():
 	case <-c.lost:
@@ -144,8 +148,15 @@ func (c *conn) prepare(ctx context.Context) error {
 			call.Fail(c.lostError(call), 0, 0)
 		}
 	}
+	err := call.Err()
+	if !spare() && err == nil {
+		err = context.Cause(ctx) // it is killed although it is prepared
+	}
+	if err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.first, c.mean, c.window, c.useful = c.next, 0, least, false
-	return call.Err()
+	return nil
 }
