@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"github.com/f3f4c0de/harness"
@@ -69,6 +68,11 @@ func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
 		}
 		if err := order.observeWorker(&hooks); err != nil {
 			return hooks, err
+		}
+	}
+	if env := os.Getenv(observerEnv); env != "" {
+		if err := observeWorker(&hooks, env); err != nil {
+			return hooks, fmt.Errorf("%s: %w", observerEnv, err)
 		}
 	}
 	var stop func() (profile.Set, error)
@@ -177,6 +181,8 @@ func (t trial) evidence(ctx context.Context) (evidence, error) {
 		return t.traced(ctx)
 	case results.Profiled:
 		return t.profiled(), nil
+	case results.Cost:
+		return t.observed(ctx)
 	}
 	return unobserved(), nil
 }
@@ -184,11 +190,7 @@ func (t trial) evidence(ctx context.Context) (evidence, error) {
 // traced records every task and writes the spans when the trial is over.
 func (t trial) traced(ctx context.Context) (evidence, error) {
 	cell := t.order.Cell
-	rec, err := trace.NewTrial(ctx, trace.TrialConfig{
-		Identity: trace.Identity{RunID: t.order.RunID, Role: "trial", Version: t.order.Version},
-		Epoch:    t.order.Evidence.Epoch, Cell: t.order.Evidence.CellSpan, CellID: cell.ID,
-		Workload: cell.Workload, Backend: cell.Backend, Workers: cell.Workers, GOMAXPROCS: runtime.GOMAXPROCS(0),
-	})
+	rec, err := t.recorder(ctx)
 	if err != nil {
 		return evidence{}, err
 	}

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"runtime/pprof"
@@ -81,6 +82,33 @@ func Start() (stop func() (Set, error), err error) {
 		}
 		return set, nil
 	}), nil
+}
+
+// Alone starts one kind of profile by itself and throws away what it finds: for
+// those who measure what it costs. stop ends it; called again, it does nothing.
+// kind is one that does something while the program runs: "cpu", "allocs" (which
+// samples for "heap", too), "block" or "mutex".
+func Alone(kind string) (stop func() error, err error) {
+	switch kind {
+	case "cpu":
+		if err := pprof.StartCPUProfile(io.Discard); err != nil {
+			return nil, fmt.Errorf("starting the CPU profile: %w", err)
+		}
+		stop = func() error { pprof.StopCPUProfile(); return nil }
+	case "allocs":
+		before := runtime.MemProfileRate
+		EarlySettings()
+		stop = func() error { runtime.MemProfileRate = before; return nil }
+	case "block":
+		runtime.SetBlockProfileRate(1)
+		stop = func() error { runtime.SetBlockProfileRate(0); return nil }
+	case "mutex":
+		runtime.SetMutexProfileFraction(1)
+		stop = func() error { runtime.SetMutexProfileFraction(0); return nil }
+	default:
+		return nil, fmt.Errorf("there is no profile of kind %q to be taken alone", kind)
+	}
+	return sync.OnceValue(stop), nil
 }
 
 // Exclude calls f. What f does on its own goroutine is left out of the

@@ -31,6 +31,7 @@ type Report struct {
 	Judged bool `json:"judged"`
 
 	Trust      Trust       `json:"trust"`
+	Costs      []Cost      `json:"observer_costs,omitempty"`
 	Rows       []Row       `json:"rows"`
 	Overall    []Overall   `json:"overall,omitempty"`
 	Grids      []Grid      `json:"grids,omitempty"`
@@ -39,6 +40,7 @@ type Report struct {
 	Failures   []Failure   `json:"failures,omitempty"`
 
 	lanes  []results.Lanes
+	taskNS map[string]float64          // about how long a task of each workload is
 	blocks map[string][]*results.Block // by workload
 }
 
@@ -132,10 +134,17 @@ type Failure struct {
 
 // Build computes the report of a run's records.
 func Build(d *results.Data) *Report {
-	r := &Report{Run: d.Run, Judged: d.Run.Judged(), lanes: d.Lanes, blocks: make(map[string][]*results.Block)}
+	r := &Report{Run: d.Run, Judged: d.Run.Judged(), lanes: d.Lanes, blocks: make(map[string][]*results.Block), taskNS: make(map[string]float64)}
 	latest := d.Latest()
 	byCell := make(map[string][]results.Trial)
+	workloads := make(map[string]string)
+	for _, c := range d.Run.Cells {
+		workloads[c.ID] = c.Workload
+	}
 	for _, t := range latest {
+		if t.Kind == results.Pilot && t.OK() && t.Tasks > 0 {
+			r.taskNS[workloads[t.Cell]] = float64(t.WallNS) / float64(t.Tasks)
+		}
 		if !t.OK() {
 			r.Failures = append(r.Failures, Failure{t.Cell, t.Kind, t.Round, t.Error})
 		}
@@ -145,6 +154,7 @@ func Build(d *results.Data) *Report {
 		r.blocks[b.Workload] = append(r.blocks[b.Workload], b)
 	}
 	r.Trust = r.trust(latest)
+	r.costs(latest)
 	for _, w := range d.Run.Workloads {
 		demand := r.demand(w.Label)
 		for _, c := range d.Run.Cells {

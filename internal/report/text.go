@@ -41,6 +41,12 @@ func Text(w io.Writer, r *Report) error {
 	for _, line := range r.TrustLines() {
 		writeWrapped(&b, line)
 	}
+	if table := r.costTable(); table != nil {
+		b.WriteByte('\n')
+		writeTable(&b, table, 3)
+		writeWrapped(&b, costNote)
+		b.WriteByte('\n')
+	}
 	for _, row := range r.Rows {
 		if row.Verdict == nil || row.Verdict.Word == stats.NoVerdict { // of those the warnings tell
 			continue
@@ -340,6 +346,16 @@ func Markdown(w io.Writer, r *Report, charts []Chart) error {
 		for _, line := range r.VerdictLines() {
 			fmt.Fprintf(&b, "- %s\n", escapeMarkdown(line))
 		}
+	}
+	if table := r.costTable(); table != nil {
+		b.WriteString("\n## What observing costs\n\n")
+		for i, row := range table {
+			fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
+			if i == 0 {
+				b.WriteString("| --- | --- | --- |" + strings.Repeat(" ---: |", len(row)-3) + "\n")
+			}
+		}
+		fmt.Fprintf(&b, "\n%s\n", costNote)
 	}
 	if len(r.Failures) > 0 {
 		b.WriteString("\n## Failed trials\n\n")
