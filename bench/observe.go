@@ -46,6 +46,16 @@ func newRecorder() (*trace.Trial, error) {
 	})
 }
 
+// watchTimes stamps the moments of each task and keeps nothing.
+func watchTimes(string) (*harness.Observer, func() (func() error, error), error) {
+	return &harness.Observer{}, idle, nil
+}
+
+// watchCPUAlone takes a CPU profile and knows nothing of tasks.
+func watchCPUAlone(string) (*harness.Observer, func() (func() error, error), error) {
+	return nil, func() (func() error, error) { return profile.Alone("cpu") }, nil
+}
+
 // watchCPU takes a CPU profile whose samples are labelled with their task.
 func watchCPU(string) (*harness.Observer, func() (func() error, error), error) {
 	labels := profile.Labels{Workload: "bench", Backend: "goroutines"}
@@ -129,6 +139,8 @@ func observing(each time.Duration, n int, most map[string]float64) group {
 			watched("nothing", watchNothing, n, each),
 			watched("nothing, again", watchNothing, n, each),
 			watched("spans", watchSpans, n, each),
+			watched("time stamps alone", watchTimes, n, each),
+			watched("CPU profile", watchCPUAlone, n, each),
 			watched("CPU profile, labels", watchCPU, n, each),
 			watched("execution trace", watchExecution(false), n, each),
 			watched("execution trace, marks", watchExecution(true), n, each),

@@ -123,7 +123,7 @@ func observeWorker(hooks *harness.WorkerHooks, env string) error {
 // spansAlone records the tasks of a trial, and those of its workers, which send
 // their spans when they end.
 func (t trial) spansAlone(ctx context.Context) (evidence, error) {
-	rec, err := t.recorder(ctx)
+	rec, err := t.recorder(ctx, nil) // what it finds is thrown away
 	if err != nil {
 		return evidence{}, err
 	}
@@ -137,13 +137,14 @@ func (t trial) spansAlone(ctx context.Context) (evidence, error) {
 	return ev, nil
 }
 
-// recorder returns what records the tasks of the trial.
-func (t trial) recorder(ctx context.Context) (*trace.Trial, error) {
+// recorder returns what records the tasks of the trial. w may be nil.
+func (t trial) recorder(ctx context.Context, w *trace.Writer) (*trace.Trial, error) {
 	cell := t.order.Cell
 	return trace.NewTrial(ctx, trace.TrialConfig{
 		Identity: trace.Identity{RunID: t.order.RunID, Role: "trial", Version: t.order.Version},
 		Epoch:    t.order.Evidence.Epoch, Cell: t.order.Evidence.CellSpan, CellID: cell.ID,
 		Workload: cell.Workload, Backend: cell.Backend, Workers: cell.Workers, GOMAXPROCS: runtime.GOMAXPROCS(0),
+		Writer: w,
 	})
 }
 

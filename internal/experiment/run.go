@@ -491,7 +491,7 @@ func appendFile(to, from string) (err error) {
 // exportRun writes the trace that the trials' traces link to.
 func (r *runner) exportRun() (err error) {
 	ctx := context.Background() // also when the run was interrupted
-	w, err := trace.NewWriter(ctx, filepath.Join(r.opts.Folder.Dir(), results.TracesFile))
+	w, err := trace.NewWriter(filepath.Join(r.opts.Folder.Dir(), results.TracesFile))
 	if err != nil {
 		return err
 	}

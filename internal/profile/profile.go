@@ -12,12 +12,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"runtime"
 	"runtime/pprof"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/pprof/profile"
 
@@ -214,17 +216,29 @@ func (l Labels) Set() { pprof.SetGoroutineLabels(l.with("")) }
 // Observer returns an observer that labels the goroutine of every task while
 // the task runs. Goroutines that the task starts inherit the labels.
 func (l Labels) Observer() *harness.Observer {
-	var prepared sync.Map // task name -> context with its labels
+	type prepared map[string]context.Context // task name -> context with its labels
+	var known atomic.Pointer[prepared]       // never changed, but replaced
+	known.Store(new(prepared))
+	none := context.Background()
 	return &harness.Observer{
+		Untimed: true,
 		Start: func(ctx context.Context, c *harness.Call) context.Context {
-			labels, ok := prepared.Load(c.Task())
+			task := c.Task()
+			labels, ok := (*known.Load())[task]
 			if !ok {
-				labels, _ = prepared.LoadOrStore(c.Task(), l.with(c.Task()))
+				labels = l.with(task)
+				before := known.Load()
+				after := maps.Clone(*before)
+				if after == nil {
+					after = make(prepared)
+				}
+				after[task] = labels
+				known.CompareAndSwap(before, &after) // or it is prepared once more
 			}
-			pprof.SetGoroutineLabels(labels.(context.Context))
+			pprof.SetGoroutineLabels(labels)
 			return ctx
 		},
-		End: func(*harness.Call, error) { pprof.SetGoroutineLabels(context.Background()) },
+		End: func(*harness.Call, error) { pprof.SetGoroutineLabels(none) },
 	}
 }
 
