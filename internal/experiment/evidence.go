@@ -254,6 +254,9 @@ func (t trial) traced(ctx context.Context) (evidence, error) {
 			Cell: cell.ID, TraceID: rec.TraceID(), WallNS: m.WallNS, Workers: cell.Workers,
 			Tasks: rec.Tasks(maxLaneTasks), BeganNS: int64(rec.Began()), Processes: used,
 		}
+		if n := rec.Submitted(); n > maxLaneTasks {
+			reply.Lanes.Submitted = n
+		}
 		return errors.Join(err, counts.Err())
 	}
 	return ev, nil

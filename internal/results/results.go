@@ -280,6 +280,8 @@ type Lanes struct {
 	WallNS  int64      `json:"wall_ns"`
 	Workers int        `json:"workers"`
 	Tasks   []LaneTask `json:"tasks"`
+	// Submitted is how many tasks there were, if Tasks has only the first.
+	Submitted int `json:"submitted,omitempty"`
 
 	// BeganNS is the reading of the host's monotonic clock at the begin.
 	BeganNS   int64     `json:"began_ns,omitempty"`

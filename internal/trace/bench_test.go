@@ -2,8 +2,14 @@ package trace
 
 import (
 	"context"
+	"errors"
+	"net"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
+
+	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	"google.golang.org/grpc"
 
 	"github.com/f3f4c0de/harness"
 )
@@ -80,4 +86,63 @@ func BenchmarkExport(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(3*tasks*b.N)/b.Elapsed().Seconds(), "spans/s")
+}
+
+// counter is a real OTLP receiver that counts.
+type counter struct {
+	coltracepb.UnimplementedTraceServiceServer
+	spans atomic.Int64
+}
+
+func (c *counter) Export(_ context.Context, req *coltracepb.ExportTraceServiceRequest) (*coltracepb.ExportTraceServiceResponse, error) {
+	for _, rs := range req.ResourceSpans {
+		c.spans.Add(int64(countSpans(rs)))
+	}
+	return &coltracepb.ExportTraceServiceResponse{}, nil
+}
+
+// BenchmarkSend sends a file of spans to an OTLP receiver over gRPC, in the same
+// process: the receiver's decoding is part of it.
+func BenchmarkSend(b *testing.B) {
+	const tasks = 30_000
+	path := filepath.Join(b.TempDir(), "traces.jsonl")
+	w, err := NewWriter(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	rec := newBenchTrial(b, w)
+	rec.Begin()
+	ex := &prepared{site: harness.Site{Observer: rec.Observer()}}
+	for range tasks {
+		plainTask.Submit(rec.Context(b.Context()), ex, 0)
+	}
+	counts, err := rec.Export(b.Context(), 1, 1, nil)
+	if err := errors.Join(err, w.Close()); err != nil {
+		b.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	received := &counter{}
+	srv := grpc.NewServer()
+	coltracepb.RegisterTraceServiceServer(srv, received)
+	go srv.Serve(l) // ends with Stop
+	defer srv.Stop()
+	target, err := ParseTarget("grpc://" + l.Addr().String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	sent := 0
+	for b.Loop() {
+		n, err := target.SendFile(b.Context(), path)
+		if err != nil || n != counts.Total().Exported {
+			b.Fatalf("SendFile() = %d, %v; want %d", n, err, counts.Total().Exported)
+		}
+		sent += n
+	}
+	if n := received.spans.Load(); n != int64(sent) {
+		b.Errorf("%d spans were received of %d", n, sent)
+	}
+	b.ReportMetric(float64(sent)/b.Elapsed().Seconds(), "spans/s")
 }

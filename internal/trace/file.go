@@ -107,7 +107,8 @@ func replaceIDs(line []byte, f func(id []byte) []byte) []byte {
 // ReadLines yields the spans of a file that a Writer has written, line by line.
 func ReadLines(r io.Reader) iter.Seq2[[]*tracepb.ResourceSpans, error] {
 	return func(yield func([]*tracepb.ResourceSpans, error) bool) {
-		in := bufio.NewReader(r)
+		in := bufio.NewReaderSize(r, 1<<20)
+		var dec lineDecoder
 		for n := 1; ; n++ {
 			line, err := in.ReadBytes('\n')
 			if err != nil && err != io.EOF {
@@ -115,7 +116,7 @@ func ReadLines(r io.Reader) iter.Seq2[[]*tracepb.ResourceSpans, error] {
 				return
 			}
 			if len(bytes.TrimSpace(line)) > 0 {
-				spans, perr := parseLine(line)
+				spans, perr := dec.decode(line)
 				if perr != nil {
 					yield(nil, fmt.Errorf("line %d: %w", n, perr))
 					return
