@@ -123,15 +123,14 @@ func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
 // result after end, before the next start.
 func (w *workerRecorder) coded(c *harness.Call, what harness.Coding, began harness.Stamp) {
 	now := harness.Now()
-	switch {
-	case what == harness.ArgumentDecoded:
+	if what == harness.ArgumentDecoded {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.incoming[c] = crossing{decoding: began, decoded: now}
-	default:
-		if last := w.records.last(); last != nil && last.header.number == c.Number {
-			last.way.note(what, began, now)
-		}
+		return
+	}
+	if last := w.records.last(); last != nil && last.header.number == c.Number {
+		last.way.note(what, began, now)
 	}
 }
 
