@@ -112,6 +112,10 @@ func (c *Call) Idempotent() bool { return c.body.idempotent() }
 // wait for each other.
 func (c *Call) Crew() *Crew { return c.site.Crew }
 
+// Worker returns the worker of this process that runs the task, or has run it;
+// nil if none has. It is for the goroutine that drives the call.
+func (c *Call) Worker() *Worker { return c.worker }
+
 // Context returns the context that the task was submitted with.
 func (c *Call) Context() context.Context { return c.ctx }
 

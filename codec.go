@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime/debug"
 	"sync"
 	"unsafe"
 )
@@ -55,8 +56,16 @@ func codecFor[T any]() codec[T] {
 	if _, ok := any((*T)(nil)).(encoding.BinaryAppender); ok {
 		if _, ok := any((*T)(nil)).(encoding.BinaryUnmarshaler); ok {
 			return codec[T]{
-				append: func(b []byte, v *T) ([]byte, error) { return any(v).(encoding.BinaryAppender).AppendBinary(b) },
-				decode: func(b []byte, v *T) error { return any(v).(encoding.BinaryUnmarshaler).UnmarshalBinary(b) },
+				append: func(b []byte, v *T) ([]byte, error) {
+					err := guarded(func() (err error) {
+						b, err = any(v).(encoding.BinaryAppender).AppendBinary(b)
+						return err
+					})
+					return b, err
+				},
+				decode: func(b []byte, v *T) error {
+					return guarded(func() error { return any(v).(encoding.BinaryUnmarshaler).UnmarshalBinary(b) })
+				},
 			}
 		}
 	}
@@ -71,6 +80,17 @@ func codecFor[T any]() codec[T] {
 			return err
 		},
 	}
+}
+
+// guarded calls a type's own methods and makes an error of a panic there: the
+// goroutine that calls them carries everybody's calls.
+func guarded(own func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("its own encoding panicked: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return own()
 }
 
 // sizeOf returns the size of v's encoding if it is known, or else 0.
@@ -493,7 +513,11 @@ func bytesForm(t reflect.Type, marshal func(v any) ([]byte, error), unmarshal fu
 	return &form{
 		least: 1,
 		append: func(b []byte, p unsafe.Pointer, _ int) ([]byte, error) {
-			own, err := marshal(reflect.NewAt(t, p).Interface())
+			var own []byte
+			err := guarded(func() (err error) {
+				own, err = marshal(reflect.NewAt(t, p).Interface())
+				return err
+			})
 			if err != nil {
 				return b, err
 			}
@@ -504,7 +528,7 @@ func bytesForm(t reflect.Type, marshal func(v any) ([]byte, error), unmarshal fu
 			if err != nil {
 				return nil, err
 			}
-			return b[n:], unmarshal(reflect.NewAt(t, p).Interface(), b[:n])
+			return b[n:], guarded(func() error { return unmarshal(reflect.NewAt(t, p).Interface(), b[:n]) })
 		},
 	}
 }

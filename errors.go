@@ -26,7 +26,8 @@ var (
 	ErrQuarantined = errors.New("task quarantined")
 	// ErrUnknownTask: the worker process does not know a task of that name.
 	ErrUnknownTask = errors.New("unknown task")
-	// ErrEncode: the input or the result cannot cross a process boundary.
+	// ErrEncode: the input or the result cannot cross a process boundary, or
+	// its type's own encoding failed or panicked.
 	ErrEncode = errors.New("cannot be encoded")
 	// ErrQueueClosed: the Queue is closed and, for Get, empty.
 	ErrQueueClosed = errors.New("queue closed")

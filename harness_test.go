@@ -76,7 +76,12 @@ func TestScripts(t *testing.T) {
 			"prometheus": startPrometheus,
 			"panels":     panels,
 			"recovers":   recovers,
-			"firstspan":  firstSpan,
+			"conserves":  conserves,
+			"taskspan":   taskSpan,
+			"sampled":    sampled,
+			"tagged":     tagged,
+			"crawl":      crawl,
+			"perfetto":   perfetto,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "pprof" {
@@ -196,13 +201,18 @@ type batches struct{}
 // startReceiver starts an OTLP receiver and puts its URL into $RECEIVER.
 func startReceiver(ts *testscript.TestScript, _ bool, _ []string) {
 	n := ts.Value(batches{}).(*atomic.Int64)
-	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/v1/traces" && r.ContentLength > 0 {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost { // as real ones do
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			return
+		}
+		if (r.URL.Path == "/v1/traces" || r.URL.Path == "/v1development/profiles") && r.ContentLength > 0 {
 			n.Add(1)
 		}
 	}))
 	ts.Defer(srv.Close)
 	ts.Setenv("RECEIVER", srv.URL)
+	ts.Setenv("RECEIVER_PORT", srv.URL[strings.LastIndexByte(srv.URL, ':')+1:])
 }
 
 // received checks that the script's receiver got something, and forgets it.
@@ -212,11 +222,18 @@ func received(ts *testscript.TestScript, neg bool, _ []string) {
 	}
 }
 
-// firstSpan puts the id of the first task's span into $SPAN: firstspan DIR
-func firstSpan(ts *testscript.TestScript, _ bool, args []string) {
+// taskSpan puts the id of the span of a cell's first task into $SPAN:
+// taskspan DIR CELL
+func taskSpan(ts *testscript.TestScript, _ bool, args []string) {
 	data, err := results.Read(ts.MkAbs(args[0]))
 	ts.Check(err)
-	ts.Setenv("SPAN", data.Lanes[0].Tasks[0].SpanID)
+	for _, l := range data.Lanes {
+		if l.Cell == args[1] {
+			ts.Setenv("SPAN", l.Tasks[0].SpanID)
+			return
+		}
+	}
+	ts.Fatalf("there is no traced trial of %s", args[1])
 }
 
 // spin is a program that uses half of the processors until it is killed, or for

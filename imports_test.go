@@ -41,9 +41,11 @@ var mayImport = map[string][]string{
 	"internal/workloads":    {""},
 }
 
-// alone is who alone may import a foreign package, by the prefix of its path.
+// alone is who alone may import a foreign package, by the longest prefix of its
+// path.
 var alone = map[string][]string{
 	"go.opentelemetry.io/":              {"internal/trace"},
+	"go.opentelemetry.io/proto/slim/":   {"internal/profile"}, // the profiles signal, which the SDK does not have
 	"runtime/pprof":                     {"internal/profile"},
 	"github.com/google/pprof":           {"internal/profile"},
 	"github.com/spf13/":                 {"cli"},
@@ -54,6 +56,7 @@ var alone = map[string][]string{
 	"golang.org/x/net":                  {"internal/workloads"},
 	"golang.org/x/term":                 {"cli"},
 	"google.golang.org/":                {"internal/trace"},
+	"google.golang.org/protobuf":        {"internal/profile", "internal/trace"},
 	"github.com/rogpeppe/go-internal":   {},
 	"github.com/google/go-cmp":          {},
 	"github.com/f3f4c0de/harness/tools": {},
@@ -110,17 +113,18 @@ func TestImports(t *testing.T) {
 			if name == "" && !standard {
 				t.Errorf("the root package imports %s; it may import the standard library only", path)
 			}
-			known := standard
-			for prefix, who := range alone {
-				if strings.HasPrefix(path, prefix) {
-					known = true
-					if !slices.Contains(who, name) {
-						t.Errorf("%q imports %s; only %q may", name, path, who)
-					}
+			longest := ""
+			for prefix := range alone {
+				if strings.HasPrefix(path, prefix) && len(prefix) > len(longest) {
+					longest = prefix
 				}
 			}
-			if !known {
+			switch who := alone[longest]; {
+			case standard:
+			case longest == "":
 				t.Errorf("%q imports %s, which is not in the table", name, path)
+			case !slices.Contains(who, name):
+				t.Errorf("%q imports %s; only %q may", name, path, who)
 			}
 		}
 	}

@@ -22,6 +22,10 @@ type Workload struct {
 	// refused before anything runs.
 	Params any
 
+	// Axes are the quantities along which the program can be varied by a name
+	// that means the same for every program; none if it has no such.
+	Axes []Axis
+
 	// Tasks are all tasks that the program submits.
 	Tasks []AnyTask
 
@@ -46,6 +50,24 @@ type Workload struct {
 
 	// Open sets the program up. None of its time is measured.
 	Open func(ctx context.Context, env Env) (Session, error)
+}
+
+// An Axis is a quantity along which a program can be varied whatever it calls its
+// parameters. Users know three: "size", how long a task lasts; "wait", what share
+// of that it waits; and "payload", the bytes that it takes and gives.
+type Axis struct {
+	Name, Doc string
+
+	// Unit is that of the values: "ns", "B", or "1" for a share, at least 0 and
+	// below 1.
+	Unit string
+
+	// Values are those that show what there is to be seen, in ascending order.
+	Values []float64
+
+	// Set gives params, a pointer like Workload.Params, that value of the
+	// quantity, and leaves all else as it is as far as it can.
+	Set func(params any, value float64)
 }
 
 // An Env is what a workload is opened with.

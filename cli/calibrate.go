@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"runtime"
@@ -44,9 +43,7 @@ what to make of the result.`,
 				return failed(err)
 			}
 			if asJSON {
-				enc := json.NewEncoder(a.stdout)
-				enc.SetIndent("", "  ")
-				return failed(enc.Encode(results))
+				return failed(a.printJSON(results))
 			}
 			return failed(printCalibration(a.stdout, results, opt))
 		},

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -95,9 +94,7 @@ func (a *app) check(r *report.Report, assertions []report.Assertion, asJSON bool
 		counts[o.Result]++
 	}
 	if asJSON {
-		enc := json.NewEncoder(a.stdout)
-		enc.SetIndent("", "  ")
-		err = enc.Encode(outcomes)
+		err = a.printJSON(outcomes)
 	} else {
 		_, err = fmt.Fprint(a.stdout, report.CheckText(outcomes))
 	}

@@ -10,6 +10,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -93,7 +94,7 @@ on worker processes, verifies every result, and says with intervals and
 physical limits where each model helps.
 
   harness run                      compare everything, in about 90 seconds
-  harness run experiment.yaml      compare what the file asks for
+  harness run experiment.yaml      compare what the file asks for; harness init writes one
   harness list workloads           what can be run, with its parameters
   harness doctor                   what this machine would do to the figures
   harness check DIR --assert ...   hold a run's figures against what is expected
@@ -110,8 +111,15 @@ failed on evidence, 4 no verdict, 5 refused by doctor --strict, 130 interrupted.
 	})
 	root.AddCommand(newRunCommand(a), newListCommand(a), newReportCommand(a), newTraceCommand(a), newCalibrateCommand(a), newVersionCommand(a),
 		newDoctorCommand(a), newNoiseCommand(a), newCheckCommand(a), newCompareCommand(a), newCrossoverCommand(a), newExportCommand(a))
-	root.AddCommand(newLedgerCommand(a), newProfileCommand(a), newJaegerCommand(a), newMetricsCommand(a))
+	root.AddCommand(newLedgerCommand(a), newProfileCommand(a), newJaegerCommand(a), newMetricsCommand(a), newInitCommand(a))
 	return root
+}
+
+// printJSON prints v as the one document of a command with --json.
+func (a *app) printJSON(v any) error {
+	enc := json.NewEncoder(a.stdout)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
 }
 
 // The exit codes.

@@ -1,13 +1,9 @@
 package cli
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -59,7 +55,7 @@ turns, in rounds in random order, A twice in each, so that there are verdicts:
 	flags.StringArrayVar(&f.params, "param", nil, "parameter of a workload, as workload.name=value; may be repeated")
 	flags.StringVar(&pkg, "package", "./cmd/harness", "what to build of a revision")
 	flags.StringVar(&f.out, "out", "", "folder for the results, new or empty (run-ID)")
-	flags.StringVar(&f.progress, "progress", "auto", "progress on standard error: auto, plain, none")
+	flags.StringVar(&f.progress, "progress", "auto", "progress on standard error: auto, plain, json, none")
 	flags.BoolVar(&f.json, "json", false, "print as JSON")
 	return cmd
 }
@@ -79,9 +75,7 @@ func (a *app) compare(dirs []string, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		enc := json.NewEncoder(a.stdout)
-		enc.SetIndent("", "  ")
-		return failed(enc.Encode(c))
+		return failed(a.printJSON(c))
 	}
 	return failed(report.CompareText(a.stdout, c))
 }
@@ -105,21 +99,11 @@ func (a *app) rerun(cmd *cobra.Command, programs []string, pkg string, f runFlag
 		return failed(err)
 	}
 	defer os.RemoveAll(temp)
-	for i, name := range []string{"A", "B"} {
-		path := programs[i]
-		if info, err := os.Stat(path); err != nil {
-			path = filepath.Join(temp, name+"-harness")
-			if err := buildRevision(cmd.Context(), programs[i], pkg, path); err != nil {
-				return err
-			}
-		} else if info.IsDir() {
-			return fmt.Errorf("%s is a folder; --rerun wants two programs or revisions, since a run does not hold the program that made it", path)
-		}
-		build, err := experiment.NewBuild(name, path)
-		if err != nil {
-			return err
-		}
-		spec.Builds = append(spec.Builds, build)
+	building, stop := untilSignal(cmd.Context())
+	spec.Builds, err = findBuilds(building, programs, pkg, temp)
+	stop()
+	if err != nil {
+		return err
 	}
 	if len(spec.Programs) == 0 {
 		return errors.New("there is nothing to compare them on")
@@ -128,38 +112,10 @@ func (a *app) rerun(cmd *cobra.Command, programs []string, pkg string, f runFlag
 	if err != nil {
 		return failed(err)
 	}
-	if f.out == "" {
-		f.out = "run-" + plan.Run.ID
-	}
-	folder, err := results.Create(f.out, &plan.Run)
+	folder, err := createFolder(f.out, plan)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = folder.Close() }() // every line in it has been synced
 	return a.execute(cmd.Context(), plan, folder, nil, progress, trace.Destination{}, f.json)
-}
-
-// buildRevision builds a package as it was in a revision that git knows in this
-// folder. It leaves the working tree alone.
-func buildRevision(ctx context.Context, revision, pkg, path string) error {
-	tree := path + "-source"
-	if err := os.Mkdir(tree, 0o777); err != nil {
-		return failed(err)
-	}
-	archive := path + ".tar"
-	for _, step := range []struct {
-		dir  string
-		args []string
-	}{
-		{"", []string{"git", "archive", "--output", archive, revision}},
-		{tree, []string{"tar", "-xf", archive}},
-		{tree, []string{"go", "build", "-o", path, pkg}},
-	} {
-		c := exec.CommandContext(ctx, step.args[0], step.args[1:]...)
-		c.Dir = step.dir
-		if out, err := c.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s is no file, and as a revision it cannot be built: %v: %w\n%s", revision, step.args, err, out)
-		}
-	}
-	return nil
 }

@@ -1,9 +1,9 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,11 +18,13 @@ func newCrossoverCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "crossover DIR",
 		Short: "Tell where one model overtakes another as a parameter grows",
-		Long: `crossover reads a run that varied a parameter, such as one of
+		Long: `crossover reads a run that varied something, such as one of
 
-  harness run --preset standard --vary mixed.cpu=50us,200us,1ms,5ms
-  harness run --preset standard --vary mixed.payload=64,4096,65536,1048576
-  harness run --preset standard --vary sqrt.workers=1,2,4,8
+  harness run --preset standard --vary size                how long a task lasts
+  harness run --preset standard --vary wait=0%,50%,90%     what share of it it waits
+  harness run --preset standard --vary payload             what it carries
+  harness run --preset standard --vary workers=1,2,4,8     how many work
+  harness run --preset standard --vary sqrt.n=10000,1000000
 
 and tells where two models change places, with an interval from a bootstrap over
 rounds: warm, and cold, where starting and warming up the workers counts. It says
@@ -45,14 +47,12 @@ fewer than 95 of 100 resampled runs cross.`,
 				return err
 			}
 			if asJSON {
-				enc := json.NewEncoder(a.stdout)
-				enc.SetIndent("", "  ")
-				return failed(enc.Encode(found))
+				return failed(a.printJSON(found))
 			}
 			return failed(report.CrossoverText(a.stdout, found))
 		},
 	}
-	cmd.Flags().StringVar(&vary, "vary", "", "only along this parameter, or workers (all that was varied)")
+	cmd.Flags().StringVar(&vary, "vary", "", "only along size, wait, payload, workers or this parameter (all that was varied)")
 	cmd.Flags().StringVar(&pair, "pair", "", "only these two backends, as a,b (all pairs)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
 	return cmd
@@ -82,11 +82,17 @@ func crossovers(r *report.Report, vary string, models []string) ([]report.Crosso
 	}
 	switch {
 	case len(r.Grids) == 0:
-		return nil, errors.New("the run varied nothing; make one that does, such as: harness run --preset standard --vary mixed.cpu=50us,200us,1ms,5ms")
-	case len(found) == 0 && vary != "":
-		return nil, fmt.Errorf("the run varied %s; --vary %s and --pair leave nothing", strings.Join(varied, ", "), vary)
+		return nil, errors.New("the run varied nothing; make one that does, such as: harness run --preset standard --vary size")
+	case len(found) == 0 && vary != "" && !slices.Contains(varied, vary):
+		return nil, fmt.Errorf("the run varied %s, not %s", strings.Join(varied, ", "), vary)
+	case len(found) == 0 && (models == nil || hasBackend(r, models[0]) && hasBackend(r, models[1])):
+		return nil, exitError{exitNoVerdict, errors.New("no verdict: too few rounds were kept to compare any two models; the report says why")}
 	case len(found) == 0:
 		return nil, fmt.Errorf("--pair %s leaves nothing: the run has other backends", strings.Join(models, ","))
 	}
 	return found, nil
+}
+
+func hasBackend(r *report.Report, name string) bool {
+	return slices.ContainsFunc(r.Run.Backends, func(b results.BackendInfo) bool { return b.Name == name })
 }

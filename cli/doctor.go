@@ -2,8 +2,8 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -51,9 +51,7 @@ With --strict it ends with exit code 5 if any check warns or fails.`,
 
 func (a *app) printChecks(checks []machine.Check, asJSON bool) error {
 	if asJSON {
-		enc := json.NewEncoder(a.stdout)
-		enc.SetIndent("", "  ")
-		return enc.Encode(checks)
+		return a.printJSON(checks)
 	}
 	var b strings.Builder
 	for _, c := range checks {
@@ -68,7 +66,10 @@ func (a *app) printChecks(checks []machine.Check, asJSON bool) error {
 
 // facts measures what the checks need.
 func facts(ctx context.Context) machine.Facts {
-	f := machine.Facts{NumCPU: runtime.NumCPU(), GOMAXPROCS: runtime.GOMAXPROCS(0), Others: others(ctx), FreeBytes: -1, Sleeps: make(map[time.Duration]time.Duration)}
+	f := machine.Facts{
+		NumCPU: runtime.NumCPU(), GOMAXPROCS: runtime.GOMAXPROCS(0), Others: others(ctx), Receivers: receivers(ctx),
+		FreeBytes: freeBytes("."), TempBytes: freeBytes(os.TempDir()), Sleeps: make(map[time.Duration]time.Duration),
+	}
 	if m, err := experiment.Capacity(ctx, f.NumCPU); err == nil && m.TogetherNS > 0 {
 		f.Capacity = float64(f.NumCPU) * float64(m.AloneNS) / float64(m.TogetherNS)
 	}
@@ -81,15 +82,20 @@ func facts(ctx context.Context) machine.Facts {
 		f.Sleeps[d] = time.Since(start) / n
 	}
 	f.Build, _ = debug.ReadBuildInfo()
-	var fs syscall.Statfs_t
-	if syscall.Statfs(".", &fs) == nil {
-		f.FreeBytes = int64(fs.Bavail) * int64(fs.Bsize) //nolint:unconvert // of another type on other systems
-	}
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) == nil {
 		f.OpenFiles = limit.Cur
 	}
 	return f
+}
+
+// freeBytes returns how much room there is in a folder, -1 if that is unknown.
+func freeBytes(dir string) int64 {
+	var fs syscall.Statfs_t
+	if syscall.Statfs(dir, &fs) != nil {
+		return -1
+	}
+	return int64(fs.Bavail) * int64(fs.Bsize) //nolint:unconvert // of another type on other systems
 }
 
 // others returns how many processors other programs use just now, -1 if that

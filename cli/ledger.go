@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -103,10 +102,4 @@ func findTask(dir, cell string, number uint64) (*results.LedgerTask, error) {
 		return nil, fmt.Errorf("--task: %s has no task %d; they are numbered from 1 to %d", cell, number, len(tasks))
 	}
 	return &tasks[i], nil
-}
-
-func (a *app) printJSON(v any) error {
-	enc := json.NewEncoder(a.stdout)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
 }

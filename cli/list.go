@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -16,6 +15,7 @@ type listed struct {
 	Name   string             `json:"name"`
 	Doc    string             `json:"doc"`
 	Params []experiment.Param `json:"params,omitempty"`
+	Axes   []experiment.Axis  `json:"axes,omitempty"`
 }
 
 func newListCommand(a *app) *cobra.Command {
@@ -31,9 +31,7 @@ func newListCommand(a *app) *cobra.Command {
 				return failed(err)
 			}
 			if asJSON {
-				enc := json.NewEncoder(a.stdout)
-				enc.SetIndent("", "  ")
-				return failed(enc.Encode(entries))
+				return failed(a.printJSON(entries))
 			}
 			return failed(printList(a.stdout, entries, long))
 		},
@@ -56,7 +54,7 @@ func (a *app) list(what string) ([]listed, error) {
 		if err != nil {
 			return nil, err
 		}
-		entries = append(entries, listed{w.Name, w.Doc, params})
+		entries = append(entries, listed{w.Name, w.Doc, params, experiment.Axes(w)})
 	}
 	return entries, nil
 }
@@ -73,6 +71,9 @@ func printList(w io.Writer, entries []listed, long bool) error {
 		}
 		for _, p := range e.Params {
 			fmt.Fprintf(&b, "    %-24s %s\n", fmt.Sprintf("%s.%s=%v", e.Name, p.Name, p.Default), p.Doc)
+		}
+		for _, x := range e.Axes {
+			fmt.Fprintf(&b, "    %-24s %s: %s\n", "--vary "+x.Name, x.Doc, strings.Join(x.Values, ", "))
 		}
 		if long && i < len(entries)-1 {
 			b.WriteByte('\n')

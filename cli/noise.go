@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -98,9 +97,7 @@ func (a *app) noise(ctx context.Context, rounds int, out string, asJSON bool) (e
 	}
 	n := report.Noise(report.Build(data))
 	if asJSON {
-		enc := json.NewEncoder(a.stdout)
-		enc.SetIndent("", "  ")
-		err = enc.Encode(n)
+		err = a.printJSON(n)
 	} else {
 		err = report.NoiseText(a.stdout, n)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"html/template"
 	"io"
 	"net"
 	"net/http"
@@ -13,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -26,8 +24,10 @@ import (
 
 // profileFlags are the flags of profile as they were given.
 type profileFlags struct {
-	cell, kind, span, diff, flame, http string
-	top                                 int
+	cell, kind, span, diff, flame, http, jaeger string
+	format, out, otlp                           string
+	top                                         int
+	kinds                                       []string // what --kind means for an export: all without it
 }
 
 func newProfileCommand(a *app) *cobra.Command {
@@ -44,12 +44,22 @@ spends more than another on a task.
   harness profile run-… --diff factor-sequential-w1,factor-processes-w2
   harness profile run-… --span 5f0c41d2a90b3e77              a span and all below it
   harness profile run-… --diff A,B --flame diff.svg          a flame graph
-  harness profile run-… --http 127.0.0.1:7171                pprof's own pages
+  harness profile run-… --http 127.0.0.1:7171                pprof's own pages, with links to Jaeger
+  harness profile run-… --format otlp --out profiles.pb      OTLP profiles, alpha
+  harness profile run-… --format otlp --otlp http://localhost:4318
+
+OTLP profiles are OpenTelemetry's profiles signal (v1development as of 1.10). It
+is alpha: receivers of other versions may not understand it. Samples have links
+to their spans.
 
 A span's processor time is told from 30 samples on, 0.3 s; what a shorter one
 did is in the ledger.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			f.kinds = profileNames
+			if cmd.Flags().Changed("kind") {
+				f.kinds = []string{f.kind}
+			}
 			data, err := results.Read(args[0])
 			if err != nil {
 				return err
@@ -66,12 +76,23 @@ did is in the ledger.`,
 	flags.IntVar(&f.top, "top", 15, "how many functions to list")
 	flags.StringVar(&f.flame, "flame", "", "draw a flame graph into this SVG file")
 	flags.StringVar(&f.http, "http", "", "serve pprof's pages for all profiles at this address, such as "+profileAddr)
+	flags.StringVar(&f.jaeger, "jaeger", defaultJaeger, "with --http: the Jaeger that the pages lead to")
+	flags.StringVar(&f.format, "format", "", "write the profiles, of the cell and the kind or all, for others: otlp (alpha)")
+	flags.StringVar(&f.out, "out", "", "with --format: the file")
+	flags.StringVar(&f.otlp, "otlp", "", "with --format: send them to this receiver, such as http://localhost:4318")
 	cmd.MarkFlagsMutuallyExclusive("cell", "span", "diff", "http")
+	for _, other := range []string{"span", "diff", "http", "flame"} {
+		cmd.MarkFlagsMutuallyExclusive("format", other)
+	}
 	return cmd
 }
 
-// profileAddr is where Jaeger's configuration has links to.
-const profileAddr = "127.0.0.1:7171"
+// profileAddr is where Jaeger's configuration has links to, and defaultJaeger
+// where Jaeger is.
+const (
+	profileAddr   = "127.0.0.1:7171"
+	defaultJaeger = "http://localhost:16686"
+)
 
 func (a *app) profile(ctx context.Context, dir string, data *results.Data, f profileFlags) error {
 	if !slices.Contains(profile.Kinds, f.kind) {
@@ -79,19 +100,27 @@ func (a *app) profile(ctx context.Context, dir string, data *results.Data, f pro
 	}
 	p := profiles{dir: dir, data: data}
 	switch {
+	case f.format != "":
+		return a.exportProfiles(ctx, p, f)
+	case f.out != "" || f.otlp != "":
+		return errors.New("--out and --otlp need --format: otlp")
 	case f.http != "":
-		return a.serveProfiles(ctx, p, f.http)
-	case f.span != "":
-		v, found, err := p.span(f.span)
+		jaeger, err := parseJaeger(f.jaeger)
 		if err != nil {
 			return err
 		}
+		return a.serveProfiles(ctx, profilePages{profiles: p, jaeger: jaeger}, f.http)
+	case f.span != "":
+		v, found, err := p.span(f.span)
+		if err != nil {
+			return fmt.Errorf("--span: %w", err)
+		}
 		if n := v.Samples(); n < results.MinSamples {
-			_, err := fmt.Fprintf(a.stdout, "%s (span %s) has %d CPU samples; fewer than %d say nothing. %s\n", found.Name, found.ID, n, results.MinSamples, ledgerHint(dir, found))
+			_, err := fmt.Fprintln(a.stdout, fewSamples(dir, found, n))
 			return failed(err)
 		}
 		title := fmt.Sprintf("%s (span %s), %d samples", found.Name, found.ID, v.Samples())
-		return a.printProfile(v, nil, title, f)
+		return a.printProfile(v, nil, title, 0, f)
 	case f.diff != "":
 		first, second, ok := strings.Cut(f.diff, ",")
 		if !ok {
@@ -105,24 +134,25 @@ func (a *app) profile(ctx context.Context, dir string, data *results.Data, f pro
 		if err != nil {
 			return fmt.Errorf("--diff: %w", err)
 		}
-		return a.printProfile(now, old, fmt.Sprintf("%s against %s, %s a task", second, first, f.kind), f)
+		return a.printProfile(now, old, fmt.Sprintf("%s against %s, %s a task", second, first, f.kind), 0, f)
 	case f.cell != "":
 		v, err := p.cell(f.cell, f.kind)
 		if err != nil {
 			return err
 		}
-		return a.printProfile(v, nil, fmt.Sprintf("%s, %s of all its processes", f.cell, f.kind), f)
+		return a.printProfile(v, nil, fmt.Sprintf("%s, %s of all its processes", f.cell, f.kind), p.tasks(f.cell), f)
 	case f.flame != "":
 		return errors.New("--flame needs --cell, --span or --diff: whose flame graph?")
 	}
 	return failed(p.list(a.stdout))
 }
 
-// printProfile prints or draws a profile, or its difference from a base.
-func (a *app) printProfile(v, base *profile.View, title string, f profileFlags) error {
+// printProfile prints or draws a profile, or its difference from a base. It is of
+// that many tasks together, if that is known and not one.
+func (a *app) printProfile(v, base *profile.View, title string, tasks int, f profileFlags) error {
 	if f.flame != "" {
 		var b strings.Builder
-		if err := v.Flame(&b, title, base); err != nil {
+		if err := v.Flame(&b, profile.Flame{Title: title, Base: base, Tasks: tasks}); err != nil {
 			return failed(err)
 		}
 		if err := results.WriteFile(f.flame, []byte(b.String())); err != nil {
@@ -141,6 +171,89 @@ func (a *app) printProfile(v, base *profile.View, title string, f profileFlags) 
 		return failed(err)
 	}
 	return failed(v.Top(a.stdout, f.top))
+}
+
+// exportProfiles writes or sends the profiles for others, a message for each
+// cell if they are sent.
+func (a *app) exportProfiles(ctx context.Context, p profiles, f profileFlags) error {
+	if f.format != "otlp" {
+		return fmt.Errorf("--format is %q; want otlp", f.format)
+	}
+	if f.out == "" && f.otlp == "" {
+		return errors.New("--format otlp needs --out FILE or --otlp URL: where to?")
+	}
+	to := ""
+	if f.otlp != "" {
+		var err error
+		if to, err = profile.ParseOTLPReceiver(f.otlp); err != nil {
+			return fmt.Errorf("--otlp: %w", err)
+		}
+	}
+	cells := p.cells()
+	if f.cell != "" {
+		if err := p.known(f.cell); err != nil {
+			return err
+		}
+		cells = []string{f.cell}
+	}
+	var whole profile.OTLP
+	sent := 0
+	for _, cell := range cells {
+		var one profile.OTLP
+		for _, o := range []*profile.OTLP{&whole, &one} {
+			if err := p.addOTLP(o, cell, f.kinds); err != nil {
+				return failed(err)
+			}
+		}
+		if to == "" {
+			continue
+		}
+		if err := one.Send(ctx, to); err != nil {
+			return failed(fmt.Errorf("after %d of %d cells: %w", sent, len(cells), err))
+		}
+		sent++
+	}
+	if to != "" {
+		if _, err := fmt.Fprintf(a.stdout, "%d profiles of %d cells sent to %s (alpha)\n", whole.Profiles(), sent, to); err != nil {
+			return failed(err)
+		}
+	}
+	if f.out == "" {
+		return nil
+	}
+	b, err := whole.Encode()
+	if err != nil {
+		return failed(err)
+	}
+	if err := results.WriteFile(f.out, b); err != nil {
+		return failed(fmt.Errorf("writing the profiles: %w", err))
+	}
+	_, err = fmt.Fprintf(a.stdout, "%s: %d profiles of %d cells, OTLP v1development (alpha)\n", f.out, whole.Profiles(), len(cells))
+	return failed(err)
+}
+
+// addOTLP adds a cell's profiles of those kinds, all its processes merged.
+func (p profiles) addOTLP(o *profile.OTLP, cell string, kinds []string) error {
+	i := slices.IndexFunc(p.data.Run.Cells, func(c results.Cell) bool { return c.ID == cell })
+	c := p.data.Run.Cells[i]
+	for _, kind := range kinds {
+		v, err := profile.Read(p.path(cell, kind))
+		if errors.Is(err, os.ErrNotExist) {
+			continue // its traced trial failed
+		}
+		if err != nil {
+			return err
+		}
+		o.Add(v, map[string]string{
+			"bench.run.id": p.data.Run.ID, "bench.cell.id": cell, "bench.workload": c.Workload, "bench.backend": c.Backend, "bench.profile": kind,
+		})
+	}
+	return nil
+}
+
+// fewSamples says that a span's processor time is not known from n samples.
+func fewSamples(dir string, found *trace.Found, n int64) string {
+	return fmt.Sprintf("%s (span %s) has %d CPU samples; fewer than %d say nothing. %s", found.Name, found.ID, n, results.MinSamples, ledgerHint(dir, found))
 }
 
 // ledgerHint names the command that says more about a span.
@@ -163,7 +276,7 @@ type profiles struct {
 // cells returns those that have profiles.
 func (p profiles) cells() (cells []string) {
 	for _, c := range p.data.Run.Cells {
-		if _, err := os.Stat(filepath.Join(p.dir, results.ProfilesDir, c.ID, "cpu.pb.gz")); err == nil {
+		if _, err := os.Stat(p.path(c.ID, "cpu")); err == nil {
 			cells = append(cells, c.ID)
 		}
 	}
@@ -171,10 +284,34 @@ func (p profiles) cells() (cells []string) {
 }
 
 func (p profiles) cell(cell, kind string) (*profile.View, error) {
-	if cells := p.cells(); !slices.Contains(cells, cell) {
-		return nil, fmt.Errorf("there are no profiles of cell %q; there are those of %s", cell, strings.Join(cells, ", "))
+	if err := p.known(cell); err != nil {
+		return nil, err
 	}
-	return profile.Read(filepath.Join(p.dir, results.ProfilesDir, cell, kind+".pb.gz"))
+	return profile.Read(p.path(cell, kind))
+}
+
+// known refuses a cell that has no profiles.
+func (p profiles) known(cell string) error {
+	if cells := p.cells(); !slices.Contains(cells, cell) {
+		return fmt.Errorf("there are no profiles of cell %q; there are those of %s", cell, strings.Join(cells, ", "))
+	}
+	return nil
+}
+
+// path returns where a profile of a cell lies: of a kind, of all its processes
+// or, as "cpu.worker-0", of one.
+func (p profiles) path(cell, name string) string {
+	return filepath.Join(p.dir, results.ProfilesDir, cell, name+".pb.gz")
+}
+
+// tasks counts those that a cell's profiles are about; 0 if that is not known.
+func (p profiles) tasks(cell string) int {
+	for _, t := range p.data.Latest() {
+		if t.Cell == cell && t.Kind == results.Profiled && t.OK() {
+			return t.Tasks * max(1, t.Repeats)
+		}
+	}
+	return 0
 }
 
 // eachTask returns the profile of a cell divided by the tasks that ran.
@@ -183,12 +320,11 @@ func (p profiles) eachTask(cell, kind string) (*profile.View, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, t := range p.data.Latest() {
-		if t.Cell == cell && t.Kind == results.Profiled && t.OK() {
-			return v.Each(t.Tasks * t.Repeats), nil
-		}
+	n := p.tasks(cell)
+	if n == 0 {
+		return nil, fmt.Errorf("the profiled trial of %s failed", cell)
 	}
-	return nil, fmt.Errorf("the profiled trial of %s failed", cell)
+	return v.Each(n), nil
 }
 
 // span returns the CPU samples of a span and of those below it: from the traced
@@ -196,10 +332,10 @@ func (p profiles) eachTask(cell, kind string) (*profile.View, error) {
 func (p profiles) span(id string) (*profile.View, *trace.Found, error) {
 	found, err := trace.Find(filepath.Join(p.dir, results.TracesFile), id)
 	if err != nil {
-		return nil, nil, fmt.Errorf("--span: %w", err)
+		return nil, nil, err
 	}
 	if found.Cell == "" {
-		return nil, nil, fmt.Errorf("--span: %s (%s) is of no cell, so it has no profile; name one of a cell, a trial or a task", found.ID, found.Name)
+		return nil, nil, fmt.Errorf("%s (%s) is of no cell, so it has no profile; name one of a cell, a trial or a task", found.ID, found.Name)
 	}
 	for _, name := range []string{results.TracedCPUFile, "cpu.pb.gz"} {
 		v, err := profile.Read(filepath.Join(p.dir, results.ProfilesDir, found.Cell, name))
@@ -221,18 +357,15 @@ func (p profiles) list(w io.Writer) error {
 			if err != nil {
 				return err
 			}
-			total := fmt.Sprint(v.Total(), " ", v.Unit())
-			if v.Unit() == "nanoseconds" {
-				total = time.Duration(v.Total()).Round(time.Microsecond).String()
-			}
-			fmt.Fprintf(out, "%s\t%s\t%s\n", c, kind, total)
+			n, of := v.Count()
+			fmt.Fprintf(out, "%s\t%s\t%s\t%d %s\n", c, kind, v.Amount(), n, of)
 		}
 	}
 	return out.Flush()
 }
 
 // serveProfiles serves until Ctrl-C.
-func (a *app) serveProfiles(ctx context.Context, p profiles, addr string) error {
+func (a *app) serveProfiles(ctx context.Context, p profilePages, addr string) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
 	l, err := listenLoopback(ctx, addr)
@@ -264,74 +397,4 @@ func listenLoopback(ctx context.Context, addr string) (net.Listener, error) {
 		return nil, failed(err)
 	}
 	return l, nil
-}
-
-var profileIndex = template.Must(template.New("index").Parse(`<!doctype html><meta charset="utf-8"><title>Profiles</title>
-<style>body{font:15px system-ui,sans-serif;margin:24px auto;max-width:900px}td{padding:3px 10px 3px 0}</style>
-<h1>Profiles of {{.Dir}}</h1><table>
-{{range $c := .Cells}}<tr><td>{{$c}}</td>{{range $.Kinds}}<td><a href="/cell/{{$c}}/{{.}}/flamegraph">{{.}}</a></td>{{end}}</tr>
-{{end}}</table><p>The profile of a span: <code>/span/ID/</code>; of what one cell has more than another, a task: <code>/diff/A/B/</code>.</p>
-`))
-
-// handler serves the index, and pprof's pages below /cell/CELL/KIND/, /span/ID/
-// and /diff/A/B/.
-func (p profiles) handler() http.Handler {
-	var made sync.Map // prefix -> handler
-	mount := func(w http.ResponseWriter, r *http.Request, prefix string, view func() (*profile.View, error)) {
-		h, ok := made.Load(prefix)
-		if !ok {
-			v, err := view()
-			if err == nil {
-				h, err = v.Handler()
-			}
-			if err != nil {
-				http.Error(w, err.Error(), http.StatusNotFound)
-				return
-			}
-			h, _ = made.LoadOrStore(prefix, http.StripPrefix(prefix, h.(http.Handler)))
-		}
-		if strings.TrimPrefix(r.URL.Path, prefix) == "/" {
-			http.Redirect(w, r, prefix+"/flamegraph", http.StatusFound)
-			return
-		}
-		h.(http.Handler).ServeHTTP(w, r)
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		_ = profileIndex.Execute(w, map[string]any{"Dir": p.dir, "Cells": p.cells(), "Kinds": profile.Kinds}) // the reader may have gone
-	})
-	mux.HandleFunc("GET /cell/{cell}/{kind}/", func(w http.ResponseWriter, r *http.Request) {
-		cell, kind := r.PathValue("cell"), r.PathValue("kind")
-		mount(w, r, "/cell/"+cell+"/"+kind, func() (*profile.View, error) {
-			if !slices.Contains(profile.Kinds, kind) {
-				return nil, fmt.Errorf("no profiles of kind %q", kind)
-			}
-			return p.cell(cell, kind)
-		})
-	})
-	mux.HandleFunc("GET /span/{id}/", func(w http.ResponseWriter, r *http.Request) {
-		id := r.PathValue("id")
-		mount(w, r, "/span/"+id, func() (*profile.View, error) {
-			v, found, err := p.span(id)
-			if err == nil && v.Samples() < results.MinSamples {
-				err = fmt.Errorf("%s has %d CPU samples; fewer than %d say nothing. %s", found.Name, v.Samples(), results.MinSamples, ledgerHint(p.dir, found))
-			}
-			return v, err
-		})
-	})
-	mux.HandleFunc("GET /diff/{a}/{b}/", func(w http.ResponseWriter, r *http.Request) {
-		first, second := r.PathValue("a"), r.PathValue("b")
-		mount(w, r, "/diff/"+first+"/"+second, func() (*profile.View, error) {
-			old, err := p.eachTask(first, "cpu")
-			if err != nil {
-				return nil, err
-			}
-			now, err := p.eachTask(second, "cpu")
-			if err != nil {
-				return nil, err
-			}
-			return now.Minus(old)
-		})
-	})
-	return mux
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -14,12 +15,12 @@ import (
 )
 
 // A progress tells on standard error how far a run is: on a terminal in one
-// line that is drawn again between trials, elsewhere in a line per round.
-// Nothing is drawn while a trial runs.
+// line that is drawn again between trials, elsewhere in a line per round, and for
+// programs in a line of JSON per trial. Nothing is drawn while a trial runs.
 type progress struct {
 	mu      sync.Mutex
 	w       io.Writer
-	mode    string // "line", "plain", "none"
+	mode    string // "line", "plain", "json", "none"
 	width   int
 	drawn   bool   // there is a line to be drawn over
 	section string // last one told in plain mode
@@ -28,7 +29,7 @@ type progress struct {
 func newProgress(w io.Writer, mode string) (*progress, error) {
 	p := &progress{w: w, mode: mode}
 	switch mode {
-	case "plain", "none":
+	case "plain", "json", "none":
 	case "auto":
 		p.mode = "plain"
 		if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" && os.Getenv("CI") == "" {
@@ -38,7 +39,7 @@ func newProgress(w io.Writer, mode string) (*progress, error) {
 			}
 		}
 	default:
-		return nil, fmt.Errorf("--progress is %q; want auto, plain or none", mode)
+		return nil, fmt.Errorf("--progress is %q; want auto, plain, json or none", mode)
 	}
 	return p, nil
 }
@@ -48,22 +49,57 @@ func (p *progress) say(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.clear()
-	fmt.Fprintln(p.w, strings.TrimSuffix(fmt.Sprintf(format, args...), "\n"))
+	text := strings.TrimSuffix(fmt.Sprintf(format, args...), "\n")
+	if p.mode == "json" {
+		p.event(progressEvent{Message: text})
+		return
+	}
+	fmt.Fprintln(p.w, text)
+}
+
+// A progressEvent is a line of --progress json: a message, or how far the run is
+// after a trial or a probe.
+type progressEvent struct {
+	Message string `json:"message,omitempty"`
+
+	Kind   results.Kind `json:"kind,omitempty"`
+	Cell   string       `json:"cell,omitempty"`  // of the trial that is over; a probe has none
+	Round  int          `json:"round,omitempty"` // from 1, of timed trials and probes
+	Done   int          `json:"done,omitempty"`  // trials
+	Total  int          `json:"total,omitempty"` // as far as is known by now
+	LeftNS int64        `json:"left_ns,omitempty"`
+	Error  string       `json:"error,omitempty"` // why the trial failed
+}
+
+func (p *progress) event(e progressEvent) {
+	b, err := json.Marshal(e)
+	if err == nil { // it is plain data
+		fmt.Fprintf(p.w, "%s\n", b)
+	}
 }
 
 // report is told between trials.
 func (p *progress) report(e experiment.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	timed := e.Step.Kind == results.Timed || e.Step.Kind == results.Probe
+	if p.mode == "json" {
+		event := progressEvent{Kind: e.Step.Kind, Cell: e.Step.Cell, Done: e.Done, Total: e.Total, LeftNS: int64(e.Left), Error: e.Failed}
+		if timed {
+			event.Round = e.Step.Round + 1
+		}
+		p.event(event)
+		return
+	}
 	if e.Failed != "" {
 		p.clear()
 		fmt.Fprintf(p.w, "FAILED %s, %s trial: %s\n", e.Step.Cell, e.Step.Kind, e.Failed)
 	}
 	section := string(e.Step.Kind)
-	switch e.Step.Kind {
-	case results.Timed, results.Probe:
+	switch {
+	case timed:
 		section = fmt.Sprintf("round %d", e.Step.Round+1)
-	case results.Cost:
+	case e.Step.Kind == results.Cost:
 		section = fmt.Sprintf("cost of observing, round %d", e.Step.Round+1)
 	}
 	left := "about " + roundDuration(e.Left) + " left"

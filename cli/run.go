@@ -25,7 +25,8 @@ import (
 // runFlags are the flags of run as they were given.
 type runFlags struct {
 	workloads, backends, params []string
-	workers, rounds             int
+	workers                     []int
+	rounds                      int
 	preset, out, resume, otlp   string
 	listen                      string
 	seed                        uint64
@@ -67,7 +68,8 @@ be left out:
 
 precision: 2% in the place of rounds goes on until the intervals are that
 narrow. vary: {cpu: [100us, 1ms]} or {workers: [1, 2, 4]} beside the params of
-a workload runs it with each of the values.
+a workload runs it with each of the values; {size: [1ms, 5ms]}, {wait: [0%, 90%]}
+and {payload: [1KiB, 1MiB]} are for those that list these axes.
 
 The presets are quick (7 rounds, no verdicts), standard (20) and rigorous (40).
 From 12 rounds on, those during which other programs took more than a tenth of
@@ -85,13 +87,13 @@ with none. The preset standard makes 12 of them, rigorous 20, quick none.`,
 	flags.SortFlags = false
 	flags.StringSliceVar(&f.workloads, "workloads", nil, "workloads to run (all)")
 	flags.StringSliceVar(&f.backends, "backends", nil, "backends to compare; sequential is always among them (all)")
-	flags.IntVar(&f.workers, "workers", 0, "workers of every backend (what suits each workload)")
+	flags.IntSliceVar(&f.workers, "workers", nil, "workers of every backend; several, as 1,2,4,8,16, to vary them (what suits each workload)")
 	flags.StringVar(&f.preset, "preset", "", "how much to measure: "+strings.Join(experiment.Presets(), ", ")+" (quick)")
 	flags.IntVar(&f.rounds, "rounds", 0, "rounds (those of the preset)")
 	flags.StringVar(&f.precision, "precision", "", "instead of a number of rounds: make 12 to 60, until every interval is this narrow, such as 2%")
 	flags.DurationVar(&f.trial, "trial", 0, "least measured time of a trial; shorter programs are repeated (100ms)")
 	flags.IntVar(&f.observers, "observers", 0, "rounds by which the cost of observing is measured (those of the preset)")
-	flags.StringArrayVar(&f.vary, "vary", nil, "run a workload once for each value of a parameter, as workload.name=value,value")
+	flags.StringArrayVar(&f.vary, "vary", nil, "run workloads once for each value of size, wait, payload or workers, as axis or axis=value,value; or of a parameter, as workload.name=value,value")
 	flags.Uint64Var(&f.seed, "seed", 0, "seed of the random order (a new one)")
 	flags.StringArrayVar(&f.params, "param", nil, "parameter of a workload, as workload.name=value; may be repeated")
 	flags.DurationVar(&f.timeout, "timeout", 0, "longest that a trial may take (1m)")
@@ -102,7 +104,7 @@ with none. The preset standard makes 12 of them, rigorous 20, quick none.`,
 	flags.BoolVar(&f.jaeger, "jaeger", false, "afterwards start a Jaeger with the spans and print where each trial is to be seen")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan and stop")
 	flags.BoolVar(&f.json, "json", false, "print the report as JSON")
-	flags.StringVar(&f.progress, "progress", "auto", "progress on standard error: auto, plain, none")
+	flags.StringVar(&f.progress, "progress", "auto", "progress on standard error: auto, plain, json, none")
 	return cmd
 }
 
@@ -136,6 +138,13 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 			return err
 		}
 		defer func() { _ = folder.Close() }() // every line in it has been synced
+		building, stop := untilSignal(cmd.Context())
+		remove, err := rebuild(building, &data.Run)
+		stop()
+		if err != nil {
+			return err
+		}
+		defer remove()
 		plan, err := experiment.ResumePlan(data.Run, a.kinds)
 		if err != nil {
 			return err
@@ -154,15 +163,21 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 		_, err := fmt.Fprint(a.stdout, describePlan(plan, ""))
 		return failed(err)
 	}
-	if f.out == "" {
-		f.out = "run-" + plan.Run.ID
-	}
-	folder, err := results.Create(f.out, &plan.Run)
+	folder, err := createFolder(f.out, plan)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = folder.Close() }() // as above
 	return a.show(cmd.Context(), progress, folder.Dir(), f, a.execute(cmd.Context(), plan, folder, nil, progress, to, f.json))
+}
+
+// createFolder makes the folder of a new run, named after it unless out says
+// otherwise.
+func createFolder(out string, plan *experiment.Plan) (*results.Folder, error) {
+	if out == "" {
+		out = "run-" + plan.Run.ID
+	}
+	return results.Create(out, &plan.Run)
 }
 
 // onlyWithResume refuses what would change a run that has begun.
@@ -200,7 +215,9 @@ func (a *app) spec(cmd *cobra.Command, args []string, f runFlags) (experiment.Sp
 		s.Backends = f.backends
 	}
 	if changed("workers") {
-		s.SetWorkers(f.workers)
+		if err := s.SetWorkers(f.workers, a.kinds); err != nil {
+			return experiment.Spec{}, fmt.Errorf("--workers: %w", err)
+		}
 	}
 	if changed("preset") {
 		s.Preset, s.Rounds = f.preset, 0
@@ -242,6 +259,9 @@ func (a *app) spec(cmd *cobra.Command, args []string, f runFlags) (experiment.Sp
 		if err := s.SetParam(p, a.kinds); err != nil {
 			return experiment.Spec{}, fmt.Errorf("--param: %w", err)
 		}
+	}
+	if len(f.workers) > 1 && len(f.vary) > 0 {
+		return experiment.Spec{}, errors.New("--workers with several numbers varies them, and --vary something else; want one of them")
 	}
 	for _, v := range f.vary {
 		if err := s.SetVary(v, a.kinds); err != nil {
@@ -428,7 +448,7 @@ func describePlan(p *experiment.Plan, dir string) string {
 		fmt.Fprintf(&b, "  until the intervals reach ±%.3g %%, at most %d rounds\n", 100*run.Precision, run.MaxRounds)
 	}
 	for _, build := range run.Builds {
-		fmt.Fprintf(&b, "  build %s: %s (%s)\n", build.Name, build.Path, build.Executable)
+		fmt.Fprintf(&b, "  build %s\n", build)
 	}
 	for _, w := range run.Workloads {
 		var backends []string
@@ -482,13 +502,8 @@ func roundDuration(d time.Duration) string {
 func nextSteps(dir string, data *results.Data) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Report:   %s\n", filepath.Join(dir, results.HTMLFile))
-	for _, c := range data.Run.Cells {
-		if !c.Baseline && c.NotApplicable == "" && data.Run.ProfileNS > 0 {
-			fmt.Fprintf(&b, "Profiles: go tool pprof -http=: %s\n", filepath.Join(dir, results.ProfilesDir, c.ID, "cpu.pb.gz"))
-			break
-		}
-	}
 	if data.Run.ProfileNS > 0 {
+		fmt.Fprintf(&b, "Profiles: harness profile %s --http %s\n", dir, profileAddr)
 		fmt.Fprintf(&b, "Spans:    harness trace %s --otlp http://localhost:4318, or upload %s to Jaeger", dir, results.TracesFile)
 	}
 	return b.String()

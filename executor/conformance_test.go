@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -57,11 +55,17 @@ type conform struct {
 	workers int // of the executor that was opened last
 }
 
+// width is how many workers the backend has if n are asked for.
+func (c *conform) width(n int) int {
+	if most := c.backend.MaxWorkers; most > 0 {
+		return min(n, most)
+	}
+	return n
+}
+
 func (c *conform) open(cfg executor.Config) harness.Manager {
 	c.Helper()
-	if most := c.backend.MaxWorkers; most > 0 {
-		cfg.Workers = min(cfg.Workers, most)
-	}
+	cfg.Workers = c.width(cfg.Workers)
 	ex, err := executor.Open(c.ctx, c.backend.Name, cfg)
 	if err != nil {
 		c.Fatalf("Open(%s) = %v", c.backend.Name, err)
@@ -77,9 +81,7 @@ func (c *conform) open(cfg executor.Config) harness.Manager {
 
 func (c *conform) pool(cfg executor.Config) *executor.Pool {
 	c.Helper()
-	if most := c.backend.MaxWorkers; most > 0 {
-		cfg.Workers = min(cfg.Workers, most)
-	}
+	cfg.Workers = c.width(cfg.Workers)
 	p, err := executor.NewPool(c.ctx, c.backend.Name, cfg)
 	if err != nil {
 		c.Fatalf("NewPool(%s) = %v", c.backend.Name, err)
@@ -163,13 +165,37 @@ func numbers(n int64) iter.Seq[int64] {
 	}
 }
 
+// A conformance test is about a behaviour that tests of CPython pin down.
+type conformance struct {
+	name, python string
+	test         func(*conform)
+}
+
+// conformAll runs the tests on every backend.
+func conformAll(t *testing.T, tests []conformance) {
+	for _, b := range executor.Backends() {
+		t.Run(b.Name, func(t *testing.T) {
+			for _, tt := range tests {
+				t.Run(tt.name, func(t *testing.T) {
+					ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+					t.Cleanup(cancel)
+					tt.test(&conform{T: t, ctx: ctx, backend: b})
+					if err := executor.Finish(ctx); err != nil {
+						t.Errorf("Finish() = %v", err)
+					}
+					if t.Failed() {
+						t.Logf("after CPython's %s", tt.python)
+					}
+				})
+			}
+		})
+	}
+}
+
 // What CPython's own tests pin down for concurrent.futures and
 // multiprocessing.pool, each with the name of the test there.
 func TestConformance(t *testing.T) {
-	tests := []struct {
-		name, python string
-		test         func(*conform)
-	}{
+	tests := []conformance{
 		{"cancel in each state", "test_future.FutureTests.test_cancel, test_cancelled, test_done, test_running", conformCancel},
 		{"result with a timeout", "test_future.FutureTests.test_result_with_timeout, test_exception_with_timeout", conformResultTimeout},
 		{"result", "test_future.FutureTests.test_result_with_success, test_result_with_cancel, test_exception_with_success", conformResult},
@@ -210,20 +236,7 @@ func TestConformance(t *testing.T) {
 		{"terminate", "_TestPool.test_terminate", conformTerminate},
 		{"resize", "_TestPool.test_make_pool", conformPoolResize},
 	}
-	for _, b := range executor.Backends() {
-		t.Run(b.Name, func(t *testing.T) {
-			for _, tt := range tests {
-				t.Run(tt.name, func(t *testing.T) {
-					ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-					t.Cleanup(cancel)
-					tt.test(&conform{T: t, ctx: ctx, backend: b})
-					if t.Failed() {
-						t.Logf("after CPython's %s", tt.python)
-					}
-				})
-			}
-		})
-	}
+	conformAll(t, tests)
 }
 
 func conformCancel(c *conform) {
@@ -527,501 +540,4 @@ func conformAcrossExecutors(c *conform) {
 		lets[f]()
 	}
 	c.want("order of AsCompleted() across executors", order, []int{2, 1, 0})
-}
-
-func conformMap(c *conform) {
-	ex := c.open(executor.Config{Workers: 3})
-	for _, opt := range []executor.MapOptions{{}, {Chunk: 1}, {Chunk: 7}, {Chunk: 1000}, {Ahead: 1}, {Ahead: 10, Chunk: 3}} {
-		var got int64
-		for v, err := range executor.Map(c.ctx, ex, sum, pairs(300), opt) {
-			if v != 3*got || err != nil {
-				c.Fatalf("Map(%+v) gave %d, %v as result %d; want %d, nil", opt, v, err, got, 3*got)
-			}
-			got++
-		}
-		c.want("number of results", got, 300)
-	}
-}
-
-func pairs(n int64) iter.Seq[executor.Pair[int64, int64]] {
-	return func(yield func(executor.Pair[int64, int64]) bool) {
-		for i := range n {
-			if !yield(executor.Pair[int64, int64]{First: i, Second: 2 * i}) {
-				return
-			}
-		}
-	}
-}
-
-func conformMapError(c *conform) {
-	ex := c.open(executor.Config{Workers: 2})
-	for _, opt := range []executor.MapOptions{{}, {Chunk: 1}, {Chunk: 4}} {
-		// The error comes in its place, and the rest after it.
-		in := slices.Values([]int64{3, 2, 1, 0, 5, -1})
-		var got []string
-		for v, err := range executor.Map(c.ctx, ex, failing, in, opt) {
-			if err != nil {
-				c.wantErr("error of an input", err, errMine)
-				got = append(got, "error")
-				continue
-			}
-			got = append(got, fmt.Sprint(v))
-		}
-		c.want(fmt.Sprintf("results of Map(%+v)", opt), got, []string{"6", "4", "2", "error", "10", "error"})
-	}
-}
-
-func conformMapTimeout(c *conform) {
-	ex := c.open(executor.Config{Workers: 1})
-	h := c.holding(7)
-	short, cancel := context.WithCancelCause(c.ctx)
-	defer cancel(nil)
-	cause := errors.New("out of time")
-	var got []string
-	c.letGo(h)
-	for v, err := range executor.Map(short, ex, held, slices.Values([]holding{h, h, h}), executor.MapOptions{Chunk: 1}) {
-		if err != nil {
-			c.wantErr("error of Map() out of time", err, cause)
-			got = append(got, "error")
-			continue
-		}
-		got = append(got, fmt.Sprint(v))
-		cancel(cause)
-	}
-	if len(got) < 2 || got[0] != "7" || got[len(got)-1] != "error" || len(got) > 3 {
-		c.Errorf("Map() gave %v; want 7, then the error", got)
-	}
-}
-
-// endless counts up until nobody wants more, and tells how far it came.
-func endless(taken *int64) iter.Seq[int64] {
-	return func(yield func(int64) bool) {
-		for *taken = 1; yield(*taken); *taken++ {
-		}
-	}
-}
-
-func conformMapEndless(c *conform) {
-	ex := c.open(executor.Config{Workers: 2})
-	for name, use := range map[string]func(context.Context, harness.Executor, *harness.Task[int64, int64], iter.Seq[int64], executor.MapOptions) iter.Seq2[int64, error]{
-		"Map": executor.Map[int64, int64], "MapUnordered": executor.MapUnordered[int64, int64],
-	} {
-		var taken int64
-		n := int64(0)
-		const ahead = 40
-		for _, err := range use(c.ctx, ex, failing, endless(&taken), executor.MapOptions{Ahead: ahead}) {
-			if n++; err != nil || taken > n-1+2*ahead { // those of the portion at hand were not asked for yet
-				c.Fatalf("%s: result %d is an error, %v, or %d inputs were taken for it; want at most %d ahead", name, n, err, taken, ahead)
-			}
-			if n == 500 {
-				break
-			}
-		}
-		// Its context ends it, too, even if errors are not heeded.
-		ctx, cancel := context.WithCancel(c.ctx)
-		c.Cleanup(cancel)
-		n = 0
-		var last error
-		for _, err := range use(ctx, ex, failing, endless(&taken), executor.MapOptions{}) {
-			if n++; n == 100 {
-				cancel()
-			}
-			last = err
-		}
-		c.wantErr("last error of "+name+" whose context ended", last, context.Canceled)
-	}
-}
-
-func conformMapLeft(c *conform) {
-	ex := c.open(executor.Config{Workers: 1})
-	h := c.holding(7)
-	c.letGo(h)
-	for v, err := range executor.Map(c.ctx, ex, held, slices.Values(slices.Repeat([]holding{h}, 20)), executor.MapOptions{Chunk: 1}) {
-		if v != 7 || err != nil {
-			c.Errorf("Map() gave %d, %v; want 7, nil", v, err)
-		}
-		break
-	}
-	// What is left was cancelled, so nothing has to be let go.
-	if v, err := failing.Submit(c.ctx, ex, 1).Wait(c.ctx); v != 2 || err != nil {
-		c.Errorf("after Map() was left a task returned %d, %v; want 2, nil", v, err)
-	}
-}
-
-func conformMapNothing(c *conform) {
-	ex := c.open(executor.Config{Workers: 1})
-	for v, err := range executor.Map(c.ctx, ex, failing, numbers(0), executor.MapOptions{}) {
-		c.Errorf("Map() of nothing gave %d, %v", v, err)
-	}
-	for v, err := range executor.MapUnordered(c.ctx, ex, failing, numbers(0), executor.MapOptions{}) {
-		c.Errorf("MapUnordered() of nothing gave %d, %v", v, err)
-	}
-}
-
-func conformMapInputsPanic(c *conform) {
-	ex := c.open(executor.Config{Workers: 1})
-	func() {
-		defer func() { c.want("what the panic came out of Map() as", recover(), "no more inputs") }()
-		for range executor.Map(c.ctx, ex, failing, func(yield func(int64) bool) {
-			_ = yield(1) && yield(2)
-			panic("no more inputs")
-		}, executor.MapOptions{}) {
-			runtime.Gosched()
-		}
-	}()
-	if v, err := failing.Submit(c.ctx, ex, 1).Wait(c.ctx); v != 2 || err != nil {
-		c.Errorf("after that a task returned %d, %v; want 2, nil", v, err)
-	}
-}
-
-func conformMapUnordered(c *conform) {
-	ex := c.open(executor.Config{Workers: 2})
-	var got []int64
-	for v, err := range executor.MapUnordered(c.ctx, ex, failing, func(yield func(int64) bool) {
-		for i := int64(1); i <= 300 && yield(i); i++ {
-		}
-	}, executor.MapOptions{}) {
-		if err != nil {
-			c.Fatal(err)
-		}
-		got = append(got, v)
-	}
-	slices.Sort(got)
-	want := make([]int64, 300)
-	for i := range want {
-		want[i] = 2 * int64(i+1)
-	}
-	c.want("results of MapUnordered(), sorted", got, want)
-	if c.workers < 2 {
-		return
-	}
-	// One that takes long does not keep the others back.
-	h, free := c.holding(7), c.holding(8)
-	c.letGo(free)
-	var order []int64
-	for v, err := range executor.MapUnordered(c.ctx, ex, held, slices.Values([]holding{h, free}), executor.MapOptions{Chunk: 1}) {
-		if err != nil {
-			c.Fatal(err)
-		}
-		if order = append(order, v); len(order) == 1 {
-			c.letGo(h)
-		}
-	}
-	c.want("order of MapUnordered()", order, []int64{8, 7})
-}
-
-func conformAfterShutdown(c *conform) {
-	ex := c.open(executor.Config{Workers: 1})
-	if err := executor.Shutdown(c.ctx, ex); err != nil {
-		c.Fatal(err)
-	}
-	_, err := failing.Submit(c.ctx, ex, 1).Wait(c.ctx)
-	c.wantErr("Submit after Shutdown", err, harness.ErrClosed)
-	_, err = failing.SubmitBatch(c.ctx, ex, []int64{1}).Wait(c.ctx)
-	c.wantErr("SubmitBatch after Shutdown", err, harness.ErrClosed)
-	for _, err := range executor.Map(c.ctx, ex, failing, numbers(3), executor.MapOptions{}) {
-		c.wantErr("Map after Shutdown", err, harness.ErrClosed)
-	}
-	c.wantErr("Resize after Shutdown", ex.Resize(1), harness.ErrClosed)
-}
-
-func conformShutdownPending(c *conform) {
-	ex := c.open(executor.Config{Workers: 1})
-	_, h := c.hold(ex)
-	var futures []*harness.Future[int64]
-	for range 20 {
-		futures = append(futures, failing.Submit(c.ctx, ex, 1))
-	}
-	ex.Stop(nil) // which does not wait
-	c.want("State() of what is queued at Stop", futures[19].State(), harness.Pending)
-	c.letGo(h)
-	if err := executor.Shutdown(c.ctx, ex); err != nil {
-		c.Error(err)
-	}
-	for i, f := range futures {
-		if f.State() != harness.Done || f.Err() != nil {
-			c.Errorf("after Shutdown task %d is %v, %v; want done, nil", i, f.State(), f.Err())
-		}
-	}
-}
-
-func conformShutdownCancels(c *conform) {
-	ex := c.open(executor.Config{Workers: 1})
-	running, _ := c.hold(ex)
-	var futures []*harness.Future[int64]
-	for range 20 {
-		futures = append(futures, failing.Submit(c.ctx, ex, 1))
-	}
-	cause := errors.New("out of patience")
-	ctx, cancel := context.WithCancelCause(c.ctx)
-	cancel(cause)
-	err := executor.Shutdown(ctx, ex)
-	c.wantErr("Shutdown()", err, cause)
-	if err == nil || !strings.Contains(err.Error(), "1 tasks running and 20 waiting") {
-		c.Errorf("Shutdown() = %v; want how many were running and waiting", err)
-	}
-	for i, f := range append(futures, running) {
-		if _, err := f.Wait(c.ctx); !errors.Is(err, executor.ErrShutdown) || f.State() != harness.Cancelled {
-			c.Errorf("after Shutdown task %d is %v, %v; want cancelled, ErrShutdown", i, f.State(), err)
-		}
-	}
-}
-
-func conformShutdownTwice(c *conform) {
-	ex := c.open(executor.Config{Workers: 2})
-	var closing sync.WaitGroup
-	for range 5 { // while tasks are submitted
-		closing.Go(func() {
-			if _, err := failing.Submit(c.ctx, ex, 1).Wait(c.ctx); err != nil && !errors.Is(err, harness.ErrClosed) {
-				c.Errorf("a task submitted during Close: %v; want none or ErrClosed", err)
-			}
-			if err := ex.Close(); err != nil {
-				c.Errorf("Close() = %v", err)
-			}
-		})
-	}
-	closing.Wait()
-}
-
-func conformReuse(c *conform) {
-	ex := c.open(executor.Config{Workers: 3})
-	n := c.workers
-	var holdings []holding
-	var futures []*harness.Future[int64]
-	for range n {
-		f, h := c.hold(ex)
-		holdings, futures = append(holdings, h), append(futures, f)
-	}
-	for _, h := range holdings {
-		c.letGo(h)
-	}
-	if _, err := executor.All(c.ctx, futures...); err != nil {
-		c.Fatal(err)
-	}
-	for range 20 {
-		if _, err := failing.Submit(c.ctx, ex, 1).Wait(c.ctx); err != nil {
-			c.Fatal(err)
-		}
-	}
-	if got := ex.Stats().Started; got != n && c.backend.Name != "spawn" {
-		c.Errorf("Stats().Started = %d; want %d: workers that are idle are used again", got, n)
-	}
-}
-
-func conformRecycling(c *conform) {
-	ex := c.open(executor.Config{Workers: 1, MaxTasksPerWorker: 3})
-	workers := make(map[int64]int)
-	for range 11 {
-		pid, err := whoami.Submit(c.ctx, ex, 0).Wait(c.ctx)
-		if err != nil {
-			c.Fatal(err)
-		}
-		workers[pid]++
-	}
-	if !c.backend.Shared {
-		for pid, n := range workers {
-			if n > 3 {
-				c.Errorf("process %d did %d tasks; want at most 3", pid, n)
-			}
-		}
-	}
-	if st := ex.Stats(); st.Started < 4 || st.Lost != 0 {
-		c.Errorf("Stats() = %+v; want at least 4 workers started for 11 tasks, none lost", st)
-	}
-	// More than a worker may do is pending when it is closed.
-	var futures []*harness.Future[int64]
-	for range 20 {
-		futures = append(futures, failing.Submit(c.ctx, ex, 1))
-	}
-	if err := ex.Close(); err != nil {
-		c.Error(err)
-	}
-	for i, f := range futures {
-		if f.State() != harness.Done || f.Err() != nil {
-			c.Errorf("after Close task %d is %v, %v; want done, nil", i, f.State(), f.Err())
-		}
-	}
-}
-
-func conformInit(c *conform) {
-	h := c.holding(1)
-	for range 3 {
-		c.letGo(h)
-	}
-	ex := c.open(executor.Config{Workers: 1, Init: held.With(h)})
-	if v, err := failing.Submit(c.ctx, ex, 1).Wait(c.ctx); v != 2 || err != nil {
-		c.Fatalf("a task returned %d, %v; want 2, nil", v, err)
-	}
-	if n, err := h.Started.Get(c.ctx); n != 1 || err != nil {
-		c.Errorf("the initializer told %d, %v; want 1, nil before the first task", n, err)
-	}
-}
-
-func conformInitFails(c *conform) {
-	ex, err := executor.Open(c.ctx, c.backend.Name, executor.Config{Workers: 1, Init: failing.With(0)})
-	if err == nil { // spawn starts workers only for tasks
-		defer ex.Close()
-		for range 3 {
-			_, err = failing.Submit(c.ctx, ex, 1).Wait(c.ctx)
-		}
-	}
-	var ie *harness.InitError
-	if !errors.As(err, &ie) || !errors.Is(err, errMine) {
-		c.Errorf("with an initializer that fails: %v; want an *InitError that wraps its error", err)
-	}
-}
-
-func conformTraceback(c *conform) {
-	ex := c.open(executor.Config{Workers: 1})
-	_, err := stressed.Submit(c.ctx, ex, 1).Wait(c.ctx)
-	var pe *harness.PanicError
-	if !errors.As(err, &pe) || !strings.Contains(pe.Stack, "stress_test.go") {
-		c.Errorf("a task that panicked gave %v; want a *PanicError with the stack of the task", err)
-	}
-	_, err = failing.Submit(c.ctx, ex, -4).Wait(c.ctx)
-	if err == nil || err.Error() != "task executor.failing: given -4: an error of the task's own" {
-		c.Errorf("a task that failed gave %v; want the texts of what it wraps", err)
-	}
-}
-
-func conformUnencodable(c *conform) {
-	ex := c.open(executor.Config{Workers: 1})
-	want := harness.ErrEncode
-	if c.backend.Shared {
-		want = nil // nothing is encoded
-	}
-	for range 5 { // and the workers go on
-		_, err := channels.Submit(c.ctx, ex, make(chan int)).Wait(c.ctx)
-		c.wantErr("a channel as input", err, want)
-		_, err = channels.Submit(c.ctx, ex, "make one").Wait(c.ctx)
-		c.wantErr("a channel as result", err, want)
-		if v, err := channels.Submit(c.ctx, ex, "nothing").Wait(c.ctx); v != "taken" || err != nil {
-			c.Errorf("what can be encoded gave %v, %v; want taken, nil", v, err)
-		}
-	}
-	for _, err := range executor.Map(c.ctx, ex, channels, slices.Values([]any{make(chan int)}), executor.MapOptions{}) {
-		c.wantErr("a channel as input of Map", err, want)
-	}
-	if lost := ex.Stats().Lost; lost != 0 {
-		c.Errorf("Stats().Lost = %d; want 0", lost)
-	}
-}
-
-func conformApply(c *conform) {
-	p := c.pool(executor.Config{Workers: 2})
-	if v, err := executor.For(p, failing).Apply(c.ctx, 5); v != 10 || err != nil {
-		c.Errorf("Apply() = %d, %v; want 10, nil", v, err)
-	}
-	h := c.holding(7)
-	f := executor.For(p, held).ApplyAsync(c.ctx, h, nil, nil)
-	short, cancel := context.WithTimeout(c.ctx, time.Millisecond)
-	defer cancel()
-	_, err := f.Wait(short)
-	c.wantErr("Wait() with a timeout", err, context.DeadlineExceeded)
-	c.letGo(h)
-	if v, err := f.Wait(c.ctx); v != 7 || err != nil {
-		c.Errorf("Wait() = %d, %v; want 7, nil", v, err)
-	}
-}
-
-func conformApplyCallbacks(c *conform) {
-	p := c.pool(executor.Config{Workers: 2})
-	called := make(chan any, 4)
-	done, failed := func(v int64) { called <- v }, func(err error) { called <- err }
-	executor.For(p, failing).ApplyAsync(c.ctx, 1, done, failed)
-	c.want("what a callback was given", <-called, 2)
-	executor.For(p, failing).ApplyAsync(c.ctx, 0, done, failed)
-	err, _ := (<-called).(error)
-	c.wantErr("what an error callback was given", err, errMine)
-	f := executor.For(p, failing).ApplyAsync(c.ctx, 0, done, nil)
-	g := executor.For(p, failing).ApplyAsync(c.ctx, 1, nil, failed)
-	p.Close()
-	if err := p.Join(c.ctx); err != nil {
-		c.Error(err)
-	}
-	if len(called) > 0 || f.State() != harness.Done || g.State() != harness.Done {
-		c.Errorf("%d callbacks were called that were not asked for; the tasks are %v and %v", len(called), f.State(), g.State())
-	}
-}
-
-func conformPoolMap(c *conform) {
-	p := c.pool(executor.Config{Workers: 2})
-	got, err := executor.For(p, failing).Map(c.ctx, []int64{1, 2, 3})
-	c.want("Map()", fmt.Sprint(got, err), "[2 4 6] <nil>")
-	got, err = executor.For(p, failing).Map(c.ctx, []int64{1, 0, 3})
-	c.wantErr("Map() with an error", err, errMine)
-	c.want("results of Map() with an error", len(got), 0)
-	var te *harness.TaskError
-	if !errors.As(err, &te) || te.Task != failing.Name() {
-		c.Errorf("Map() with an error = %v; want a *TaskError", err)
-	}
-	got, err = executor.Starmap(c.ctx, p, sum, func(yield func(int64, int64) bool) {
-		_ = yield(1, 2) && yield(3, 4)
-	})
-	c.want("Starmap()", fmt.Sprint(got, err), "[3 7] <nil>")
-	got, err = executor.For(p, failing).Map(c.ctx, nil)
-	c.want("Map() of nothing", fmt.Sprint(got, err), "[] <nil>")
-	for v, err := range executor.For(p, failing).Imap(c.ctx, slices.Values([]int64{4}), executor.MapOptions{}) {
-		c.want("Imap()", fmt.Sprint(v, err), "8 <nil>")
-	}
-	for v, err := range executor.For(p, failing).ImapUnordered(c.ctx, slices.Values([]int64{4}), executor.MapOptions{}) {
-		c.want("ImapUnordered()", fmt.Sprint(v, err), "8 <nil>")
-	}
-}
-
-func conformJoin(c *conform) {
-	p := c.pool(executor.Config{Workers: 2})
-	if err := p.Join(c.ctx); err == nil || !strings.Contains(err.Error(), "Close or Terminate") {
-		c.Errorf("Join() before Close() = %v; want an error that says so", err)
-	}
-	f := executor.For(p, failing).ApplyAsync(c.ctx, 1, nil, nil)
-	p.Close()
-	p.Close()
-	for range 2 {
-		if err := p.Join(c.ctx); err != nil {
-			c.Errorf("Join() = %v", err)
-		}
-	}
-	c.want("State() after Join()", f.State(), harness.Done)
-	_, err := executor.For(p, failing).Apply(c.ctx, 1)
-	c.wantErr("Apply() after Close()", err, harness.ErrClosed)
-}
-
-func conformTerminate(c *conform) {
-	p := c.pool(executor.Config{Workers: 1})
-	running, h := c.hold(p.Executor())
-	var futures []*harness.Future[int64]
-	for range 50 {
-		futures = append(futures, executor.For(p, held).ApplyAsync(c.ctx, h, nil, nil))
-	}
-	p.Terminate()
-	if err := p.Join(c.ctx); err != nil {
-		c.Errorf("Join() after Terminate() = %v", err)
-	}
-	for i, f := range append(futures, running) {
-		if f.State() != harness.Cancelled || !errors.Is(f.Err(), executor.ErrShutdown) {
-			c.Errorf("after Terminate() task %d is %v, %v; want cancelled, ErrShutdown", i, f.State(), f.Err())
-		}
-	}
-}
-
-func conformPoolResize(c *conform) {
-	p := c.pool(executor.Config{Workers: 1})
-	if err := p.Resize(0); err == nil {
-		c.Error("Resize(0) = nil; want an error")
-	}
-	if most := c.backend.MaxWorkers; most > 0 {
-		if err := p.Resize(most + 1); err == nil {
-			c.Errorf("Resize(%d) = nil; want an error", most+1)
-		}
-		return
-	}
-	if err := p.Resize(2); err != nil {
-		c.Fatal(err)
-	}
-	_, first := c.hold(p.Executor())
-	_, second := c.hold(p.Executor())
-	c.want("Stats().Busy", p.Stats().Busy, 2)
-	c.letGo(first)
-	c.letGo(second)
 }

@@ -50,10 +50,7 @@ func (c *conform) onFailure(hook func(executor.ThreadFailure)) {
 // What CPython's own tests pin down for threading.Thread, each with the name of
 // the test there.
 func TestThreadConformance(t *testing.T) {
-	tests := []struct {
-		name, python string
-		test         func(*conform)
-	}{
+	tests := []conformance{
 		{"life", "test_threading.ThreadTests.test_various_ops", threadLife},
 		{"names", "test_threading.ThreadTests.test_name", threadNames},
 		{"daemon", "test_threading.ThreadTests.test_daemon_param", threadDaemon},
@@ -70,23 +67,7 @@ func TestThreadConformance(t *testing.T) {
 		{"finish", "test_threading.ThreadJoinOnShutdown.test_1_join_on_shutdown, test_4_daemon_threads", threadFinish},
 		{"thread from thread", "test_threading.ThreadJoinOnShutdown.test_thread_from_thread", threadFromThread},
 	}
-	for _, b := range executor.Backends() {
-		t.Run(b.Name, func(t *testing.T) {
-			for _, tt := range tests {
-				t.Run(tt.name, func(t *testing.T) {
-					ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-					t.Cleanup(cancel)
-					tt.test(&conform{T: t, ctx: ctx, backend: b})
-					if err := executor.Finish(ctx); err != nil {
-						t.Errorf("Finish() = %v", err)
-					}
-					if t.Failed() {
-						t.Logf("after CPython's %s", tt.python)
-					}
-				})
-			}
-		})
-	}
+	conformAll(t, tests)
 }
 
 func threadLife(c *conform) {

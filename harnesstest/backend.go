@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"slices"
@@ -20,13 +19,14 @@ import (
 
 // Tasks are the tasks that TestBackend submits.
 var Tasks = []harness.AnyTask{
-	double, echo, fails, panics, exits, holds, untilCancelled, unencodable, encodes, produces, nap,
+	double, echo, sends, fails, panics, exits, holds, untilCancelled, unencodable, takes, makes, encodes, produces, nap,
 	prepares, mixed, does, opens,
 }
 
 var (
 	double = harness.NewTask("harnesstest.double", func(_ context.Context, n int64) (int64, error) { return 2 * n, nil })
 	echo   = harness.NewTask("harnesstest.echo", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
+	sends  = harness.NewTask("harnesstest.sends", func(_ context.Context, p parcel) (parcel, error) { return p, nil })
 	fails  = harness.NewTask("harnesstest.fails", func(_ context.Context, text string) (int64, error) {
 		return 0, fmt.Errorf("%s: %w", text, errMine)
 	})
@@ -60,6 +60,8 @@ var (
 		}
 		return make(chan int), nil
 	})
+	takes   = harness.NewTask("harnesstest.takes", func(_ context.Context, b balky) (string, error) { return b.When, nil })
+	makes   = harness.NewTask("harnesstest.makes", func(_ context.Context, when string) (balky, error) { return balky{when}, nil })
 	encodes = harness.NewTask("harnesstest.encodes", func(_ context.Context, v any) (string, error) {
 		return fmt.Sprint(v), nil
 	})
@@ -83,6 +85,8 @@ var (
 )
 
 var errMine = errors.New("an error of the task's own")
+
+type parcel struct{ Content []byte }
 
 type hold struct {
 	N       int64
@@ -120,6 +124,7 @@ func TestBackend(t *testing.T, b *harness.Backend) {
 		{"panic", testPanic},
 		{"goexit", testGoexit},
 		{"cannot be encoded", testUnencodable},
+		{"encoding panics", testEncodingPanics},
 		{"cancel queued", testCancelQueued},
 		{"cancel running", testCancelRunning},
 		{"context ends queued", testContextEndsQueued},
@@ -290,6 +295,12 @@ func testPayloads(t *testing.T, s *suite) {
 			t.Errorf("%d bytes came back as %d bytes, %v", n, len(got), err)
 		}
 	}
+	for _, n := range []int{1, 40_000, 20 << 20} { // of which it is not known beforehand how large they are
+		in := parcel{bytes.Repeat([]byte{7}, n)}
+		if got, err := sends.Submit(ctx, ex, in).Wait(ctx); !bytes.Equal(got.Content, in.Content) || err != nil {
+			t.Errorf("a parcel of %d bytes came back with %d bytes, %v", n, len(got.Content), err)
+		}
+	}
 }
 
 func testOrder(t *testing.T, s *suite) {
@@ -331,186 +342,6 @@ func testWidth(t *testing.T, s *suite) {
 		if w < 0 || w >= n {
 			t.Errorf("a task ran on worker %d of %d", w, n)
 		}
-	}
-}
-
-func testTaskError(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 1, harness.Config{})
-	_, err := fails.Submit(ctx, ex, "while trying").Wait(ctx)
-	var te *harness.TaskError
-	if !errors.As(err, &te) || te.Task != fails.Name() {
-		t.Errorf("error is %#v; want a *TaskError of %s", err, fails.Name())
-	}
-	if !errors.Is(err, errMine) || errors.Is(err, io.EOF) {
-		t.Errorf("errors.Is(err, errMine), errors.Is(err, io.EOF) = %v, %v; want true, false", errors.Is(err, errMine), errors.Is(err, io.EOF))
-	}
-	if want := "task harnesstest.fails: while trying: an error of the task's own"; err == nil || err.Error() != want {
-		t.Errorf("error reads %q; want %q", err, want)
-	}
-}
-
-func testPanic(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 1, harness.Config{})
-	_, err := panics.Submit(ctx, ex, "kaboom").Wait(ctx)
-	var pe *harness.PanicError
-	if !errors.As(err, &pe) || pe.Task != panics.Name() || pe.Value != "kaboom" || !strings.Contains(pe.Stack, "harnesstest/backend.go") {
-		t.Errorf("error is %#v; want a *PanicError with its value and the stack of the task", err)
-	}
-	if got, err := double.Submit(ctx, ex, 4).Wait(ctx); got != 8 || err != nil {
-		t.Errorf("after a panic a task returned %d, %v; want 8, nil", got, err)
-	}
-}
-
-func testGoexit(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 1, harness.Config{})
-	if _, err := exits.Submit(ctx, ex, 0).Wait(ctx); err == nil {
-		t.Error("a task that ended its goroutine reported no error")
-	}
-	if got, err := double.Submit(ctx, ex, 4).Wait(ctx); got != 8 || err != nil {
-		t.Errorf("after it a task returned %d, %v; want 8, nil", got, err)
-	}
-}
-
-func testUnencodable(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 1, harness.Config{})
-	_, errIn := encodes.Submit(ctx, ex, make(chan int)).Wait(ctx)
-	_, errOut := unencodable.Submit(ctx, ex, false).Wait(ctx)
-	for what, err := range map[string]error{"input": errIn, "result": errOut} {
-		switch {
-		case s.b.Shared && err != nil:
-			t.Errorf("%s: %v; want it passed as it is", what, err)
-		case !s.b.Shared && !errors.Is(err, harness.ErrEncode):
-			t.Errorf("%s: %v; want an error that wraps ErrEncode", what, err)
-		}
-	}
-	if got, err := unencodable.Submit(ctx, ex, true).Wait(ctx); got != "fine" || err != nil {
-		t.Errorf("after it a task returned %v, %v; want fine, nil", got, err)
-	}
-}
-
-func testCancelQueued(t *testing.T, s *suite) {
-	ctx, ex, n := s.open(t, 2, harness.Config{})
-	release := occupy(ctx, t, ex, n)
-	h := newHold(7)
-	defer h.close(ctx)
-	f := holds.Submit(ctx, ex, h)
-	if !f.Cancel() {
-		t.Error("Cancel() of a queued task = false; want true")
-	}
-	if f.Cancel() {
-		t.Error("Cancel() of a cancelled task = true; want false")
-	}
-	if _, err := f.Wait(ctx); !errors.Is(err, harness.ErrCancelled) {
-		t.Errorf("Wait() = %v; want ErrCancelled", err)
-	}
-	if f.State() != harness.Cancelled {
-		t.Errorf("State() = %v; want cancelled", f.State())
-	}
-	release()
-	if _, err := double.Submit(ctx, ex, 1).Wait(ctx); err != nil {
-		t.Error(err)
-	}
-	_ = h.Started.Close(ctx)
-	if n, err := h.Started.Get(ctx); err == nil {
-		t.Errorf("a cancelled task ran: it started %d", n)
-	}
-}
-
-func testCancelRunning(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 1, harness.Config{})
-	started := harness.NewQueue[int64](1)
-	defer func() { _ = started.Close(ctx) }()
-	f := untilCancelled.Submit(ctx, ex, started)
-	if _, err := started.Get(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if f.Cancel() {
-		t.Error("Cancel() of a running task = true; want false")
-	}
-	if _, err := f.Wait(ctx); !errors.Is(err, harness.ErrCancelled) {
-		t.Errorf("Wait() = %v; want ErrCancelled", err)
-	}
-	if f.State() != harness.Cancelled {
-		t.Errorf("State() = %v; want cancelled", f.State())
-	}
-}
-
-func testContextEndsQueued(t *testing.T, s *suite) {
-	ctx, ex, n := s.open(t, 1, harness.Config{})
-	release := occupy(ctx, t, ex, n)
-	defer release()
-	cause := errors.New("no longer wanted")
-	taskCtx, cancel := context.WithCancelCause(ctx)
-	f := double.Submit(taskCtx, ex, 1)
-	cancel(cause)
-	if _, err := f.Wait(ctx); !errors.Is(err, cause) {
-		t.Errorf("Wait() = %v; want the context's cause", err)
-	}
-}
-
-func testContextEndsRunning(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 1, harness.Config{})
-	cause := errors.New("no longer wanted")
-	taskCtx, cancel := context.WithCancelCause(ctx)
-	started := harness.NewQueue[int64](1)
-	defer func() { _ = started.Close(ctx) }()
-	f := untilCancelled.Submit(taskCtx, ex, started)
-	if _, err := started.Get(ctx); err != nil {
-		t.Fatal(err)
-	}
-	cancel(cause)
-	if _, err := f.Wait(ctx); !errors.Is(err, cause) {
-		t.Errorf("Wait() = %v; want the context's cause", err)
-	}
-}
-
-func testWaitGivesUp(t *testing.T, s *suite) {
-	ctx, ex, n := s.open(t, 1, harness.Config{})
-	release := occupy(ctx, t, ex, n)
-	f := double.Submit(ctx, ex, 1)
-	cause := errors.New("cannot wait")
-	waitCtx, cancel := context.WithCancelCause(ctx)
-	cancel(cause)
-	if _, err := f.Wait(waitCtx); !errors.Is(err, cause) {
-		t.Errorf("Wait() = %v; want the cause of its own context", err)
-	}
-	release()
-	if got, err := f.Wait(ctx); got != 2 || err != nil {
-		t.Errorf("the task itself returned %d, %v; want 2, nil", got, err)
-	}
-	if got, err := f.Wait(waitCtx); got != 2 || err != nil {
-		t.Errorf("Wait() of a task that is done = %d, %v; want 2, nil even though the context has ended", got, err)
-	}
-}
-
-func testCallbacks(t *testing.T, s *suite) {
-	ctx, ex, n := s.open(t, 1, harness.Config{})
-	release := occupy(ctx, t, ex, n)
-	f := double.Submit(ctx, ex, 1)
-	var mu sync.Mutex
-	var got []int
-	note := func(i int) func(*harness.Future[int64]) {
-		return func(g *harness.Future[int64]) {
-			mu.Lock()
-			defer mu.Unlock()
-			if v, err := g.Wait(ctx); v != 2 || err != nil {
-				t.Errorf("callback %d sees %d, %v; want 2, nil", i, v, err)
-			}
-			got = append(got, i)
-		}
-	}
-	called := make(chan struct{})
-	for i := range 3 {
-		f.OnDone(note(i))
-	}
-	f.OnDone(func(*harness.Future[int64]) { close(called) })
-	release()
-	<-called
-	f.OnDone(note(3))
-	mu.Lock()
-	defer mu.Unlock()
-	if !slices.Equal(got, []int{0, 1, 2, 3}) {
-		t.Errorf("callbacks ran in the order %v; want 0 1 2 3", got)
 	}
 }
 

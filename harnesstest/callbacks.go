@@ -207,3 +207,34 @@ func testThen(t *testing.T, s *suite) {
 		t.Errorf("Then of a task that failed: %v; want the task's error, %v", err, failing.Err())
 	}
 }
+
+func testCallbacks(t *testing.T, s *suite) {
+	ctx, ex, n := s.open(t, 1, harness.Config{})
+	release := occupy(ctx, t, ex, n)
+	f := double.Submit(ctx, ex, 1)
+	var mu sync.Mutex
+	var got []int
+	note := func(i int) func(*harness.Future[int64]) {
+		return func(g *harness.Future[int64]) {
+			mu.Lock()
+			defer mu.Unlock()
+			if v, err := g.Wait(ctx); v != 2 || err != nil {
+				t.Errorf("callback %d sees %d, %v; want 2, nil", i, v, err)
+			}
+			got = append(got, i)
+		}
+	}
+	called := make(chan struct{})
+	for i := range 3 {
+		f.OnDone(note(i))
+	}
+	f.OnDone(func(*harness.Future[int64]) { close(called) })
+	release()
+	<-called
+	f.OnDone(note(3))
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.Equal(got, []int{0, 1, 2, 3}) {
+		t.Errorf("callbacks ran in the order %v; want 0 1 2 3", got)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +60,9 @@ func describe(t *testing.T, w *harness.Workload) {
 		}
 		names[task.Name()] = true
 	}
+	for _, a := range w.Axes {
+		describeAxis(t, w, a)
+	}
 	if w.Params == nil {
 		return
 	}
@@ -69,6 +73,36 @@ func describe(t *testing.T, w *harness.Workload) {
 	for f := range p.Elem().Fields() {
 		if f.Tag.Get("yaml") == "" || f.Tag.Get("doc") == "" {
 			t.Errorf("parameter %s needs a yaml tag, its name, and a doc tag", f.Name)
+		}
+	}
+}
+
+// describeAxis checks that the program accepts its axis's values and is changed
+// by them.
+func describeAxis(t *testing.T, w *harness.Workload, a harness.Axis) {
+	if a.Name != "size" && a.Name != "wait" && a.Name != "payload" || a.Doc == "" {
+		t.Errorf("axis %q, %q; want size, wait or payload, and a description", a.Name, a.Doc)
+	}
+	if a.Unit != "ns" && a.Unit != "B" && a.Unit != "1" {
+		t.Errorf("axis %s has the unit %q; want ns, B or 1", a.Name, a.Unit)
+	}
+	if len(a.Values) < 2 || !slices.IsSorted(a.Values) || a.Set == nil || w.Params == nil {
+		t.Fatalf("axis %s has the values %v, parameters %v; want at least two in ascending order, Set, and parameters", a.Name, a.Values, w.Params)
+	}
+	var previous any
+	for _, v := range a.Values {
+		p := reflect.New(reflect.TypeOf(w.Params).Elem())
+		p.Elem().Set(reflect.ValueOf(w.Params).Elem())
+		a.Set(p.Interface(), v)
+		if c, ok := p.Interface().(interface{ Validate() error }); ok {
+			if err := c.Validate(); err != nil {
+				t.Errorf("axis %s at %v: %v", a.Name, v, err)
+			}
+		}
+		if now := p.Elem().Interface(); previous != nil && reflect.DeepEqual(now, previous) {
+			t.Errorf("axis %s at %v changes nothing: %+v", a.Name, v, now)
+		} else {
+			previous = now
 		}
 	}
 }

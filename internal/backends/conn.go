@@ -232,20 +232,25 @@ func (c *conn) limit(id uint32, call *harness.Call) {
 }
 
 // send sends claimed calls to the worker. If the worker is lost, salvage finds
-// them.
-func (c *conn) send(batch []*harness.Call) {
+// them. If more than most bytes are to be written at last, flush is left to
+// the caller, and behind is true.
+func (c *conn) send(batch []*harness.Call, most int) (behind bool) {
 	c.out.mu.Lock()
 	added := c.adding[:0]
 	for _, call := range batch {
 		if c.add(call, c.next+uint32(len(added))) {
 			added = append(added, call)
 		}
-		if len(c.out.buf) >= flushBytes {
-			c.written(added)
+		if len(c.out.buf) >= flushBytes && flushBytes < most {
+			c.noted(added)
+			_ = c.out.flush() // if it fails, listen ends as well
 			added = added[:0]
 		}
 	}
-	c.written(added)
+	c.noted(added)
+	if behind = len(c.out.buf) > most; !behind {
+		_ = c.out.flush()
+	}
 	clear(added)
 	c.adding = added
 	c.out.mu.Unlock()
@@ -258,6 +263,14 @@ func (c *conn) send(batch []*harness.Call) {
 		}
 	}
 	c.feeder.p.watch(batch)
+	return behind
+}
+
+// flush writes what send left.
+func (c *conn) flush() {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	_ = c.out.flush()
 }
 
 // add adds a call to what is written next. The caller holds out.mu.
@@ -295,17 +308,16 @@ func (c *conn) index(name string) (uint16, bool) {
 	return index, ok
 }
 
-// written notes that calls are in flight and writes them. The caller holds
+// noted notes that calls are in flight, before they are written. The caller holds
 // out.mu.
-func (c *conn) written(calls []*harness.Call) {
+func (c *conn) noted(calls []*harness.Call) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, call := range calls {
 		c.claims.set(c.next, slotSent)
 		c.calls[c.next%slots] = call
 		c.next++
 	}
-	c.mu.Unlock()
-	_ = c.out.flush() // if it fails, listen ends as well
 }
 
 // flushBytes bounds what is held in memory before it is written.
@@ -454,7 +466,7 @@ func (c *conn) result(f frame, r resultFrame) error {
 	}
 	hungry := c.next-c.done <= c.window/2
 	c.mu.Unlock()
-	if hungry {
+	if hungry && !c.feeder.content() {
 		c.feeder.wake()
 	}
 	if call != nil && c.feeder.p.killers.Load() > 0 {

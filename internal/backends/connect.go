@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"sync"
@@ -130,7 +131,7 @@ func (c *conn) prepare(ctx context.Context) error {
 	if !call.Claim() {
 		return call.Err()
 	}
-	c.send([]*harness.Call{call})
+	c.send([]*harness.Call{call}, math.MaxInt)
 	defer context.AfterFunc(ctx, c.proc.Kill)()
 	select {
 	case <-call.Done():

@@ -156,8 +156,9 @@ type evidence struct {
 	configure func(cfg *harness.Config)
 	context   func(ctx context.Context) context.Context
 	begin     func(ctx context.Context, ex harness.Executor) error              // before the measured part
+	end       func(ctx context.Context, ex harness.Executor) error              // after it, if the program did not fail
 	aside     func(f func() error) error                                        // what is not the program
-	repeat    func(ctx context.Context, again func() error) error               // after the measured part
+	repeat    func(ctx context.Context, again func() error) error               // when the output was checked
 	collect   func(ctx context.Context, ex harness.Executor) error              // before the executor is closed
 	finish    func(ctx context.Context, reply *trialReply, failure error) error // after
 }
@@ -168,6 +169,7 @@ func unobserved() evidence {
 		configure: func(*harness.Config) {},
 		context:   func(ctx context.Context) context.Context { return ctx },
 		begin:     func(context.Context, harness.Executor) error { return nil },
+		end:       func(context.Context, harness.Executor) error { return nil },
 		aside:     func(f func() error) error { return f() },
 		repeat:    func(context.Context, func() error) error { return nil },
 		collect:   func(context.Context, harness.Executor) error { return nil },
@@ -234,11 +236,17 @@ func (t trial) traced(ctx context.Context) (evidence, error) {
 		rec.Begin()
 		return nil
 	}
-	ev.collect = func(ctx context.Context, ex harness.Executor) error {
+	ev.end = func(ctx context.Context, ex harness.Executor) error {
 		err := stop()
 		after, err2 := processes(ctx, ex)
 		used = usedBy(after, before)
 		return errors.Join(err, err2)
+	}
+	ev.collect = func(ctx context.Context, ex harness.Executor) error {
+		if used != nil {
+			return nil
+		}
+		return ev.end(ctx, ex) // the program failed
 	}
 	ev.finish = func(ctx context.Context, reply *trialReply, failure error) (err error) {
 		m := &reply.Measured

@@ -44,12 +44,17 @@ func decodeParams(w *harness.Workload, params map[string]any) (any, error) {
 			return nil, fmt.Errorf("parameter %s of %s is %v; want %s", key, w.Name, v, described(field.Type))
 		}
 	}
-	if c, ok := p.Interface().(interface{ Validate() error }); ok {
+	return p.Interface(), validate(w, p.Interface())
+}
+
+// validate asks the parameters whether they are right.
+func validate(w *harness.Workload, params any) error {
+	if c, ok := params.(interface{ Validate() error }); ok {
 		if err := c.Validate(); err != nil {
-			return nil, fmt.Errorf("parameters of %s: %w", w.Name, err)
+			return fmt.Errorf("parameters of %s: %w", w.Name, err)
 		}
 	}
-	return p.Interface(), nil
+	return nil
 }
 
 // fits refuses what the YAML decoder would round to a whole number.

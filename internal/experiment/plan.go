@@ -2,10 +2,11 @@ package experiment
 
 import (
 	"crypto/sha256"
+	"debug/buildinfo"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -108,7 +109,7 @@ func (p *Plan) addWorkload(prog Program) error {
 		return fmt.Errorf("parameters of %s: %w", prog.Label, err)
 	}
 	p.Run.Workloads = append(p.Run.Workloads, results.WorkloadInfo{
-		Name: prog.Workload.Name, Label: prog.Label, Doc: firstLine(prog.Workload.Doc), Params: params,
+		Name: prog.Workload.Name, Label: prog.Label, Doc: firstLine(prog.Workload.Doc), Params: params, Axis: prog.Axis,
 	})
 	return nil
 }
@@ -149,7 +150,44 @@ func NewBuild(name, path string) (results.Build, error) {
 		return results.Build{}, err
 	}
 	sum, err := hashFile(path)
-	return results.Build{Name: name, Path: path, Executable: sum}, err
+	b := results.Build{Name: name, Path: path, Executable: sum}
+	if info, err := buildinfo.ReadFile(path); err == nil { // else it is no Go program, or stripped
+		b.Settings = map[string]string{"go": info.GoVersion}
+		for _, s := range info.Settings {
+			b.Settings[s.Key] = s.Value
+		}
+	}
+	return b, err
+}
+
+// sameBuild checks that a build of a run is what it was.
+func sameBuild(was results.Build) error {
+	now, err := NewBuild(was.Name, was.Path)
+	if err != nil {
+		return fmt.Errorf("build %s, is gone; start a new run: %w", was, err)
+	}
+	if now.Executable == was.Executable {
+		return nil
+	}
+	var differ []string
+	for _, key := range slices.Sorted(maps.Keys(union(was.Settings, now.Settings))) {
+		if a, b := was.Settings[key], now.Settings[key]; a != b {
+			differ = append(differ, fmt.Sprintf("%s was %q and is %q", key, a, b))
+		}
+	}
+	if differ == nil {
+		differ = []string{"the settings that it tells are the same, which -ldflags are not among"}
+	}
+	return fmt.Errorf("build %s, is not what it was: it is %s now (%s); trials of two builds cannot be put together: start a new run", was, now.Executable, strings.Join(differ, ", "))
+}
+
+func union(a, b map[string]string) map[string]string {
+	all := maps.Clone(a)
+	if all == nil {
+		all = make(map[string]string)
+	}
+	maps.Copy(all, b)
+	return all
 }
 
 func cellOf(prog Program, b *harness.Backend, cores int) results.Cell {
@@ -187,8 +225,8 @@ func ResumePlan(run results.Run, kinds Kinds) (*Plan, error) {
 		return nil, fmt.Errorf("the run was begun on another machine (%+v, this is %+v); start a new run", run.Machine, m)
 	}
 	for _, b := range run.Builds {
-		if now, err := NewBuild(b.Name, b.Path); err != nil || now.Executable != b.Executable {
-			return nil, errors.Join(fmt.Errorf("build %s of the run, %s, is not what it was; start a new run", b.Name, b.Path), err)
+		if err := sameBuild(b); err != nil {
+			return nil, err
 		}
 	}
 	p := &Plan{Run: run}

@@ -44,8 +44,11 @@ type Choice struct {
 	Params   map[string]any
 
 	// Vary makes a choice of its own of each of the values of one parameter,
-	// or of "workers".
+	// of an axis of the workload, or of "workers".
 	Vary map[string][]any
+
+	// Axis is where it stands on one, if it came of varying it.
+	Axis *results.AxisValue
 }
 
 // A preset says how much is measured.
@@ -273,11 +276,7 @@ func (s *Settings) SetParam(arg string, kinds Kinds) error {
 	if _, err := decodeParams(w, map[string]any{key: v}); err != nil {
 		return fmt.Errorf("parameter %q: %w", arg, err)
 	}
-	if len(s.Workloads) == 0 {
-		for _, w := range kinds.Workloads {
-			s.Workloads = append(s.Workloads, Choice{Workload: w.Name})
-		}
-	}
+	s.listAll(kinds)
 	applied := false
 	for i := range s.Workloads {
 		if c := &s.Workloads[i]; c.Workload == name {
@@ -295,11 +294,39 @@ func (s *Settings) SetParam(arg string, kinds Kinds) error {
 	return nil
 }
 
-// SetWorkers gives every workload that many workers, whatever it had before.
-func (s *Settings) SetWorkers(n int) {
-	s.Workers = n
+// SetWorkers gives every workload that many workers, whatever it had before; of
+// several numbers, each in turn. If no workload is listed, which stands for all,
+// every workload becomes one.
+func (s *Settings) SetWorkers(numbers []int, kinds Kinds) error {
+	for _, n := range numbers {
+		if err := checkWorkers(n); err != nil || n == 0 && len(numbers) > 1 {
+			return cmp.Or(err, errors.New("0 workers among several; want 1 to 4096"))
+		}
+	}
+	s.Workers = 0
+	if len(numbers) == 1 {
+		s.Workers = numbers[0]
+	}
 	for i := range s.Workloads {
 		s.Workloads[i].Workers = 0
+	}
+	if len(numbers) < 2 {
+		return nil
+	}
+	s.listAll(kinds)
+	values := make([]any, len(numbers))
+	for i, n := range numbers {
+		values[i] = uint64(n) //nolint:gosec // it is at least 1
+	}
+	return s.varyAxis(varyWorkers, values, kinds)
+}
+
+// listAll lists every workload if none is listed.
+func (s *Settings) listAll(kinds Kinds) {
+	if len(s.Workloads) == 0 {
+		for _, w := range kinds.Workloads {
+			s.Workloads = append(s.Workloads, Choice{Workload: w.Name})
+		}
 	}
 }
 
@@ -352,6 +379,7 @@ type Program struct {
 	Label    string
 	Params   any
 	Workers  int // zero: what suits the workload
+	Axis     *results.AxisValue
 }
 
 // DefaultTimeout bounds a trial.
@@ -435,7 +463,7 @@ func (s Settings) Resolve(kinds Kinds) (Spec, error) {
 		if err != nil {
 			return Spec{}, err
 		}
-		prog := Program{Workload: w, Label: c.Label, Workers: c.Workers}
+		prog := Program{Workload: w, Label: c.Label, Workers: c.Workers, Axis: c.Axis}
 		if prog.Workers == 0 {
 			prog.Workers = s.Workers
 		}

@@ -245,7 +245,7 @@ func (t trial) measure(ctx context.Context, ex harness.Executor, session harness
 	m.UserNS, m.SystemNS = used.User.Nanoseconds(), used.System.Nanoseconds()
 	m.VoluntarySwitches, m.InvoluntarySwitches = used.VoluntarySwitches, used.InvoluntarySwitches
 	m.GCCycles, m.MaxRSSBytes = used.GCCycles, used.MaxRSS
-	return nil
+	return ev.end(ctx, ex)
 }
 
 func check(session harness.Session, m *results.Measured) error {

@@ -230,6 +230,15 @@ func FuzzReadExecution(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, b []byte) { _ = ReadExecution(bytes.NewReader(b), func(*Executed) {}) })
 }
 
+func TestOneAfterAnother(t *testing.T) {
+	at := func(from, to harness.Stamp) Interval { return Interval{From: from, To: to} }
+	got := oneAfterAnother([]Interval{at(90, 120), at(115, 150), at(149, 150), at(160, 170), at(170, 250)}, 100, &results.LaneTask{StartedNS: 5, EndedNS: 90})
+	want := []Interval{at(5, 20), at(20, 50), at(60, 70), at(70, 90)}
+	if d := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Interval{})); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
 // The export is what the format wants, and what is drawn on a row nests.
 func TestPerfetto(t *testing.T) {
 	dir, lanes := record(t)
@@ -257,7 +266,7 @@ func TestPerfetto(t *testing.T) {
 		}
 	}
 	for _, e := range doc.TraceEvents {
-		if e.Cat == "state" && (e.TS < task.TS || e.TS+e.Dur > task.TS+task.Dur+.001) {
+		if e.Cat == "state" && (e.TS < task.TS || e.TS+*e.Dur > task.TS+*task.Dur+.001) {
 			t.Errorf("%+v is not inside of %+v", e, task)
 		}
 	}

@@ -21,7 +21,7 @@ type event struct {
 	Name  string         `json:"name"`
 	Phase string         `json:"ph"`
 	TS    float64        `json:"ts"`
-	Dur   float64        `json:"dur,omitempty"`
+	Dur   *float64       `json:"dur,omitempty"` // of a slice, also if it is 0
 	PID   int            `json:"pid"`
 	TID   int            `json:"tid"`
 	ID    string         `json:"id,omitempty"`
@@ -75,6 +75,11 @@ func (p *perfetto) emit(e event) error {
 
 func micros(ns int64) float64 { return float64(ns) / 1e3 }
 
+func lasts(ns int64) *float64 {
+	us := micros(ns)
+	return &us
+}
+
 func (p *perfetto) cell(l *results.Lanes, order int, dir string) error {
 	if len(l.Processes) == 0 {
 		return fmt.Errorf("the run was made by an older harness, which did not record its processes")
@@ -101,10 +106,10 @@ func (p *perfetto) cell(l *results.Lanes, order int, dir string) error {
 			short = min(short, tasks[i+1].SubmittedNS-t.SubmittedNS)
 		}
 		for _, e := range []event{
-			{Name: "submit " + t.Task, Phase: "X", TS: micros(t.SubmittedNS), Dur: micros(short), PID: home, TID: rowProgram},
+			{Name: "submit " + t.Task, Phase: "X", TS: micros(t.SubmittedNS), Dur: lasts(short), PID: home, TID: rowProgram},
 			{Name: "to worker", Phase: "s", Cat: "task", ID: id, TS: micros(t.SubmittedNS), PID: home, TID: rowProgram},
 			{Name: "to worker", Phase: "f", Bind: "e", Cat: "task", ID: id, TS: micros(t.StartedNS), PID: t.PID, TID: rowWorkers + t.Worker},
-			{Name: t.Task, Phase: "X", Cat: "task", TS: micros(t.StartedNS), Dur: micros(t.EndedNS - t.StartedNS), PID: t.PID, TID: rowWorkers + t.Worker,
+			{Name: t.Task, Phase: "X", Cat: "task", TS: micros(t.StartedNS), Dur: lasts(t.EndedNS - t.StartedNS), PID: t.PID, TID: rowWorkers + t.Worker,
 				Args: map[string]any{"number": t.Number, "span_id": t.SpanID, "queue_ns": t.StartedNS - t.SubmittedNS, "back_ns": t.ReceivedNS - t.EndedNS}},
 		} {
 			if err := p.emit(e); err != nil {
@@ -141,12 +146,8 @@ func (p *perfetto) states(path string, began harness.Stamp, lane map[uint64]*res
 		if t == nil {
 			return
 		}
-		for _, in := range x.Intervals {
-			from, to := max(int64(in.From-began), t.StartedNS), min(int64(in.To-began), t.EndedNS)
-			if to <= from {
-				continue
-			}
-			e := event{Name: in.Part.String(), Phase: "X", Cat: "state", TS: micros(from), Dur: micros(to - from), PID: t.PID, TID: rowWorkers + t.Worker}
+		for _, in := range oneAfterAnother(x.Intervals, began, t) {
+			e := event{Name: in.Part.String(), Phase: "X", Cat: "state", TS: micros(int64(in.From)), Dur: lasts(int64(in.To - in.From)), PID: t.PID, TID: rowWorkers + t.Worker}
 			if where, _ := frames(in.stack); where != "" {
 				e.Args = map[string]any{"at": where}
 			}
@@ -154,4 +155,19 @@ func (p *perfetto) states(path string, began harness.Stamp, lane map[uint64]*res
 		}
 	})
 	return cmp.Or(err, bad)
+}
+
+// oneAfterAnother returns what a task's goroutine did, in the time of the lanes,
+// without what overlaps: a viewer drops that. Each second the execution trace
+// compares the clocks anew, which moves a moment by some nanoseconds.
+func oneAfterAnother(intervals []Interval, began harness.Stamp, t *results.LaneTask) []Interval {
+	var drawn []Interval
+	last, end := harness.Stamp(t.StartedNS), harness.Stamp(t.EndedNS)
+	for _, in := range intervals {
+		in.From, in.To = max(in.From-began, last), min(in.To-began, end)
+		if in.From < in.To {
+			drawn, last = append(drawn, in), in.To
+		}
+	}
+	return drawn
 }

@@ -41,14 +41,17 @@ type Facts struct {
 	Sleeps             map[time.Duration]time.Duration // how long sleeps of some lengths took
 	Build              *debug.BuildInfo                // of the program; nil is unknown
 	FreeBytes          int64                           // where results go; negative is unknown
+	TempBytes          int64                           // where trials put their files; negative is unknown
 	OpenFiles          uint64                          // that a process may have open; 0 is unknown
+	Receivers          []Receiver                      // of spans, on this machine; none is unknown
 }
 
 // Checks makes all checks. They read only.
 func (h Host) Checks(f Facts) []Check {
 	var all []Check
 	for _, check := range []func(Host, Facts) Check{
-		cores, capacity, otherLoad, otherRuns, pressure, steal, throttling, timer, clock, governor, turbo, threads, memory, swap, randomisation, files, space, build, source, battery,
+		cores, capacity, otherLoad, otherRuns, pressure, steal, throttling, timer, clock, governor, turbo, threads,
+		memory, swap, hugePages, randomisation, files, processes, ports, space, tempSpace, counters, build, source, battery, receivers,
 	} {
 		all = append(all, check(h, f))
 	}
@@ -134,16 +137,31 @@ func otherRuns(h Host, _ Facts) Check {
 	return Check{Name: "other runs", Status: OK, Found: "none under way"}
 }
 
-func pressure(h Host, _ Facts) Check {
+func pressure(h Host, f Facts) Check {
 	s, ok := h.read("proc/pressure/cpu")
 	_, rest, found := strings.Cut(s, "avg60=")
 	if !ok || !found {
-		return Check{Name: "pressure", Status: Unknown, Found: "the kernel does not tell (CONFIG_PSI)"}
+		return h.loadAverage(f)
 	}
 	avg, _, _ := strings.Cut(rest, " ")
 	v, _ := strconv.ParseFloat(avg, 64)
 	c := Check{Name: "pressure", Status: OK, Found: fmt.Sprintf("in the last minute something waited for a processor %.1f %% of the time", v)}
 	if v > 10 {
+		c.Status, c.Do = Warn, "other work was there a minute ago; it may come back"
+	}
+	return c
+}
+
+// loadAverage stands in for the pressure where the kernel does not tell it.
+func (h Host) loadAverage(f Facts) Check {
+	s, _ := h.read("proc/loadavg")
+	first, _, _ := strings.Cut(s, " ")
+	v, err := strconv.ParseFloat(first, 64)
+	if err != nil {
+		return Check{Name: "pressure", Status: Unknown, Found: "the kernel does not tell (CONFIG_PSI)"}
+	}
+	c := Check{Name: "pressure", Status: OK, Found: fmt.Sprintf("in the last minute %.2g threads ran or waited at a time", v)}
+	if v > 0.5*float64(f.NumCPU) {
 		c.Status, c.Do = Warn, "other work was there a minute ago; it may come back"
 	}
 	return c
@@ -166,7 +184,7 @@ func steal(h Host, _ Facts) Check {
 }
 
 func throttling(h Host, _ Facts) Check {
-	if _, _, ok := h.group("cpu"); !ok {
+	if _, _, ok := h.group("cpu", "cpu.stat", "cpu.stat"); !ok {
 		return Check{Name: "throttling", Status: Unknown, Found: "no control group is to be seen"}
 	}
 	times, d := h.throttled()
@@ -268,6 +286,10 @@ func memory(h Host, _ Facts) Check {
 		return Check{Name: "memory", Status: Unknown, Found: "the system does not tell"}
 	}
 	c := Check{Name: "memory", Status: OK, Found: fmt.Sprintf("%d MiB available", free>>20)}
+	if left, bound := h.memoryLeft(); bound && left < free {
+		free = left
+		c.Found = fmt.Sprintf("%d MiB available, as the control group is bounded", free>>20)
+	}
 	if free < 512<<20 {
 		c.Status, c.Do = Warn, "worker processes need some; end what is not needed"
 	}
@@ -305,17 +327,6 @@ func files(_ Host, f Facts) Check {
 		return Check{Name: "open files", Status: Unknown, Found: "the system does not tell"}
 	case f.OpenFiles < 256:
 		c.Status, c.Do = Warn, "many workers need many: ulimit -n 1024"
-	}
-	return c
-}
-
-func space(_ Host, f Facts) Check {
-	c := Check{Name: "space", Status: OK, Found: fmt.Sprintf("%d MiB free here", f.FreeBytes>>20)}
-	switch {
-	case f.FreeBytes < 0:
-		return Check{Name: "space", Status: Unknown, Found: "the system does not tell"}
-	case f.FreeBytes < 256<<20:
-		c.Status, c.Do = Warn, "a run with its evidence takes some 20 MiB, a long one more"
 	}
 	return c
 }

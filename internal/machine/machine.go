@@ -133,8 +133,9 @@ func parseList(s string) map[int]bool {
 }
 
 // group returns the folder of this program's control group for a controller:
-// of version 2, or of version 1 if the controller is mounted there.
-func (h Host) group(controller string) (dir string, v2, ok bool) {
+// of version 2, or of version 1 if the controller is mounted there. Where the
+// file of that name is, the folder is: one for each version.
+func (h Host) group(controller, v1File, v2File string) (dir string, v2, ok bool) {
 	s, _ := h.read("proc/self/cgroup")
 	unified := ""
 	for line := range strings.Lines(s) {
@@ -144,7 +145,7 @@ func (h Host) group(controller string) (dir string, v2, ok bool) {
 		}
 		for name := range strings.SplitSeq(parts[1], ",") {
 			if name == controller {
-				return h.existing(path.Join("sys/fs/cgroup", controller), parts[2], false)
+				return h.existing(path.Join("sys/fs/cgroup", controller), parts[2], v1File, false)
 			}
 		}
 		if parts[0] == "0" {
@@ -154,14 +155,14 @@ func (h Host) group(controller string) (dir string, v2, ok bool) {
 	if unified == "" {
 		return "", false, false
 	}
-	return h.existing("sys/fs/cgroup", unified, true)
+	return h.existing("sys/fs/cgroup", unified, v2File, true)
 }
 
 // existing returns the group's folder: below the mount, or the mount itself,
 // which is what a container sees of its own group.
-func (h Host) existing(mount, group string, v2 bool) (string, bool, bool) {
+func (h Host) existing(mount, group, file string, v2 bool) (string, bool, bool) {
 	for _, dir := range []string{path.Join(mount, group), mount} {
-		if _, err := fs.Stat(h.FS, path.Join(dir, "cpu.stat")); err == nil {
+		if _, err := fs.Stat(h.FS, path.Join(dir, file)); err == nil {
 			return dir, v2, true
 		}
 	}
@@ -171,7 +172,7 @@ func (h Host) existing(mount, group string, v2 bool) (string, bool, bool) {
 // Quota returns how many processors' worth of time this program's control group
 // may use; 0 if there is no bound.
 func (h Host) Quota() (processors float64, known bool) {
-	dir, v2, ok := h.group("cpu")
+	dir, v2, ok := h.group("cpu", "cpu.stat", "cpu.stat")
 	if !ok {
 		return 0, false
 	}
@@ -197,7 +198,7 @@ func (h Host) Quota() (processors float64, known bool) {
 // throttled returns how often and how long this program's control group was not
 // let run.
 func (h Host) throttled() (times int64, d time.Duration) {
-	dir, _, ok := h.group("cpu")
+	dir, _, ok := h.group("cpu", "cpu.stat", "cpu.stat")
 	if !ok {
 		return 0, 0
 	}

@@ -82,14 +82,13 @@ func (b *boundedFile) Write(p []byte) (int, error) {
 func MarkTasks(o harness.Observer, workers int) *harness.Observer {
 	start, end := o.Start, o.End
 	regions := make([]atomic.Pointer[trace.Region], workers)
+	of := func(worker int) *atomic.Pointer[trace.Region] { return &regions[worker%len(regions)] }
 	o.Start = func(ctx context.Context, c *harness.Call) context.Context {
 		if start != nil {
 			ctx = start(ctx, c) // in a worker process that numbers the call
 		}
 		if c.Number != 0 && trace.IsEnabled() {
-			if w := c.Timing().Worker; w < len(regions) {
-				regions[w].Store(trace.StartRegion(ctx, "task "+c.Task()))
-			}
+			of(c.Timing().Worker).Store(trace.StartRegion(ctx, "task "+c.Task()))
 			mark(TaskBegins, c.Number)
 		}
 		return ctx
@@ -97,10 +96,8 @@ func MarkTasks(o harness.Observer, workers int) *harness.Observer {
 	o.End = func(c *harness.Call, err error) {
 		if t := c.Timing(); c.Number != 0 && t.PID == os.Getpid() && t.Started != 0 && trace.IsEnabled() {
 			mark(TaskEnds, c.Number)
-			if t.Worker < len(regions) {
-				if r := regions[t.Worker].Swap(nil); r != nil {
-					r.End()
-				}
+			if r := of(t.Worker).Swap(nil); r != nil {
+				r.End()
 			}
 		}
 		if end != nil {

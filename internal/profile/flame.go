@@ -7,9 +7,10 @@ import (
 	"html"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
-	"time"
+	"unicode/utf8"
 )
 
 // A node is a function in a flame graph, reached by one path.
@@ -57,26 +58,40 @@ const (
 	flameLeast  = 0.3 // pixels below which a box is left out
 )
 
+// A Flame is what is to be drawn.
+type Flame struct {
+	Title string
+	Base  *View // what the view is compared with, or nil
+	Tasks int   // that the values are of together; 0 if they are of one already, or if that is not known
+}
+
+// flameStyle follows what the reader prefers. Boxes are light in both, and what
+// is written in them dark.
+const flameStyle = `.paper{fill:#fff}.ink{fill:#1f2328}.muted{fill:#57606a}.box text{fill:#1f2328}.box rect{stroke:#fff;stroke-width:.5}.box:hover rect{stroke:#000;stroke-width:1.5}` +
+	`@media(prefers-color-scheme:dark){.paper{fill:#0d1117}.ink{fill:#e6edf3}.muted{fill:#9198a1}.box rect{stroke:#0d1117}.box:hover rect{stroke:#fff}}`
+
 // Flame draws a flame graph as SVG: callers above, the functions that they call
-// below them, each as wide as its share. With a base it is a differential one:
-// as wide as in v, red where v has more than base, blue where it has less.
-func (v *View) Flame(w io.Writer, title string, base *View) error {
+// below them, each as wide as its share. Its tooltip has the function's full
+// name, its value, that of a task, and its share. With a base it is a
+// differential one: as wide as in v, red where v has more than base, blue where
+// it has less.
+func (v *View) Flame(w io.Writer, of Flame) error {
 	root := &node{}
 	root.add(v, func(n *node, value int64) { n.value += value })
-	if base != nil {
-		root.add(base, func(n *node, value int64) { n.base += value })
+	if of.Base != nil {
+		root.add(of.Base, func(n *node, value int64) { n.base += value })
 	}
-	f := flame{unit: v.Unit(), total: max(1, root.value), diff: base != nil}
+	f := flame{unit: v.Unit(), total: max(1, root.value), tasks: of.Tasks, diff: of.Base != nil}
 	height := flameRow*float64(root.depth()) + 66
-	fmt.Fprintf(&f, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" width="%g" height="%g" role="img" font-family="ui-monospace,Menlo,monospace" font-size="11"><title>%s</title><rect width="100%%" height="100%%" fill="#fff"/>`,
-		flameWidth, height, flameWidth, height, html.EscapeString(title))
-	fmt.Fprintf(&f, `<text x="%g" y="22" font-size="15" font-weight="600" font-family="system-ui,sans-serif">%s</text>`+"\n", flameMargin, html.EscapeString(title))
-	f.draw("all", root, flameMargin, 36)
-	note := "Each box is a function, as wide as its share of the processor time; below it, what it calls."
+	note := "Each box is a function, as wide as its share; below it, what it calls."
 	if f.diff {
 		note = "As wide as in the second; red: more than in the first, blue: less. What only the first has is not drawn."
 	}
-	fmt.Fprintf(&f, `<text x="%g" y="%g" fill="#57606a" font-family="system-ui,sans-serif">%s</text></svg>`+"\n", flameMargin, height-12, note)
+	fmt.Fprintf(&f, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" width="%g" height="%g" role="img" aria-labelledby="title desc" font-family="ui-monospace,Menlo,monospace" font-size="11"><title id="title">%s</title><desc id="desc">%s</desc><style>%s</style><rect class="paper" width="100%%" height="100%%"/>`,
+		flameWidth, height, flameWidth, height, html.EscapeString(of.Title), html.EscapeString(f.describe(root)), flameStyle)
+	fmt.Fprintf(&f, `<text class="ink" x="%g" y="22" font-size="15" font-weight="600" font-family="system-ui,sans-serif">%s</text>`+"\n", flameMargin, html.EscapeString(of.Title))
+	f.draw("all", root, flameMargin, 36)
+	fmt.Fprintf(&f, `<text class="muted" x="%g" y="%g" font-family="system-ui,sans-serif">%s</text></svg>`+"\n", flameMargin, height-12, note)
 	_, err := io.WriteString(w, f.String())
 	return err
 }
@@ -85,7 +100,44 @@ type flame struct {
 	strings.Builder
 	unit  string
 	total int64
+	tasks int
 	diff  bool
+}
+
+// describe says what the graph shows to those who do not see it.
+func (f *flame) describe(root *node) string {
+	hot, name := root, ""
+	for {
+		names := hot.byValue()
+		if len(names) == 0 || 2*hot.calls[names[0]].value < root.value {
+			break
+		}
+		name, hot = names[0], hot.calls[names[0]]
+	}
+	text := fmt.Sprintf("A flame graph of %s.", f.tip("all", root))
+	if name != "" {
+		text += fmt.Sprintf(" The deepest function with half of it or more is %s.", f.tip(name, hot))
+	}
+	return text
+}
+
+// byValue returns what n calls, the largest first.
+func (n *node) byValue() []string {
+	return slices.SortedFunc(maps.Keys(n.calls), func(a, b string) int {
+		return cmp.Or(cmp.Compare(n.calls[b].value, n.calls[a].value), cmp.Compare(a, b))
+	})
+}
+
+func (f *flame) tip(name string, n *node) string {
+	tip := fmt.Sprintf("%s: %s", name, amount(n.value, f.unit))
+	if f.tasks > 0 {
+		tip += fmt.Sprintf(", %s a task", amount(n.value/int64(f.tasks), f.unit))
+	}
+	tip += fmt.Sprintf(" (%.1f %%)", 100*float64(n.value)/float64(f.total))
+	if f.diff {
+		tip += fmt.Sprintf(", was %s", amount(n.base, f.unit))
+	}
+	return tip
 }
 
 func (f *flame) draw(name string, n *node, x, y float64) {
@@ -93,27 +145,40 @@ func (f *flame) draw(name string, n *node, x, y float64) {
 	if width < flameLeast {
 		return
 	}
-	tip := fmt.Sprintf("%s: %s (%.1f %%)", name, f.amount(n.value), 100*float64(n.value)/float64(f.total))
-	if f.diff {
-		tip += fmt.Sprintf(", was %s", f.amount(n.base))
-	}
-	fmt.Fprintf(f, `<g><title>%s</title><rect x="%.1f" y="%.1f" width="%.1f" height="%g" fill="%s" stroke="#fff" stroke-width=".5"/>`,
-		html.EscapeString(tip), x, y, width, flameRow-1, f.colour(name, n))
-	if fits := int(width/6.7) - 1; fits >= 3 {
-		label := []rune(name[strings.LastIndexByte(name, '/')+1:])
-		if len(label) > fits {
-			label = append(label[:fits-1], '…')
-		}
-		fmt.Fprintf(f, `<text x="%.1f" y="%.1f">%s</text>`, x+3, y+12, html.EscapeString(string(label)))
+	fmt.Fprintf(f, `<g class="box"><title>%s</title><rect x="%.1f" y="%.1f" width="%.1f" height="%g" fill="%s"/>`,
+		html.EscapeString(f.tip(name, n)), x, y, width, flameRow-1, f.colour(name, n))
+	if label := flameLabel(name, int(width/6.7)-1); label != "" {
+		fmt.Fprintf(f, `<text x="%.1f" y="%.1f">%s</text>`, x+3, y+12, html.EscapeString(label))
 	}
 	f.WriteString("</g>\n")
-	names := slices.SortedFunc(maps.Keys(n.calls), func(a, b string) int {
-		return cmp.Or(cmp.Compare(n.calls[b].value, n.calls[a].value), cmp.Compare(a, b))
-	})
-	for _, c := range names {
+	for _, c := range n.byValue() {
 		f.draw(c, n.calls[c], x, y+flameRow)
 		x += (flameWidth - 2*flameMargin) * float64(n.calls[c].value) / float64(f.total)
 	}
+}
+
+var typeArguments = regexp.MustCompile(`\[[^()]*\]`)
+
+// flameLabel is as much of a function's name as fits into so many characters: what
+// is left out first is the path, then the types that it is made for, then the
+// package, then what its method is of.
+func flameLabel(name string, fits int) string {
+	if fits < 3 {
+		return ""
+	}
+	short := typeArguments.ReplaceAllString(name, "[…]")
+	short = short[strings.LastIndexByte(short, '/')+1:]
+	_, inPackage, _ := strings.Cut(short, ".")
+	for _, label := range []string{short, inPackage, short[strings.LastIndexByte(short, '.')+1:]} {
+		if n := utf8.RuneCountInString(label); n > 0 && n <= fits {
+			return label
+		}
+	}
+	last := []rune(strings.TrimSuffix(short[strings.LastIndexByte(short, '.')+1:], "[…]"))
+	if len(last) > fits {
+		last = append(last[:fits-1], '…')
+	}
+	return string(last)
 }
 
 // colour is a warm one of the function's own, or says what has changed.
@@ -125,16 +190,9 @@ func (f *flame) colour(name string, n *node) string {
 		return fmt.Sprintf("hsl(%d,85%%,%d%%)", 18+v%34, 66+v>>8%12)
 	}
 	change := float64(n.value-n.base) / float64(max(n.value, n.base, 1))
-	light := 97 - 42*min(1, max(change, -change))
+	light := 97 - 35*min(1, max(change, -change))
 	if change > 0 {
 		return fmt.Sprintf("hsl(5,85%%,%.0f%%)", light)
 	}
 	return fmt.Sprintf("hsl(215,85%%,%.0f%%)", light)
-}
-
-func (f *flame) amount(v int64) string {
-	if f.unit == "nanoseconds" {
-		return time.Duration(v).String()
-	}
-	return fmt.Sprint(v, " ", f.unit)
 }

@@ -12,14 +12,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"runtime"
 	"runtime/pprof"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/google/pprof/profile"
 
@@ -129,6 +128,7 @@ func excluded(s *profile.Sample) bool {
 		return slices.ContainsFunc(l.Line, func(l profile.Line) bool {
 			name := l.Function.Name
 			return strings.HasSuffix(name, "/internal/profile.Exclude") || strings.HasSuffix(name, "/internal/profile.snapshot") ||
+				strings.Contains(name, "/internal/profile.Labels.") || strings.Contains(name, "/internal/profile.(*labeller).") ||
 				strings.HasPrefix(name, "runtime/pprof.") && name != "runtime/pprof.Do"
 		})
 	})
@@ -175,7 +175,7 @@ func encode(p *profile.Profile) ([]byte, error) {
 }
 
 // Labels are put on the samples of the CPU and goroutine profiles while a task
-// runs, in addition to the name of the task.
+// runs, in addition to the name of the task and the index of its worker.
 type Labels struct {
 	Workload string `json:"workload"`
 	Backend  string `json:"backend"`
@@ -191,16 +191,27 @@ const (
 	labelWorkload = "workload"
 	labelBackend  = "backend"
 	labelTask     = "task"
+	labelWorker   = "worker"
 	labelProcess  = "process"
 	labelCell     = "cell"
 	labelTraceID  = "trace_id"
 	labelSpanID   = "span_id"
 )
 
-// with returns a context whose goroutine gets the labels, and those of the task
-// if it has a name.
-func (l Labels) with(task string) context.Context {
+// What the label worker says of a sample that is of none of them, and of one
+// whose kind of profile does not tell.
+const (
+	noWorker      = "none"
+	unknownWorker = "unknown"
+)
+
+// with returns a context whose goroutine gets the labels, and those of the
+// worker and the task if there are any.
+func (l Labels) with(worker, task string) context.Context {
 	pairs := []string{labelWorkload, l.Workload, labelBackend, l.Backend}
+	if worker != "" {
+		pairs = append(pairs, labelWorker, worker)
+	}
 	if task != "" {
 		pairs = append(pairs, labelTask, task)
 	}
@@ -211,34 +222,61 @@ func (l Labels) with(task string) context.Context {
 }
 
 // Set labels the calling goroutine, and those that it starts from now on.
-func (l Labels) Set() { pprof.SetGoroutineLabels(l.with("")) }
+func (l Labels) Set() { pprof.SetGoroutineLabels(l.with("", "")) }
+
+// A labeller labels the goroutines of workers. It prepares each set of labels
+// once, where they do not differ from call to call.
+type labeller struct {
+	labels   Labels
+	prepared sync.Map // labelled -> context with its labels
+}
+
+// labelled is what differs between the labels of two goroutines; the task is
+// empty between two tasks.
+type labelled struct {
+	worker int
+	task   string
+}
+
+func (l Labels) labeller() *labeller { return &labeller{labels: l} }
+
+func (l *labeller) context(worker int, task string) context.Context {
+	key := labelled{worker, task}
+	ctx, ok := l.prepared.Load(key)
+	if !ok {
+		labels := l.labels
+		if task == "" {
+			labels.TraceID, labels.SpanID = "", "" // spans have the tasks' samples
+		}
+		ctx, _ = l.prepared.LoadOrStore(key, labels.with(strconv.Itoa(worker), task))
+	}
+	return ctx.(context.Context)
+}
+
+// start labels the calling goroutine, which is about to run c.
+func (l *labeller) start(c *harness.Call) {
+	pprof.SetGoroutineLabels(l.context(c.Worker().Index, c.Task()))
+}
+
+// end labels the calling goroutine as its worker's, if it has run c.
+func (l *labeller) end(c *harness.Call) {
+	if w := c.Worker(); w != nil {
+		pprof.SetGoroutineLabels(l.context(w.Index, ""))
+	}
+}
 
 // Observer returns an observer that labels the goroutine of every task while
-// the task runs. Goroutines that the task starts inherit the labels.
+// the task runs, and afterwards as its worker's. Goroutines that the task starts
+// inherit the labels.
 func (l Labels) Observer() *harness.Observer {
-	type prepared map[string]context.Context // task name -> context with its labels
-	var known atomic.Pointer[prepared]       // never changed, but replaced
-	known.Store(new(prepared))
-	none := context.Background()
+	goroutines := l.labeller()
 	return &harness.Observer{
 		Untimed: true,
 		Start: func(ctx context.Context, c *harness.Call) context.Context {
-			task := c.Task()
-			labels, ok := (*known.Load())[task]
-			if !ok {
-				labels = l.with(task)
-				before := known.Load()
-				after := maps.Clone(*before)
-				if after == nil {
-					after = make(prepared)
-				}
-				after[task] = labels
-				known.CompareAndSwap(before, &after) // or it is prepared once more
-			}
-			pprof.SetGoroutineLabels(labels)
+			goroutines.start(c)
 			return ctx
 		},
-		End: func(*harness.Call, error) { pprof.SetGoroutineLabels(none) },
+		End: func(c *harness.Call, _ error) { goroutines.end(c) },
 	}
 }
 
@@ -246,6 +284,7 @@ func (l Labels) Observer() *harness.Observer {
 // of every task while the task runs with what ids says of its context: the span
 // that it is.
 func (l Labels) LabelTasks(o harness.Observer, ids func(context.Context) (traceID, spanID string)) *harness.Observer {
+	goroutines := l.labeller()
 	start, end := o.Start, o.End
 	o.Start = func(ctx context.Context, c *harness.Call) context.Context {
 		if start != nil {
@@ -254,13 +293,13 @@ func (l Labels) LabelTasks(o harness.Observer, ids func(context.Context) (traceI
 		if c.Number != 0 {
 			of := l
 			of.TraceID, of.SpanID = ids(ctx)
-			pprof.SetGoroutineLabels(of.with(c.Task()))
+			pprof.SetGoroutineLabels(of.with(strconv.Itoa(c.Timing().Worker), c.Task()))
 		}
 		return ctx
 	}
 	o.End = func(c *harness.Call, err error) {
-		if t := c.Timing(); c.Number != 0 && t.PID == os.Getpid() && t.Started != 0 {
-			pprof.SetGoroutineLabels(context.Background())
+		if c.Number != 0 {
+			goroutines.end(c)
 		}
 		if end != nil {
 			end(c, err)
@@ -292,8 +331,9 @@ type Part struct {
 }
 
 // Merge merges the profiles of one kind over the processes of a cell. Each
-// sample says in its labels which process it is from. The duration is that of
-// the longest part: the parts ran at the same time.
+// sample says in its labels which process it is from, and which worker: one of
+// their indexes, "none", or "unknown" where samples of that kind do not tell.
+// The duration is that of the longest part: the parts ran at the same time.
 func Merge(kind, cell string, parts []Part) ([]byte, error) {
 	var all []*profile.Profile
 	longest := int64(0)
@@ -301,6 +341,15 @@ func Merge(kind, cell string, parts []Part) ([]byte, error) {
 		p, err := profile.ParseData(part.Set[kind])
 		if err != nil {
 			return nil, fmt.Errorf("reading the %s profile of %s: %w", kind, part.Process, err)
+		}
+		otherwise := part.otherWorker(kind, len(parts) > 1)
+		for _, s := range p.Sample {
+			if len(s.Label[labelWorker]) == 0 {
+				if s.Label == nil {
+					s.Label = make(map[string][]string)
+				}
+				s.Label[labelWorker] = []string{otherwise}
+			}
 		}
 		p.SetLabel(labelProcess, []string{part.Process})
 		p.SetLabel(labelCell, []string{cell})
@@ -314,3 +363,18 @@ func Merge(kind, cell string, parts []Part) ([]byte, error) {
 	merged.DurationNanos = longest
 	return encode(merged)
 }
+
+// otherWorker returns the worker of those samples of a part that do not name it.
+// The workers may be processes of their own.
+func (p Part) otherWorker(kind string, processes bool) string {
+	if index, ok := strings.CutPrefix(p.Process, "worker-"); ok {
+		return index
+	}
+	if processes || slices.Contains(carriers, kind) {
+		return noWorker
+	}
+	return unknownWorker
+}
+
+// carriers are the kinds whose samples carry the labels of their goroutine.
+var carriers = []string{"cpu", "goroutine"}

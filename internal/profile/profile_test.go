@@ -20,7 +20,7 @@ type inline struct{ obs *harness.Observer }
 
 func (e inline) Submit(_ context.Context, c *harness.Call) {
 	c.Enter(&harness.Site{Observer: e.obs})
-	c.Run(&harness.Worker{PID: os.Getpid()})
+	c.Run(&harness.Worker{Index: 1, PID: os.Getpid()})
 }
 func (inline) Close() error { return nil }
 
@@ -121,12 +121,60 @@ func TestCollect(t *testing.T) {
 	cpu := parse(t, set["cpu"])
 	labelled := 0
 	for _, s := range cpu.Sample {
-		if slices.Equal(s.Label["task"], []string{"burn"}) && slices.Equal(s.Label["workload"], []string{"w"}) && slices.Equal(s.Label["backend"], []string{"b"}) {
+		if slices.Equal(s.Label["task"], []string{"burn"}) && slices.Equal(s.Label["workload"], []string{"w"}) && slices.Equal(s.Label["backend"], []string{"b"}) &&
+			slices.Equal(s.Label["worker"], []string{"1"}) {
 			labelled++
 		}
 	}
 	if labelled == 0 {
 		t.Errorf("none of %d CPU samples says which task, workload and backend it is from", len(cpu.Sample))
+	}
+}
+
+// Every sample of a merged profile of every kind names its process, its cell and
+// its worker, as far as that can be known.
+func TestMergedTags(t *testing.T) {
+	set := collect(t, Labels{Workload: "w", Backend: "b"})
+	for _, tt := range []struct {
+		name      string
+		processes []string
+		workers   map[string]string // process -> what its samples without a label are of; "" for that of the kind
+	}{
+		{"goroutines", []string{"trial"}, map[string]string{"trial": ""}},
+		{"processes", []string{"trial", "worker-0", "worker-11"}, map[string]string{"trial": "none", "worker-0": "0", "worker-11": "11"}},
+	} {
+		for _, kind := range Kinds {
+			var parts []Part
+			for _, p := range tt.processes {
+				parts = append(parts, Part{p, set})
+			}
+			b, err := Merge(kind, "cell", parts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			carries := kind == "cpu" || kind == "goroutine"
+			seen := make(map[string]bool)
+			for _, s := range parse(t, b).Sample {
+				process, worker := s.Label["process"], s.Label["worker"]
+				if len(process) != 1 || len(worker) != 1 || !slices.Equal(s.Label["cell"], []string{"cell"}) {
+					t.Fatalf("%s: a %s sample has the labels %v; want one process, one worker and the cell", tt.name, kind, s.Label)
+				}
+				seen[process[0]] = true
+				want := tt.workers[process[0]]
+				if want == "" {
+					want = map[bool]string{true: "none", false: "unknown"}[carries]
+				}
+				if of := s.Label["workload"]; len(of) > 0 {
+					want = "1" // it was labelled while a task ran, or between two
+				}
+				if worker[0] != want {
+					t.Errorf("%s: a %s sample of %s with the labels %v is of worker %s; want %s", tt.name, kind, process[0], s.Label, worker[0], want)
+				}
+			}
+			if empty := kind == "mutex" || kind == "block"; len(seen) != len(tt.processes) && !empty {
+				t.Errorf("%s: the %s samples are of %v; want %v", tt.name, kind, seen, tt.processes)
+			}
+		}
 	}
 }
 

@@ -1,10 +1,14 @@
 package profile
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
+	"html"
 	"io"
+	"maps"
+	"math"
 	"net/http"
 	"os"
 	"slices"
@@ -46,6 +50,46 @@ func (v *View) value() int {
 // Unit is that of [View.Total].
 func (v *View) Unit() string { return v.p.SampleType[v.value()].Unit }
 
+// Amount is the total with its unit, for people.
+func (v *View) Amount() string { return amount(v.Total(), v.Unit()) }
+
+// amount writes a value of a profile for people.
+func amount(n int64, unit string) string {
+	switch unit {
+	case "nanoseconds":
+		return time.Duration(n).Round(precision(time.Duration(n))).String()
+	case "bytes":
+		return byteSize(n)
+	case "count":
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprint(n, " ", unit)
+}
+
+// precision is what three digits of a duration are rounded to, or a little more.
+func precision(d time.Duration) (unit time.Duration) {
+	for unit = 1; d.Abs() >= 10_000*unit; unit *= 10 {
+	}
+	return unit
+}
+
+func byteSize(n int64) string {
+	v, unit := float64(n), 0
+	for ; math.Abs(v) >= 1024 && unit < 3; unit++ {
+		v /= 1024
+	}
+	if unit == 0 {
+		return fmt.Sprint(n, " B")
+	}
+	return fmt.Sprintf("%.3g %s", v, []string{"", "KiB", "MiB", "GiB"}[unit])
+}
+
+// Count adds up what was counted of each stack, and says what that is: samples,
+// contentions, objects that were allocated.
+func (v *View) Count() (n int64, of string) {
+	return v.Samples(), strings.ReplaceAll(v.p.SampleType[0].Type, "_", " ")
+}
+
 // Total adds up the values that are shown.
 func (v *View) Total() (sum int64) {
 	for _, s := range v.p.Sample {
@@ -54,7 +98,8 @@ func (v *View) Total() (sum int64) {
 	return sum
 }
 
-// Samples counts the samples of a CPU profile.
+// Samples counts the samples of a CPU profile, and of another kind what
+// [View.Count] says.
 func (v *View) Samples() (n int64) {
 	for _, s := range v.p.Sample {
 		n += s.Value[0]
@@ -89,6 +134,60 @@ func (v *View) OfSpans(ids map[string]bool) *View {
 		return !slices.ContainsFunc(s.Label[labelSpanID], func(id string) bool { return ids[id] })
 	})
 	return &View{p.Compact()}
+}
+
+// A SpanSamples says how many samples of a CPU profile belong to a span itself,
+// without those below it.
+type SpanSamples struct {
+	ID, TraceID           string
+	Task, Worker, Process string
+	Samples               int64
+}
+
+// Spans returns the spans that samples of the profile belong to, those with the
+// most of them first.
+func (v *View) Spans() []SpanSamples {
+	byID := make(map[string]SpanSamples)
+	for _, s := range v.p.Sample {
+		label := func(key string) string { return strings.Join(s.Label[key], ", ") }
+		id := label(labelSpanID)
+		if id == "" {
+			continue
+		}
+		n := byID[id].Samples + s.Value[0]
+		byID[id] = SpanSamples{id, label(labelTraceID), label(labelTask), label(labelWorker), label(labelProcess), n}
+	}
+	return slices.SortedFunc(maps.Values(byID), func(a, b SpanSamples) int {
+		return cmp.Or(cmp.Compare(b.Samples, a.Samples), cmp.Compare(a.ID, b.ID))
+	})
+}
+
+// By returns the profile with each stack below a function that is named for the
+// value of a label: a flame graph of it is divided by the label.
+func (v *View) By(label string) *View {
+	p := v.p.Copy()
+	var lastFunction, lastLocation uint64
+	for _, f := range p.Function {
+		lastFunction = max(lastFunction, f.ID)
+	}
+	for _, l := range p.Location {
+		lastLocation = max(lastLocation, l.ID)
+	}
+	roots := make(map[string]*profile.Location)
+	for _, s := range p.Sample {
+		name := label + " " + strings.Join(s.Label[label], ", ")
+		root := roots[name]
+		if root == nil {
+			lastFunction++
+			lastLocation++
+			f := &profile.Function{ID: lastFunction, Name: name}
+			root = &profile.Location{ID: lastLocation, Line: []profile.Line{{Function: f}}}
+			p.Function, p.Location = append(p.Function, f), append(p.Location, root)
+			roots[name] = root
+		}
+		s.Location = append(slices.Clip(s.Location), root)
+	}
+	return &View{p}
 }
 
 // Each returns the profile divided by n, the number of tasks, to be compared
@@ -127,17 +226,27 @@ func (v *View) Top(w io.Writer, n int) error {
 	return v.pprof([]string{"-top", "-symbolize=none", "-output=w", fmt.Sprint("-nodecount=", n)}, w, nil)
 }
 
+// A Link leads from pprof's pages to another page.
+type Link struct{ Text, URL string }
+
 // Handler returns pprof's own pages for the profile, to be served without a
-// prefix. What would write the user's configuration or read files that the
-// profile names is left out.
-func (v *View) Handler() (http.Handler, error) {
+// prefix, with links at the top. What would write the user's configuration or
+// read files that the profile names is left out.
+func (v *View) Handler(links ...Link) (http.Handler, error) {
+	var menu strings.Builder
+	for _, l := range links {
+		fmt.Fprintf(&menu, `<div class="menu-item"><div class="menu-name"><a href="%s" style="white-space:nowrap">%s</a></div></div>`,
+			html.EscapeString(l.URL), html.EscapeString(l.Text))
+	}
 	mux := http.NewServeMux()
 	err := v.pprof([]string{"-http=localhost:0", "-no_browser", "-symbolize=none"}, io.Discard, func(args *driver.HTTPServerArgs) error {
 		for path, h := range args.Handlers {
 			switch path {
 			case "/saveconfig", "/deleteconfig", "/source", "/disasm":
+			case "/":
+				mux.Handle("/{$}", h) // leads to the flame graph
 			default:
-				mux.Handle(path, oneAtATime(h))
+				mux.Handle(path, oneAtATime(h, menu.String()))
 			}
 		}
 		return nil
@@ -145,16 +254,33 @@ func (v *View) Handler() (http.Handler, error) {
 	return mux, err
 }
 
+// menuBegins is where the menu of each of pprof's pages does.
+const menuBegins = `<div id="view" class="menu-item">`
+
 // pages keeps two requests from using pprof's global state at once.
 var pages sync.Mutex
 
-func oneAtATime(h http.Handler) http.Handler {
+// oneAtATime serves h with more in the menus of its pages.
+func oneAtATime(h http.Handler, menu string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		reply := reply{header: w.Header()}
 		pages.Lock()
-		defer pages.Unlock()
-		h.ServeHTTP(w, r)
+		h.ServeHTTP(&reply, r)
+		pages.Unlock()
+		w.WriteHeader(cmp.Or(reply.code, http.StatusOK))
+		_, _ = io.WriteString(w, strings.Replace(reply.String(), menuBegins, menu+menuBegins, 1)) // the reader may have gone
 	})
 }
+
+// A reply is what a handler answers, while it is still being made.
+type reply struct {
+	strings.Builder
+	header http.Header
+	code   int
+}
+
+func (r *reply) Header() http.Header  { return r.header }
+func (r *reply) WriteHeader(code int) { r.code = cmp.Or(r.code, code) }
 
 // pprof runs the pprof tool on the profile.
 func (v *View) pprof(args []string, w io.Writer, serve func(*driver.HTTPServerArgs) error) error {

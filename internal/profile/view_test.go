@@ -68,7 +68,7 @@ func TestViews(t *testing.T) {
 func TestFlame(t *testing.T) {
 	for _, base := range []*View{nil, made(10, 10, "b")} {
 		var b strings.Builder
-		if err := made(30, 10, "a").Flame(&b, "A < B", base); err != nil {
+		if err := made(30, 10, "a").Flame(&b, Flame{Title: "A < B", Base: base, Tasks: 20}); err != nil {
 			t.Fatal(err)
 		}
 		for dec := xml.NewDecoder(strings.NewReader(b.String())); ; {
@@ -78,7 +78,8 @@ func TestFlame(t *testing.T) {
 				t.Fatalf("the picture is no XML: %v\n%s", err, b.String())
 			}
 		}
-		for _, want := range []string{"A &lt; B", "main.hot&lt;int&gt;: 300ms (75.0 %)", "main.cold: 100ms (25.0 %)"} {
+		for _, want := range []string{"A &lt; B", "main.hot&lt;int&gt;: 300ms, 15ms a task (75.0 %)", "main.cold: 100ms, 5ms a task (25.0 %)",
+			"The deepest function with half of it or more is main.hot&lt;int&gt;: 300ms"} {
 			if !strings.Contains(b.String(), want) {
 				t.Errorf("the picture does not say %q:\n%s", want, b.String())
 			}
@@ -89,23 +90,103 @@ func TestFlame(t *testing.T) {
 	}
 }
 
+func TestFlameLabel(t *testing.T) {
+	const name = "github.com/f3f4c0de/harness/internal/x.(*pending[go.shape.[]uint32,a.com/b.T]).run"
+	for fits, want := range map[int]string{80: "x.(*pending[…]).run", 19: "x.(*pending[…]).run", 18: "(*pending[…]).run", 16: "run", 3: "run", 2: "", -1: ""} {
+		if got := flameLabel(name, fits); got != want {
+			t.Errorf("in %d characters the name is %q; want %q", fits, got, want)
+		}
+	}
+	for _, tt := range []struct{ name, want string }{
+		{"runtime.gcBgMarkWorker", "gcBg…"}, {"all", "all"}, {"main.f", "f"}, {"worker none", "work…"}, {"main.sum[go.shape.int]", "sum"}, {"main.Sum256.func1", "func1"},
+	} {
+		if got := flameLabel(tt.name, 5); got != tt.want {
+			t.Errorf("in 5 characters %s is %q; want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestDividedByLabel(t *testing.T) {
+	v := made(30, 10, "a")
+	v.p.Sample[1].Label["span_id"] = []string{"b"}
+	by := v.By("span_id")
+	if err := by.p.CheckValid(); err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := by.Flame(&b, Flame{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"span_id a: 300ms (75.0 %)", "span_id b: 100ms (25.0 %)"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the flame graph has no %q:\n%s", want, b.String())
+		}
+	}
+	if n := len(v.p.Sample[0].Location); n != 2 {
+		t.Errorf("the view itself has a stack of %d now; want 2", n)
+	}
+	if got := v.Spans(); len(got) != 2 || got[0].ID != "a" || got[0].Samples != 30 || got[1].Samples != 10 {
+		t.Errorf("Spans() = %+v; want a with 30, b with 10", got)
+	}
+}
+
+func TestAmounts(t *testing.T) {
+	for _, tt := range []struct {
+		n    int64
+		unit string
+		want string
+	}{
+		{0, "nanoseconds", "0s"}, {7_996, "nanoseconds", "7.996µs"}, {215_611_234, "nanoseconds", "215.6ms"}, {-62_345_678_901, "nanoseconds", "-1m2.35s"},
+		{1023, "bytes", "1023 B"}, {1536, "bytes", "1.5 KiB"}, {-12 << 20, "bytes", "-12 MiB"}, {5 << 40, "bytes", "5.12e+03 GiB"},
+		{14, "count", "14"}, {3, "widgets", "3 widgets"},
+	} {
+		if got := amount(tt.n, tt.unit); got != tt.want {
+			t.Errorf("amount(%d, %s) = %s; want %s", tt.n, tt.unit, got, tt.want)
+		}
+	}
+}
+
 func TestHandler(t *testing.T) {
-	h, err := made(30, 10, "a").Handler()
+	h, err := made(30, 10, "a").Handler(Link{"A & B", `http://x/?a="1"`})
 	if err != nil {
 		t.Fatal(err)
 	}
 	srv := httptest.NewServer(h)
 	defer srv.Close()
-	for path, want := range map[string]bool{"/flamegraph": true, "/top": true, "/saveconfig": false, "/source": false, "/disasm": false} {
+	for path, want := range map[string]bool{"/": true, "/flamegraph": true, "/top": true, "/saveconfig": false, "/source": false, "/disasm": false} {
 		r, err := http.Get(srv.URL + path)
 		if err != nil {
 			t.Fatal(err)
 		}
+		page, err := io.ReadAll(r.Body)
 		r.Body.Close()
-		// What is not served leads to the flame graph.
-		if got := r.StatusCode == http.StatusOK && r.Request.URL.Path == path; got != want {
-			t.Errorf("GET %s leads to %s, %s; want it served: %v", path, r.Request.URL.Path, r.Status, want)
+		if link := `href="http://x/?a=&#34;1&#34;" style="white-space:nowrap">A &amp; B</a>`; want && (err != nil || !strings.Contains(string(page), link)) {
+			t.Errorf("GET %s has no link, %v; want %s", path, err, link)
 		}
+		if got := r.StatusCode == http.StatusOK; got != want {
+			t.Errorf("GET %s = %s; want it served: %v", path, r.Status, want)
+		}
+	}
+}
+
+// A worker process has one worker, whatever its index is.
+func TestMarkedTasksAreRegions(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "1.trace")
+	stop, err := Execution(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	obs := MarkTasks(harness.Observer{Submit: func(c *harness.Call) { c.Number = 1 }}, 1)
+	_, err = burn.Submit(t.Context(), inline{obs}, 0).Wait(t.Context())
+	if err := errors.Join(err, stop()); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(b), "task burn") {
+		t.Error("the execution trace has no region of the task")
 	}
 }
 

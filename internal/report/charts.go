@@ -72,7 +72,7 @@ const chartStyle = `:root{--ink:#1b1f24;--muted:#57606a;--grid:#d0d7de;--paper:#
 .chart{font:12px system-ui,-apple-system,"Segoe UI",sans-serif;max-width:100%;height:auto}
 .chart .paper{fill:var(--paper)}.chart text{fill:var(--ink)}.chart .muted{fill:var(--muted)}.chart .small{font-size:11px}.chart .head{font-size:15px;font-weight:600}.chart .num{font-size:14px;font-weight:600}
 .chart .mid{text-anchor:middle}.chart .end{text-anchor:end}.chart .grid{stroke:var(--grid);stroke-width:1}.chart .axis{stroke:var(--muted);stroke-width:1}
-.chart .limit{stroke:var(--ink);stroke-width:2}.chart .hatch{stroke:var(--muted);stroke-width:.7}.chart .band{fill:var(--grid);fill-opacity:.4}.chart .ribbon{fill-opacity:.15;stroke:none}.chart .curve{fill:none;stroke-width:2}.chart .gone{fill:var(--grid);stroke:var(--muted)}.chart .part{stroke:none}.chart .none{fill:none;stroke:var(--grid)}.chart .lane{fill:var(--grid);fill-opacity:.35}.chart .dashed{stroke:var(--muted);stroke-width:2;stroke-dasharray:5 4}
+.chart .limit{stroke:var(--ink);stroke-width:2}.chart .hatch{stroke:var(--muted);stroke-width:.7}.chart .band{fill:var(--grid);fill-opacity:.4}.chart .ribbon{fill-opacity:.15;stroke:none}.chart .curve{fill:none;stroke-width:2}.chart .law{stroke:var(--ink);stroke-width:1;stroke-dasharray:1 3}.chart .gone{fill:var(--grid);stroke:var(--muted)}.chart .part{stroke:none}.chart .none{fill:none;stroke:var(--grid)}.chart .lane{fill:var(--grid);fill-opacity:.35}.chart .dashed{stroke:var(--muted);stroke-width:2;stroke-dasharray:5 4}
 .b0{fill:#999;stroke:#999}.b1{fill:#e69f00;stroke:#e69f00}.b2{fill:#0072b2;stroke:#0072b2}.b3{fill:#009e73;stroke:#009e73}.b4{fill:#cc79a7;stroke:#cc79a7}.b5{fill:#56b4e9;stroke:#56b4e9}.b6{fill:#d55e00;stroke:#d55e00}.b7{fill:#b8a800;stroke:#b8a800}
 .chart .bar{stroke:none}.chart .odd{fill-opacity:.62}.chart .more{fill:var(--more)}.chart .less{fill:var(--less)}
 `
@@ -133,7 +133,7 @@ const (
 // speedupMap shows at a glance where each model helps.
 func speedupMap(r *Report) Chart {
 	backends := r.others()
-	const left = 130.0
+	left := max(130, margin+r.labelWidth()+14)
 	rowHeight := 54.0
 	if r.Judged {
 		rowHeight = 70 // for the verdict
@@ -159,6 +159,15 @@ func speedupMap(r *Report) Chart {
 		Name: "speedup-map", Title: "Speed-up map", Heading: "The speed-up map", w: chartWidth, h: y + 34, body: d.String(),
 		Desc: "For each workload and execution model, how many times faster than sequential. " + strings.Join(r.Headlines(), " "),
 	}
+}
+
+// labelWidth is about how wide the widest label of a workload is.
+func (r *Report) labelWidth() float64 {
+	n := 0
+	for _, w := range r.Run.Workloads {
+		n = max(n, len(w.Label))
+	}
+	return 7 * float64(n)
 }
 
 func mapNote(r *Report) string {
@@ -221,7 +230,8 @@ func (r *Report) mapCell(d *drawing, row Row, ok bool, x, y, w, h float64) {
 
 // speedupIntervals shows every speed-up with its interval and its limit.
 func speedupIntervals(r *Report) Chart {
-	const left, rowHeight, gap = 230.0, 20.0, 10.0
+	const rowHeight, gap = 20.0, 10.0
+	left := max(230, margin+r.labelWidth()+134) // the models' names are between
 	right := 70.0
 	if r.Judged {
 		right = 170 // for the verdicts

@@ -19,8 +19,8 @@ import (
 // else equal.
 type Grid struct {
 	Workload string      `json:"workload"` // its name, which its labels begin with
-	Vary     string      `json:"vary"`     // name of the parameter, or "workers"
-	Duration bool        `json:"duration"` // the values are nanoseconds
+	Vary     string      `json:"vary"`     // name of the parameter or axis, or "workers"
+	Unit     string      `json:"unit"`     // of the values: "ns", "B", "1" for a share, empty for a number
 	Points   []GridPoint `json:"points"`   // by value, at least two
 
 	// Scalings are the fits of speed-up against workers that do fit, by
@@ -34,30 +34,14 @@ type GridPoint struct {
 	Label string  `json:"label"` // of the workload with this value
 }
 
-// A ScalingFit is a law that describes how a model scales with its workers.
-type ScalingFit struct {
-	Backend string  `json:"backend"`
-	Law     string  `json:"law"` // one of the two below
-	Sigma   float64 `json:"sigma"`
-	Kappa   float64 `json:"kappa"`
-	Misfit  float64 `json:"misfit"`
-	Peak    float64 `json:"peak,omitempty"` // workers; 0 if there is none
-}
-
-// The laws.
-const (
-	lawUSL    = "the Universal Scalability Law"
-	lawAmdahl = "Amdahl's law"
-)
-
 // A Crossover tells where one model overtakes another as a parameter grows.
 type Crossover struct {
 	Workload string `json:"workload"`
 	Vary     string `json:"vary"`
 	A        string `json:"a"`
 	B        string `json:"b"`
-	Duration bool   `json:"duration"` // values are nanoseconds
-	Cold     bool   `json:"cold"`     // starting and warming up the workers counts
+	Unit     string `json:"unit"` // as in Grid
+	Cold     bool   `json:"cold"` // starting and warming up the workers counts
 
 	// At is where they change places, with its interval; nil if they do not, or
 	// if that is not established.
@@ -76,6 +60,11 @@ type Crossover struct {
 type CrossoverPoint struct {
 	Value float64  `json:"value"`
 	Ratio Estimate `json:"ratio"`
+
+	// Waited is the share of its time in which the baseline used no processor,
+	// where what is varied is how much is waited; nil elsewhere. It differs from
+	// Value by what waiting itself costs.
+	Waited *float64 `json:"waited,omitempty"`
 }
 
 // grids finds what was varied, and fits and compares along it.
@@ -121,6 +110,9 @@ func (r *Report) grid(workload string) (Grid, bool) {
 	if len(infos) < 2 {
 		return Grid{}, false
 	}
+	if g, ok := alongAxis(workload, infos); ok {
+		return g.sorted()
+	}
 	var varied []string
 	for _, key := range slices.Sorted(maps.Keys(infos[0].Params)) {
 		for _, w := range infos[1:] {
@@ -148,7 +140,7 @@ func (r *Report) grid(workload string) (Grid, bool) {
 				}
 			}
 		} else {
-			v, g.Duration, ok = number(w.Params[g.Vary])
+			v, g.Unit, ok = number(w.Params[g.Vary])
 		}
 		if !ok {
 			return Grid{}, false
@@ -158,45 +150,103 @@ func (r *Report) grid(workload string) (Grid, bool) {
 		}
 		g.Points = append(g.Points, GridPoint{v, w.Label})
 	}
+	return g.sorted()
+}
+
+// sorted returns the grid by value, if it is one.
+func (g Grid) sorted() (Grid, bool) {
 	slices.SortStableFunc(g.Points, func(a, b GridPoint) int { return cmp.Compare(a.Value, b.Value) })
 	g.Points = slices.CompactFunc(g.Points, func(a, b GridPoint) bool { return a.Value == b.Value })
 	return g, len(g.Points) >= 2
 }
 
+// alongAxis returns the grid of workloads that were varied along one axis.
+func alongAxis(workload string, infos []results.WorkloadInfo) (Grid, bool) {
+	first := infos[0].Axis
+	if first == nil {
+		return Grid{}, false
+	}
+	g := Grid{Workload: workload, Vary: first.Name, Unit: first.Unit}
+	for _, w := range infos {
+		if w.Axis == nil || w.Axis.Name != g.Vary || w.Axis.Unit != g.Unit {
+			return Grid{}, false
+		}
+		if w.Axis.Value > 0 || g.linear() {
+			g.Points = append(g.Points, GridPoint{w.Axis.Value, w.Label})
+		}
+	}
+	return g, true
+}
+
 // number reads a parameter as a number: a duration in nanoseconds.
-func number(v any) (n float64, duration, ok bool) {
+func number(v any) (n float64, unit string, ok bool) {
 	s := fmt.Sprint(v)
 	if d, err := time.ParseDuration(s); err == nil && d != 0 {
-		return float64(d), true, true
+		return float64(d), "ns", true
 	}
 	n, err := strconv.ParseFloat(s, 64)
-	return n, false, err == nil
+	return n, "", err == nil
 }
 
 // value writes a value of what was varied.
-func value(v float64, isDuration bool) string {
-	if isDuration {
+func value(v float64, unit string) string {
+	switch unit {
+	case "ns":
 		return duration(v)
+	case "1":
+		return fmt.Sprintf("%.3g %%", 100*v)
+	case "B":
+		return size(v)
 	}
 	return strconv.FormatFloat(v, 'g', 3, 64)
 }
 
-// Value writes a value of what a grid varies.
-func (g Grid) Value(v float64) string { return value(v, g.Duration) }
+// size writes bytes with three digits.
+func size(v float64) string {
+	switch {
+	case v >= 1<<20:
+		return fmt.Sprintf("%.3g MiB", v/(1<<20))
+	case v >= 1<<10:
+		return fmt.Sprintf("%.3g KiB", v/(1<<10))
+	}
+	return fmt.Sprintf("%.0f B", v)
+}
 
-func (c Crossover) value(v float64) string { return value(v, c.Duration) }
+// Value writes a value of what a grid varies.
+func (g Grid) Value(v float64) string { return value(v, g.Unit) }
+
+func (c Crossover) value(v float64) string { return value(v, c.Unit) }
+
+// linear reports whether the values of a grid belong on a linear axis: shares
+// do, all else grows by factors.
+func (g Grid) linear() bool { return g.Unit == "1" }
+
+// place returns where on its axis a value is, and at is the inverse.
+func (g Grid) place(v float64) float64 {
+	if g.linear() {
+		return v
+	}
+	return math.Log(v)
+}
+
+func (g Grid) at(place float64) float64 {
+	if g.linear() {
+		return place
+	}
+	return math.Exp(place)
+}
 
 // Crossover looks for the place where one of two models overtakes the other
 // along a grid. ok is false if one of them was not run on it.
 func (r *Report) Crossover(g Grid, a, b string, cold bool) (c Crossover, ok bool) {
-	c = Crossover{Workload: g.Workload, Vary: g.Vary, A: a, B: b, Duration: g.Duration, Cold: cold}
+	c = Crossover{Workload: g.Workload, Vary: g.Vary, A: a, B: b, Unit: g.Unit, Cold: cold}
 	metric := results.Wall
 	if cold {
 		metric = results.Cold
 	}
-	var sizes []float64
+	var places []float64
 	var logs [][]float64
-	rounds := 0
+	var labels []string
 	for _, p := range g.Points {
 		first, ok1 := r.find(p.Label, a)
 		second, ok2 := r.find(p.Label, b)
@@ -218,33 +268,76 @@ func (r *Report) Crossover(g Grid, a, b string, cold bool) (c Crossover, ok bool
 		if len(num) == 0 {
 			continue
 		}
-		sizes, logs = append(sizes, p.Value), append(logs, byRound)
+		places, logs, labels = append(places, g.place(p.Value)), append(logs, byRound), append(labels, p.Label)
 		e := stats.Ratio(num, den, Confidence)
-		rounds = max(rounds, e.N)
-		c.Points = append(c.Points, CrossoverPoint{p.Value, *estimate(e)})
+		c.Points = append(c.Points, CrossoverPoint{p.Value, *estimate(e), r.waited(g, p.Label)})
 	}
-	if len(sizes) < 2 {
+	if len(places) < 2 {
 		return c, false
 	}
-	found := stats.FindCrossover(sizes, logs, Confidence, r.Run.Seed)
+	found := stats.FindCrossover(places, logs, Confidence, r.Run.Seed)
 	c.Crossing = found.Crossing
-	if found.Established() && rounds >= stats.MinRounds {
-		c.At, c.Low, c.High = &found.At, &found.Low, &found.High
+	rounds, doubt := r.basis(c.Points, labels, places, found.At)
+	if found.Established() && doubt == "" {
+		at, low, high := g.at(found.At), g.at(found.Low), g.at(found.High)
+		c.At, c.Low, c.High = &at, &low, &high
 	}
-	c.Finding = g.crossoverFinding(c, rounds)
+	c.Finding = g.crossoverFinding(c, rounds, doubt)
 	return c, true
 }
 
-// changes reports whether the estimates lie on both sides of 1.
+// basis returns how many rounds a crossing rests on, the fewer of its two
+// neighbours', and why nothing can be stated, if so. Without a crossing all
+// points are its neighbours.
+func (r *Report) basis(points []CrossoverPoint, labels []string, places []float64, at float64) (rounds int, doubt string) {
+	rounds = math.MaxInt
+	for i, p := range points {
+		if !math.IsNaN(at) && (i+1 < len(places) && places[i+1] < at || i > 0 && places[i-1] >= at) {
+			continue
+		}
+		rounds = min(rounds, p.Ratio.N)
+		for _, t := range r.NoVerdicts() {
+			if t.Workload == labels[i] && doubt == "" {
+				doubt = fmt.Sprintf("no verdict on %s: %s", t.Workload, t.Doubt)
+			}
+		}
+	}
+	if rounds < stats.MinRounds {
+		doubt = fmt.Sprintf("%d rounds; it takes %d", rounds, stats.MinRounds)
+	}
+	return rounds, doubt
+}
+
+// waited returns the share of its time in which the baseline of a workload used
+// no processor, if the grid is along that.
+func (r *Report) waited(g Grid, workload string) *float64 {
+	for _, row := range r.Rows {
+		if row.Workload == workload && row.Baseline && g.linear() && row.Wall.Median > 0 {
+			share := max(0, 1-row.CPU.Median/row.Wall.Median)
+			return &share
+		}
+	}
+	return nil
+}
+
+// changes reports whether the estimates lie on both sides of 1. Those whose
+// interval lies within the band lie on neither.
 func changes(points []CrossoverPoint) bool {
 	above, below := false, false
 	for _, p := range points {
-		above, below = above || p.Ratio.Value > 1, below || p.Ratio.Value < 1
+		if !p.same() {
+			above, below = above || p.Ratio.Value > 1, below || p.Ratio.Value < 1
+		}
 	}
 	return above && below
 }
 
-func (g Grid) crossoverFinding(c Crossover, rounds int) string {
+// same reports whether the models are the same there, for all that matters.
+func (p CrossoverPoint) same() bool {
+	return p.Ratio.Low != nil && p.Ratio.High != nil && *p.Ratio.Low > 1/(1+stats.Band) && *p.Ratio.High < 1+stats.Band
+}
+
+func (g Grid) crossoverFinding(c Crossover, rounds int, doubt string) string {
 	state := "warm"
 	if c.Cold {
 		state = "cold"
@@ -259,39 +352,22 @@ func (g Grid) crossoverFinding(c Crossover, rounds int) string {
 		return fmt.Sprintf("%s, %s: %s overtakes %s at %s = %s (95 %% CI %s to %s, %d rounds).",
 			g.Workload, state, overtaking, overtaken, g.Vary, g.Value(*c.At), g.Value(*c.Low), g.Value(*c.High), rounds)
 	}
-	if changes(c.Points) || c.Crossing > 0.05 {
+	if changes(c.Points) {
 		why := fmt.Sprintf("%.0f %% of resampled runs cross", 100*c.Crossing)
-		if rounds < stats.MinRounds {
-			why = fmt.Sprintf("%d rounds; it takes %d", rounds, stats.MinRounds)
+		switch {
+		case doubt != "":
+			why = doubt
+		case c.Crossing >= 0.95:
+			why = "not each of them is ahead somewhere, with an interval that excludes 1"
 		}
 		return fmt.Sprintf("%s, %s: whether %s and %s change places with %s is not established (%s).", g.Workload, state, c.A, c.B, span, why)
 	}
-	return fmt.Sprintf("%s, %s: %s and %s do not change places with %s: at its end %s is %s as fast as %s.",
-		g.Workload, state, c.A, c.B, span, c.B, speedupText(&last.Ratio), c.A)
-}
-
-// scalings fits the speed-ups of each backend, and keeps what fits.
-func (r *Report) scalings(g Grid) []ScalingFit {
-	var fits []ScalingFit
-	for _, b := range r.others() {
-		var workers, speedups []float64
-		for _, p := range g.Points {
-			if row, ok := r.find(p.Label, b.Name); ok && row.Speedup != nil {
-				workers, speedups = append(workers, float64(row.Workers)), append(speedups, row.Speedup.Value)
-			}
-		}
-		if s, ok := stats.FitUSL(workers, speedups); ok {
-			f := ScalingFit{Backend: b.Name, Law: lawUSL, Sigma: s.Sigma, Kappa: s.Kappa, Misfit: s.Misfit}
-			if p := s.Peak(); !math.IsInf(p, 0) && p <= slices.Max(workers) { // beyond, nothing was measured
-				f.Peak = p
-			}
-			fits = append(fits, f)
-		}
-		if s, ok := stats.FitAmdahl(workers, speedups); ok {
-			fits = append(fits, ScalingFit{Backend: b.Name, Law: lawAmdahl, Sigma: s.Sigma, Misfit: s.Misfit})
-		}
+	same := ""
+	if i := slices.IndexFunc(c.Points, CrossoverPoint.same); i >= 0 {
+		same = fmt.Sprintf("at %s they are the same within ±%.0f %%, ", g.Value(c.Points[i].Value), 100*stats.Band)
 	}
-	return fits
+	return fmt.Sprintf("%s, %s: %s and %s do not change places with %s: %sat its end %s is %s as fast as %s.",
+		g.Workload, state, c.A, c.B, span, same, c.B, speedupText(&last.Ratio), c.A)
 }
 
 // GridLines says in sentences what the grids show.
@@ -301,19 +377,7 @@ func (r *Report) GridLines() []string {
 		lines = append(lines, c.Finding)
 	}
 	for _, g := range r.Grids {
-		for _, f := range g.Scalings {
-			what := fmt.Sprintf("sigma %.3f", f.Sigma)
-			if f.Law == lawUSL {
-				what += fmt.Sprintf(", kappa %.5f", f.Kappa)
-			}
-			if f.Peak > 0 {
-				what += fmt.Sprintf(", peak at %.0f workers", f.Peak)
-			}
-			lines = append(lines, fmt.Sprintf("%s on %s scales as %s says: %s; it misses no measured value by more than %s.", g.Workload, f.Backend, f.Law, what, percent(f.Misfit)))
-		}
-		if g.Vary == byWorkers && len(g.Scalings) == 0 {
-			lines = append(lines, fmt.Sprintf("%s: no scaling law fits; it takes %d numbers of workers and at most %s of misfit.", g.Workload, stats.FitPoints, percent(stats.FitMisfit)))
-		}
+		lines = append(lines, r.scalingLines(g)...)
 	}
 	return lines
 }
@@ -329,7 +393,11 @@ func CrossoverText(w io.Writer, found []Crossover) error {
 		writeWrapped(&b, c.Finding)
 		rows := [][]string{{"  " + c.Vary, c.B + " is faster than " + c.A + " by", "95 % CI"}}
 		for _, p := range c.Points {
-			rows = append(rows, []string{"  " + c.value(p.Value), times(p.Ratio.Value), interval(&p.Ratio)})
+			row := []string{"  " + c.value(p.Value), times(p.Ratio.Value), interval(&p.Ratio)}
+			if p.Waited != nil {
+				row[0] += fmt.Sprintf(" (measured %.0f %%)", 100**p.Waited)
+			}
+			rows = append(rows, row)
 		}
 		writeTable(&b, rows, 1)
 	}

@@ -165,8 +165,8 @@ func Build(d *results.Data) *Report {
 	}
 	r.judge()
 	r.overall()
-	r.grids()
 	r.Ledger, r.Findings = d.Ledger, findings.Of(d)
+	r.grids()
 	r.countSpans(d)
 	r.warn()
 	return r

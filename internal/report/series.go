@@ -35,7 +35,7 @@ func gridChart(r *Report, g Grid) Chart {
 	}
 	first, last := g.Points[0].Value, g.Points[len(g.Points)-1].Value
 	x := func(v float64) float64 {
-		return left + (chartWidth-left-right)*math.Log(v/first)/math.Log(last/first)
+		return left + (chartWidth-left-right)*(g.place(v)-g.place(first))/(g.place(last)-g.place(first))
 	}
 	y := func(v float64) float64 { return headHeight + height*math.Log(hi/v)/math.Log(hi/lo) }
 	var d drawing
@@ -80,6 +80,16 @@ func gridChart(r *Report, g Grid) Chart {
 		fmt.Fprintf(&d, `<polygon points="%s" class="ribbon %s"/>`, strings.TrimSpace(ribbon.String()), colour)
 		fmt.Fprintf(&d, `<polyline points="%s" class="curve dashed %s" fill="none" style="fill:none"/>`, strings.TrimSpace(limit.String()), colour)
 		fmt.Fprintf(&d, `<polyline points="%s" class="curve %s" style="fill:none"/>`, strings.TrimSpace(curve.String()), colour)
+		if i := slices.IndexFunc(g.Scalings, func(f ScalingFit) bool { return f.Backend == b.Name }); i >= 0 {
+			f, steps := g.Scalings[i], 40
+			law := stats.Scaling{Lambda: f.Lambda, Sigma: f.Sigma, Kappa: f.Kappa}
+			var fit strings.Builder
+			for s := range steps + 1 {
+				n := first * math.Pow(last/first, float64(s)/float64(steps))
+				fmt.Fprintf(&fit, "%s,%s ", num(x(n)), num(y(law.At(n))))
+			}
+			fmt.Fprintf(&d, `<polyline points="%s" class="curve law" style="fill:none"><title>%s: %s</title></polyline>`, strings.TrimSpace(fit.String()), b.Name, html.EscapeString(f.Law))
+		}
 		for _, p := range line {
 			fmt.Fprintf(&d, `<circle cx="%s" cy="%s" r="4" class="%s"><title>%s</title></circle>`, num(x(p.at)), num(y(p.value)), colour,
 				html.EscapeString(fmt.Sprintf("%s, %s = %s: %s (%.2f–%.2f)", b.Name, g.Vary, g.Value(p.at), times(p.value), p.low, p.high)))
@@ -91,7 +101,11 @@ func gridChart(r *Report, g Grid) Chart {
 		labels = append(labels, at)
 		d.text(chartWidth-right+10, at, "small", fmt.Sprintf("%s %s", b.Name, times(line[len(line)-1].value)))
 	}
-	d.text(margin, headHeight+height+40, "muted small", "Line and shade: estimate and 95 % interval. Dashed: the limit. Grey band: where models change places, if that is established.")
+	note := "Line and shade: estimate and 95 % interval. Dashed: the limit."
+	if g.Vary == byWorkers {
+		note += " Dotted: the scaling law that fits."
+	}
+	d.text(margin, headHeight+height+40, "muted small", note+" Grey band: where models change places, if that is established.")
 	var desc []string
 	for _, c := range r.Crossovers {
 		if c.Workload == g.Workload {

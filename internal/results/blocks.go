@@ -207,17 +207,15 @@ func (b *Block) Cell(c Cell, m Metric) float64 {
 	return figure(b.trials[c.ID], m)
 }
 
-// Baseline returns the baseline's figure: the geometric mean of its two trials,
-// or the one that there is, or NaN.
+// Baseline returns the figure of the baseline's first trial, or of its second if
+// the first was not verified, or NaN. Which of the two is the first was drawn with
+// the order of the round, so it could have been any model's: that is what the
+// statistics rest on. Of the mean of the two that is not true.
 func (b *Block) Baseline(m Metric) float64 {
-	x, y := figure(b.first, m), figure(b.again, m)
-	switch {
-	case math.IsNaN(x):
-		return y
-	case math.IsNaN(y):
+	if x := figure(b.first, m); !math.IsNaN(x) {
 		return x
 	}
-	return math.Sqrt(x * y)
+	return figure(b.again, m)
 }
 
 // Pair returns the figures whose ratio, the first over the second, says how

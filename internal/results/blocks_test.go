@@ -39,8 +39,8 @@ func TestBlocks(t *testing.T) {
 	if others, known := lost.OtherCores(); !known || others != 0 {
 		t.Errorf("others used %v cores, %v; want none, not less", others, known)
 	}
-	if num, den, ok := w.Pair(run.Cells[1], Wall); num != 200 || den != 50 || !ok {
-		t.Errorf("the pair is %v, %v, %v; want the baseline's mean and the cell's own", num, den, ok)
+	if num, den, ok := w.Pair(run.Cells[1], Wall); num != 100 || den != 50 || !ok {
+		t.Errorf("the pair is %v, %v, %v; want the first of the baseline and the cell's own", num, den, ok)
 	}
 	if num, den, ok := w.Pair(run.Cells[0], Wall); num != 100 || den != 400 || !ok {
 		t.Errorf("the baseline's pair is %v, %v, %v; want its two trials", num, den, ok)

@@ -10,6 +10,7 @@ package results
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -88,6 +89,28 @@ type Build struct {
 	Name       string `json:"name"` // "A", "B"
 	Path       string `json:"path"`
 	Executable string `json:"executable"` // as in Version
+	// Source is what it was built from, if that was for the run: Path is then
+	// gone when the run has ended.
+	Source *Source `json:"source,omitempty"`
+	// Settings are the Go version and the flags that it was built with, as the
+	// program tells; nil if it does not.
+	Settings map[string]string `json:"settings,omitempty"`
+}
+
+// A Source is what a build was made from.
+type Source struct {
+	Revision string `json:"revision"` // as the user wrote it
+	Commit   string `json:"commit"`
+	Dir      string `json:"dir,omitempty"` // below the top of the repository, where the package was named
+	Package  string `json:"package"`
+}
+
+// String describes the build for people.
+func (b Build) String() string {
+	if b.Source != nil {
+		return fmt.Sprintf("%s: %s of %s, commit %.12s (%s)", b.Name, b.Source.Package, b.Source.Revision, b.Source.Commit, b.Executable)
+	}
+	return fmt.Sprintf("%s: %s (%s)", b.Name, b.Path, b.Executable)
 }
 
 // A Machine tells where they were made.
@@ -106,6 +129,17 @@ type WorkloadInfo struct {
 	Label  string `json:"label"` // tells two with different parameters apart
 	Doc    string `json:"doc"`   // first line
 	Params Params `json:"params,omitempty"`
+
+	// Axis is where the workload stands on the axis along which the run varied
+	// it; nil if it did not, or by a parameter or the workers.
+	Axis *AxisValue `json:"axis,omitempty"`
+}
+
+// An AxisValue is a place on an axis.
+type AxisValue struct {
+	Name  string  `json:"name"` // "size", "wait" or "payload"
+	Unit  string  `json:"unit"` // "ns", "1" or "B"
+	Value float64 `json:"value"`
 }
 
 // Params are the parameters of a workload by name. Whole numbers stay whole,

@@ -48,14 +48,7 @@ func PercentileInterval(sorted []float64, confidence float64) (low, high float64
 // logs[i][r] is the logarithm of ratio i in round r, or NaN if that round was
 // not kept.
 func GeometricMeanRatio(logs [][]float64, confidence float64, seed uint64) Estimate {
-	rounds := 0
-	for _, l := range logs {
-		rounds = max(rounds, len(l))
-	}
-	all := make([]int, rounds)
-	for r := range all {
-		all[r] = r
-	}
+	all := allRounds(logs)
 	mean := func(rounds []int) float64 {
 		sum := 0.0
 		for _, l := range logs {
@@ -63,11 +56,25 @@ func GeometricMeanRatio(logs [][]float64, confidence float64, seed uint64) Estim
 		}
 		return sum / float64(len(logs))
 	}
-	if rounds == 0 {
+	if len(all) == 0 {
 		return Estimate{math.NaN(), math.NaN(), math.NaN(), confidence, 0}
 	}
-	low, high := PercentileInterval(Bootstrap(rounds, seed, mean), confidence)
-	return Estimate{math.Exp(mean(all)), math.Exp(low), math.Exp(high), confidence, rounds}
+	low, high := PercentileInterval(Bootstrap(len(all), seed, mean), confidence)
+	return Estimate{math.Exp(mean(all)), math.Exp(low), math.Exp(high), confidence, len(all)}
+}
+
+// allRounds returns the numbers of the rounds, from 0: as many as the longest of
+// the lists has.
+func allRounds(logs [][]float64) []int {
+	n := 0
+	for _, l := range logs {
+		n = max(n, len(l))
+	}
+	all := make([]int, n)
+	for r := range all {
+		all[r] = r
+	}
+	return all
 }
 
 // pick returns the values of those rounds that have one.

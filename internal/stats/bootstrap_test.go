@@ -75,6 +75,10 @@ func TestGeometricMeanRatio(t *testing.T) {
 
 func TestFindCrossover(t *testing.T) {
 	sizes := []float64{20, 50, 100, 200, 500, 1000}
+	var places []float64
+	for _, s := range sizes {
+		places = append(places, math.Log(s))
+	}
 	grid := func(noise float64, log func(size float64) float64) [][]float64 {
 		rng := rand.New(rand.NewPCG(12, 12))
 		logs := make([][]float64, len(sizes))
@@ -98,7 +102,8 @@ func TestFindCrossover(t *testing.T) {
 		{"nothing", nil, false, math.NaN(), 0},
 	}
 	for _, tt := range tests {
-		c := FindCrossover(sizes, tt.logs, 0.95, 1)
+		c := FindCrossover(places, tt.logs, 0.95, 1)
+		c.At, c.Low, c.High = math.Exp(c.At), math.Exp(c.Low), math.Exp(c.High)
 		if c.Established() != tt.established {
 			t.Errorf("%s: FindCrossover = %+v; want established: %v", tt.name, c, tt.established)
 		}
@@ -106,6 +111,37 @@ func TestFindCrossover(t *testing.T) {
 			t.Errorf("%s: FindCrossover = %+v; want %v", tt.name, c, tt.at)
 		}
 	}
+}
+
+// Models that are equal everywhere change places by chance in nearly every
+// sample, and in nearly every resample. That is no crossing.
+func TestEqualsDoNotCross(t *testing.T) {
+	rng := rand.New(rand.NewPCG(14, 14))
+	const grids = 100
+	places := []float64{1, 2, 3, 4, 5, 6}
+	often, established := 0, 0
+	for seed := range uint64(grids) {
+		logs := make([][]float64, len(places))
+		for i := range logs {
+			for range 12 {
+				logs[i] = append(logs[i], 0.1*rng.NormFloat64())
+			}
+		}
+		c := FindCrossover(places, logs, 0.95, seed)
+		if c.Crossing >= 0.95 {
+			often++
+		}
+		if c.Established() {
+			established++
+		}
+	}
+	if established > grids*2/100 {
+		t.Errorf("of %d grids of equals %d have a crossing; want at most 2 %%", grids, established)
+	}
+	if often < grids*10/100 {
+		t.Errorf("of %d grids of equals %d cross in 95 of 100 resamples; want many, or this test cannot fail", grids, often)
+	}
+	t.Logf("of %d grids of equals %d cross in 95 of 100 resamples, %d are established", grids, often, established)
 }
 
 func TestDetectableEffect(t *testing.T) {

@@ -68,3 +68,38 @@ func TestFit(t *testing.T) {
 		t.Errorf("without Kappa the peak is at %v; want none", p)
 	}
 }
+
+// What is added to one part of the workers' time is found in that part, and
+// what all parts get adds up to the whole.
+func TestDivide(t *testing.T) {
+	workers := []float64{1, 2, 4, 8, 16}
+	law := Scaling{Lambda: 1, Sigma: 0.04, Kappa: 0.002}
+	part := func(base, sigma, kappa float64) (cost []float64) {
+		for _, n := range workers {
+			cost = append(cost, 1000*(base+sigma*(n-1)+kappa*n*(n-1)))
+		}
+		return cost
+	}
+	work, lock, carry := part(0.9, 0, 0), part(0.1, 0.03, 0), part(0, 0.01, 0.002)
+	got, ok := law.Divide(workers, [][]float64{work, lock, carry})
+	for i, want := range []Division{{0, 0}, {0.03, 0}, {0.01, 0.002}} {
+		if !ok || math.Abs(got[i].Sigma-want.Sigma) > 1e-12 || math.Abs(got[i].Kappa-want.Kappa) > 1e-12 {
+			t.Errorf("part %d has %+v of the law, %v; want %+v", i, got, ok, want)
+		}
+	}
+	for name, costs := range map[string][][]float64{
+		"other trials lose nothing":       {part(1, 0, 0)},
+		"other trials lose twice as much": {part(1, 0.08, 0.004)},
+		"no parts":                        nil,
+	} {
+		if got, ok := law.Divide(workers, costs); ok {
+			t.Errorf("%s: Divide = %+v; want that it explains nothing", name, got)
+		}
+	}
+	if _, ok := (Scaling{Lambda: 1}).Divide(workers, [][]float64{work}); ok {
+		t.Error("no loss was divided")
+	}
+	if _, ok := law.Divide(workers[:4], [][]float64{part(1, 0.04, 0.002)}); ok {
+		t.Error("a law was divided over four numbers of workers")
+	}
+}

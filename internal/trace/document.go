@@ -108,10 +108,14 @@ Every process has its own: ` + "`service.name`" + ` (` + "`harness`, `harness-tr
 ` + "`process.pid`, `process.parent_pid`, `process.executable.name`, `process.runtime.name`, `process.runtime.version`, `host.name`, `host.id`" + `.
 OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word.
 
-## Labels of CPU samples
+## Labels of samples
 
-` + "`trace_id`, `span_id`, `task`, `workload`, `backend`, `process`, `cell`" + `. In ` + "`profiles/CELL/traced-cpu.pb.gz`" + ` the span is that of the task, in
+` + "`trace_id`, `span_id`, `task`, `worker`, `workload`, `backend`, `process`, `cell`" + `. In ` + "`profiles/CELL/traced-cpu.pb.gz`" + ` the span is that of the task, in
 ` + "`profiles/CELL/cpu.pb.gz`" + ` that of the cell.
+
+Every sample of a merged profile of any kind has ` + "`process`, `worker` and `cell`" + `: ` + "`go tool pprof -tags`" + ` counts them, ` + "`-tagroot=worker`" + ` divides a
+flame graph by them. The worker is its index, ` + "`none`" + ` where none of them was at work, and ` + "`unknown`" + ` in the kinds whose samples do not tell
+the goroutine (allocs, heap, block, mutex), unless the worker is a process.
 
 ## Environment
 
@@ -124,6 +128,8 @@ OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word.
 | ` + "`OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`" + ` | as everywhere |
 | ` + "`OTEL_PROPAGATORS`" + ` | ` + "`tracecontext`, `baggage`" + ` (both without it) or ` + "`none`" + `: what is read from the environment and what the tasks' own clients hand on |
 | ` + "`TRACEPARENT`, `TRACESTATE`" + ` | the span that the run is part of |
+
+Profiles are sent only by ` + "`harness profile --format otlp --otlp URL`" + ` (alpha), over HTTP, with ` + "`…_HEADERS` and `…_TIMEOUT`" + ` or those for profiles.
 
 A value that is not understood is an error before anything runs. A receiver that is down is a warning after the run, which says how many
 spans were not delivered and with which command they can be.

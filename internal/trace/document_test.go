@@ -56,15 +56,7 @@ func checkDocumented(t *testing.T, s aSpan) {
 // What a trial with a worker process writes is documented.
 func TestEverythingIsDocumented(t *testing.T) {
 	rec := newTestTrial(t, "")
-	watch := rec.Processes()
-	for _, env := range watch.Spawning(0) {
-		k, v, _ := strings.Cut(env, "=")
-		t.Setenv(k, v)
-	}
-	hooks, err := WorkerHooks(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	watch, hooks := aWorker(t, rec)
 	rec.Begin()
 	plainTask.Submit(rec.Context(t.Context()), far{rec.Observer(), hooks, allTasks}, 0)
 	failTask.Submit(rec.Context(t.Context()), inline{rec.Observer()}, 0)

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"strings"
 )
 
 // A Found is a span that was looked for, and what lies below it.
@@ -14,8 +15,15 @@ type Found struct {
 	Below             map[string]bool // ids of it and of all its descendants
 }
 
+// leastID is how much of an id must be given.
+const leastID = 4
+
 // Find looks a span up in a file of spans by its id, or by the beginning of it.
 func Find(path, id string) (*Found, error) {
+	id = strings.ToLower(id)
+	if len(id) < leastID || strings.Trim(id, "0123456789abcdef") != "" {
+		return nil, fmt.Errorf("%q is not the id of a span, or its beginning: it has 16 hexadecimal digits, %d of them will do; harness ledger and Jaeger show it", id, leastID)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -52,7 +60,7 @@ func Find(path, id string) (*Found, error) {
 	}
 	var found *Found
 	for self, s := range spans {
-		if len(id) >= 4 && len(id) <= len(self) && self[:len(id)] == id {
+		if len(id) <= len(self) && self[:len(id)] == id {
 			if found != nil {
 				return nil, fmt.Errorf("span %s is not the only one: there are %s and %s", id, found.ID, self)
 			}
@@ -60,7 +68,7 @@ func Find(path, id string) (*Found, error) {
 		}
 	}
 	if found == nil {
-		return nil, fmt.Errorf("there is no span %s; ids of spans have 16 hexadecimal digits, and harness ledger and Jaeger show them", id)
+		return nil, fmt.Errorf("there is no span %s in this run; harness ledger and Jaeger show the ids of spans", id)
 	}
 	for up := found.ID; up != "" && (found.Cell == "" || found.Task == 0); up = spans[up].parent {
 		if found.Cell == "" {

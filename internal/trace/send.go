@@ -145,10 +145,7 @@ func (t Target) SendFile(ctx context.Context, path string) (sent int, err error)
 		if b.err != nil {
 			return sent, fmt.Errorf("%s: %w", path, b.err)
 		}
-		batchCtx, cancel := context.WithTimeout(ctx, sendTimeout)
-		err := client.UploadTraces(batchCtx, b.spans)
-		cancel()
-		if err != nil {
+		if err := client.UploadTraces(ctx, b.spans); err != nil { // within the client's timeout
 			return sent, fmt.Errorf("sending spans to %s: %w", t.URL, err)
 		}
 		for _, rs := range b.spans {

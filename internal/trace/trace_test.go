@@ -166,6 +166,21 @@ func newTestTrial(t *testing.T, cell string) *Trial {
 	return rec
 }
 
+// aWorker makes this process the worker 0 of a trial, as far as spans go.
+func aWorker(t *testing.T, rec *Trial) (*harness.ProcessObserver, harness.WorkerHooks) {
+	t.Helper()
+	watch := rec.Processes()
+	for _, env := range watch.Spawning(0) {
+		k, v, _ := strings.Cut(env, "=")
+		t.Setenv(k, v)
+	}
+	hooks, err := WorkerHooks(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return watch, hooks
+}
+
 func export(t *testing.T, rec *Trial) (Counts, string) {
 	t.Helper()
 	count, err := rec.Export(t.Context(), 1000, 500, nil)
@@ -248,15 +263,7 @@ func TestTrialInOneProcess(t *testing.T) {
 
 func TestTrialAcrossProcesses(t *testing.T) {
 	rec := newTestTrial(t, "")
-	watch := rec.Processes()
-	for _, env := range watch.Spawning(0) {
-		k, v, _ := strings.Cut(env, "=")
-		t.Setenv(k, v)
-	}
-	hooks, err := WorkerHooks(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	watch, hooks := aWorker(t, rec)
 	ex := far{rec.Observer(), hooks, allTasks}
 	started := harness.Now()
 	ctx := rec.Context(t.Context())
@@ -304,15 +311,7 @@ func TestTrialAcrossProcesses(t *testing.T) {
 // Spans that a worker did not send must be missed.
 func TestMissingSpansAreFound(t *testing.T) {
 	rec := newTestTrial(t, "")
-	watch := rec.Processes()
-	for _, env := range watch.Spawning(0) {
-		k, v, _ := strings.Cut(env, "=")
-		t.Setenv(k, v)
-	}
-	hooks, err := WorkerHooks(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	watch, hooks := aWorker(t, rec)
 	ex := far{rec.Observer(), hooks, allTasks}
 	rec.Begin()
 	plainTask.Submit(rec.Context(t.Context()), ex, 0)

@@ -22,6 +22,7 @@ returns as many bytes as it was given. With waiting of a share f of the time,
 P processors allow a speed-up of P/(1-f), and never more than there are
 workers; the payload is what a process backend has to carry.`,
 	Params:  &mixedParams{Tasks: 40, CPU: time.Millisecond, Wait: 4 * time.Millisecond, Payload: 4 << 10},
+	Axes:    []harness.Axis{mixedSize, mixedWait, mixedPayload},
 	Tasks:   []harness.AnyTask{mixedTask, delayTask},
 	Workers: always(8),
 	Nominal: func(p any) time.Duration {
@@ -55,6 +56,45 @@ func (p *mixedParams) Validate() error {
 		return fmt.Errorf("cpu is %v, wait is %v and payload is %d; want 0 to 1h, 0 to %v and 0 to %d", p.CPU, p.Wait, p.Payload, maxDelay, 1<<28)
 	}
 	return checkTasks(p.Tasks)
+}
+
+// The dials under names that every program shares.
+var (
+	mixedSize = harness.Axis{
+		Name: "size", Doc: "length of a task, computing and waiting in the proportion that they have", Unit: "ns",
+		Values: []float64{100e3, 300e3, 1e6, 3e6, 10e6},
+		Set: func(params any, value float64) {
+			p := params.(*mixedParams)
+			p.divide(value, p.share())
+		},
+	}
+	mixedWait = harness.Axis{
+		Name: "wait", Doc: "share of a task that it waits, the whole being as long as it is", Unit: "1",
+		Values: []float64{0, 0.25, 0.5, 0.75, 0.9},
+		Set: func(params any, value float64) {
+			p := params.(*mixedParams)
+			p.divide(float64(p.CPU+p.Wait), value)
+		},
+	}
+	mixedPayload = harness.Axis{
+		Name: "payload", Doc: "bytes into and out of each task", Unit: "B",
+		Values: []float64{1 << 10, 16 << 10, 256 << 10, 1 << 20},
+		Set:    func(params any, value float64) { params.(*mixedParams).Payload = int(value) },
+	}
+)
+
+// share returns what share of a task is waiting.
+func (p *mixedParams) share() float64 {
+	if p.CPU+p.Wait == 0 {
+		return 0
+	}
+	return float64(p.Wait) / float64(p.CPU+p.Wait)
+}
+
+// divide makes a task so many nanoseconds long, of which it waits that share.
+func (p *mixedParams) divide(length, share float64) {
+	p.Wait = time.Duration(length * share)
+	p.CPU = time.Duration(length) - p.Wait
 }
 
 // stepNanoseconds is about how long one step of the generator takes.

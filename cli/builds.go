@@ -1,0 +1,139 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/results"
+)
+
+// findBuilds makes builds of what compare was given, each the file of a program
+// or a revision of the source. Those of revisions lie in dir.
+func findBuilds(ctx context.Context, args []string, pkg, dir string) (builds []results.Build, err error) {
+	for i, arg := range args {
+		name := string(rune('A' + i))
+		info, statErr := os.Stat(arg)
+		var b results.Build
+		switch {
+		case statErr != nil:
+			b, err = buildRevision(ctx, name, arg, pkg, dir)
+		case info.IsDir():
+			err = fmt.Errorf("%s is a folder; --rerun wants two programs or revisions, since a run does not hold the program that made it", arg)
+		default:
+			b, err = experiment.NewBuild(name, arg)
+		}
+		if err != nil {
+			return nil, err
+		}
+		builds = append(builds, b)
+	}
+	return builds, nil
+}
+
+// buildRevision builds a package as it was in a revision that git knows in this
+// folder.
+func buildRevision(ctx context.Context, name, revision, pkg, dir string) (results.Build, error) {
+	wrap := func(err error) error {
+		return fmt.Errorf("%s is no file, and as a revision it cannot be built: %w", revision, err)
+	}
+	commit, err := output(ctx, "", "git", "rev-parse", "--verify", "--end-of-options", revision+"^{commit}")
+	if err != nil {
+		return results.Build{}, wrap(err)
+	}
+	prefix, err := output(ctx, "", "git", "rev-parse", "--show-prefix") // of this folder in the repository
+	if err != nil {
+		return results.Build{}, wrap(err)
+	}
+	from := results.Source{Revision: revision, Commit: commit, Dir: prefix, Package: pkg}
+	path, err := buildSource(ctx, from, filepath.Join(dir, name))
+	if err != nil {
+		return results.Build{}, wrap(err)
+	}
+	b, err := experiment.NewBuild(name, path)
+	b.Source = &from
+	return b, err
+}
+
+// buildSource builds a commit in a new folder and returns the program. It leaves
+// the working tree alone. The same commit gives the same bytes, wherever it is
+// built, if the tools are the same.
+func buildSource(ctx context.Context, from results.Source, dir string) (path string, err error) {
+	top, err := output(ctx, "", "git", "rev-parse", "--show-toplevel")
+	if err != nil {
+		return "", err
+	}
+	tree := filepath.Join(dir, "source")
+	if err := os.MkdirAll(tree, 0o777); err != nil {
+		return "", err
+	}
+	path, err = filepath.Abs(filepath.Join(dir, "harness"))
+	if err != nil {
+		return "", err
+	}
+	archive := filepath.Join(dir, "source.tar")
+	for _, step := range []struct {
+		dir  string
+		args []string
+	}{
+		{top, []string{"git", "archive", "--output", archive, from.Commit}},
+		{tree, []string{"tar", "-xf", archive}},
+		{filepath.Join(tree, from.Dir), []string{"go", "build", "-trimpath", "-buildvcs=false", "-o", path, from.Package}},
+	} {
+		if _, err := output(ctx, step.dir, step.args...); err != nil {
+			return "", err
+		}
+	}
+	return path, nil
+}
+
+// output returns what a command prints, without the space around it.
+func output(ctx context.Context, dir string, args ...string) (string, error) {
+	var stdout, stderr strings.Builder
+	c := exec.CommandContext(ctx, args[0], args[1:]...)
+	c.Dir, c.Stdout, c.Stderr = dir, &stdout, &stderr
+	if err := c.Run(); err != nil {
+		if ctx.Err() != nil {
+			return "", exitError{exitInterrupted, errors.New("interrupted while building; nothing was measured")}
+		}
+		return "", fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
+	}
+	return strings.TrimSpace(stdout.String()), nil
+}
+
+// rebuild builds the revisions of a run again, of which only the source is
+// recorded, in a folder that remove removes. Whether they are what they were,
+// [experiment.ResumePlan] tells.
+func rebuild(ctx context.Context, run *results.Run) (remove func(), err error) {
+	temp := ""
+	remove = func() { _ = os.RemoveAll(temp) } // a folder for temporary files
+	for i := range run.Builds {
+		b := &run.Builds[i]
+		if b.Source == nil {
+			continue
+		}
+		if temp == "" {
+			if temp, err = os.MkdirTemp("", "harness-compare-*"); err != nil {
+				return func() {}, failed(err)
+			}
+		}
+		if b.Path, err = buildSource(ctx, *b.Source, filepath.Join(temp, b.Name)); err != nil {
+			remove()
+			return func() {}, fmt.Errorf("build %s of the run is commit %s, which has to be built again, in a clone that has it: %w", b.Name, b.Source.Commit, err)
+		}
+	}
+	return remove, nil
+}
+
+// untilSignal returns a context that Ctrl-C ends, for what can be stopped at
+// any moment.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+}

@@ -1,0 +1,111 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/experiment"
+)
+
+func newInitCommand(a *app) *cobra.Command {
+	var names []string
+	cmd := &cobra.Command{
+		Use:   "init [FILE]",
+		Short: "Write an experiment file to begin with",
+		Long: `init writes a file for harness run, experiment.yaml unless another is named or -
+for standard output. It has every workload with its parameters as they are by
+default, and says what each is about. It overwrites nothing.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			var s experiment.Settings
+			if err := s.Select(names, a.kinds); err != nil {
+				return fmt.Errorf("--workloads: %w", err)
+			}
+			text, err := experimentFile(a.kinds, names)
+			if err != nil {
+				return failed(err)
+			}
+			path := "experiment.yaml"
+			if len(args) == 1 {
+				path = args[0]
+			}
+			if path == "-" {
+				_, err := io.WriteString(a.stdout, text)
+				return failed(err)
+			}
+			f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+			if errors.Is(err, os.ErrExist) {
+				return fmt.Errorf("%s is there already; name another file, or - to print it", path)
+			}
+			if err != nil {
+				return failed(err)
+			}
+			_, err = io.WriteString(f, text)
+			if err := errors.Join(err, f.Close()); err != nil {
+				return failed(err)
+			}
+			_, err = fmt.Fprintf(a.stderr, "Run it with: harness run %s\n", path)
+			return failed(err)
+		},
+	}
+	cmd.Flags().StringSliceVar(&names, "workloads", nil, "only these (all)")
+	return cmd
+}
+
+// experimentFile returns the text of an experiment of those workloads, or of
+// all, as they are by default.
+func experimentFile(kinds experiment.Kinds, names []string) (string, error) {
+	chosen := make(map[string]bool)
+	for _, n := range names {
+		chosen[n] = true
+	}
+	var b strings.Builder
+	b.WriteString("# An experiment for harness run. Every line may be left out; flags have precedence.\nworkloads:\n")
+	for _, w := range kinds.Workloads {
+		if len(chosen) > 0 && !chosen[w.Name] {
+			continue
+		}
+		doc, _, _ := strings.Cut(w.Doc, "\n")
+		fmt.Fprintf(&b, "  - workload: %s # %s\n", w.Name, doc)
+		if err := writeParams(&b, w); err != nil {
+			return "", err
+		}
+		for _, x := range experiment.Axes(w) {
+			fmt.Fprintf(&b, "    # vary: {%s: [%s]} # %s\n", x.Name, strings.Join(x.Values, ", "), x.Doc)
+		}
+	}
+	var backends []string
+	for _, k := range kinds.Backends {
+		if !k.Variant {
+			backends = append(backends, k.Name)
+		}
+	}
+	fmt.Fprintf(&b, `backends: [%s]
+preset: %s # or %s
+# rounds: 20         # instead of those of the preset
+# precision: 2%%      # or as many as it takes for intervals this narrow
+# workers: 8         # of every backend, instead of what suits each workload
+# seed: 7            # of the random order; a new one otherwise
+# trial: %v       # least measured time of a trial
+# timeout: %v      # longest that one may take
+`, strings.Join(backends, ", "), experiment.Presets()[0], strings.Join(experiment.Presets()[1:], ", "), experiment.DefaultTrial, experiment.DefaultTimeout)
+	return b.String(), nil
+}
+
+func writeParams(b *strings.Builder, w *harness.Workload) error {
+	params, err := experiment.Params(w)
+	if err != nil || len(params) == 0 {
+		return err
+	}
+	b.WriteString("    params:\n")
+	for _, p := range params {
+		fmt.Fprintf(b, "      %-24s # %s\n", fmt.Sprintf("%s: %v", p.Name, p.Default), p.Doc)
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package harnesstest
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/f3f4c0de/harness"
+)
+
+func testTaskError(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	_, err := fails.Submit(ctx, ex, "while trying").Wait(ctx)
+	var te *harness.TaskError
+	if !errors.As(err, &te) || te.Task != fails.Name() {
+		t.Errorf("error is %#v; want a *TaskError of %s", err, fails.Name())
+	}
+	if !errors.Is(err, errMine) || errors.Is(err, io.EOF) {
+		t.Errorf("errors.Is(err, errMine), errors.Is(err, io.EOF) = %v, %v; want true, false", errors.Is(err, errMine), errors.Is(err, io.EOF))
+	}
+	if want := "task harnesstest.fails: while trying: an error of the task's own"; err == nil || err.Error() != want {
+		t.Errorf("error reads %q; want %q", err, want)
+	}
+}
+
+func testPanic(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	_, err := panics.Submit(ctx, ex, "kaboom").Wait(ctx)
+	var pe *harness.PanicError
+	if !errors.As(err, &pe) || pe.Task != panics.Name() || pe.Value != "kaboom" || !strings.Contains(pe.Stack, "harnesstest/backend.go") {
+		t.Errorf("error is %#v; want a *PanicError with its value and the stack of the task", err)
+	}
+	if got, err := double.Submit(ctx, ex, 4).Wait(ctx); got != 8 || err != nil {
+		t.Errorf("after a panic a task returned %d, %v; want 8, nil", got, err)
+	}
+}
+
+func testGoexit(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	if _, err := exits.Submit(ctx, ex, 0).Wait(ctx); err == nil {
+		t.Error("a task that ended its goroutine reported no error")
+	}
+	if got, err := double.Submit(ctx, ex, 4).Wait(ctx); got != 8 || err != nil {
+		t.Errorf("after it a task returned %d, %v; want 8, nil", got, err)
+	}
+}
+
+// A balky value panics when it is encoded or decoded.
+type balky struct{ When string }
+
+func (b *balky) MarshalText() ([]byte, error) {
+	if b.When == "encoding" {
+		panic("I will not be " + b.When)
+	}
+	return []byte(b.When), nil
+}
+
+func (b *balky) UnmarshalText(text []byte) error {
+	if b.When = string(text); b.When == "decoding" {
+		panic("I will not be " + b.When)
+	}
+	return nil
+}
+
+// A panic in a type's own encoding ends the task, not the program.
+func testEncodingPanics(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	for _, when := range []string{"encoding", "decoding"} {
+		_, errIn := takes.Submit(ctx, ex, balky{when}).Wait(ctx)
+		_, errOut := makes.Submit(ctx, ex, when).Wait(ctx)
+		for what, err := range map[string]error{"input": errIn, "result": errOut} {
+			switch {
+			case s.b.Shared && err != nil:
+				t.Errorf("%s: %v; want it passed as it is", what, err)
+			case !s.b.Shared && (!errors.Is(err, harness.ErrEncode) || !strings.Contains(err.Error(), "I will not be "+when)):
+				t.Errorf("%s that panics when %s: %v; want an error that wraps ErrEncode and has the panic", what, when, err)
+			}
+		}
+	}
+	if got, err := makes.Submit(ctx, ex, "never").Wait(ctx); got.When != "never" || err != nil {
+		t.Errorf("after them a task returned %v, %v; want never, nil", got, err)
+	}
+}
+
+func testUnencodable(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	_, errIn := encodes.Submit(ctx, ex, make(chan int)).Wait(ctx)
+	_, errOut := unencodable.Submit(ctx, ex, false).Wait(ctx)
+	for what, err := range map[string]error{"input": errIn, "result": errOut} {
+		switch {
+		case s.b.Shared && err != nil:
+			t.Errorf("%s: %v; want it passed as it is", what, err)
+		case !s.b.Shared && !errors.Is(err, harness.ErrEncode):
+			t.Errorf("%s: %v; want an error that wraps ErrEncode", what, err)
+		}
+	}
+	if got, err := unencodable.Submit(ctx, ex, true).Wait(ctx); got != "fine" || err != nil {
+		t.Errorf("after it a task returned %v, %v; want fine, nil", got, err)
+	}
+}

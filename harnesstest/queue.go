@@ -1,0 +1,140 @@
+package harnesstest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/f3f4c0de/harness"
+)
+
+func testQueueRejects(t *testing.T, s *suite) {
+	ctx, m, n := s.manager(t, 2, harness.Config{Queue: 3, Full: harness.Reject})
+	release := occupy(ctx, t, m, n)
+	var futures []*harness.Future[int64]
+	rejected := 0
+	for i := range int64(20) {
+		f := double.Submit(ctx, m, i)
+		if f.State() == harness.Done {
+			if !errors.Is(f.Err(), harness.ErrFull) {
+				t.Errorf("a task beyond the queue failed with %v; want ErrFull", f.Err())
+			}
+			rejected++
+			continue
+		}
+		futures = append(futures, f)
+	}
+	// A few calls more may have been sent ahead to a worker process.
+	if accepted := len(futures); accepted < 3 || s.b.Shared && accepted != 3 || rejected < 20-3-2*n {
+		t.Errorf("of 20 tasks %d were accepted; the queue has room for 3", accepted)
+	}
+	release()
+	for _, f := range futures {
+		if _, err := f.Wait(ctx); err != nil {
+			t.Errorf("a task in the queue failed with %v", err)
+		}
+	}
+	if got, err := double.Submit(ctx, m, 4).Wait(ctx); got != 8 || err != nil {
+		t.Errorf("when there was room again a task returned %d, %v; want 8, nil", got, err)
+	}
+}
+
+// fill submits until the executor's queue of one is full, and returns what was
+// accepted and one that was submitted, from another goroutine, after that.
+func fill(ctx, lastCtx context.Context, t *testing.T, m harness.Manager) (accepted []*harness.Future[int64], last <-chan *harness.Future[int64]) {
+	t.Helper()
+	for {
+		submitted := make(chan *harness.Future[int64], 1)
+		before := m.Stats().Queued
+		go func() { submitted <- double.Submit(lastCtx, m, 1) }() // ends with the submission, which the test sees to
+		full := false
+		until(ctx, t, "a submission to be accepted or to wait", func() bool {
+			select {
+			case f := <-submitted:
+				accepted = append(accepted, f)
+				return true
+			default:
+			}
+			full = m.Stats().Queued == before && before > 0 && blocked()
+			return full
+		})
+		if full {
+			return accepted, submitted
+		}
+	}
+}
+
+// blocked reports whether a goroutine waits in Submit for room.
+func blocked() bool {
+	return slices.ContainsFunc(ours(), func(g string) bool { return containsAll(g, ").Submit(", "sync.(*Cond).Wait") })
+}
+
+func testQueueBlocks(t *testing.T, s *suite) {
+	ctx, m, n := s.manager(t, 1, harness.Config{Queue: 1})
+	release := occupy(ctx, t, m, n)
+	accepted, last := fill(ctx, ctx, t, m)
+	release() // makes room
+	for _, f := range append(accepted, <-last) {
+		if got, err := f.Wait(ctx); got != 2 || err != nil {
+			t.Errorf("a task returned %d, %v; want 2, nil", got, err)
+		}
+	}
+}
+
+func testQueueBlockGivesUp(t *testing.T, s *suite) {
+	ctx, m, n := s.manager(t, 1, harness.Config{Queue: 1})
+	release := occupy(ctx, t, m, n)
+	cause := errors.New("no longer wanted")
+	lastCtx, cancel := context.WithCancelCause(ctx)
+	_, last := fill(ctx, lastCtx, t, m)
+	cancel(cause)
+	if _, err := (<-last).Wait(ctx); !errors.Is(err, cause) {
+		t.Errorf("a task whose context ended while it waited for room: %v; want the cause", err)
+	}
+	release()
+	if got, err := double.Submit(ctx, m, 4).Wait(ctx); got != 8 || err != nil {
+		t.Errorf("after that a task returned %d, %v; want 8, nil", got, err)
+	}
+}
+
+func testQueueBlockStopped(t *testing.T, s *suite) {
+	ctx, m, n := s.manager(t, 1, harness.Config{Queue: 1})
+	release := occupy(ctx, t, m, n)
+	_, last := fill(ctx, ctx, t, m)
+	m.Stop(nil)
+	if _, err := (<-last).Wait(ctx); !errors.Is(err, harness.ErrClosed) {
+		t.Errorf("a task that waited for room at Stop: %v; want ErrClosed", err)
+	}
+	release()
+}
+
+// However many wait for room, the queue is never longer than it may be.
+func testQueueBound(t *testing.T, s *suite) {
+	if !s.b.Shared {
+		t.Skip("calls that were sent ahead to a worker process are not counted")
+	}
+	const limit = 2
+	ctx, m, n := s.manager(t, 1, harness.Config{Queue: limit})
+	release := occupy(ctx, t, m, n)
+	var submitting sync.WaitGroup
+	for range 8 {
+		submitting.Go(func() {
+			for i := range int64(20) {
+				f := double.Submit(ctx, m, i)
+				// An idle worker is about to take one more.
+				if queued := m.Stats().Queued; queued > limit+n {
+					t.Errorf("%d calls are queued; want at most %d and one for each of %d workers", queued, limit, n)
+				}
+				if i%5 == 0 {
+					if _, err := f.Wait(ctx); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	release()
+	submitting.Wait()
+}

@@ -1,0 +1,193 @@
+package machine
+
+import (
+	"fmt"
+	"math"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// A Receiver is something on this machine that spans can be sent to, or looked
+// at with.
+type Receiver struct {
+	Name    string // what it should be, such as "OTLP over HTTP"
+	Addr    string
+	Running bool
+	Says    string // its version, if it tells
+	Wrong   string // why it is not what it should be, if it is not
+}
+
+// receivers tells what could take the spans of a run. None need be there.
+func receivers(_ Host, f Facts) Check {
+	if len(f.Receivers) == 0 {
+		return Check{Name: "receivers", Status: Unknown, Found: "not looked for"}
+	}
+	c := Check{Name: "receivers", Status: OK}
+	var found []string
+	running := false
+	for _, r := range f.Receivers {
+		state := "not running"
+		switch {
+		case r.Wrong != "":
+			state = "taken: " + r.Wrong
+			c.Status, c.Do = Warn, "spans that are sent there are lost; move one of the two. harness keeps them in traces.jsonl in any case"
+		case r.Running && r.Says != "":
+			state = r.Says
+		case r.Running:
+			state = "running"
+		}
+		running = running || r.Running
+		found = append(found, fmt.Sprintf("%s at %s %s", r.Name, r.Addr, state))
+	}
+	c.Found = strings.Join(found, ", ")
+	if !running && c.Status == OK {
+		c.Found += "; spans are kept in traces.jsonl, and harness run --jaeger starts one"
+	}
+	return c
+}
+
+// bytesOf reads a number of bytes of a control group; ok is false if there is
+// none, or no bound.
+func (h Host) bytesOf(name string) (n int64, ok bool) {
+	s, _ := h.read(name)
+	n, err := strconv.ParseInt(s, 10, 64) // "max" is no bound
+	return n, err == nil && n < 1<<60     // nor is what version 1 says instead
+}
+
+// memoryLeft returns how many bytes this program's control group may still use,
+// if it is bounded.
+func (h Host) memoryLeft() (left int64, bound bool) {
+	const v1, v2 = "memory.limit_in_bytes", "memory.max"
+	dir, unified, ok := h.group("memory", v1, v2)
+	if !ok {
+		return 0, false
+	}
+	limit, used := v1, "memory.usage_in_bytes"
+	if unified {
+		limit, used = v2, "memory.current"
+	}
+	most, ok1 := h.bytesOf(path.Join(dir, limit))
+	now, ok2 := h.bytesOf(path.Join(dir, used))
+	return most - now, ok1 && ok2
+}
+
+func hugePages(h Host, _ Facts) Check {
+	s, ok := h.read("sys/kernel/mm/transparent_hugepage/enabled")
+	_, rest, found := strings.Cut(s, "[")
+	if !ok || !found {
+		return Check{Name: "huge pages", Status: Unknown, Found: "the system does not tell"}
+	}
+	mode, _, _ := strings.Cut(rest, "]")
+	c := Check{Name: "huge pages", Status: OK, Found: "transparent: " + mode}
+	if mode == "always" {
+		c.Status, c.Do = Warn, "the kernel joins pages when it likes, which takes time and inflates peak memory: echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled"
+	}
+	return c
+}
+
+// processes is about the threads and processes that may be started: the system
+// counts both alike.
+func processes(h Host, f Facts) Check {
+	most := math.Inf(1)
+	by := "no bound"
+	known := false
+	limits, _ := h.read("proc/self/limits")
+	for line := range strings.Lines(limits) {
+		if rest, ok := strings.CutPrefix(line, "Max processes"); ok {
+			known = true
+			soft, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+			if n, err := strconv.ParseFloat(soft, 64); err == nil {
+				most, by = n, fmt.Sprintf("%.0f by ulimit", n)
+			}
+		}
+	}
+	if dir, _, ok := h.group("pids", "pids.max", "pids.max"); ok {
+		known = true
+		if n, ok := h.bytesOf(path.Join(dir, "pids.max")); ok && float64(n) < most {
+			most, by = float64(n), fmt.Sprintf("%d by the control group", n)
+		}
+	}
+	if !known {
+		return Check{Name: "processes", Status: Unknown, Found: "the system does not tell"}
+	}
+	c := Check{Name: "processes", Status: OK, Found: by}
+	if enough := float64(64 * f.NumCPU); most < enough {
+		c.Status, c.Do = Warn, fmt.Sprintf("worker processes have some ten threads each: raise it to %.0f or more, with ulimit -u or in the control group", enough)
+	}
+	return c
+}
+
+// ports is about the local ports of connections to servers, which stay taken
+// for a minute after their end.
+func ports(h Host, _ Facts) Check {
+	s, _ := h.read("proc/sys/net/ipv4/ip_local_port_range")
+	fields := strings.Fields(s)
+	if len(fields) != 2 {
+		return Check{Name: "ports", Status: Unknown, Found: "the system does not tell"}
+	}
+	from, err1 := strconv.Atoi(fields[0])
+	to, err2 := strconv.Atoi(fields[1])
+	if err1 != nil || err2 != nil {
+		return Check{Name: "ports", Status: Unknown, Found: "the system does not tell"}
+	}
+	waiting := 0
+	stat, _ := h.read("proc/net/sockstat")
+	for line := range strings.Lines(stat) {
+		if rest, ok := strings.CutPrefix(line, "TCP:"); ok {
+			fields := strings.Fields(rest)
+			for i := 0; i+1 < len(fields); i += 2 {
+				if fields[i] == "tw" {
+					waiting, _ = strconv.Atoi(fields[i+1])
+				}
+			}
+		}
+	}
+	all := to - from + 1
+	c := Check{Name: "ports", Status: OK, Found: fmt.Sprintf("%d for connections (%d to %d), %d of them in TIME_WAIT", all, from, to, waiting)}
+	switch {
+	case all < 4096:
+		c.Status, c.Do = Warn, "workloads that open a connection for each request run out of them: sudo sysctl net.ipv4.ip_local_port_range='32768 60999'"
+	case waiting > all/2:
+		c.Status, c.Do = Warn, "something opened and closed many connections: wait a minute"
+	}
+	return c
+}
+
+func space(_ Host, f Facts) Check {
+	return spaceCheck("space", "here", f.FreeBytes, 256<<20, "a run with its evidence takes some 20 MiB, a long one more")
+}
+
+func tempSpace(_ Host, f Facts) Check {
+	return spaceCheck("temporary space", "where trials put their files", f.TempBytes, 256<<20, "make room, or set TMPDIR: the file workload and builds that are compared need some")
+}
+
+func spaceCheck(name, where string, free, least int64, do string) Check {
+	switch {
+	case free < 0:
+		return Check{Name: name, Status: Unknown, Found: "the system does not tell"}
+	case free < least:
+		return Check{Name: name, Status: Warn, Found: fmt.Sprintf("%d MiB free %s", free>>20, where), Do: do}
+	}
+	return Check{Name: name, Status: OK, Found: fmt.Sprintf("%d MiB free %s", free>>20, where)}
+}
+
+// counters tells what perf could count. The harness needs none of it, so that
+// it is never a warning.
+func counters(h Host, _ Facts) Check {
+	s, ok := h.read("proc/sys/kernel/perf_event_paranoid")
+	n, err := strconv.Atoi(s)
+	if !ok || err != nil {
+		return Check{Name: "counters", Status: Unknown, Found: "the system does not tell what perf may count"}
+	}
+	what := "perf may count whatever it likes"
+	switch {
+	case n >= 3:
+		what = "perf may count nothing without privileges"
+	case n == 2:
+		what = "perf may count in user space"
+	case n >= 0:
+		what = "perf may count in user space and in the kernel"
+	}
+	return Check{Name: "counters", Status: OK, Found: fmt.Sprintf("%s (perf_event_paranoid %d); profiles here are by timer, and need none", what, n)}
+}
