@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 )
 
@@ -111,6 +112,10 @@ func (c *Call) Idempotent() bool { return c.body.idempotent() }
 // wait for each other.
 func (c *Call) Crew() *Crew { return c.site.Crew }
 
+// Worker returns the worker of this process that runs the task, or has run it;
+// nil if none has. It is for the goroutine that drives the call.
+func (c *Call) Worker() *Worker { return c.worker }
+
 // Context returns the context that the task was submitted with.
 func (c *Call) Context() context.Context { return c.ctx }
 
@@ -118,13 +123,32 @@ func (c *Call) Context() context.Context { return c.ctx }
 // it was. An executor calls it first thing in Submit.
 func (c *Call) Enter(site *Site) {
 	c.site = site
-	if site.Observer == nil && !site.Timing {
-		return
+	obs := site.Observer
+	if site.Timing || obs != nil && !obs.Untimed {
+		c.timing = newTiming()
+		c.timing.Submitted = Now()
 	}
-	c.timing = &Timing{Submitted: Now()}
-	if site.Observer != nil && site.Observer.Submit != nil {
-		site.Observer.Submit(c)
+	if obs != nil && obs.Submit != nil {
+		obs.Submit(c)
 	}
+}
+
+// timings are allocated many at a time, so that watching a call costs no
+// allocation. A call that is kept keeps those of its chunk.
+type timings struct {
+	all  [64]Timing
+	used int
+}
+
+var spareTimings = sync.Pool{New: func() any { return new(timings) }}
+
+func newTiming() *Timing {
+	spare := spareTimings.Get().(*timings)
+	t := &spare.all[spare.used]
+	if spare.used++; spare.used < len(spare.all) {
+		spareTimings.Put(spare)
+	}
+	return t
 }
 
 // Timing returns the moments stamped so far. It is for the goroutine that
@@ -229,9 +253,9 @@ func (c *Call) Run(w *Worker) {
 		t.Worker, t.PID = w.Index, w.PID
 		t.Started = Now()
 		t.Sent = t.Started
-		if obs := c.site.Observer; obs != nil && obs.Start != nil {
-			ctx = obs.Start(ctx, c)
-		}
+	}
+	if obs := c.site.Observer; obs != nil && obs.Start != nil {
+		ctx = obs.Start(ctx, c)
 	}
 	returned := false
 	defer func() {

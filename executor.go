@@ -165,6 +165,11 @@ const (
 // called without locks held and must be safe for concurrent use; they should be
 // quick, since they run beside what is measured.
 type Observer struct {
+	// Untimed spares the calls their stamps: the Observer does not look at
+	// their Timing, which is zero then, unless the executor was opened with
+	// Config.Timing.
+	Untimed bool
+
 	// Submit is called in Executor.Submit before the call is queued.
 	Submit func(c *Call)
 
@@ -177,6 +182,12 @@ type Observer struct {
 	// worker's own observer that is called; what Header sent along is in the
 	// task's Worker.
 	Start func(ctx context.Context, c *Call) context.Context
+
+	// Value answers what the context of a task that runs in this process is
+	// asked for; nil leaves the answer to the context it was submitted with. So
+	// Start need not make another context. It is called by whoever asks, also
+	// after the task has ended.
+	Value func(c *Call, key any) any
 
 	// End is called when the call is over, with its timing complete and its
 	// error if it has one, before anybody who waits for it is woken: on the

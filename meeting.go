@@ -211,6 +211,11 @@ func (t *taskContext) Value(key any) any {
 	if key == (workerKey{}) {
 		return t.worker
 	}
+	if obs := t.site.Observer; obs != nil && obs.Value != nil {
+		if v := obs.Value(t.call(), key); v != nil {
+			return v
+		}
+	}
 	// The one that can be cancelled must be found by those derived from it.
 	if ctx := t.own(); ctx != nil {
 		return ctx.Value(key)

@@ -324,6 +324,8 @@ var groups = []group{
 			python("ProcessPoolExecutor", "bulk", map[string]any{"kind": "processes", "workers": width, "size": 1 << 20, "n": 200}, ""),
 		},
 	},
+	observing(10*time.Microsecond, 20_000, map[string]float64{"spans": 1.01, "CPU profile, labels": 1.015, "execution trace": 1.05}),
+	observing(time.Millisecond, 300, map[string]float64{"spans": 1.001}),
 	{
 		name: "start", unit: "s",
 		doc: "two workers from their start to the first result of each",

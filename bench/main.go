@@ -60,6 +60,8 @@ type group struct {
 	// goals are what the ratio of another arm to ours should be at least, if
 	// less is better, or ours to it, if more is.
 	goals map[string]float64
+	// most are what it should be at most, if less is better.
+	most map[string]float64
 }
 
 type errAbsent struct{ what string }
@@ -128,7 +130,14 @@ func (g group) run(ctx context.Context, out io.Writer, rounds int) error {
 			}
 			goal = fmt.Sprintf("≥ %.3g %s", want, verdict)
 		}
-		fmt.Fprintf(w, "  %s\t%s\t%.3g×\t%.3g–%.3g\t%s\t%s\n", a.name, g.format(median(figures[i])), median(ratios), slices.Min(ratios), slices.Max(ratios), goal, a.note)
+		if want, ok := g.most[a.name]; ok {
+			verdict := "reached"
+			if median(ratios) > want {
+				verdict = "missed"
+			}
+			goal = fmt.Sprintf("≤ %.4g %s", want, verdict)
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%s×\t%s–%s\t%s\t%s\n", a.name, g.format(median(figures[i])), digits(median(ratios)), digits(slices.Min(ratios)), digits(slices.Max(ratios)), goal, a.note)
 	}
 	return w.Flush()
 }
@@ -166,4 +175,12 @@ func median(x []float64) float64 {
 	x = slices.Sorted(slices.Values(x))
 	n := len(x)
 	return (x[(n-1)/2] + x[n/2]) / 2
+}
+
+// digits writes a ratio with three digits, and four near one, where they count.
+func digits(v float64) string {
+	if v > 0.9 && v < 1.1 {
+		return fmt.Sprintf("%.4g", v)
+	}
+	return fmt.Sprintf("%.3g", v)
 }

@@ -96,8 +96,11 @@ func (p *progress) report(e experiment.Progress) {
 		fmt.Fprintf(p.w, "FAILED %s, %s trial: %s\n", e.Step.Cell, e.Step.Kind, e.Failed)
 	}
 	section := string(e.Step.Kind)
-	if timed {
+	switch {
+	case timed:
 		section = fmt.Sprintf("round %d", e.Step.Round+1)
+	case e.Step.Kind == results.Cost:
+		section = fmt.Sprintf("cost of observing, round %d", e.Step.Round+1)
 	}
 	left := "about " + roundDuration(e.Left) + " left"
 	switch p.mode {

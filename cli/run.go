@@ -31,6 +31,7 @@ type runFlags struct {
 	listen                      string
 	seed                        uint64
 	timeout, trial              time.Duration
+	observers                   int
 	precision                   string
 	vary                        []string
 	dryRun, json, jaeger        bool
@@ -63,6 +64,7 @@ be left out:
   seed: 7
   timeout: 2m
   trial: 100ms
+  observers: 12
 
 precision: 2% in the place of rounds goes on until the intervals are that
 narrow. vary: {cpu: [100us, 1ms]} or {workers: [1, 2, 4]} beside the params of
@@ -72,7 +74,12 @@ and {payload: [1KiB, 1MiB]} are for those that list these axes.
 The presets are quick (7 rounds, no verdicts), standard (20) and rigorous (40).
 From 12 rounds on, those during which other programs took more than a tenth of
 the machine are dropped whole and made again, until there are enough or twice
-as many have been made.`,
+as many have been made.
+
+Nothing observes a timed trial. What observing costs is measured apart, with
+--observers or observers: rounds of the first workload, in which each cell
+runs with every observer (spans, execution trace, each kind of profile) and
+with none. The preset standard makes 12 of them, rigorous 20, quick none.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.run(cmd, args, f) },
 	}
@@ -85,6 +92,7 @@ as many have been made.`,
 	flags.IntVar(&f.rounds, "rounds", 0, "rounds (those of the preset)")
 	flags.StringVar(&f.precision, "precision", "", "instead of a number of rounds: make 12 to 60, until every interval is this narrow, such as 2%")
 	flags.DurationVar(&f.trial, "trial", 0, "least measured time of a trial; shorter programs are repeated (100ms)")
+	flags.IntVar(&f.observers, "observers", 0, "rounds by which the cost of observing is measured (those of the preset)")
 	flags.StringArrayVar(&f.vary, "vary", nil, "run workloads once for each value of size, wait, payload or workers, as axis or axis=value,value; or of a parameter, as workload.name=value,value")
 	flags.Uint64Var(&f.seed, "seed", 0, "seed of the random order (a new one)")
 	flags.StringArrayVar(&f.params, "param", nil, "parameter of a workload, as workload.name=value; may be repeated")
@@ -180,7 +188,7 @@ func onlyWithResume(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return errors.New("--resume continues the run as it was planned; it takes no experiment file")
 	}
-	for _, name := range []string{"workloads", "backends", "workers", "preset", "rounds", "precision", "trial", "vary", "seed", "param", "timeout", "out", "dry-run"} {
+	for _, name := range []string{"workloads", "backends", "workers", "preset", "rounds", "precision", "trial", "observers", "vary", "seed", "param", "timeout", "out", "dry-run"} {
 		if cmd.Flags().Changed(name) {
 			return fmt.Errorf("--resume continues the run as it was planned; it cannot be combined with --%s", name)
 		}
@@ -240,6 +248,9 @@ func (a *app) spec(cmd *cobra.Command, args []string, f runFlags) (experiment.Sp
 		if f.trial <= 0 {
 			return experiment.Spec{}, fmt.Errorf("--trial is %v; want more than 0", f.trial)
 		}
+	}
+	if changed("observers") {
+		s.Observers = &f.observers
 	}
 	if changed("seed") {
 		s.Seed = &f.seed
@@ -472,8 +483,11 @@ func describePlan(p *experiment.Plan, dir string) string {
 	for _, s := range p.Steps {
 		counts[s.Kind]++
 	}
-	fmt.Fprintf(&b, "Trials %d: pilot %d, timed in random order %d (the baseline twice a round), traced %d, profiled %d\n",
-		experiment.Trials(p.Steps), counts[results.Pilot], counts[results.Timed], counts[results.Traced], counts[results.Profiled])
+	fmt.Fprintf(&b, "Trials %d: pilot %d, timed in random order %d (the baseline twice a round), ", experiment.Trials(p.Steps), counts[results.Pilot], counts[results.Timed])
+	if n := counts[results.Cost]; n > 0 {
+		fmt.Fprintf(&b, "for the cost of observing %d (%d rounds of %s), ", n, run.ObserverRounds, run.Workloads[0].Label)
+	}
+	fmt.Fprintf(&b, "traced %d, profiled %d\n", counts[results.Traced], counts[results.Profiled])
 	eta, known := p.Estimate(p.Steps, nil)
 	about := "about " + roundDuration(eta)
 	if !known {

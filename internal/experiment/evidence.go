@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"github.com/f3f4c0de/harness"
@@ -70,6 +69,11 @@ func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
 		}
 		if err := order.observeWorker(&hooks); err != nil {
 			return hooks, err
+		}
+	}
+	if env := os.Getenv(observerEnv); env != "" {
+		if err := observeWorker(&hooks, env); err != nil {
+			return hooks, fmt.Errorf("%s: %w", observerEnv, err)
 		}
 	}
 	var stop func() (profile.Set, error)
@@ -186,6 +190,8 @@ func (t trial) evidence(ctx context.Context) (evidence, error) {
 		return t.traced(ctx)
 	case results.Profiled:
 		return t.profiled(), nil
+	case results.Cost:
+		return t.observed(ctx)
 	}
 	return unobserved(), nil
 }
@@ -193,13 +199,13 @@ func (t trial) evidence(ctx context.Context) (evidence, error) {
 // traced records every task and writes the spans when the trial is over.
 func (t trial) traced(ctx context.Context) (evidence, error) {
 	cell := t.order.Cell
-	rec, err := trace.NewTrial(ctx, trace.TrialConfig{
-		Identity: trace.Identity{RunID: t.order.RunID, Role: "trial", Version: t.order.Version},
-		Epoch:    t.order.Evidence.Epoch, Cell: t.order.Evidence.CellSpan, CellID: cell.ID,
-		Workload: cell.Workload, Backend: cell.Backend, Workers: cell.Workers, GOMAXPROCS: runtime.GOMAXPROCS(0),
-	})
+	w, err := trace.NewWriter(t.order.Evidence.SpansFile)
 	if err != nil {
 		return evidence{}, err
+	}
+	rec, err := t.recorder(ctx, w)
+	if err != nil {
+		return evidence{}, errors.Join(err, w.Close())
 	}
 	execution := executionOrder{Dir: t.order.Evidence.Execution, Labels: profile.Labels{Workload: cell.Workload, Backend: cell.Backend}}
 	if err := os.MkdirAll(execution.Dir, 0o777); err != nil {
@@ -254,12 +260,8 @@ func (t trial) traced(ctx context.Context) (evidence, error) {
 	}
 	ev.finish = func(ctx context.Context, reply *trialReply, failure error) (err error) {
 		m := &reply.Measured
-		w, err := trace.NewWriter(ctx, t.order.Evidence.SpansFile)
-		if err != nil {
-			return err
-		}
 		defer func() { err = errors.Join(err, w.Close()) }()
-		counts, err := rec.Export(ctx, w, m.WallNS, m.CPUNS(), failure)
+		counts, err := rec.Export(ctx, m.WallNS, m.CPUNS(), failure)
 		total := counts.Total()
 		m.TraceID, m.SpansExpected, m.SpansExported = rec.TraceID(), total.Expected, total.Exported
 		for i := range used {
@@ -268,12 +270,20 @@ func (t trial) traced(ctx context.Context) (evidence, error) {
 		}
 		reply.Lanes = &results.Lanes{
 			Cell: cell.ID, TraceID: rec.TraceID(), WallNS: m.WallNS, Workers: cell.Workers,
-			Tasks: rec.Tasks(), BeganNS: int64(rec.Began()), Processes: used, Runtime: points,
+			Tasks: rec.Tasks(maxLaneTasks), BeganNS: int64(rec.Began()), Processes: used, Runtime: points,
+		}
+		if n := rec.Submitted(); n > maxLaneTasks {
+			reply.Lanes.Submitted = n
 		}
 		return errors.Join(err, counts.Err())
 	}
 	return ev, nil
 }
+
+// maxLaneTasks is of how many tasks of a trial the lanes, and so the ledger, tell.
+// Spans are made of all; these are held in memory, by several processes, and
+// read by people.
+const maxLaneTasks = 100_000
 
 // processes reads what each process of a trial has used so far.
 func processes(ctx context.Context, ex harness.Executor) ([]results.Process, error) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/stats"
 )
 
 type testParams struct {
@@ -319,6 +320,98 @@ func TestPlan(t *testing.T) {
 	other := uint64(12)
 	if cmp.Equal(p.Steps, plan(t, Settings{Rounds: 20, Seed: &other}).Steps) {
 		t.Error("another seed gives the same steps")
+	}
+}
+
+// The rounds by which the cost of observing is measured run every cell of the
+// first workload with each observer and with none, a cell's trials together.
+func TestPlanOfCosts(t *testing.T) {
+	seed, rounds := uint64(11), 3
+	p := plan(t, Settings{Rounds: 1, Seed: &seed, Observers: &rounds})
+	orders := make(map[string]bool)
+	for round := range rounds {
+		arms := make(map[string]map[string]int)
+		var order, cells []string
+		for _, s := range p.Steps {
+			if s.Kind != results.Cost || s.Round != round {
+				continue
+			}
+			if s.Order != len(order) {
+				t.Errorf("step %+v comes as number %d of its round", s, len(order))
+			}
+			if arms[s.Cell] == nil {
+				arms[s.Cell] = make(map[string]int)
+				cells = append(cells, s.Cell)
+			} else if cells[len(cells)-1] != s.Cell {
+				t.Errorf("round %d: other cells come between the trials of %s", round, s.Cell)
+			}
+			arms[s.Cell][s.Observer]++
+			order = append(order, s.Cell+" "+s.Observer)
+		}
+		if len(cells) != 3 {
+			t.Errorf("round %d is of the cells %v; want the three of alpha", round, cells)
+		}
+		for cell, got := range arms {
+			for _, o := range append([]results.Observer{{}}, p.Run.Observers...) {
+				if got[o.Name] != 1 || !strings.HasPrefix(cell, "alpha-") {
+					t.Errorf("round %d runs %s %d times with observer %q; want once, and alpha only", round, cell, got[o.Name], o.Name)
+				}
+			}
+		}
+		orders[strings.Join(order, ",")] = true
+	}
+	if len(orders) != rounds {
+		t.Errorf("%d rounds have %d orders", rounds, len(orders))
+	}
+	again, err := ResumePlan(p.Run, kinds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(p.Steps, again.Steps); d != "" {
+		t.Errorf("resumed, the plan has other steps:\n%s", d)
+	}
+	for _, s := range plan(t, Settings{}).Steps {
+		if s.Kind == results.Cost {
+			t.Fatalf("the preset quick has step %+v", s)
+		}
+	}
+	if p := plan(t, Settings{Preset: "standard"}); p.Run.ObserverRounds < stats.MinRounds {
+		t.Errorf("the preset standard has %d rounds for the cost of observing; a verdict takes %d", p.Run.ObserverRounds, stats.MinRounds)
+	}
+	many := 1001
+	if _, err := (Settings{Observers: &many}).Resolve(kinds); err == nil {
+		t.Error("1,001 rounds for the cost of observing were accepted")
+	}
+}
+
+// A cell whose rounds were disturbed gets others in their place, up to twice as
+// many.
+func TestWantedCosts(t *testing.T) {
+	rounds := 12
+	p := plan(t, Settings{Workloads: []Choice{{Workload: "alpha"}}, Rounds: 1, Observers: &rounds})
+	made := func(n int, busy func(cell string) bool) *runner {
+		r := &runner{plan: p, done: make(map[Step]bool)}
+		for round := range n {
+			for _, s := range p.costs(round, func(string) bool { return true }) {
+				load := &results.Load{WindowNS: 1000, BusyNS: 1000, OwnNS: 1000}
+				if busy(s.Cell) {
+					load.BusyNS = 1e9
+				}
+				r.made = append(r.made, results.Trial{Cell: s.Cell, Kind: s.Kind, Observer: s.Observer, Round: round, Load: load, Measured: results.Measured{WallNS: 1}})
+			}
+		}
+		return r
+	}
+	never := func(string) bool { return false }
+	baseline := func(cell string) bool { return strings.Contains(cell, "sequential") }
+	for _, tt := range []struct {
+		round int
+		busy  func(string) bool
+		want  int
+	}{{0, never, 3}, {11, never, 3}, {12, never, 0}, {12, baseline, 1}, {23, baseline, 1}, {24, baseline, 0}} {
+		if got := made(tt.round, tt.busy).wantedCosts(tt.round); len(got) != tt.want {
+			t.Errorf("after %d rounds %v need another; want %d", tt.round, got, tt.want)
+		}
 	}
 }
 

@@ -42,6 +42,9 @@ type Step struct {
 	Round int
 	Copy  bool // the second trial of the baseline in its round
 	Order int
+
+	// Observer is what watches a trial of kind Cost, if anything does.
+	Observer string
 }
 
 // NewPlan plans an experiment.
@@ -87,6 +90,12 @@ func NewPlan(spec Spec) (*Plan, error) {
 		}
 		for _, b := range spec.Backends {
 			p.Run.Cells = append(p.Run.Cells, cellOf(prog, b, spec.Cores))
+		}
+	}
+	if spec.Observers > 0 {
+		p.Run.ObserverRounds = spec.Observers
+		for _, o := range observers {
+			p.Run.Observers = append(p.Run.Observers, o.Observer)
 		}
 	}
 	p.index(spec.Programs, spec.Backends)
@@ -263,11 +272,15 @@ func (p *Plan) index(programs []Program, backends []*harness.Backend) {
 
 // steps lays out the trials as they are made if nothing has to be made again:
 // first a pilot of each workload, whose output the others must equal, then the
-// rounds, last the evidence.
+// rounds, then those by which the cost of observing is measured, last the
+// evidence.
 func (p *Plan) steps() []Step {
 	all := p.pilots()
 	for round := range p.Run.Rounds {
 		all = append(all, p.round(round, func(string) bool { return true })...)
+	}
+	for round := range p.Run.ObserverRounds {
+		all = append(all, p.costs(round, func(string) bool { return true })...)
 	}
 	return append(all, p.evidence()...)
 }
@@ -312,6 +325,28 @@ func (p *Plan) round(round int, of func(workload string) bool) []Step {
 			s := block[i]
 			s.Order = order
 			order++
+			steps = append(steps, s)
+		}
+	}
+	return steps
+}
+
+// costs is one round by which the cost of observing those cells is measured:
+// every cell of the first workload with each observer and with none, one after
+// the other in random order, the cells in random order too.
+func (p *Plan) costs(round int, of func(cell string) bool) (steps []Step) {
+	rng := rand.New(rand.NewPCG(p.Run.Seed, 1<<32+uint64(round)))
+	cells := p.applicable(p.Run.Workloads[0].Label)
+	for _, c := range rng.Perm(len(cells)) {
+		arms := rng.Perm(1 + len(p.Run.Observers))
+		if !of(cells[c].ID) {
+			continue // the others stay in their order
+		}
+		for _, i := range arms {
+			s := Step{Cell: cells[c].ID, Kind: results.Cost, Round: round, Order: len(steps)}
+			if i > 0 {
+				s.Observer = p.Run.Observers[i-1].Name
+			}
 			steps = append(steps, s)
 		}
 	}
@@ -364,7 +399,7 @@ func (p *Plan) Estimate(steps []Step, pilots map[string]time.Duration) (total ti
 		if !cell.Baseline {
 			one = one * 2 / 3 // some are faster, some are not
 		}
-		if least := time.Duration(p.Run.TrialNS); s.Kind == results.Timed && one < least {
+		if least := time.Duration(p.Run.TrialNS); (s.Kind == results.Timed || s.Kind == results.Cost) && one < least {
 			one = least + one/2 // repeated until it is no shorter
 		}
 		if s.Kind == results.Profiled {

@@ -111,11 +111,14 @@ func (r *runner) steps(ctx context.Context) (results.Status, error) {
 		if len(wanted) == 0 {
 			break
 		}
-		steps := r.plan.round(round, func(workload string) bool { return wanted[workload] })
-		if round >= r.plan.Run.Rounds {
-			r.todo = append(slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return r.done[s] }), r.todo...)
+		err = r.more(ctx, round >= r.plan.Run.Rounds, r.plan.round(round, func(workload string) bool { return wanted[workload] }))
+	}
+	for round := 0; err == nil; round++ {
+		wanted := r.wantedCosts(round)
+		if len(wanted) == 0 {
+			break
 		}
-		err = r.all(ctx, steps)
+		err = r.more(ctx, round >= r.plan.Run.ObserverRounds, r.plan.costs(round, func(cell string) bool { return wanted[cell] }))
 	}
 	if err == nil {
 		err = r.all(ctx, r.plan.evidence())
@@ -129,6 +132,14 @@ func (r *runner) steps(ctx context.Context) (results.Status, error) {
 		return results.Failed, nil
 	}
 	return results.Completed, nil
+}
+
+// more makes the steps of a round, which may be one that was not planned.
+func (r *runner) more(ctx context.Context, added bool, steps []Step) error {
+	if added {
+		r.todo = append(slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return r.done[s] }), r.todo...)
+	}
+	return r.all(ctx, steps)
 }
 
 // all makes those of the steps that have not been made.
@@ -179,7 +190,7 @@ func (r *runner) takeOver() {
 			continue
 		}
 		r.made = append(r.made, t)
-		r.done[Step{t.Cell, t.Kind, t.Round, t.Copy, t.Order}] = true
+		r.done[Step{t.Cell, t.Kind, t.Round, t.Copy, t.Order, t.Observer}] = true
 		if t.Kind == results.Pilot {
 			r.piloted(r.plan.cells[t.Cell].Workload, &t.Measured)
 		}
@@ -221,6 +232,34 @@ func (r *runner) wanted(round int) map[string]bool {
 	return wanted
 }
 
+// wantedCosts returns the cells that need that round of those by which the cost
+// of observing is measured: all in the rounds that were planned, afterwards
+// those that other programs disturbed, until as many have been made again.
+func (r *runner) wantedCosts(round int) map[string]bool {
+	run := &r.plan.Run
+	most := run.ObserverRounds
+	if most >= stats.MinRounds {
+		most *= 2
+	}
+	if round >= most {
+		return nil
+	}
+	wanted := make(map[string]bool)
+	blocks := results.Costs(run, r.made)
+	for _, c := range r.plan.applicable(run.Workloads[0].Label) {
+		dropped := 0
+		for _, b := range blocks[c.ID] {
+			if b.Round < round && run.DropsCost(b) {
+				dropped++
+			}
+		}
+		if round-dropped < run.ObserverRounds {
+			wanted[c.ID] = true
+		}
+	}
+	return wanted
+}
+
 // precise reports whether the interval of every speed-up in the blocks of a
 // workload is as narrow as it is to be.
 func (r *runner) precise(blocks []*results.Block) bool {
@@ -253,7 +292,7 @@ func (r *runner) piloted(workload string, m *results.Measured) {
 // step makes one trial and records it. failure is why the trial failed.
 func (r *runner) step(ctx context.Context, s Step) (failure, err error) {
 	cell := r.plan.cells[s.Cell]
-	t := results.Trial{Cell: s.Cell, Kind: s.Kind, Round: s.Round, Copy: s.Copy, Order: s.Order, Started: time.Now().UTC()}
+	t := results.Trial{Cell: s.Cell, Kind: s.Kind, Round: s.Round, Copy: s.Copy, Order: s.Order, Observer: s.Observer, Started: time.Now().UTC()}
 	load := watchLoad()
 	var reply trialReply
 	if s.Kind == results.Probe {
@@ -325,7 +364,7 @@ func (r *runner) try(ctx context.Context, s Step, cell results.Cell) (trialReply
 	defer os.RemoveAll(dir)
 	order := trialOrder{
 		RunID: r.plan.Run.ID, Version: r.plan.Run.Version.Harness, Cell: cell,
-		Workload: prog.Workload.Name, Params: params, Kind: s.Kind, Dir: dir, LeastNS: r.plan.Run.TrialNS,
+		Workload: prog.Workload.Name, Params: params, Kind: s.Kind, Observer: s.Observer, Dir: dir, LeastNS: r.plan.Run.TrialNS,
 		Evidence: evidenceOrder{
 			Epoch: r.epoch, CellSpan: r.spans[s.Cell], SpansFile: r.spansFile(), Execution: r.executionDir(),
 			Profiles: filepath.Join(r.opts.Folder.Dir(), results.ProfilesDir, s.Cell), ProfileNS: time.Duration(r.plan.Run.ProfileNS),
@@ -452,7 +491,7 @@ func appendFile(to, from string) (err error) {
 // exportRun writes the trace that the trials' traces link to.
 func (r *runner) exportRun() (err error) {
 	ctx := context.Background() // also when the run was interrupted
-	w, err := trace.NewWriter(ctx, filepath.Join(r.opts.Folder.Dir(), results.TracesFile))
+	w, err := trace.NewWriter(filepath.Join(r.opts.Folder.Dir(), results.TracesFile))
 	if err != nil {
 		return err
 	}

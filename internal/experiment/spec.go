@@ -32,6 +32,7 @@ type Settings struct {
 	Seed      *uint64  // a random one if nil
 	Timeout   time.Duration
 	Trial     time.Duration // least measured time of a trial; DefaultTrial if zero
+	Observers *int          // rounds by which the cost of observing is measured; those of the preset if nil
 	Precision float64       // half width that intervals are to have, as a share; a fixed number of rounds if zero
 }
 
@@ -55,12 +56,16 @@ type preset struct {
 	name    string
 	rounds  int
 	profile time.Duration // how long a profiled trial lets its program run
+
+	// observers is in how many rounds the cost of observing is measured. Fewer
+	// than give a verdict are none: that would take time and say little.
+	observers int
 }
 
 var presets = []preset{
-	{"quick", 7, 200 * time.Millisecond},
-	{"standard", 20, time.Second},
-	{"rigorous", 40, 3 * time.Second},
+	{"quick", 7, 200 * time.Millisecond, 0},
+	{"standard", 20, time.Second, stats.MinRounds},
+	{"rigorous", 40, 3 * time.Second, 20},
 }
 
 // Presets returns the names of the presets, least work first.
@@ -83,6 +88,7 @@ type fileSpec struct {
 	Seed      *uint64       `yaml:"seed"`
 	Timeout   time.Duration `yaml:"timeout"`
 	Trial     time.Duration `yaml:"trial"`
+	Observers *int          `yaml:"observers"`
 	Precision ast.Node      `yaml:"precision"`
 }
 
@@ -119,7 +125,7 @@ func ParseFile(name string, data []byte, kinds Kinds) (Settings, error) {
 	if err := yaml.UnmarshalWithOptions(data, &spec, yaml.Strict()); err != nil {
 		return s, yamlError(name, err)
 	}
-	s = Settings{Workers: spec.Workers, Rounds: spec.Rounds, Seed: spec.Seed, Timeout: spec.Timeout, Trial: spec.Trial}
+	s = Settings{Workers: spec.Workers, Rounds: spec.Rounds, Seed: spec.Seed, Timeout: spec.Timeout, Trial: spec.Trial, Observers: spec.Observers}
 	for _, n := range spec.Workloads {
 		var c fileChoice
 		if n == nil {
@@ -226,7 +232,7 @@ func yamlError(name string, err error) error {
 
 // fieldNames returns the fields of a file and of a workload in it.
 func fieldNames() []string {
-	return []string{"workloads", "backends", "workers", "preset", "rounds", "seed", "timeout", "trial", "precision", "workload", "label", "params", "vary"}
+	return []string{"workloads", "backends", "workers", "preset", "rounds", "seed", "timeout", "trial", "observers", "precision", "workload", "label", "params", "vary"}
 }
 
 // wantOf describes what should have stood in the place of a value of the wrong
@@ -348,15 +354,16 @@ func (s *Settings) Select(names []string, kinds Kinds) error {
 // A Spec is an experiment with every name resolved and every default filled
 // in.
 type Spec struct {
-	Programs []Program
-	Backends []*harness.Backend
-	Preset   string
-	Rounds   int
-	Seed     uint64
-	Timeout  time.Duration // of a trial
-	Profile  time.Duration // how long a profiled trial lets its program run
-	Cores    int
-	Trial    time.Duration // least measured time of a trial
+	Programs  []Program
+	Backends  []*harness.Backend
+	Preset    string
+	Rounds    int
+	Seed      uint64
+	Timeout   time.Duration // of a trial
+	Profile   time.Duration // how long a profiled trial lets its program run
+	Cores     int
+	Trial     time.Duration // least measured time of a trial
+	Observers int           // rounds by which the cost of observing is measured
 	// Precision is as in Settings; MaxRounds bounds the rounds, those in
 	// others' place included.
 	Precision float64
@@ -397,6 +404,7 @@ func (s Settings) Resolve(kinds Kinds) (Spec, error) {
 	spec := Spec{
 		Preset: p.name, Rounds: p.rounds, Profile: p.profile,
 		Seed: rand.Uint64(), Timeout: DefaultTimeout, Cores: runtime.NumCPU(), Trial: DefaultTrial, Precision: s.Precision,
+		Observers: p.observers,
 	}
 	if s.Seed != nil {
 		spec.Seed = *s.Seed
@@ -409,6 +417,12 @@ func (s Settings) Resolve(kinds Kinds) (Spec, error) {
 	}
 	if s.Trial != 0 {
 		spec.Trial = s.Trial
+	}
+	if s.Observers != nil {
+		spec.Observers = *s.Observers
+	}
+	if spec.Observers < 0 || spec.Observers > 1000 {
+		return Spec{}, fmt.Errorf("observers is %d; want the rounds by which their cost is measured, up to 1,000, or 0 for not at all", spec.Observers)
 	}
 	if spec.Trial < 0 || spec.Trial > spec.Timeout/4 {
 		return Spec{}, fmt.Errorf("trial is %v; want more than 0, and at most a quarter of the timeout, %v", spec.Trial, spec.Timeout)

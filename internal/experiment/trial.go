@@ -32,6 +32,7 @@ type trialOrder struct {
 	Workload string         `json:"workload"` // name, where Cell has the label
 	Params   results.Params `json:"params"`
 	Kind     results.Kind   `json:"kind"`
+	Observer string         `json:"observer,omitempty"` // of a trial of kind Cost
 	Dir      string         `json:"dir"`                // empty, for the program's files
 	LeastNS  int64          `json:"least_ns,omitempty"` // a timed program that is done sooner is run again
 	Evidence evidenceOrder  `json:"evidence"`
@@ -197,7 +198,7 @@ func (t trial) run(ctx context.Context) (reply trialReply, err error) {
 	if runErr == nil {
 		runErr = ev.aside(func() error { return check(session, m) })
 	}
-	if runErr == nil && t.order.Kind == results.Timed {
+	if runErr == nil && (t.order.Kind == results.Timed || t.order.Kind == results.Cost) {
 		runErr = t.repeat(ctx, w, env, ex, m)
 	}
 	if runErr == nil {

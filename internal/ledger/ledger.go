@@ -77,6 +77,9 @@ func Build(lanes *results.Lanes, spawnNS int64, dir string) (*results.Ledger, []
 		l.Longest.Where, l.Longest.Stack = r.computes()
 	}
 	note(l)
+	if lanes.Submitted > 0 {
+		l.Notes = append(l.Notes, fmt.Sprintf("This is of the first %d of %d tasks; spans there are of all.", len(tasks), lanes.Submitted))
+	}
 	return l, tasks
 }
 

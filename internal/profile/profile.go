@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"runtime/pprof"
@@ -82,6 +83,33 @@ func Start() (stop func() (Set, error), err error) {
 		}
 		return set, nil
 	}), nil
+}
+
+// Alone starts one kind of profile by itself and throws away what it finds: for
+// those who measure what it costs. stop ends it; called again, it does nothing.
+// kind is one that does something while the program runs: "cpu", "allocs" (which
+// samples for "heap", too), "block" or "mutex".
+func Alone(kind string) (stop func() error, err error) {
+	switch kind {
+	case "cpu":
+		if err := pprof.StartCPUProfile(io.Discard); err != nil {
+			return nil, fmt.Errorf("starting the CPU profile: %w", err)
+		}
+		stop = func() error { pprof.StopCPUProfile(); return nil }
+	case "allocs":
+		before := runtime.MemProfileRate
+		EarlySettings()
+		stop = func() error { runtime.MemProfileRate = before; return nil }
+	case "block":
+		runtime.SetBlockProfileRate(1)
+		stop = func() error { runtime.SetBlockProfileRate(0); return nil }
+	case "mutex":
+		runtime.SetMutexProfileFraction(1)
+		stop = func() error { runtime.SetMutexProfileFraction(0); return nil }
+	default:
+		return nil, fmt.Errorf("there is no profile of kind %q to be taken alone", kind)
+	}
+	return sync.OnceValue(stop), nil
 }
 
 // Exclude calls f. What f does on its own goroutine is left out of the
@@ -200,7 +228,6 @@ func (l Labels) Set() { pprof.SetGoroutineLabels(l.with("", "")) }
 // once, where they do not differ from call to call.
 type labeller struct {
 	labels   Labels
-	pid      int
 	prepared sync.Map // labelled -> context with its labels
 }
 
@@ -211,7 +238,7 @@ type labelled struct {
 	task   string
 }
 
-func (l Labels) labeller() *labeller { return &labeller{labels: l, pid: os.Getpid()} }
+func (l Labels) labeller() *labeller { return &labeller{labels: l} }
 
 func (l *labeller) context(worker int, task string) context.Context {
 	key := labelled{worker, task}
@@ -228,13 +255,13 @@ func (l *labeller) context(worker int, task string) context.Context {
 
 // start labels the calling goroutine, which is about to run c.
 func (l *labeller) start(c *harness.Call) {
-	pprof.SetGoroutineLabels(l.context(c.Timing().Worker, c.Task()))
+	pprof.SetGoroutineLabels(l.context(c.Worker().Index, c.Task()))
 }
 
 // end labels the calling goroutine as its worker's, if it has run c.
 func (l *labeller) end(c *harness.Call) {
-	if t := c.Timing(); t.PID == l.pid && t.Started != 0 {
-		pprof.SetGoroutineLabels(l.context(t.Worker, ""))
+	if w := c.Worker(); w != nil {
+		pprof.SetGoroutineLabels(l.context(w.Index, ""))
 	}
 }
 
@@ -244,6 +271,7 @@ func (l *labeller) end(c *harness.Call) {
 func (l Labels) Observer() *harness.Observer {
 	goroutines := l.labeller()
 	return &harness.Observer{
+		Untimed: true,
 		Start: func(ctx context.Context, c *harness.Call) context.Context {
 			goroutines.start(c)
 			return ctx

@@ -31,7 +31,7 @@ func CSV(w io.Writer, d *results.Data) error {
 		"run", "workload", "backend", "workers", "gomaxprocs", "kind", "round", "copy", "order", "started",
 		"open_ns", "start_ns", "warm_ns", "wall_ns", "close_ns", "user_ns", "system_ns",
 		"voluntary_switches", "involuntary_switches", "gc_cycles", "max_rss_bytes", "tasks", "digest", "error",
-		"build", "repeats", "window_ns", "busy_ns", "own_ns",
+		"build", "repeats", "window_ns", "busy_ns", "own_ns", "observer",
 	}}
 	for _, t := range d.Latest() {
 		c := cells[t.Cell]
@@ -53,7 +53,7 @@ func CSV(w io.Writer, d *results.Data) error {
 		for _, n := range []int64{load.WindowNS, load.BusyNS, load.OwnNS} {
 			row = append(row, strconv.FormatInt(n, 10))
 		}
-		rows = append(rows, row)
+		rows = append(rows, append(row, t.Observer))
 	}
 	if err := out.WriteAll(rows); err != nil {
 		return err

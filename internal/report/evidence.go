@@ -114,7 +114,7 @@ func (r *Report) findingLines() (lines []string) {
 	for _, f := range r.Findings {
 		lines = append(lines, fmt.Sprintf("%s: %s [%s; %s. See: %s]", f.Cell, f.Says, f.Rule, f.Evidence[0], f.Command))
 	}
-	if n := len(r.Costs); n > 0 {
+	if n := len(r.ModelCosts); n > 0 {
 		lines = append(lines, fmt.Sprintf("What the models themselves cost the programs, in %d cells, is in the report's files.", n))
 	}
 	return lines

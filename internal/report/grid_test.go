@@ -67,12 +67,12 @@ func TestCrossoverOfEquals(t *testing.T) {
 			d := judgedData()
 			walls := make(map[string]int64)
 			each(d, func(trial *results.Trial) {
-				if label, ok := strings.CutSuffix(trial.Cell, "-goroutines"); ok {
+				if label, ok := strings.CutSuffix(trial.Cell, "-goroutines"); ok && trial.Kind == results.Timed {
 					walls[label+string(rune(trial.Round))] = trial.WallNS
 				}
 			})
 			each(d, func(trial *results.Trial) {
-				if label, ok := strings.CutSuffix(trial.Cell, "-processes"); ok && tt.processes[label] > 0 {
+				if label, ok := strings.CutSuffix(trial.Cell, "-processes"); ok && trial.Kind == results.Timed && tt.processes[label] > 0 {
 					noise := 1 + 0.004*float64(trial.Round%5-2)
 					trial.WallNS = int64(float64(walls[label+string(rune(trial.Round))]) * tt.processes[label] * noise)
 				}

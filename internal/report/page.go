@@ -56,6 +56,7 @@ func HTML(w io.Writer, r *Report, charts []Chart) error {
 		"FindingsIntro": findingsIntro, "NoFindings": noFindings, "CostsIntro": costsIntro,
 		"After": afterParts, "Parts": used, "PartInfo": results.PartInfo, "Ledgers": ledgers, "Evidence": r.evidenceLine(),
 		"Report": r, "Charts": charts, "Columns": r.columns(), "Rows": rows, "Legend": r.legend(),
+		"Costs": r.costTable(), "CostNote": costNote,
 		"Headlines": r.Headlines(), "Trust": r.TrustLines(), "VerdictLines": r.VerdictLines(), "Grids": r.GridLines(), "Style": template.CSS(chartStyle), "TrialTime": duration(float64(r.Run.TrialNS)),
 	})
 }

@@ -23,24 +23,26 @@ const Confidence = 0.95
 type Report struct {
 	Run results.Run `json:"run"`
 
-	// Findings are about the programs, and Costs what the models cost them.
-	Findings []findings.Finding `json:"findings,omitempty"`
-	Costs    []findings.Finding `json:"model_costs,omitempty"`
-	Ledger   []results.Ledger   `json:"ledger,omitempty"`
-	Spans    Spans              `json:"spans"`
+	// Findings are about the programs, and ModelCosts what the models cost them.
+	Findings   []findings.Finding `json:"findings,omitempty"`
+	ModelCosts []findings.Finding `json:"model_costs,omitempty"`
+	Ledger     []results.Ledger   `json:"ledger,omitempty"`
+	Spans      Spans              `json:"spans"`
 	// Judged tells that the run was long enough for verdicts. Rows of other
 	// runs have none.
 	Judged bool `json:"judged"`
 
-	Trust      Trust       `json:"trust"`
-	Rows       []Row       `json:"rows"`
-	Overall    []Overall   `json:"overall,omitempty"`
-	Grids      []Grid      `json:"grids,omitempty"`
-	Crossovers []Crossover `json:"crossovers,omitempty"`
-	Warnings   []string    `json:"warnings,omitempty"`
-	Failures   []Failure   `json:"failures,omitempty"`
+	Trust         Trust          `json:"trust"`
+	ObserverCosts []ObserverCost `json:"observer_costs,omitempty"`
+	Rows          []Row          `json:"rows"`
+	Overall       []Overall      `json:"overall,omitempty"`
+	Grids         []Grid         `json:"grids,omitempty"`
+	Crossovers    []Crossover    `json:"crossovers,omitempty"`
+	Warnings      []string       `json:"warnings,omitempty"`
+	Failures      []Failure      `json:"failures,omitempty"`
 
 	lanes  []results.Lanes
+	taskNS map[string]float64          // about how long a task of each workload is
 	blocks map[string][]*results.Block // by workload
 }
 
@@ -134,10 +136,17 @@ type Failure struct {
 
 // Build computes the report of a run's records.
 func Build(d *results.Data) *Report {
-	r := &Report{Run: d.Run, Judged: d.Run.Judged(), lanes: d.Lanes, blocks: make(map[string][]*results.Block)}
+	r := &Report{Run: d.Run, Judged: d.Run.Judged(), lanes: d.Lanes, blocks: make(map[string][]*results.Block), taskNS: make(map[string]float64)}
 	latest := d.Latest()
 	byCell := make(map[string][]results.Trial)
+	workloads := make(map[string]string)
+	for _, c := range d.Run.Cells {
+		workloads[c.ID] = c.Workload
+	}
 	for _, t := range latest {
+		if t.Kind == results.Pilot && t.OK() && t.Tasks > 0 {
+			r.taskNS[workloads[t.Cell]] = float64(t.WallNS) / float64(t.Tasks)
+		}
 		if !t.OK() {
 			r.Failures = append(r.Failures, Failure{t.Cell, t.Kind, t.Round, t.Error})
 		}
@@ -147,6 +156,7 @@ func Build(d *results.Data) *Report {
 		r.blocks[b.Workload] = append(r.blocks[b.Workload], b)
 	}
 	r.Trust = r.trust(latest)
+	r.costs(latest)
 	for _, w := range d.Run.Workloads {
 		demand := r.demand(w.Label)
 		for _, c := range d.Run.Cells {
@@ -157,7 +167,7 @@ func Build(d *results.Data) *Report {
 	}
 	r.judge()
 	r.overall()
-	r.Ledger, r.Findings, r.Costs = d.Ledger, findings.Of(d), findings.CostsOf(d)
+	r.Ledger, r.Findings, r.ModelCosts = d.Ledger, findings.Of(d), findings.CostsOf(d)
 	r.grids()
 	r.countSpans(d)
 	r.warn()

@@ -174,7 +174,32 @@ func judgedData() *results.Data {
 			}
 		}
 	}
+	addCosts(d, rng, 14)
 	return d
+}
+
+// addCosts adds the trials of some rounds by which the cost of two observers is
+// measured: one that adds a fifth, and one that adds nothing.
+func addCosts(d *results.Data, rng *rand.Rand, rounds int) {
+	d.Run.ObserverRounds = rounds
+	d.Run.Observers = []results.Observer{{Name: "dear", Doc: "a dear observer"}, {Name: "cheap", Doc: "a <cheap> one"}}
+	factors := map[string]float64{"": 1, "dear": 1.2, "cheap": 1}
+	for round := range rounds {
+		for _, c := range d.Run.Cells {
+			if c.Workload != d.Run.Workloads[0].Label {
+				continue
+			}
+			common := 1 + 0.1*rng.Float64()
+			for order, name := range []string{"cheap", "", "dear"} {
+				wall := int64(100e6 * common * factors[name] * math.Exp(0.005*rng.NormFloat64()))
+				d.Trials = append(d.Trials, results.Trial{
+					Cell: c.ID, Kind: results.Cost, Observer: name, Round: round, Order: order, Started: d.Run.Started,
+					Load:     &results.Load{WindowNS: wall, BusyNS: wall, OwnNS: wall},
+					Measured: results.Measured{WallNS: wall, UserNS: wall + wall/10, Tasks: 8, Digest: "d"},
+				})
+			}
+		}
+	}
 }
 
 // busy0 is what other programs take of a quiet machine.

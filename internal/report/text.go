@@ -41,6 +41,12 @@ func Text(w io.Writer, r *Report) error {
 	for _, line := range r.TrustLines() {
 		writeWrapped(&b, line)
 	}
+	if table := r.costTable(); table != nil {
+		b.WriteByte('\n')
+		writeTable(&b, table, 3)
+		writeWrapped(&b, costNote)
+		b.WriteByte('\n')
+	}
 	for _, row := range r.Rows {
 		if row.Verdict == nil || row.Verdict.Word == stats.NoVerdict { // of those the warnings tell
 			continue
@@ -320,8 +326,8 @@ func Markdown(w io.Writer, r *Report, charts []Chart) error {
 		}
 		findingsMarkdown(&b, "What stands out", intro, r.Findings)
 	}
-	if len(r.Costs) > 0 {
-		findingsMarkdown(&b, "What the models cost here", costsIntro, r.Costs)
+	if len(r.ModelCosts) > 0 {
+		findingsMarkdown(&b, "What the models cost here", costsIntro, r.ModelCosts)
 	}
 	b.WriteString("## The figures\n\n")
 	for _, c := range charts {
@@ -345,6 +351,16 @@ func Markdown(w io.Writer, r *Report, charts []Chart) error {
 		for _, line := range r.VerdictLines() {
 			fmt.Fprintf(&b, "- %s\n", escapeMarkdown(line))
 		}
+	}
+	if table := r.costTable(); table != nil {
+		b.WriteString("\n## What observing costs\n\n")
+		for i, row := range table {
+			fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
+			if i == 0 {
+				b.WriteString("| --- | --- | --- |" + strings.Repeat(" ---: |", len(row)-3) + "\n")
+			}
+		}
+		fmt.Fprintf(&b, "\n%s\n", costNote)
 	}
 	if len(r.Failures) > 0 {
 		b.WriteString("\n## Failed trials\n\n")

@@ -171,7 +171,7 @@ func (r *Report) TrustLines() []string {
 	case clean && r.Judged:
 		add("Other programs: in no round did they use more than %.2g of %d cores; none was left out.", r.Trust.OtherCores, r.Run.Machine.Cores)
 	}
-	return lines
+	return append(lines, r.costLines()...)
 }
 
 // percent writes a share with two digits.

@@ -13,7 +13,7 @@ type Block struct {
 	Workload string
 	Round    int
 
-	trials       map[string]*Trial // by cell, those that were verified
+	trials       map[string]*Trial // by cell, or of a cost block by observer; those that were verified
 	first, again *Trial            // of the baseline
 	started      time.Time         // of the first trial
 	load         Load
@@ -59,7 +59,71 @@ func Blocks(run *Run, trials []Trial) []*Block {
 	return sorted
 }
 
+// Costs sorts the trials by which the cost of observing is measured by cell
+// and round. What is compared in such a block are the trials of one cell, by
+// the name of their observer; see [Block.Cost].
+func Costs(run *Run, trials []Trial) map[string][]*Block {
+	type key struct {
+		cell  string
+		round int
+	}
+	blocks := make(map[key]*Block)
+	rounds := 0
+	for i := range trials {
+		t := &trials[i]
+		if t.Kind != Cost {
+			continue
+		}
+		k := key{t.Cell, t.Round}
+		b := blocks[k]
+		if b == nil {
+			b = &Block{Round: t.Round, trials: make(map[string]*Trial), known: true}
+			blocks[k] = b
+		}
+		rounds = max(rounds, t.Round+1)
+		b.note(t)
+		if t.OK() {
+			b.trials[t.Observer] = t
+		}
+	}
+	sorted := make(map[string][]*Block)
+	for _, c := range run.Cells {
+		for r := range rounds {
+			if b := blocks[key{c.ID, r}]; b != nil {
+				b.Workload = c.Workload
+				sorted[c.ID] = append(sorted[c.ID], b)
+			}
+		}
+	}
+	return sorted
+}
+
+// Cost returns the figures of a cost block whose ratio, the first over the
+// second, says how many times more the cell takes with the observer.
+func (b *Block) Cost(observer string, m Metric) (num, den float64, ok bool) {
+	num, den = figure(b.trials[observer], m), figure(b.trials[""], m)
+	return num, den, !math.IsNaN(num) && !math.IsNaN(den)
+}
+
+// DropsCost reports whether a cost block is left out, as Drops does for the
+// blocks of timed trials.
+func (r *Run) DropsCost(b *Block) bool { return r.ObserverRounds >= stats.MinRounds && r.Disturbed(b) }
+
 func (b *Block) add(t *Trial, c Cell) {
+	b.note(t)
+	switch {
+	case !t.OK():
+	case c.Baseline && t.Copy:
+		b.again = t
+	case c.Baseline:
+		b.first, b.trials[t.Cell] = t, t
+	default:
+		b.trials[t.Cell] = t
+	}
+}
+
+// note adds up when a trial of the block was, and what the machine did.
+func (b *Block) note(t *Trial) {
 	if b.started.IsZero() || t.Started.Before(b.started) {
 		b.started = t.Started
 	}
@@ -72,15 +136,6 @@ func (b *Block) add(t *Trial, c Cell) {
 		b.load.StealNS += t.Load.StealNS
 		b.load.PressureNS += t.Load.PressureNS
 		b.load.ThrottledNS += t.Load.ThrottledNS
-	}
-	switch {
-	case !t.OK():
-	case c.Baseline && t.Copy:
-		b.again = t
-	case c.Baseline:
-		b.first, b.trials[t.Cell] = t, t
-	default:
-		b.trials[t.Cell] = t
 	}
 }
 

@@ -288,18 +288,20 @@ func readLines[T any](path string) ([]T, error) {
 // were made again later: a run that is resumed repeats what failed.
 func (d *Data) Latest() []Trial {
 	type key struct {
-		cell  string
-		kind  Kind
-		round int
-		copy  bool
+		cell     string
+		kind     Kind
+		round    int
+		copy     bool
+		observer string
 	}
+	keyOf := func(t Trial) key { return key{t.Cell, t.Kind, t.Round, t.Copy, t.Observer} }
 	last := make(map[key]int)
 	for i, t := range d.Trials {
-		last[key{t.Cell, t.Kind, t.Round, t.Copy}] = i
+		last[keyOf(t)] = i
 	}
 	var latest []Trial
 	for i, t := range d.Trials {
-		if last[key{t.Cell, t.Kind, t.Round, t.Copy}] == i {
+		if last[keyOf(t)] == i {
 			latest = append(latest, t)
 		}
 	}

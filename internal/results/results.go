@@ -47,6 +47,11 @@ type Run struct {
 	// ProfileNS is how long a profiled trial lets its program run, not counting
 	// what it waits for a processor of a busy machine.
 	ProfileNS int64 `json:"profile_ns"`
+	// Observers are those whose cost is measured, in ObserverRounds rounds on
+	// the cells of the first workload: each in a trial of its own, beside one
+	// that nothing observes.
+	Observers      []Observer `json:"observers,omitempty"`
+	ObserverRounds int        `json:"observer_rounds,omitempty"`
 	// TimeoutNS bounds a trial.
 	TimeoutNS int64 `json:"timeout_ns"`
 
@@ -188,6 +193,12 @@ type Cell struct {
 	NotApplicable string `json:"not_applicable,omitempty"`
 }
 
+// An Observer is something that can watch a trial.
+type Observer struct {
+	Name string `json:"name"` // "spans", "cpu", …
+	Doc  string `json:"doc"`  // what costs: "recording spans"
+}
+
 // A Kind is what a trial is made for.
 type Kind string
 
@@ -199,6 +210,10 @@ const (
 	Traced   Kind = "traced"
 	Profiled Kind = "profiled"
 
+	// Cost is one of a round by which the cost of observing is measured: with
+	// one observer, or with none.
+	Cost Kind = "cost"
+
 	// Probe is no trial of a cell: it measures how much runs at once on the
 	// machine, once before each round.
 	Probe Kind = "probe"
@@ -207,11 +222,14 @@ const (
 // A Trial is one fresh process that ran one cell once: a line of
 // trials.ndjson.
 type Trial struct {
-	Cell    string    `json:"cell"`
-	Kind    Kind      `json:"kind"`
-	Round   int       `json:"round"`          // from 0; 0 for evidence
-	Copy    bool      `json:"copy,omitempty"` // the second trial of the baseline in its round
-	Order   int       `json:"order"`          // place in the round, from 0
+	Cell  string `json:"cell"`
+	Kind  Kind   `json:"kind"`
+	Round int    `json:"round"`          // from 0; 0 for evidence
+	Copy  bool   `json:"copy,omitempty"` // the second trial of the baseline in its round
+	Order int    `json:"order"`          // place in the round, from 0
+	// Observer is what watched a trial of kind Cost; empty if nothing did.
+	Observer string `json:"observer,omitempty"`
+
 	Started time.Time `json:"started"`
 
 	// Error tells why the trial failed; the rest is then incomplete.
@@ -307,6 +325,8 @@ type Lanes struct {
 	WallNS  int64      `json:"wall_ns"`
 	Workers int        `json:"workers"`
 	Tasks   []LaneTask `json:"tasks"`
+	// Submitted is how many tasks there were, if Tasks has only the first.
+	Submitted int `json:"submitted,omitempty"`
 
 	// BeganNS is the reading of the host's monotonic clock at the begin.
 	BeganNS   int64     `json:"began_ns,omitempty"`

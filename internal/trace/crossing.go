@@ -3,7 +3,7 @@ package trace
 import (
 	"encoding/binary"
 	"errors"
-	"sync"
+	"sync/atomic"
 
 	"github.com/f3f4c0de/harness"
 )
@@ -32,17 +32,29 @@ func (c *crossing) note(what harness.Coding, began, ended harness.Stamp) {
 
 // crossings are those of a trial's calls, by number. They lie in chunks, so
 // that no lock is shared by the goroutines that write them.
-type crossings struct{ chunks sync.Map }
+type crossings struct {
+	shelves [crossingShelves]atomic.Pointer[crossingShelf]
+}
 
-const crossingChunk = 1024
+type crossingShelf [crossingChunk]atomic.Pointer[[crossingChunk]crossing]
+
+const (
+	crossingChunk   = 1024
+	crossingShelves = 1024 // a thousand million calls; those beyond share places
+)
 
 func (cs *crossings) at(n uint64) *crossing {
-	key := n / crossingChunk
-	chunk, ok := cs.chunks.Load(key)
-	if !ok {
-		chunk, _ = cs.chunks.LoadOrStore(key, new([crossingChunk]crossing))
+	shelf := made(&cs.shelves[n/crossingChunk/crossingChunk%crossingShelves])
+	return &made(&shelf[n/crossingChunk%crossingChunk])[n%crossingChunk]
+}
+
+// made returns what p points to, made if nobody has.
+func made[T any](p *atomic.Pointer[T]) *T {
+	if v := p.Load(); v != nil {
+		return v
 	}
-	return &chunk.(*[crossingChunk]crossing)[n%crossingChunk]
+	p.CompareAndSwap(nil, new(T))
+	return p.Load()
 }
 
 // workerCrossingBytes is the size of what a worker says about one call.

@@ -3,20 +3,16 @@ package trace
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 )
@@ -26,61 +22,34 @@ import (
 const batchSpans = 2000
 
 // A Writer appends spans to a file as OTLP JSON lines, one TracesData each,
-// which is what Jaeger's upload reads. The caller must call Close.
+// which is what Jaeger's upload reads. The caller must call Close. Safe for
+// concurrent use.
 type Writer struct {
-	file     *os.File
-	exporter *otlptrace.Exporter
-	client   otlptrace.Client
-	spans    int
+	mu    sync.Mutex
+	file  *os.File
+	spans int
 }
 
 // NewWriter opens the file for appending.
-//
-// Note: the official exporter has no file output. Its HTTP client encodes OTLP
-// JSON as the specification wants it, so it is given a transport that writes
-// the body to the file instead of the network.
-func NewWriter(ctx context.Context, path string) (*Writer, error) {
+func NewWriter(path string) (*Writer, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
 	if err != nil {
 		return nil, fmt.Errorf("opening the file for spans: %w", err)
 	}
-	client := otlptracehttp.NewClient(
-		otlptracehttp.WithEndpoint("file"), otlptracehttp.WithInsecure(),
-		otlptracehttp.WithEncoding(otlptracehttp.EncodingJSON),
-		otlptracehttp.WithCompression(otlptracehttp.NoCompression),
-		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: false}),
-		otlptracehttp.WithHTTPClient(&http.Client{Transport: lineTransport{f}}),
-	)
-	exporter, err := otlptrace.New(ctx, client)
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return &Writer{file: f, exporter: exporter, client: client}, nil
+	return &Writer{file: f}, nil
 }
 
 // Close closes the file.
-func (w *Writer) Close() error {
-	return errors.Join(w.exporter.Shutdown(context.Background()), w.file.Close())
-}
+func (w *Writer) Close() error { return w.file.Close() }
 
-func (w *Writer) export(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
-	if len(spans) == 0 {
-		return nil
+// emit appends a line.
+func (w *Writer) emit(line []byte, spans int) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, err := w.file.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("writing %d spans: %w", spans, err)
 	}
-	if err := w.exporter.ExportSpans(ctx, spans); err != nil {
-		return fmt.Errorf("writing %d spans: %w", len(spans), err)
-	}
-	w.spans += len(spans)
-	return nil
-}
-
-// upload writes the spans of another process as they came, resource included.
-func (w *Writer) upload(ctx context.Context, rs *tracepb.ResourceSpans) error {
-	n := countSpans(rs)
-	if err := w.client.UploadTraces(ctx, []*tracepb.ResourceSpans{rs}); err != nil {
-		return fmt.Errorf("writing %d spans of a worker: %w", n, err)
-	}
-	w.spans += n
+	w.spans += spans
 	return nil
 }
 
@@ -91,8 +60,8 @@ func countSpans(rs *tracepb.ResourceSpans) (n int) {
 	return n
 }
 
-// lineTransport writes the body of each request as a line.
-type lineTransport struct{ w io.Writer }
+// lineTransport takes the body of each request for a line.
+type lineTransport func(line []byte) error
 
 func (t lineTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer r.Body.Close()
@@ -101,8 +70,7 @@ func (t lineTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	// The encoder writes ids in upper case; everybody else, lower.
-	body = replaceIDs(body, bytes.ToLower)
-	if _, err := t.w.Write(append(body, '\n')); err != nil {
+	if err := t(replaceIDs(body, bytes.ToLower)); err != nil {
 		return nil, err
 	}
 	return &http.Response{
@@ -139,7 +107,8 @@ func replaceIDs(line []byte, f func(id []byte) []byte) []byte {
 // ReadLines yields the spans of a file that a Writer has written, line by line.
 func ReadLines(r io.Reader) iter.Seq2[[]*tracepb.ResourceSpans, error] {
 	return func(yield func([]*tracepb.ResourceSpans, error) bool) {
-		in := bufio.NewReader(r)
+		in := bufio.NewReaderSize(r, 1<<20)
+		var dec lineDecoder
 		for n := 1; ; n++ {
 			line, err := in.ReadBytes('\n')
 			if err != nil && err != io.EOF {
@@ -147,7 +116,7 @@ func ReadLines(r io.Reader) iter.Seq2[[]*tracepb.ResourceSpans, error] {
 				return
 			}
 			if len(bytes.TrimSpace(line)) > 0 {
-				spans, perr := parseLine(line)
+				spans, perr := dec.decode(line)
 				if perr != nil {
 					yield(nil, fmt.Errorf("line %d: %w", n, perr))
 					return
@@ -185,20 +154,25 @@ func parseLine(line []byte) ([]*tracepb.ResourceSpans, error) {
 	return data.ResourceSpans, nil
 }
 
-// CountFile counts the spans in a file.
+// CountFile counts the spans in a file that a Writer has written. It reads it as
+// it is, without decoding it.
 func CountFile(path string) (n int, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
-	for spans, err := range ReadLines(f) {
-		if err != nil {
-			return n, fmt.Errorf("%s: %w", path, err)
+	buf := make([]byte, 1<<20)
+	for kept := 0; ; {
+		m, err := f.Read(buf[kept:])
+		b := buf[:kept+m]
+		n += bytes.Count(b, spanMark)
+		kept = copy(buf, b[max(0, len(b)-len(spanMark)+1):]) // the begin of a mark, never a whole one
+		if err == io.EOF {
+			return n, nil
 		}
-		for _, rs := range spans {
-			n += countSpans(rs)
+		if err != nil {
+			return n, fmt.Errorf("counting the spans in %s: %w", path, err)
 		}
 	}
-	return n, nil
 }

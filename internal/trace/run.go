@@ -88,17 +88,14 @@ func (r *Run) Export(ctx context.Context, w *Writer, rounds int, seed uint64, st
 		}
 		spans = append(spans, s)
 	}
-	count := Count{Expected: 1 + len(r.cells), Exported: -w.spans}
+	enc, err := newLineEncoder(ctx, r.resource, w.emit)
+	if err != nil {
+		return nil, err
+	}
 	for batch := range slices.Chunk(spans, batchSpans) {
-		var ro []sdktrace.ReadOnlySpan
-		for _, s := range batch {
-			s.Resource, s.InstrumentationScope = r.resource, scope
-			ro = append(ro, s.Snapshot())
-		}
-		if err := w.export(ctx, ro); err != nil {
+		if err := enc.exportStubs(ctx, batch...); err != nil {
 			return nil, err
 		}
 	}
-	count.Exported += w.spans
-	return Counts{"run": count}, nil
+	return Counts{"run": {Expected: 1 + len(r.cells), Exported: enc.total}}, nil
 }

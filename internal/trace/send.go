@@ -7,11 +7,13 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 )
 
 // A Signal is a kind of telemetry, as the variables and paths of OTLP name it.
@@ -134,14 +136,33 @@ func (t Target) SendFile(ctx context.Context, path string) (sent int, err error)
 		defer cancel()
 		err = errors.Join(err, client.Stop(stopCtx))
 	}()
-	for spans, err := range ReadLines(f) {
-		if err != nil {
-			return sent, fmt.Errorf("%s: %w", path, err)
+	// A batch is decoded while the one before is under way.
+	type batch struct {
+		spans []*tracepb.ResourceSpans
+		err   error
+	}
+	batches, enough := make(chan batch, 1), make(chan struct{})
+	var decoding sync.WaitGroup
+	decoding.Go(func() {
+		defer close(batches)
+		for spans, err := range ReadLines(f) {
+			select {
+			case batches <- batch{spans, err}:
+			case <-enough:
+				return
+			}
 		}
-		if err := client.UploadTraces(ctx, spans); err != nil { // within the client's timeout
+	})
+	defer decoding.Wait()
+	defer close(enough)
+	for b := range batches {
+		if b.err != nil {
+			return sent, fmt.Errorf("%s: %w", path, b.err)
+		}
+		if err := client.UploadTraces(ctx, b.spans); err != nil { // within the client's timeout
 			return sent, fmt.Errorf("sending spans to %s: %w", t.URL, err)
 		}
-		for _, rs := range spans {
+		for _, rs := range b.spans {
 			sent += countSpans(rs)
 		}
 	}

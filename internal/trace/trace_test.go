@@ -151,8 +151,12 @@ func names(spans map[string]aSpan) map[string]int {
 
 func newTestTrial(t *testing.T, cell string) *Trial {
 	t.Helper()
+	w, err := NewWriter(filepath.Join(t.TempDir(), "traces.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	cfg := TrialConfig{
-		Identity: Identity{RunID: "run", Role: "trial", Version: "v"}, Epoch: NewEpoch(), Cell: cell,
+		Writer: w, Identity: Identity{RunID: "run", Role: "trial", Version: "v"}, Epoch: NewEpoch(), Cell: cell,
 		CellID: "w-b-w1", Workload: "w", Backend: "b", Workers: 1, GOMAXPROCS: 2,
 	}
 	rec, err := NewTrial(t.Context(), cfg)
@@ -179,16 +183,11 @@ func aWorker(t *testing.T, rec *Trial) (*harness.ProcessObserver, harness.Worker
 
 func export(t *testing.T, rec *Trial) (Counts, string) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "traces.jsonl")
-	w, err := NewWriter(t.Context(), path)
-	if err != nil {
+	count, err := rec.Export(t.Context(), 1000, 500, nil)
+	if err := errors.Join(err, rec.cfg.Writer.Close()); err != nil {
 		t.Fatal(err)
 	}
-	count, err := rec.Export(t.Context(), w, 1000, 500, nil)
-	if err := errors.Join(err, w.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return count, path
+	return count, rec.cfg.Writer.file.Name()
 }
 
 func check(t *testing.T, got, want map[string]int) {
@@ -304,7 +303,7 @@ func TestTrialAcrossProcesses(t *testing.T) {
 			}
 		}
 	}
-	if lanes := rec.Tasks(); len(lanes) != 3 || lanes[0].Task != "plain" || lanes[0].EndedNS < lanes[0].StartedNS || spans[lanes[0].SpanID].Name != "task plain" {
+	if lanes := rec.Tasks(3); len(lanes) != 3 || lanes[0].Task != "plain" || lanes[0].EndedNS < lanes[0].StartedNS || spans[lanes[0].SpanID].Name != "task plain" {
 		t.Errorf("lanes are %+v; want the three tasks with their spans", lanes)
 	}
 }
@@ -364,7 +363,7 @@ func TestRun(t *testing.T) {
 	cell := parseTraceparent(r.Cell("a-b-w1", "a", "b", 1))
 	r.Cell("a-c-w1", "a", "c", 1)
 	path := filepath.Join(t.TempDir(), "t.jsonl")
-	w, err := NewWriter(t.Context(), path)
+	w, err := NewWriter(path)
 	if err != nil {
 		t.Fatal(err)
 	}

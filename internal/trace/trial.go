@@ -1,10 +1,12 @@
 package trace
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"os"
 	"slices"
@@ -18,8 +20,6 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	oteltrace "go.opentelemetry.io/otel/trace"
-	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/results"
@@ -40,6 +40,11 @@ type TrialConfig struct {
 	Backend    string
 	Workers    int
 	GOMAXPROCS int
+
+	// Writer gets the spans, those of worker processes when they come, which is
+	// when a worker ends. It must be open until Export has returned. Nil throws
+	// them away.
+	Writer *Writer
 }
 
 // A Trial records the tasks of one trial, in the process that submits them.
@@ -51,12 +56,13 @@ type Trial struct {
 	rootIDs  ids
 	spawnIDs ids
 	traceID  oteltrace.TraceID
+	rootID   oteltrace.SpanID // of the trial's span
 	started  harness.Stamp
 	began    harness.Stamp // of the measured part
 	live     stash
 
 	recording atomic.Bool
-	submitted atomic.Uint64
+	submitted padded
 	lists     []recordList // by worker
 	unstarted recordList   // calls that never got to a worker
 	crossings crossings    // what is known of calls that go to other processes
@@ -65,8 +71,7 @@ type Trial struct {
 	spawned   uint64           // processes
 	spawning  map[int][]uint64 // of each worker, those that have not exited
 	processes []process
-	remote    []*tracepb.ResourceSpans // as the workers sent them
-	counts    Counts                   // of the workers: what they sent, and what their tasks started
+	counts    Counts // of the workers: what they sent, and what their tasks started
 	errs      []error
 }
 
@@ -74,23 +79,6 @@ type Trial struct {
 type process struct {
 	harness.ProcessExit
 	number uint64 // among those of the trial; a worker may have several
-}
-
-// A recordList is what one worker did.
-type recordList struct {
-	mu      sync.Mutex
-	records []record
-	_       [64]byte // the next worker's is on another cache line
-}
-
-// A record is one call that is over.
-type record struct {
-	number uint64
-	task   string
-	parent oteltrace.SpanContext
-	timing harness.Timing
-	err    string
-	ended  string // how, as LaneTask.Outcome
 }
 
 // NewTrial starts recording a trial; nothing is kept before Begin. Spans that
@@ -105,6 +93,7 @@ func NewTrial(ctx context.Context, cfg TrialConfig) (*Trial, error) {
 		ids: newIDs(), rootIDs: newIDs(), spawnIDs: newIDs(), traceID: newTraceID(),
 		lists: make([]recordList, cfg.Workers), spawning: make(map[int][]uint64), counts: make(Counts),
 	}
+	t.rootID = t.rootIDs.span(0, 0)
 	propagate()
 	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithResource(res), sdktrace.WithSpanProcessor(&t.live)))
 	return t, nil
@@ -130,9 +119,16 @@ func (t *Trial) Context(ctx context.Context) context.Context {
 	return oteltrace.ContextWithSpanContext(ctx, t.root(0))
 }
 
+// reserved is for how many tasks of each worker there is room from the begin. It
+// spares most trials the garbage and the page faults of recording.
+const reserved = 8 * recordChunk
+
 // Begin marks the begin of the measured part. Calls that are submitted from
 // now on are recorded.
 func (t *Trial) Begin() {
+	for i := range t.lists {
+		t.lists[i].records.reserve(reserved)
+	}
 	t.began = harness.Now()
 	t.recording.Store(true)
 }
@@ -142,7 +138,7 @@ func (t *Trial) Observer() *harness.Observer {
 	return &harness.Observer{
 		Submit: func(c *harness.Call) {
 			if t.recording.Load() {
-				c.Number = t.submitted.Add(1)
+				c.Number = t.submitted.n.Add(1)
 			}
 		},
 		Header: func(b []byte, c *harness.Call) []byte {
@@ -152,28 +148,31 @@ func (t *Trial) Observer() *harness.Observer {
 			parent := t.parent(c.Context(), c.Number)
 			return taskHeader{parent.TraceID(), t.ids.span(c.Number, spanTask), c.Number}.appendTo(b)
 		},
-		Start: func(ctx context.Context, c *harness.Call) context.Context {
-			if c.Number == 0 {
-				return ctx
+		// The span of a task is made if somebody asks for it: few do.
+		Value: func(c *harness.Call, key any) any {
+			if key != spanKey || c.Number == 0 {
+				return nil
 			}
-			parent := t.parent(ctx, c.Number)
-			return oteltrace.ContextWithSpanContext(ctx, spanContext(parent.TraceID(), t.ids.span(c.Number, spanRun)))
+			run := spanContext(t.parent(c.Context(), c.Number).TraceID(), t.ids.span(c.Number, spanRun))
+			return oteltrace.SpanFromContext(oteltrace.ContextWithSpanContext(context.Background(), run))
 		},
 		End: func(c *harness.Call, err error) {
 			if c.Number == 0 {
 				return
 			}
-			r := record{number: c.Number, task: c.Task(), parent: t.parent(c.Context(), c.Number), timing: c.Timing()}
+			var x extra
+			if sc := oteltrace.SpanContextFromContext(c.Context()); sc.IsValid() && sc.SpanID() != t.rootID {
+				x.parent = sc
+			}
 			if err != nil {
-				r.err, r.ended = firstLine(err.Error()), outcome(err)
+				x.err, x.outcome = firstLine(err.Error()), outcome(err)
 			}
+			tm := c.Timing()
 			list := &t.unstarted
-			if r.timing.PID != 0 {
-				list = &t.lists[r.timing.Worker]
+			if tm.PID != 0 {
+				list = &t.lists[tm.Worker]
 			}
-			list.mu.Lock()
-			list.records = append(list.records, r)
-			list.mu.Unlock()
+			list.add(c.Task(), tm, c.Number, x)
 		},
 		Coded: func(c *harness.Call, what harness.Coding, began harness.Stamp) {
 			if c.Number != 0 {
@@ -194,14 +193,18 @@ func outcome(err error) string {
 // parent returns the span that task n belongs to: that of the submitter's
 // context. If it is the trial itself, the part that the task falls into.
 func (t *Trial) parent(ctx context.Context, n uint64) oteltrace.SpanContext {
-	sc := oteltrace.SpanContextFromContext(ctx)
-	if root := t.root(0); !sc.IsValid() || sc.SpanID() == root.SpanID() {
-		if part := (n - 1) / tasksPerTrace; part > 0 {
-			return t.root(part)
-		}
-		return root
+	if sc := oteltrace.SpanContextFromContext(ctx); sc.IsValid() && sc.SpanID() != t.rootID {
+		return sc
 	}
-	return sc
+	return t.root((n - 1) / tasksPerTrace)
+}
+
+// parentOf returns the same of a call that is over.
+func (t *Trial) parentOf(c call) oteltrace.SpanContext {
+	if c.parent.IsValid() {
+		return c.parent
+	}
+	return t.root((c.number - 1) / tasksPerTrace)
 }
 
 // Processes returns what a backend with worker processes is opened with.
@@ -245,16 +248,16 @@ func workerName(worker int) string { return fmt.Sprintf("worker-%d", worker) }
 func (t *Trial) message(from, topic string, payload []byte) error {
 	switch topic {
 	case topicSpans:
-		var data tracepb.TracesData
-		if err := proto.Unmarshal(payload, &data); err != nil {
+		n, line, err := parseSpans(payload)
+		if err != nil {
+			return err
+		}
+		if err := t.emit(line, n); err != nil {
 			return err
 		}
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		t.remote = append(t.remote, data.ResourceSpans...)
-		for _, rs := range data.ResourceSpans {
-			t.counts.add(from, 0, countSpans(rs))
-		}
+		t.counts.add(from, 0, n)
 	case topicOwn:
 		var own int
 		if err := json.Unmarshal(payload, &own); err != nil {
@@ -277,6 +280,13 @@ func (t *Trial) message(from, topic string, payload []byte) error {
 		return errors.New("unknown topic")
 	}
 	return nil
+}
+
+func (t *Trial) emit(line []byte, spans int) error {
+	if t.cfg.Writer == nil {
+		return nil
+	}
+	return t.cfg.Writer.emit(line, spans)
 }
 
 func (t *Trial) fail(err error) {
@@ -316,17 +326,21 @@ func (c Counts) Err() error {
 	return errors.Join(errs...)
 }
 
-// Export makes the spans of the trial and writes them to w. It is called once,
-// when the executor has been closed. failure is the trial's own error, if any.
-func (t *Trial) Export(ctx context.Context, w *Writer, wallNS, cpuNS int64, failure error) (Counts, error) {
+// Export makes the spans of the trial and writes them. It is called once, when
+// the executor has been closed. failure is the trial's own error, if any. What
+// it needs of memory does not depend on how many there are.
+func (t *Trial) Export(ctx context.Context, wallNS, cpuNS int64, failure error) (Counts, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err := errors.Join(t.errs...); err != nil {
 		return nil, err
 	}
-	records := t.records()
+	ended := t.unstarted.records.n
+	for i := range t.lists {
+		ended += t.lists[i].records.n
+	}
 	own := t.live.take()
-	parts := uint64(max(1, (len(records)+tasksPerTrace-1)/tasksPerTrace))
+	parts := uint64(max(1, (ended+tasksPerTrace-1)/tasksPerTrace))
 
 	// What there should be follows from what was counted while it happened,
 	// not from the spans that are made below.
@@ -335,64 +349,71 @@ func (t *Trial) Export(ctx context.Context, w *Writer, wallNS, cpuNS int64, fail
 	for _, p := range t.processes {
 		counts.add(workerName(p.Worker), 1, 0) // the worker's own
 	}
-	for _, r := range records {
-		here, there := expectedSpans(r.timing)
-		counts.add(trialProcess, here, 0)
-		if there > 0 {
-			counts.add(workerName(r.timing.Worker), there, 0)
-		}
+	there := make(map[int32]int)
+	for c := range t.calls() {
+		atHome, away := expectedSpans(c.timing())
+		counts.add(trialProcess, atHome, 0)
+		there[c.worker] += away
+	}
+	for worker, n := range there {
+		counts.add(workerName(int(worker)), n, 0)
 	}
 	var errs []error
-	if n := int(t.submitted.Load()); n != len(records) {
-		errs = append(errs, fmt.Errorf("%d tasks were submitted and %d ended", n, len(records)))
+	if n := int(t.submitted.n.Load()); n != ended {
+		errs = append(errs, fmt.Errorf("%d tasks were submitted and %d ended", n, ended))
 	}
 
-	before := w.spans
-	batch := make([]sdktrace.ReadOnlySpan, 0, batchSpans)
-	flush := func() {
-		errs = append(errs, w.export(ctx, batch))
-		batch = batch[:0]
+	enc, err := newLineEncoder(ctx, t.resource, t.emit)
+	if err != nil {
+		return counts, errors.Join(append(errs, err)...)
 	}
-	add := func(s stub) {
-		s.Resource, s.InstrumentationScope = t.resource, scope
-		if batch = append(batch, s.Snapshot()); len(batch) == batchSpans {
-			flush()
-		}
-	}
+	var others []stub
 	for p := range parts {
-		add(t.rootSpan(p, parts, wallNS, cpuNS, failure))
+		if others = append(others, t.rootSpan(p, parts, wallNS, cpuNS, failure)); len(others) == batchSpans {
+			errs = append(errs, enc.exportStubs(ctx, others...))
+			others = others[:0]
+		}
 	}
 	for _, e := range t.processes {
-		add(t.spawnSpan(e))
+		others = append(others, t.spawnSpan(e))
 	}
-	for _, r := range records {
-		t.taskSpans(r, add)
+	for batch := range slices.Chunk(others, batchSpans) {
+		errs = append(errs, enc.exportStubs(ctx, batch...))
 	}
-	for _, s := range own {
-		if batch = append(batch, s); len(batch) == batchSpans {
-			flush()
+	for c := range t.calls() {
+		if err := t.taskSpans(c, enc); err != nil {
+			errs = append(errs, err)
+			break
 		}
 	}
-	flush()
-	counts.add(trialProcess, 0, w.spans-before)
-	for _, rs := range t.remote {
-		errs = append(errs, w.upload(ctx, rs))
+	errs = append(errs, enc.flush())
+	for batch := range slices.Chunk(own, batchSpans) {
+		errs = append(errs, enc.export(ctx, batch))
 	}
+	counts.add(trialProcess, 0, enc.total)
 	return counts, errors.Join(errs...)
+}
+
+// calls yields the calls that are over, by worker.
+func (t *Trial) calls() iter.Seq[call] {
+	return func(yield func(call) bool) {
+		for c := range t.unstarted.all() {
+			if !yield(c) {
+				return
+			}
+		}
+		for i := range t.lists {
+			for c := range t.lists[i].all() {
+				if !yield(c) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // trialProcess is what the spans of the process that submits are counted under.
 const trialProcess = "trial"
-
-// records returns all records in the order of submission.
-func (t *Trial) records() []record {
-	all := slices.Clone(t.unstarted.records)
-	for i := range t.lists {
-		all = append(all, t.lists[i].records...)
-	}
-	slices.SortFunc(all, func(a, b record) int { return int(a.number) - int(b.number) })
-	return all
-}
 
 // expectedSpans counts the spans of a task by the stations that it passed:
 // those that are made in this process, and in the worker's.
@@ -411,7 +432,9 @@ func expectedSpans(tm harness.Timing) (here, there int) {
 }
 
 // crossed reports whether the task ran in another process.
-func crossed(tm harness.Timing) bool { return tm.PID != os.Getpid() }
+func crossed(tm harness.Timing) bool { return tm.PID != ownPID }
+
+var ownPID = os.Getpid()
 
 func (t *Trial) rootSpan(part, parts uint64, wallNS, cpuNS int64, failure error) stub {
 	s := stub{
@@ -467,59 +490,65 @@ func (t *Trial) spawnSpan(e process) stub {
 	return s
 }
 
-// taskSpans makes the spans of one task that belong to this process.
-func (t *Trial) taskSpans(r record, add func(stub)) {
-	tm := r.timing
-	id := func(k uint64) oteltrace.SpanContext {
-		return spanContext(r.parent.TraceID(), t.ids.span(r.number, k))
-	}
-	at := t.cfg.Epoch.time
-	task := stub{
-		Name:        "task " + r.task,
-		SpanContext: id(spanTask),
-		Parent:      r.parent,
-		SpanKind:    oteltrace.SpanKindInternal,
-		StartTime:   at(tm.Submitted),
-		EndTime:     at(max(tm.Received, tm.Sent, tm.Submitted)),
-		Attributes:  []attribute.KeyValue{keyTaskName.String(r.task), keyTaskNumber.Int64(int64(r.number))},
-	}
-	if r.err != "" {
-		task.Status = sdktrace.Status{Code: codes.Error, Description: r.err}
+// taskSpans makes the spans of one task that belong to this process, its own
+// last.
+func (t *Trial) taskSpans(c call, enc *lineEncoder) error {
+	tm := c.timing()
+	parent := t.parentOf(c)
+	id := func(k uint64) oteltrace.SpanID { return t.ids.span(c.number, k) }
+	at := func(s harness.Stamp) int64 { return int64(t.cfg.Epoch) + int64(s) }
+	var room [6]recordedAttribute
+	task := recorded{
+		trace: parent.TraceID(), id: id(spanTask), parent: parent.SpanID(), remote: parent.IsRemote(),
+		prefix: "task ", task: c.name, kind: oteltrace.SpanKindInternal, err: c.err,
+		from: at(tm.Submitted), to: at(max(tm.Received, tm.Sent, tm.Submitted)),
+		attributes: append(room[:0], recordedAttribute{key: keyTaskName, s: c.name}, recordedAttribute{key: keyTaskNumber, n: int64(c.number)}),
 	}
 	if tm.Sent == 0 {
-		add(task)
-		return
+		return enc.add(&task)
 	}
-	task.Attributes = append(task.Attributes, keyTaskQueueNS.Int64(int64(tm.Queue())), keyWorkerIndex.Int(tm.Worker))
-	child := func(k uint64, name string, from, to harness.Stamp) {
-		add(stub{Name: name, SpanContext: id(k), Parent: task.SpanContext, SpanKind: oteltrace.SpanKindInternal, StartTime: at(from), EndTime: at(max(from, to))})
+	number := func(key attribute.Key, n int64) {
+		task.attributes = append(task.attributes, recordedAttribute{key: key, n: n})
 	}
-	child(spanQueue, "queue", tm.Submitted, tm.Sent)
+	number(keyTaskQueueNS, int64(tm.Queue()))
+	number(keyWorkerIndex, int64(tm.Worker))
+	child := func(k uint64, name string, from, to harness.Stamp) error {
+		return enc.add(&recorded{trace: task.trace, id: id(k), parent: task.id, prefix: name, kind: oteltrace.SpanKindInternal, from: at(from), to: at(max(from, to))})
+	}
+	err := child(spanQueue, "queue", tm.Submitted, tm.Sent)
 	switch {
 	case tm.Started == 0: // it was lost or could not be encoded
 	case crossed(tm):
-		task.SpanKind = oteltrace.SpanKindProducer
-		task.Attributes = append(task.Attributes, keyTaskRunNS.Int64(int64(tm.Run())), keyTaskIPCNS.Int64(int64(tm.IPC())))
+		task.kind = oteltrace.SpanKindProducer
+		number(keyTaskRunNS, int64(tm.Run()))
+		number(keyTaskIPCNS, int64(tm.IPC()))
 		if harness.StampsCompare {
-			child(spanSend, "ipc send", tm.Sent, tm.Started)
-			child(spanReceive, "ipc receive", tm.Ended, tm.Received)
+			err = errors.Join(err, child(spanSend, "ipc send", tm.Sent, tm.Started), child(spanReceive, "ipc receive", tm.Ended, tm.Received))
 		}
 	default:
-		task.Attributes = append(task.Attributes, keyTaskRunNS.Int64(int64(tm.Run())))
-		add(stub{
-			Name: "run " + r.task, SpanContext: id(spanRun), Parent: task.SpanContext, SpanKind: oteltrace.SpanKindInternal,
-			StartTime: at(tm.Started), EndTime: at(tm.Ended), Status: task.Status,
-			Attributes: []attribute.KeyValue{
-				keyTaskName.String(r.task), keyTaskNumber.Int64(int64(r.number)), keyWorkerIndex.Int(tm.Worker), profileID(id(spanRun)),
-			},
-		})
+		number(keyTaskRunNS, int64(tm.Run()))
+		run := id(spanRun)
+		var room [4]recordedAttribute
+		err = errors.Join(err, enc.add(&recorded{
+			trace: task.trace, id: run, parent: task.id, prefix: "run ", task: c.name, kind: oteltrace.SpanKindInternal,
+			from: at(tm.Started), to: at(tm.Ended), err: c.err, attributes: runAttributes(room[:0], c.name, c.number, tm.Worker, run),
+		}))
 	}
-	add(task)
+	return errors.Join(err, enc.add(&task))
 }
 
-// Tasks returns the tasks that ran, in the order of submission, for the records
-// of the run. It is called when the executor has been closed.
-func (t *Trial) Tasks() []results.LaneTask {
+// runAttributes appends those of the span of a task's function.
+func runAttributes(to []recordedAttribute, task string, number uint64, worker int, self oteltrace.SpanID) []recordedAttribute {
+	return append(to,
+		recordedAttribute{key: keyTaskName, s: task}, recordedAttribute{key: keyTaskNumber, n: int64(number)},
+		recordedAttribute{key: keyWorkerIndex, n: int64(worker)}, recordedAttribute{key: keyProfileID, id: self},
+	)
+}
+
+// Tasks returns the tasks that ran, in the order of submission, of the first
+// most that were submitted, for the records of the run. It is called when the
+// executor has been closed.
+func (t *Trial) Tasks(most int) []results.LaneTask {
 	var tasks []results.LaneTask
 	since := func(s harness.Stamp) int64 {
 		if s == 0 {
@@ -527,24 +556,28 @@ func (t *Trial) Tasks() []results.LaneTask {
 		}
 		return int64(s - t.began)
 	}
-	for _, r := range t.records() {
-		tm := r.timing
-		if tm.Started == 0 {
+	for c := range t.calls() {
+		tm := c.timing()
+		if tm.Started == 0 || c.number > uint64(most) {
 			continue
 		}
 		l := results.LaneTask{
-			Task: r.task, Worker: tm.Worker, SpanID: t.ids.span(r.number, spanTask).String(), Number: r.number, PID: tm.PID,
-			Outcome: r.ended, SubmittedNS: since(tm.Submitted), StartedNS: since(tm.Started), EndedNS: since(tm.Ended), ReceivedNS: since(tm.Received),
+			Task: c.name, Worker: tm.Worker, SpanID: t.ids.span(c.number, spanTask).String(), Number: c.number, PID: tm.PID,
+			Outcome: c.outcome, SubmittedNS: since(tm.Submitted), StartedNS: since(tm.Started), EndedNS: since(tm.Ended), ReceivedNS: since(tm.Received),
 		}
 		if crossed(tm) {
-			c := t.crossings.at(r.number)
+			c := t.crossings.at(c.number)
 			l.EncodingNS, l.SentNS, l.DecodingNS, l.DecodedNS = since(c.encoding), since(max(tm.Sent, c.sent)), since(c.decoding), since(c.decoded)
 			l.EncodedNS, l.ArrivedNS = since(c.encoded), since(c.arrived)
 		}
 		tasks = append(tasks, l)
 	}
+	slices.SortFunc(tasks, func(a, b results.LaneTask) int { return cmp.Compare(a.Number, b.Number) })
 	return tasks
 }
+
+// Submitted returns how many tasks were submitted since Begin.
+func (t *Trial) Submitted() int { return int(t.submitted.n.Load()) }
 
 // Began returns the begin of the measured part.
 func (t *Trial) Began() harness.Stamp { return t.began }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -11,13 +12,9 @@ import (
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	oteltrace "go.opentelemetry.io/otel/trace"
-	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/f3f4c0de/harness"
 )
@@ -27,7 +24,7 @@ const workerEnv = "HARNESS_TRACE"
 
 // What a worker sends when it ends.
 const (
-	topicSpans = "spans"     // a TracesData message
+	topicSpans = "spans"     // a line of OTLP JSON, after the number of its spans
 	topicOwn   = "spans.own" // how many of them the tasks started themselves
 	// topicCrossings is what the submitter cannot know of the tasks' way.
 	topicCrossings = "crossings"
@@ -76,18 +73,22 @@ type workerRecorder struct {
 	live     stash
 	current  taskHeader
 	way      crossing // of the current task
-	records  []workerRecord
+	records  chunks[workerRecord]
+	names    nameList
+	errs     []string
 
 	mu       sync.Mutex
 	incoming map[*harness.Call]crossing // decoded, not started
 }
 
+// A workerRecord is one task that the worker has run. It holds no pointers, so
+// the garbage collector does not look at it.
 type workerRecord struct {
-	task   string
-	header taskHeader
-	timing harness.Timing
-	way    crossing
-	err    string
+	header         taskHeader
+	started, ended harness.Stamp
+	way            crossing
+	task           int32 // its name
+	err            int32 // index of errs, from 1; 0 if it has none
 }
 
 // WorkerHooks returns the hooks with which a worker process of a traced trial
@@ -122,13 +123,14 @@ func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
 // result after end, before the next start.
 func (w *workerRecorder) coded(c *harness.Call, what harness.Coding, began harness.Stamp) {
 	now := harness.Now()
-	switch {
-	case what == harness.ArgumentDecoded:
+	if what == harness.ArgumentDecoded {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.incoming[c] = crossing{decoding: began, decoded: now}
-	case len(w.records) > 0 && w.records[len(w.records)-1].header.number == c.Number:
-		w.records[len(w.records)-1].way.note(what, began, now)
+		return
+	}
+	if last := w.records.last(); last != nil && last.header.number == c.Number {
+		last.way.note(what, began, now)
 	}
 }
 
@@ -149,20 +151,18 @@ func (w *workerRecorder) end(c *harness.Call, err error) {
 	if c.Number == 0 {
 		return
 	}
-	r := workerRecord{task: c.Task(), header: w.current, timing: c.Timing(), way: w.way}
+	tm := c.Timing()
+	r := w.records.grow()
+	r.header, r.started, r.ended, r.way, r.task = w.current, tm.Started, tm.Ended, w.way, w.names.index(c.Task())
 	if err != nil {
-		r.err = firstLine(err.Error())
+		w.errs = append(w.errs, firstLine(err.Error()))
+		r.err = int32(len(w.errs))
 	}
-	w.records = append(w.records, r)
 }
 
 // exit makes the worker's spans and sends them.
 func (w *workerRecorder) exit(send func(topic string, payload []byte) error) error {
 	ctx := context.Background()
-	exporter, err := otlptrace.New(ctx, pipeClient{send})
-	if err != nil {
-		return err
-	}
 	own := w.live.take()
 	count, err := json.Marshal(len(own))
 	if err != nil {
@@ -171,72 +171,75 @@ func (w *workerRecorder) exit(send func(topic string, payload []byte) error) err
 	if err := send(topicOwn, count); err != nil {
 		return err
 	}
-	for some := range slices.Chunk(w.records, crossingChunk) {
-		var b []byte
-		for _, r := range some {
-			b = appendWorkerCrossing(b, r.header.number, &r.way)
-		}
-		if err := send(topicCrossings, b); err != nil {
-			return err
-		}
-	}
-	batch := append([]sdktrace.ReadOnlySpan{w.workerSpan()}, own...)
-	for _, r := range w.records {
-		if len(batch) >= batchSpans {
-			if err := exporter.ExportSpans(ctx, batch); err != nil {
+	var ways []byte
+	for r := range w.records.each() {
+		if len(ways) == crossingChunk*workerCrossingBytes {
+			if err := send(topicCrossings, ways); err != nil {
 				return err
 			}
-			batch = batch[:0]
+			ways = ways[:0]
 		}
-		batch = append(batch, w.runSpan(r))
+		ways = appendWorkerCrossing(ways, r.header.number, &r.way)
 	}
-	return exporter.ExportSpans(ctx, batch)
-}
-
-func (w *workerRecorder) workerSpan() sdktrace.ReadOnlySpan {
-	return stub{
-		Name: fmt.Sprintf("worker %d", w.cfg.Worker), SpanContext: w.self, Parent: w.parent,
-		SpanKind: oteltrace.SpanKindInternal, StartTime: w.cfg.Epoch.time(w.started), EndTime: w.cfg.Epoch.time(harness.Now()),
-		Attributes: []attribute.KeyValue{keyWorkerIndex.Int(w.cfg.Worker), keyWorkerTasks.Int(len(w.records))},
-		Resource:   w.resource, InstrumentationScope: scope,
-	}.Snapshot()
-}
-
-func (w *workerRecorder) runSpan(r workerRecord) sdktrace.ReadOnlySpan {
-	s := stub{
-		Name:        "run " + r.task,
-		SpanContext: spanContext(r.header.trace, w.ids.span(r.header.number, spanRun)),
-		Parent:      spanContext(r.header.trace, r.header.task).WithRemote(true),
-		SpanKind:    oteltrace.SpanKindConsumer,
-		StartTime:   w.cfg.Epoch.time(r.timing.Started),
-		EndTime:     w.cfg.Epoch.time(r.timing.Ended),
-		Attributes: []attribute.KeyValue{
-			keyTaskName.String(r.task), keyTaskNumber.Int64(int64(r.header.number)), keyWorkerIndex.Int(w.cfg.Worker),
-			profileID(spanContext(r.header.trace, w.ids.span(r.header.number, spanRun))),
-		},
-		// The worker, not the parent: a link to a span's own parent would
-		// turn that into a "follows from" in Jaeger.
-		Links:    []sdktrace.Link{{SpanContext: w.self}},
-		Resource: w.resource, InstrumentationScope: scope,
+	if err := send(topicCrossings, ways); err != nil {
+		return err
 	}
-	if r.err != "" {
-		s.Status = sdktrace.Status{Code: codes.Error, Description: r.err}
-	}
-	return s.Snapshot()
-}
-
-// A pipeClient is the exporter's way to the parent process.
-type pipeClient struct {
-	send func(topic string, payload []byte) error
-}
-
-func (pipeClient) Start(context.Context) error { return nil }
-func (pipeClient) Stop(context.Context) error  { return nil }
-
-func (p pipeClient) UploadTraces(_ context.Context, spans []*tracepb.ResourceSpans) error {
-	b, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans})
+	var payload []byte
+	enc, err := newLineEncoder(ctx, w.resource, func(line []byte, spans int) error {
+		payload = appendSpans(payload[:0], line, spans)
+		return send(topicSpans, payload)
+	})
 	if err != nil {
 		return err
 	}
-	return p.send(topicSpans, b)
+	errs := []error{enc.exportStubs(ctx, w.workerSpan())}
+	for batch := range slices.Chunk(own, batchSpans) {
+		errs = append(errs, enc.export(ctx, batch))
+	}
+	for r := range w.records.each() {
+		if err := w.runSpan(r, enc); err != nil {
+			errs = append(errs, err)
+			break
+		}
+	}
+	return errors.Join(append(errs, enc.flush())...)
+}
+
+// appendSpans appends a message with a line of spans.
+func appendSpans(b, line []byte, spans int) []byte {
+	return append(binary.AppendUvarint(b, uint64(spans)), line...)
+}
+
+func parseSpans(b []byte) (spans int, line []byte, err error) {
+	n, size := binary.Uvarint(b)
+	if size <= 0 || n > batchSpans {
+		return 0, nil, errors.New("it does not begin with a number of spans")
+	}
+	return int(n), b[size:], nil
+}
+
+func (w *workerRecorder) workerSpan() stub {
+	return stub{
+		Name: fmt.Sprintf("worker %d", w.cfg.Worker), SpanContext: w.self, Parent: w.parent,
+		SpanKind: oteltrace.SpanKindInternal, StartTime: w.cfg.Epoch.time(w.started), EndTime: w.cfg.Epoch.time(harness.Now()),
+		Attributes: []attribute.KeyValue{keyWorkerIndex.Int(w.cfg.Worker), keyWorkerTasks.Int(w.records.n)},
+	}
+}
+
+func (w *workerRecorder) runSpan(r *workerRecord, enc *lineEncoder) error {
+	self := w.ids.span(r.header.number, spanRun)
+	task := w.names[r.task]
+	s := recorded{
+		trace: r.header.trace, id: self, parent: r.header.task, remote: true, prefix: "run ", task: task, kind: oteltrace.SpanKindConsumer,
+		from: int64(w.cfg.Epoch) + int64(r.started), to: int64(w.cfg.Epoch) + int64(r.ended),
+		// The worker, not the parent: a link to a span's own parent would
+		// turn that into a "follows from" in Jaeger.
+		link: w.self,
+	}
+	var room [4]recordedAttribute
+	s.attributes = runAttributes(room[:0], task, r.header.number, w.cfg.Worker, self)
+	if r.err > 0 {
+		s.err = w.errs[r.err-1]
+	}
+	return enc.add(&s)
 }

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/profile"
+	"github.com/f3f4c0de/harness/internal/trace"
+)
+
+// A watch is something that observes tasks: what the executor is opened with,
+// and what is started before they are submitted. stop ends it.
+type watch func(dir string) (obs *harness.Observer, start func() (stop func() error, err error), err error)
+
+// idle starts nothing.
+func idle() (func() error, error) { return func() error { return nil }, nil }
+
+func watchNothing(string) (*harness.Observer, func() (func() error, error), error) {
+	return nil, idle, nil
+}
+
+// watchSpans records a span of each task, as a traced trial does.
+func watchSpans(string) (*harness.Observer, func() (func() error, error), error) {
+	rec, err := newRecorder()
+	if err != nil {
+		return nil, nil, err
+	}
+	return rec.Observer(), func() (func() error, error) {
+		rec.Begin()
+		return func() error { return nil }, nil
+	}, nil
+}
+
+func newRecorder() (*trace.Trial, error) {
+	return trace.NewTrial(context.Background(), trace.TrialConfig{
+		Identity: trace.Identity{RunID: "bench", Role: "trial"}, Epoch: trace.NewEpoch(),
+		CellID: "bench", Workload: "bench", Backend: "goroutines", Workers: width,
+	})
+}
+
+// watchTimes stamps the moments of each task and keeps nothing.
+func watchTimes(string) (*harness.Observer, func() (func() error, error), error) {
+	return &harness.Observer{}, idle, nil
+}
+
+// watchCPUAlone takes a CPU profile and knows nothing of tasks.
+func watchCPUAlone(string) (*harness.Observer, func() (func() error, error), error) {
+	return nil, func() (func() error, error) { return profile.Alone("cpu") }, nil
+}
+
+// watchCPU takes a CPU profile whose samples are labelled with their task.
+func watchCPU(string) (*harness.Observer, func() (func() error, error), error) {
+	labels := profile.Labels{Workload: "bench", Backend: "goroutines"}
+	return labels.Observer(), func() (func() error, error) { return profile.Alone("cpu") }, nil
+}
+
+// watchExecution writes an execution trace. marked adds where each task begins
+// and ends, as a traced trial does.
+func watchExecution(marked bool) watch {
+	return func(dir string) (*harness.Observer, func() (func() error, error), error) {
+		start := func() (func() error, error) { return profile.Execution(filepath.Join(dir, "trace")) }
+		if !marked {
+			return nil, start, nil
+		}
+		number := uint64(0) // one goroutine submits
+		return profile.MarkTasks(harness.Observer{Submit: func(c *harness.Call) { number++; c.Number = number }}, width), start, nil
+	}
+}
+
+// watched is an arm that takes the processor time of a task that is watched.
+func watched(name string, w watch, n int, each time.Duration) arm {
+	return arm{name: name, open: func(ctx context.Context) (func() (float64, error), func() error, error) {
+		dir, err := os.MkdirTemp("", "bench-*")
+		if err != nil {
+			return nil, nil, err
+		}
+		obs, start, err := w(dir)
+		if err != nil {
+			return nil, nil, errors.Join(err, os.RemoveAll(dir))
+		}
+		ex, err := backends.Goroutines.Open(ctx, harness.Config{Workers: width, Observer: obs})
+		if err != nil {
+			return nil, nil, errors.Join(err, os.RemoveAll(dir))
+		}
+		run := func(n int) error {
+			return submitted(ctx, ex, spin, n, window, always(steps(each)))
+		}
+		if err := run(window); err != nil {
+			return nil, nil, err
+		}
+		measure := func() (float64, error) {
+			stop, err := start()
+			if err != nil {
+				return 0, err
+			}
+			before, err := processorTime()
+			if err != nil {
+				return 0, err
+			}
+			err = run(n)
+			after, err2 := processorTime()
+			return (after - before).Seconds() / float64(n), errors.Join(err, err2, stop())
+		}
+		return measure, func() error { return errors.Join(ex.Close(), os.RemoveAll(dir)) }, nil
+	}}
+}
+
+// processorTime is what this process has used so far.
+func processorTime() (time.Duration, error) {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		return 0, err
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano()), nil
+}
+
+// steps is stepsFor, found out once for each length.
+func steps(each time.Duration) int {
+	n, _ := lengths.LoadOrStore(each, sync.OnceValue(func() int { return stepsFor(each) }))
+	return n.(func() int)()
+}
+
+var lengths sync.Map
+
+// observing compares n tasks that are watched with as many that are not.
+func observing(each time.Duration, n int, most map[string]float64) group {
+	return group{
+		name: fmt.Sprintf("observe %v", each), unit: "s",
+		doc: fmt.Sprintf("processor time of a task of %v on two workers, its submission included, watched by one observer", each),
+		arms: []arm{
+			watched("nothing", watchNothing, n, each),
+			watched("nothing, again", watchNothing, n, each),
+			watched("spans", watchSpans, n, each),
+			watched("time stamps alone", watchTimes, n, each),
+			watched("CPU profile", watchCPUAlone, n, each),
+			watched("CPU profile, labels", watchCPU, n, each),
+			watched("execution trace", watchExecution(false), n, each),
+			watched("execution trace, marks", watchExecution(true), n, each),
+		},
+		most: most,
+	}
+}
