@@ -129,7 +129,7 @@ func BenchmarkSend(b *testing.B) {
 	coltracepb.RegisterTraceServiceServer(srv, received)
 	go srv.Serve(l) // ends with Stop
 	defer srv.Stop()
-	target, err := ParseTarget("grpc://" + l.Addr().String(), Traces)
+	target, err := ParseTarget("grpc://"+l.Addr().String(), Traces)
 	if err != nil {
 		b.Fatal(err)
 	}
