@@ -250,10 +250,10 @@ var TooSmall = &Rule{
 // GCBound finds programs whose processor time goes to the garbage collector.
 var GCBound = &Rule{
 	Name: "gc-bound",
-	Doc:  "at least a fifth of 30 or more CPU samples are the garbage collector's, which also ran in the measured part of the timed trials; and one place in the program allocates at least a fifth of the bytes",
+	Doc:  "at least a fifth of 30 or more CPU samples are the garbage collector's, which also ran twice or more in the measured part of the timed trials; and one place in the program allocates at least a fifth of the bytes",
 	Check: func(c *Cell) *Finding {
 		t := c.Profiled
-		if t == nil || t.Allocates == nil || t.Allocates.Share < 0.2 || c.Collections < 1 || t.CPUSamples < results.MinSamples || float64(t.GCSamples) < 0.2*float64(t.CPUSamples) {
+		if t == nil || t.Allocates == nil || t.Allocates.Share < 0.2 || c.Collections < 2 || t.CPUSamples < results.MinSamples || float64(t.GCSamples) < 0.2*float64(t.CPUSamples) {
 			return nil
 		}
 		a := t.Allocates

@@ -5,9 +5,12 @@ import (
 	"context"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/f3f4c0de/harness"
@@ -51,21 +54,32 @@ type fileIn struct {
 }
 
 var fileTask = harness.NewTask("file", func(ctx context.Context, in fileIn) (uint32, error) {
-	data := fileData(in.Seed, in.Size)
-	var back []byte
+	buf, _ := fileBuffers.Get().(*[]byte)
+	defer fileBuffers.Put(buf)
+	*buf = appendFile((*buf)[:0], in.Seed, in.Size)
 	var err error
 	harness.Blocking(ctx, func() {
-		if err = writeThrough(in.Path, data); err == nil {
-			back, err = os.ReadFile(in.Path)
+		if err = writeThrough(in.Path, *buf); err == nil {
+			clear(*buf)
+			err = readBack(in.Path, *buf)
 		}
 	})
-	return crc32.ChecksumIEEE(back), err
+	return crc32.ChecksumIEEE(*buf), err
 })
 
-// fileData is what file number seed holds: its number, repeated.
-func fileData(seed, size int) []byte {
-	unit := []byte(strconv.Itoa(seed) + "\n")
-	return bytes.Repeat(unit, size/len(unit)+1)[:size]
+// fileBuffers are used again: garbage is not what the workload is about.
+var fileBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// appendFile appends what file number seed holds: its number, repeated.
+func appendFile(b []byte, seed, size int) []byte {
+	b = slices.Grow(b, size)
+	unit := append(strconv.AppendInt(nil, int64(seed), 10), '\n')
+	for size > 0 {
+		n := min(size, len(unit))
+		b = append(b, unit[:n]...)
+		size -= n
+	}
+	return b
 }
 
 // writeThrough writes a new file and returns when the disk has it.
@@ -82,6 +96,17 @@ func writeThrough(path string, data []byte) error {
 		return err
 	}
 	return f.Close()
+}
+
+// readBack fills data with what the file holds.
+func readBack(path string, data []byte) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.ReadFull(f, data)
+	return err
 }
 
 type fileSession struct {
@@ -111,7 +136,7 @@ func (s *fileSession) Check() (harness.Outcome, error) {
 		if err != nil {
 			return harness.Outcome{}, err
 		}
-		want := fileData(i, s.p.Size)
+		want := appendFile(nil, i, s.p.Size)
 		if !bytes.Equal(got, want) {
 			return harness.Outcome{}, fmt.Errorf("file %d does not hold what was written", i)
 		}
