@@ -100,7 +100,7 @@ func TestRules(t *testing.T) {
 		}, func(_ *results.Data, l *results.Ledger) { l.Places[0].Waits = 20 }, "--task 3"},
 		{SerialIO, func(_ *results.Data, l *results.Ledger) {
 			l.Parts[results.PartIOService], l.Places, l.Waits.IO = 150*ms, at(results.PartIOService, 150*ms, 80), 80
-		}, func(_ *results.Data, l *results.Ledger) { l.Waits.Channel = 1 }, "--cell w-goroutines-w2"},
+		}, func(_ *results.Data, l *results.Ledger) { l.Waits.Channel = 20 }, "--cell w-goroutines-w2"},
 		{LockConvoy, func(_ *results.Data, l *results.Ledger) {
 			l.Parts[results.PartLock], l.Places = 90*ms, at(results.PartLock, 80*ms, 19)
 		}, func(_ *results.Data, l *results.Ledger) { l.Parts[results.PartLock] = 30 * ms }, "--cell w-goroutines-w2"},

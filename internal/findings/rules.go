@@ -51,12 +51,12 @@ var PollingLoop = &Rule{
 // SerialIO finds tasks that wait for several replies one after the other.
 var SerialIO = &Rule{
 	Name: "serial-io",
-	Doc:  "tasks that do nothing else wait for at least 3 replies each, one after the other, for at least half of their time",
+	Doc:  "tasks that hardly do anything else wait for at least 3 replies each, one after the other, for at least half of their time",
 	Check: func(c *Cell) *Finding {
 		w := c.Ledger.Waits
 		// A task that also waits for others is part of something larger, such
 		// as a producer: its waits may have to be where they are.
-		if c.Baseline || c.Ledger.Tasks < 2*c.Workers || c.share(results.PartIOService) < 0.5 || w.IO < 3*c.Ledger.Tasks || w.Channel+w.Sleep+w.Lock > 0 {
+		if c.Baseline || c.Ledger.Tasks < 2*c.Workers || c.share(results.PartIOService) < 0.5 || w.IO < 3*c.Ledger.Tasks || 10*(w.Channel+w.Sleep+w.Lock) > w.IO {
 			return nil
 		}
 		at, of := c.place(results.PartIOService)

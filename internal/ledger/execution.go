@@ -218,23 +218,25 @@ func (x *executionReader) transition(ev trace.Event, st trace.StateTransition) {
 	case trace.GoWaiting:
 		doing := waitingFor(st.Reason)
 		if (doing == results.PartChannel || doing == results.PartLock) && g.task != nil {
-			doing = cmp.Or(x.special(st.Stack), doing)
+			doing = cmp.Or(x.special(st.Stack, doing), doing)
 		}
 		x.now(g, ev.Time(), doing, st.Stack)
 	}
 }
 
 // special returns what a task that waits for a lock or a channel really waits
-// for, by its stack: the lock of its model, or one of the garbage collector's;
-// or 0.
-func (x *executionReader) special(s trace.Stack) (part results.Part) {
+// for, by its stack: the lock of its model, or something of the garbage
+// collector's; or 0.
+func (x *executionReader) special(s trace.Stack, doing results.Part) (part results.Part) {
 	part, ok := x.gates[s]
 	if ok {
 		return part
 	}
-	inRuntime := true
+	inRuntime, first := true, ""
 	for f := range s.Frames() {
-		inRuntime = inRuntime && strings.HasPrefix(f.Func, "runtime.")
+		if inRuntime && !strings.HasPrefix(f.Func, "runtime.") {
+			inRuntime, first = false, f.Func
+		}
 		switch {
 		case strings.HasSuffix(f.Func, "/internal/backends.(*seat).enter"), strings.HasSuffix(f.Func, "/internal/backends.(*seat).Yield"):
 			part = results.PartGate
@@ -242,9 +244,19 @@ func (x *executionReader) special(s trace.Stack) (part results.Part) {
 			part = results.PartGC
 		}
 	}
+	// A program's locks are those of the standard library: who waits for one
+	// in the runtime has allocated, by whatever function.
+	locks := slices.ContainsFunc(locking, func(prefix string) bool { return strings.HasPrefix(first, prefix) })
+	if part == 0 && doing == results.PartLock && first != "" && !locks {
+		part = results.PartGC
+	}
 	x.gates[s] = part
 	return part
 }
+
+// locking are the beginnings of the names of functions of the standard library
+// that wait for a lock.
+var locking = []string{"sync.", "internal/sync.", "internal/poll."}
 
 // collecting are the beginnings of the names of functions in which a goroutine
 // waits because it allocates.
