@@ -107,7 +107,12 @@ type otlpTraces struct {
 
 type otlpAttribute struct {
 	Key   string
-	Value struct{ StringValue string }
+	Value struct {
+		StringValue string
+		ArrayValue  struct {
+			Values []struct{ StringValue string }
+		}
+	}
 }
 
 // A seenSpan is what of a span must get to Jaeger unchanged.
@@ -134,6 +139,9 @@ func (t *otlpTraces) byTrace(all map[string]map[string]seenSpan) {
 				}
 				for _, a := range s.Attributes {
 					seen.Attributes = append(seen.Attributes, a.Key)
+					if a.Key == "@jaeger@warnings" { // and what they are
+						seen.Attributes = append(seen.Attributes, fmt.Sprint(a.Value.ArrayValue.Values))
+					}
 				}
 				slices.Sort(seen.Attributes)
 				if all[s.TraceID] == nil {
@@ -154,21 +162,28 @@ func inJaeger(ts *testscript.TestScript, _ bool, args []string) {
 	sent := make(map[string]map[string]seenSpan)
 	file, err := os.ReadFile(filepath.Join(ts.MkAbs(args[1]), results.TracesFile))
 	ts.Check(err)
+	var ids []string // of traces, in the order in which they are complete
 	for line := range bytes.Lines(file) {
 		var t otlpTraces
 		ts.Check(json.Unmarshal(line, &t))
+		of := make(map[string]map[string]seenSpan)
+		t.byTrace(of)
 		t.byTrace(sent)
+		for id := range of {
+			ids = append(slices.DeleteFunc(ids, func(other string) bool { return other == id }), id)
+		}
 	}
 	got := make(map[string]map[string]seenSpan)
-	for id, spans := range sent {
+	// The last first, which comes in one piece: whoever asks for a trace before all
+	// of it is there has Jaeger put warnings on what is, for good.
+	for _, id := range slices.Backward(ids) {
 		until(ts, "the trace "+id, func() bool {
 			var answer struct{ Result otlpTraces }
 			if get(args[0]+"/api/v3/traces/"+id, &answer) != nil {
 				return false
 			}
-			delete(got, id) // of a part of the trace, which has warnings
 			answer.Result.byTrace(got)
-			return len(got[id]) >= len(spans)
+			return len(got[id]) >= len(sent[id])
 		})
 	}
 	if diff := cmp.Diff(sent, got); diff != "" {

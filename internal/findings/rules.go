@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/stats"
 )
 
 // AwaitInALoop finds a program that submits each task when the one before it is
@@ -250,10 +251,10 @@ var TooSmall = &Rule{
 // GCBound finds programs whose processor time goes to the garbage collector.
 var GCBound = &Rule{
 	Name: "gc-bound",
-	Doc:  "at least a fifth of 30 or more CPU samples are the garbage collector's, which also ran twice or more in the measured part of the timed trials; and one place in the program allocates at least a fifth of the bytes",
+	Doc:  "of 30 or more CPU samples so many are the garbage collector's that it takes a fifth of the processor time or more, chance allowed for; it also ran twice or more in the measured part of the timed trials; and one place in the program allocates at least a fifth of the bytes",
 	Check: func(c *Cell) *Finding {
 		t := c.Profiled
-		if t == nil || t.Allocates == nil || t.Allocates.Share < 0.2 || c.Collections < 2 || t.CPUSamples < results.MinSamples || float64(t.GCSamples) < 0.2*float64(t.CPUSamples) {
+		if t == nil || t.Allocates == nil || t.Allocates.Share < 0.2 || c.Collections < 2 || t.CPUSamples < results.MinSamples || stats.AtLeast(t.GCSamples, t.CPUSamples) < 0.2 {
 			return nil
 		}
 		a := t.Allocates

@@ -217,7 +217,7 @@ func (x *executionReader) transition(ev trace.Event, st trace.StateTransition) {
 		x.now(g, ev.Time(), results.PartSyscall, trace.NoStack)
 	case trace.GoWaiting:
 		doing := waitingFor(st.Reason)
-		if (doing == results.PartChannel || doing == results.PartLock) && g.task != nil {
+		if doing == results.PartChannel || doing == results.PartLock {
 			doing = cmp.Or(x.special(st.Stack, doing), doing)
 		}
 		x.now(g, ev.Time(), doing, st.Stack)

@@ -53,3 +53,16 @@ func binomial(n, k int, p float64) float64 {
 	c, _ := math.Lgamma(float64(n - k + 1))
 	return math.Exp(a - b - c + float64(k)*math.Log(p) + float64(n-k)*math.Log1p(-p))
 }
+
+// AtLeast returns what share of all cases have a property, at least, if k of n
+// independent ones have it: the lower bound of Wilson's interval of 95 %
+// confidence (Wilson, Journal of the American Statistical Association 22, 1927).
+// It is 0 if there are none.
+func AtLeast(k, n int64) float64 {
+	if n <= 0 {
+		return 0
+	}
+	const z2 = 1.959964 * 1.959964
+	m, p := float64(n), float64(k)/float64(n)
+	return max(0, (p+z2/(2*m)-math.Sqrt(z2*(p*(1-p)/m+z2/(4*m*m))))/(1+z2/m))
+}

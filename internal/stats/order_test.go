@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 )
@@ -50,5 +51,17 @@ func TestQuantileIntervalCovers(t *testing.T) {
 	}
 	if missed > runs*6/100 {
 		t.Errorf("the interval missed the truth in %d of %d runs; want at most 5 %%", missed, runs)
+	}
+}
+
+// The values were worked out apart, from the roots of the quadratic equation.
+func TestAtLeast(t *testing.T) {
+	for _, tt := range []struct {
+		k, n int64
+		want float64
+	}{{0, 0, 0}, {0, 10, 0}, {10, 10, 0.7224672}, {14, 47, 0.1865237}, {30, 100, 0.2189489}, {1, 2, 0.0945312}} {
+		if got := AtLeast(tt.k, tt.n); math.Abs(got-tt.want) > 1e-4 {
+			t.Errorf("AtLeast(%d, %d) = %v; want %v", tt.k, tt.n, got, tt.want)
+		}
 	}
 }
