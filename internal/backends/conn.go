@@ -232,25 +232,20 @@ func (c *conn) limit(id uint32, call *harness.Call) {
 }
 
 // send sends claimed calls to the worker. If the worker is lost, salvage finds
-// them. If more than most bytes are to be written at last, flush is left to
-// the caller, and behind is true.
-func (c *conn) send(batch []*harness.Call, most int) (behind bool) {
+// them.
+func (c *conn) send(batch []*harness.Call) {
 	c.out.mu.Lock()
 	added := c.adding[:0]
 	for _, call := range batch {
 		if c.add(call, c.next+uint32(len(added))) {
 			added = append(added, call)
 		}
-		if len(c.out.buf) >= flushBytes && flushBytes < most {
-			c.noted(added)
-			_ = c.out.flush() // if it fails, listen ends as well
+		if len(c.out.buf) >= flushBytes {
+			c.written(added)
 			added = added[:0]
 		}
 	}
-	c.noted(added)
-	if behind = len(c.out.buf) > most; !behind {
-		_ = c.out.flush()
-	}
+	c.written(added)
 	clear(added)
 	c.adding = added
 	c.out.mu.Unlock()
@@ -263,14 +258,6 @@ func (c *conn) send(batch []*harness.Call, most int) (behind bool) {
 		}
 	}
 	c.feeder.p.watch(batch)
-	return behind
-}
-
-// flush writes what send left.
-func (c *conn) flush() {
-	c.out.mu.Lock()
-	defer c.out.mu.Unlock()
-	_ = c.out.flush()
 }
 
 // add adds a call to what is written next. The caller holds out.mu.
@@ -308,16 +295,17 @@ func (c *conn) index(name string) (uint16, bool) {
 	return index, ok
 }
 
-// noted notes that calls are in flight, before they are written. The caller holds
+// written notes that calls are in flight and writes them. The caller holds
 // out.mu.
-func (c *conn) noted(calls []*harness.Call) {
+func (c *conn) written(calls []*harness.Call) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	for _, call := range calls {
 		c.claims.set(c.next, slotSent)
 		c.calls[c.next%slots] = call
 		c.next++
 	}
+	c.mu.Unlock()
+	_ = c.out.flush() // if it fails, listen ends as well
 }
 
 // flushBytes bounds what is held in memory before it is written.
@@ -466,7 +454,7 @@ func (c *conn) result(f frame, r resultFrame) error {
 	}
 	hungry := c.next-c.done <= c.window/2
 	c.mu.Unlock()
-	if hungry && !c.feeder.content() {
+	if hungry {
 		c.feeder.wake()
 	}
 	if call != nil && c.feeder.p.killers.Load() > 0 {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"strconv"
 	"sync"
@@ -135,7 +134,7 @@ func (c *conn) prepare(ctx context.Context) error {
 	if !call.Claim() {
 		return call.Err()
 	}
-	c.send([]*harness.Call{call}, math.MaxInt)
+	c.send([]*harness.Call{call})
 	spare := context.AfterFunc(ctx, c.proc.Kill)
 	select {
 	case <-call.Done():

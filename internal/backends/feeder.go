@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -22,10 +21,6 @@ type feeder struct {
 
 	mu   sync.Mutex
 	conn *conn // nil while there is no process; only run and Open change it
-
-	turn   sync.Mutex       // held by who acts for the worker: run, unless it sleeps, or a submitter
-	one    [1]*harness.Call // what a submitter hands over; guarded by turn
-	behind bool             // a submitter has left writing to run; guarded by turn
 
 	losses int // in a row, without a task to blame
 
@@ -68,14 +63,8 @@ func (f *feeder) set(c *conn) {
 // run supplies the worker until the executor is closed and nothing is left, or
 // there are too many workers.
 func (f *feeder) run() {
-	f.turn.Lock()
-	defer f.turn.Unlock()
 	var batch []*harness.Call
 	for {
-		if f.behind {
-			f.behind = false
-			f.conn.flush()
-		}
 		if f.conn != nil && f.conn.isLost() {
 			if err := f.bury(); err != nil {
 				f.giveUp(err)
@@ -131,95 +120,21 @@ func (f *feeder) supply(batch []*harness.Call) error {
 			return fmt.Errorf("replacing worker %d: %w", f.index, err)
 		}
 	}
-	f.conn.send(batch, math.MaxInt)
-	f.stopped()
+	f.conn.send(batch)
+	if f.p.life.Err() != nil {
+		f.conn.cancelAll(context.Cause(f.p.life)) // Stop may have found them at no worker
+	}
 	if f.conn.inFlight() > 1 {
 		f.p.wakeAll()
 	}
 	return nil
 }
 
-// stopped cancels what was sent after Stop, which may have found it at no worker.
-func (f *feeder) stopped() {
-	if f.p.life.Err() != nil {
-		f.conn.cancelAll(context.Cause(f.p.life))
-	}
-}
-
-// unblocked is how much a pipe that was read to its end takes at once, with room
-// for what else the worker is told.
-const unblocked = 32 << 10
-
-// borrow returns a feeder that sleeps and whose worker is idle, for the caller
-// to act in its place, or nil. The caller holds mu.
-//
-// Note: waking the feeder to send one call to an idle worker, and again to find
-// that there is nothing to do when the worker has answered, took a third of a
-// round trip.
-func (p *processes) borrow() *feeder {
-	if p.calls.n+len(p.again)+len(p.kills) > 0 || p.cfg.MaxTasksPerWorker > 0 || p.cfg.IdleTimeout > 0 {
-		return nil
-	}
-	for i, f := range slices.Backward(p.sleepers) {
-		if f.leaving || !f.turn.TryLock() {
-			continue
-		}
-		if f.conn != nil && !f.conn.isLost() && f.conn.inFlight() == 0 {
-			p.sleepers = slices.Delete(p.sleepers, i, i+1)
-			return f
-		}
-		f.turn.Unlock()
-	}
-	return nil
-}
-
-// hand sends a call to the idle worker of a feeder that was borrowed, without
-// blocking, and gives the feeder back.
-func (f *feeder) hand(c *harness.Call) {
-	defer f.turn.Unlock()
-	if c.Claim() {
-		f.one[0] = c
-		f.behind = f.conn.send(f.one[:], unblocked)
-		f.one[0] = nil
-		f.stopped()
-	}
-	p := f.p
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if f.behind || f.leaving || p.closed || p.calls.n+len(p.again) > 0 {
-		f.wake()
-		return
-	}
-	p.sleepers = append(p.sleepers, f)
-}
-
-// content reports whether a worker that becomes idle leaves nothing for its
-// feeder to do: it is among those that are woken when a call comes, and there
-// is nothing to be stolen.
-func (f *feeder) content() bool {
-	p := f.p
-	if p.cfg.MaxTasksPerWorker > 0 || p.cfg.IdleTimeout > 0 {
-		return false
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed || f.leaving || !slices.Contains(p.sleepers, f) {
-		return false
-	}
-	return !slices.ContainsFunc(*p.feeders.Load(), func(g *feeder) bool {
-		c := g.current()
-		return g != f && c != nil && c.waiting() > 0
-	})
-}
-
 // sleep waits until something has changed. After the idle timeout it ends a
 // worker that has nothing to do.
 func (f *feeder) sleep() {
 	timeout := f.p.cfg.IdleTimeout
-	idle := f.conn != nil && f.conn.inFlight() == 0
-	f.turn.Unlock()
-	defer f.turn.Lock()
-	if timeout <= 0 || !idle {
+	if timeout <= 0 || f.conn == nil || f.conn.inFlight() > 0 {
 		<-f.kick
 		return
 	}
@@ -228,9 +143,7 @@ func (f *feeder) sleep() {
 	select {
 	case <-f.kick:
 	case <-t.C:
-		f.turn.Lock()
 		f.retire()
-		f.turn.Unlock()
 	}
 }
 

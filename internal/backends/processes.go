@@ -107,25 +107,15 @@ func openProcesses(ctx context.Context, cfg harness.Config) (*processes, error) 
 
 func (p *processes) Submit(ctx context.Context, c *harness.Call) {
 	c.Enter(&p.site)
-	small := c.InputSize() <= unblocked
 	p.mu.Lock()
 	if err := p.door.admit(ctx); err != nil {
 		p.mu.Unlock()
 		c.Fail(err, 0, 0)
 		return
 	}
-	var f *feeder
-	if small {
-		f = p.borrow()
-	}
-	if f == nil {
-		p.calls.push(c)
-		p.wake()
-	}
+	p.calls.push(c)
+	p.wake()
 	p.mu.Unlock()
-	if f != nil {
-		f.hand(c)
-	}
 }
 
 func (p *processes) refused() error {
