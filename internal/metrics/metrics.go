@@ -330,12 +330,15 @@ func untimed(e *dto.Exemplar) {
 	}
 }
 
-// Close ends the exporters. It sends nothing.
+// Close ends the exporters. It sends nothing, and waits for what is being sent as
+// long as a delivery may take.
 func (r *Recorder) Close() error {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), sendTimeout, fmt.Errorf("not ended within %v", sendTimeout))
+	defer cancel()
 	var errs []error
 	for _, o := range []*outlet{r.otlp, r.console} {
 		if o != nil {
-			errs = append(errs, o.exporter.Shutdown(context.Background()))
+			errs = append(errs, o.exporter.Shutdown(ctx))
 		}
 	}
 	return errors.Join(errs...)
