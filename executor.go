@@ -41,7 +41,9 @@ type Manager interface {
 	Stats() Stats
 }
 
-// Stats are an executor's figures at one moment.
+// Stats are an executor's figures. They are read one after another while work
+// goes on: a call that moves to a worker meanwhile may be counted at both places
+// or at neither. When nothing moves they are exact.
 type Stats struct {
 	Workers int // wanted; 0 if there is no bound
 	Alive   int // started and not ended

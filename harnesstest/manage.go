@@ -3,6 +3,7 @@ package harnesstest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -69,6 +70,18 @@ func until(ctx context.Context, t *testing.T, what string, ok func() bool) {
 			t.Fatalf("waiting for %s: %v", what, context.Cause(ctx))
 		}
 	}
+}
+
+// settle waits until nothing moves any more and Stats tells what is wanted.
+func settle(ctx context.Context, t *testing.T, m harness.Manager, want string, ok func(harness.Stats) bool) {
+	t.Helper()
+	var got harness.Stats
+	defer func() {
+		if t.Failed() {
+			t.Logf("Stats() = %+v", got)
+		}
+	}()
+	until(ctx, t, want, func() bool { got = m.Stats(); return ok(got) })
 }
 
 func testInit(t *testing.T, s *suite) {
@@ -216,8 +229,11 @@ func testResize(t *testing.T, s *suite) {
 	until(ctx, t, "workers that are too many to end", func() bool { return m.Stats().Alive <= 1 })
 	release := occupy(ctx, t, m, 1)
 	queued := double.Submit(ctx, m, 1)
-	if got := m.Stats(); queued.State() != harness.Pending || got.Workers != 1 || got.Alive != 1 || got.Busy != 1 || got.Queued != 1 {
-		t.Errorf("the one worker left is busy, and the next task is %v, Stats() = %+v; want pending, and 1 each", queued.State(), got)
+	settle(ctx, t, m, "1 worker, alive and busy, and 1 queued", func(got harness.Stats) bool {
+		return got.Workers == 1 && got.Alive == 1 && got.Busy == 1 && got.Queued == 1
+	})
+	if got := queued.State(); got != harness.Pending {
+		t.Errorf("the one worker left is busy, and the next task is %v; want pending", got)
 	}
 	release()
 	if _, err := queued.Wait(ctx); err != nil {
@@ -261,9 +277,9 @@ func testStats(t *testing.T, s *suite) {
 	for i := range int64(5) {
 		futures = append(futures, double.Submit(ctx, m, i))
 	}
-	if got := m.Stats(); got.Workers != n || got.Alive != n || got.Busy != n || got.Queued != 5 || got.Started != n || got.Lost != 0 {
-		t.Errorf("Stats() = %+v; want %d workers, alive and busy, and 5 queued", got, n)
-	}
+	settle(ctx, t, m, fmt.Sprintf("%d workers, alive and busy, and 5 queued", n), func(got harness.Stats) bool {
+		return got == harness.Stats{Workers: n, Alive: n, Busy: n, Queued: 5, Started: n}
+	})
 	release()
 	for _, f := range futures {
 		if _, err := f.Wait(ctx); err != nil {
