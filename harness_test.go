@@ -134,9 +134,9 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 func until(ts *testscript.TestScript, what string, done func() bool) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(30 * time.Second); !done(); <-tick.C {
+	for deadline := time.Now().Add(2 * time.Minute); !done(); <-tick.C {
 		if time.Now().After(deadline) {
-			ts.Fatalf("waited for half a minute for %s", what)
+			ts.Fatalf("waited for two minutes for %s", what)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -14,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/google/go-cmp/cmp"
@@ -52,15 +54,26 @@ func takesOTLP() (bool, error) {
 	return bytes.Contains(out, []byte("version 3.")), err
 }
 
-// ports puts unused ports into variables: ports NAME …
+// ports puts unused ports into variables: ports NAME … They are below those that
+// systems give to whoever names none, so that nobody gets one before it is used.
 func ports(ts *testscript.TestScript, _ bool, names []string) {
+	var taken []net.Listener
+	defer func() {
+		for _, l := range taken { // once there are as many as are wanted
+			l.Close()
+		}
+	}()
 	for _, name := range names {
-		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
-		ts.Check(err)
-		defer l.Close() // all are taken before any is given back
-		_, port, err := net.SplitHostPort(l.Addr().String())
-		ts.Check(err)
-		ts.Setenv(name, port)
+		until(ts, "an unused port", func() bool {
+			port := strconv.Itoa(10_000 + rand.IntN(20_000))
+			l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:"+port)
+			if err != nil {
+				return false
+			}
+			taken = append(taken, l)
+			ts.Setenv(name, port)
+			return true
+		})
 	}
 }
 
