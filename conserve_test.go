@@ -52,39 +52,46 @@ func conserves(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// taskSpans returns how long the spans of tasks are together, by trace.
+// taskSpans returns how long the task spans of a run are, added up for each
+// trace.
 func taskSpans(ts *testscript.TestScript, dir string) map[string]int64 {
+	sums := make(map[string]int64)
+	for _, span := range spansOf(ts, dir) {
+		if strings.HasPrefix(span.Name, "task ") {
+			from, err1 := strconv.ParseInt(span.StartTimeUnixNano, 10, 64)
+			to, err2 := strconv.ParseInt(span.EndTimeUnixNano, 10, 64)
+			ts.Check(err1)
+			ts.Check(err2)
+			sums[span.TraceID] += to - from
+		}
+	}
+	return sums
+}
+
+// A jsonSpan is a span in OTLP's JSON form.
+type jsonSpan struct {
+	TraceID           string
+	SpanID            string
+	Name              string
+	StartTimeUnixNano string
+	EndTimeUnixNano   string
+}
+
+// spansOf returns the spans of a run.
+func spansOf(ts *testscript.TestScript, dir string) (spans []jsonSpan) {
 	f, err := os.Open(filepath.Join(dir, results.TracesFile))
 	ts.Check(err)
 	defer f.Close()
-	sums := make(map[string]int64)
 	for lines := json.NewDecoder(bufio.NewReader(f)); lines.More(); {
 		var line struct {
-			ResourceSpans []struct {
-				ScopeSpans []struct {
-					Spans []struct {
-						TraceID           string
-						Name              string
-						StartTimeUnixNano string
-						EndTimeUnixNano   string
-					}
-				}
-			}
+			ResourceSpans []struct{ ScopeSpans []struct{ Spans []jsonSpan } }
 		}
 		ts.Check(lines.Decode(&line))
 		for _, r := range line.ResourceSpans {
 			for _, s := range r.ScopeSpans {
-				for _, span := range s.Spans {
-					if strings.HasPrefix(span.Name, "task ") {
-						from, err1 := strconv.ParseInt(span.StartTimeUnixNano, 10, 64)
-						to, err2 := strconv.ParseInt(span.EndTimeUnixNano, 10, 64)
-						ts.Check(err1)
-						ts.Check(err2)
-						sums[span.TraceID] += to - from
-					}
-				}
+				spans = append(spans, s.Spans...)
 			}
 		}
 	}
-	return sums
+	return spans
 }

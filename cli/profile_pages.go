@@ -16,6 +16,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/trace"
 )
 
 // profilePages are the pages about a run's profiles: an index, one for each
@@ -154,8 +155,8 @@ func (p profilePages) links(cell string) []profile.Link {
 	}
 	return links
 }
-
-// spanHandler serves the samples of a span; if there are too few of them, its
+// spanHandler serves the samples of a span; if there are too few of them, the
+// ledger of its task, or of its cell if it belongs to none.
 // ledger.
 func (p profilePages) spanHandler(id string) (http.Handler, error) {
 	v, found, err := p.span(id)
@@ -167,21 +168,35 @@ func (p profilePages) spanHandler(id string) (http.Handler, error) {
 		links := p.links(found.Cell)[:2]
 		return v.Handler(append(links, profile.Link{Text: "Jaeger: " + found.Name, URL: jaeger})...)
 	}
-	var text strings.Builder
-	if found.Task != 0 {
-		t, err := findTask(p.dir, found.Cell, found.Task)
-		if err == nil {
-			err = report.LedgerTaskText(&text, found.Cell, t)
-		}
-		if err != nil {
-			text.WriteString(err.Error())
-		}
+	ledger, err := p.ledger(found)
+	if err != nil {
+		ledger = err.Error()
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		p.answer(w, nil, "few", map[string]any{
-			"Run": p.data.Run, "Dir": p.dir, "Found": found, "Says": fewSamples(p.dir, found, v.Samples()), "Jaeger": jaeger, "Ledger": text.String(),
+			"Run": p.data.Run, "Dir": p.dir, "Found": found, "Says": fewSamples(p.dir, found, v.Samples()), "Jaeger": jaeger, "Ledger": ledger,
 		})
 	}), nil
+}
+
+// ledger returns the ledger of the task that a span belongs to, or of its cell if
+// it belongs to none.
+func (p profilePages) ledger(found *trace.Found) (string, error) {
+	var text strings.Builder
+	if found.Task != 0 {
+		t, err := findTask(p.dir, found.Cell, found.Task)
+		if err != nil {
+			return "", err
+		}
+		err = report.LedgerTaskText(&text, found.Cell, t)
+		return text.String(), err
+	}
+	i, err := findCell(p.data, found.Cell)
+	if err != nil {
+		return "", err
+	}
+	err = report.LedgerText(&text, &p.data.Ledger[i])
+	return text.String(), err
 }
 
 // mounted keeps the handlers that were asked for last.
