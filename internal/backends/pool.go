@@ -166,8 +166,8 @@ func (p *pool) run(w *poolWorker, c *harness.Call) {
 		c.Run(&w.Worker)
 		return
 	}
-	w.seat.enter()
-	defer w.seat.leave()
+	w.seat.begin()
+	defer w.seat.finish()
 	c.Run(&w.Worker)
 }
 
