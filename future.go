@@ -2,7 +2,6 @@ package harness
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -167,7 +166,7 @@ func (t Timing) IPC() time.Duration {
 
 // doneState tells a cancelled task from one that is done.
 func doneState(err error) State {
-	if errors.Is(err, ErrCancelled) || errors.Is(err, context.Canceled) {
+	if err != nil && (is(err, ErrCancelled) || is(err, context.Canceled)) {
 		return Cancelled
 	}
 	return Done
