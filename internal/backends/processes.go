@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/f3f4c0de/harness"
 )
@@ -39,6 +40,9 @@ const (
 	maxRuns  = 3
 	// maxErrors bounds what Close reports.
 	maxErrors = 10
+
+	// cancelGrace is the default of Config.CancelGrace.
+	cancelGrace = time.Second
 )
 
 // processes is an executor whose workers are processes.
@@ -79,6 +83,9 @@ func openProcesses(ctx context.Context, cfg harness.Config) (*processes, error) 
 		return nil, err
 	}
 	cfg.Tasks = tasks
+	if cfg.CancelGrace == 0 {
+		cfg.CancelGrace = cancelGrace
+	}
 	n := workers(cfg)
 	p := &processes{cfg: cfg, size: n}
 	p.site = harness.Site{Observer: cfg.Observer, Timing: cfg.Timing, Carrier: p}

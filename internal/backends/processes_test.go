@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(parentEnv) != "" {
 		beParent()
 	}
-	harnesstest.Main(m, die, pid, gate, environ, mirror, submits, where, spin)
+	harnesstest.Main(m, die, pid, gate, environ, mirror, submits, where, spin, deafen)
 }
 
 var (
@@ -76,7 +76,7 @@ type gateIn struct {
 	Started, Release *harness.Queue[int]
 }
 
-var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin)
+var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin, deafen)
 
 func openProcesses(t *testing.T, cfg harness.Config) (context.Context, harness.Executor) {
 	t.Helper()
