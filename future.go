@@ -57,9 +57,9 @@ func (f *Future[Out]) State() State { return f.call.State() }
 // OnDone calls fn once when the task is done, or at once if it already is.
 // Callbacks of one future run in the order in which they were added, on the
 // goroutine that completed it, so they should be short, and must neither wait
-// for another task of the same executor or for room in its queue, nor end their
-// goroutine. A panic of one is reported on the default
-// logger of log/slog and does not stop the others.
+// for another task of the same executor, for room in its queue or for its Close,
+// nor end their goroutine. A panic of one is reported on the default logger of
+// log/slog and does not stop the others.
 func (f *Future[Out]) OnDone(fn func(*Future[Out])) { f.call.OnDone(func() { fn(f) }) }
 
 // Err returns the error of a task that is done, and nil before.
