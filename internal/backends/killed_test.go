@@ -235,7 +235,10 @@ func TestStopWhileAWorkerIsStopped(t *testing.T) {
 	closed := make(chan error, 1)
 	go func() { closed <- ex.Close() }()
 	select {
-	case <-closed: // whatever it has to say about the worker
+	case err := <-closed:
+		if err != nil {
+			t.Errorf("Close() = %v", err)
+		}
 	case <-ctx.Done():
 		t.Error("Close waits for a worker that does not move")
 		syscall.Kill(worker, syscall.SIGKILL)

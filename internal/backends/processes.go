@@ -259,6 +259,13 @@ func (p *processes) Close() error {
 	return errors.Join(p.errs...)
 }
 
+// note keeps an error for Close, if there are not too many. The caller holds mu.
+func (p *processes) note(err error) {
+	if len(p.errs) < maxErrors {
+		p.errs = append(p.errs, err)
+	}
+}
+
 // take removes up to n calls from the queue for f, and leaves as many for each
 // of the other workers. If there are none, f is woken when there are; more tells
 // whether there may be.
