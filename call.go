@@ -2,7 +2,6 @@ package harness
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -292,7 +291,7 @@ func (c *Call) explain(err error) error {
 	if cause == nil {
 		cause = context.Cause((*taskContext)(c))
 	}
-	if cause != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, cause)) {
+	if cause != nil && (is(err, context.Canceled) || is(err, context.DeadlineExceeded) || is(err, cause)) {
 		return cause
 	}
 	return err

@@ -42,10 +42,28 @@ type TaskError struct {
 	Err  error
 }
 
-func (e *TaskError) Error() string { return "task " + e.Task + ": " + e.Err.Error() }
+func (e *TaskError) Error() string { return "task " + e.Task + ": " + textOf(e.Err) }
 
 // Unwrap returns the function's error.
 func (e *TaskError) Unwrap() error { return e.Err }
+
+// textOf returns what err says, even if its method panics. Those who return a
+// nil pointer as an error get that.
+func textOf(err error) (text string) {
+	defer func() {
+		if v := recover(); v != nil {
+			text = fmt.Sprintf("an error of type %T, whose method Error panicked: %v", err, v)
+		}
+	}()
+	return err.Error()
+}
+
+// is reports whether err is or wraps target, and that it does not if a method
+// of its panics.
+func is(err, target error) (found bool) {
+	defer func() { _ = recover() }()
+	return errors.Is(err, target)
+}
 
 // A RemoteError stands for an error value that stayed behind in another
 // process. It carries the texts and types of the error and of what it wrapped,
@@ -71,8 +89,9 @@ func NewRemoteError(err error) *RemoteError {
 			e.Chain = append(e.Chain, r.Chain...) // it came from a third process
 			return
 		}
-		e.Chain = append(e.Chain, RemoteCause{Type: fmt.Sprintf("%T", err), Text: err.Error()})
-		switch u := err.(type) { //nolint:errorlint // as above
+		e.Chain = append(e.Chain, RemoteCause{Type: fmt.Sprintf("%T", err), Text: textOf(err)})
+		defer func() { _ = recover() }() // what it wraps is not to be had
+		switch u := err.(type) {         //nolint:errorlint // as above
 		case interface{ Unwrap() error }:
 			if inner := u.Unwrap(); inner != nil {
 				add(inner)
@@ -85,7 +104,7 @@ func NewRemoteError(err error) *RemoteError {
 	}
 	add(err)
 	for _, s := range sentinels {
-		if errors.Is(err, s) && !e.Is(s) {
+		if is(err, s) && !e.Is(s) {
 			add(s)
 		}
 	}
@@ -180,9 +199,9 @@ func AppendError(b []byte, err error) []byte {
 	var f failure
 	var te *TaskError
 	switch {
-	case errors.As(err, &f.Panic):
-	case errors.As(err, &te):
+	case errors.As(err, &te): // before anything that asks the function's error
 		f.Task, f.Err = te.Task, NewRemoteError(te.Err)
+	case errors.As(err, &f.Panic):
 	default:
 		f.Err = NewRemoteError(err)
 	}

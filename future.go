@@ -2,7 +2,6 @@ package harness
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -58,9 +57,9 @@ func (f *Future[Out]) State() State { return f.call.State() }
 // OnDone calls fn once when the task is done, or at once if it already is.
 // Callbacks of one future run in the order in which they were added, on the
 // goroutine that completed it, so they should be short, and must neither wait
-// for another task of the same executor or for room in its queue, nor end their
-// goroutine. A panic of one is reported on the default
-// logger of log/slog and does not stop the others.
+// for another task of the same executor, for room in its queue or for its Close,
+// nor end their goroutine. A panic of one is reported on the default logger of
+// log/slog and does not stop the others.
 func (f *Future[Out]) OnDone(fn func(*Future[Out])) { f.call.OnDone(func() { fn(f) }) }
 
 // Err returns the error of a task that is done, and nil before.
@@ -167,7 +166,7 @@ func (t Timing) IPC() time.Duration {
 
 // doneState tells a cancelled task from one that is done.
 func doneState(err error) State {
-	if errors.Is(err, ErrCancelled) || errors.Is(err, context.Canceled) {
+	if err != nil && (is(err, ErrCancelled) || is(err, context.Canceled)) {
 		return Cancelled
 	}
 	return Done

@@ -209,7 +209,10 @@ func (t *taskContext) Err() error {
 
 func (t *taskContext) Value(key any) any {
 	if key == (workerKey{}) {
-		return t.worker
+		if w := t.worker; w == nil || w.Gate == nil || t.phase.Load() != settled {
+			return w
+		}
+		return nil // a goroutine that was left behind is not on the worker
 	}
 	if obs := t.site.Observer; obs != nil && obs.Value != nil {
 		if v := obs.Value(t.call(), key); v != nil {

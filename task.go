@@ -51,8 +51,8 @@ func (t *Task[In, Out]) Name() string { return t.name }
 // block, unless the executor has a bounded queue, which is full, and was not
 // told to reject. It never fails by itself: whatever goes wrong is what the
 // future reports. The end of ctx cancels the task, so it should live as long as
-// the result is wanted. The argument must not be changed until the future is
-// done.
+// the result is wanted; Submit panics if it is nil. The argument must not be
+// changed until the future is done.
 func (t *Task[In, Out]) Submit(ctx context.Context, ex Executor, in In) *Future[Out] {
 	p := &pending[In, Out]{task: t, in: in}
 	p.call.init(ctx, p)
@@ -63,6 +63,9 @@ func (t *Task[In, Out]) Submit(ctx context.Context, ex Executor, in In) *Future[
 // submit hands a call to ex. That there is none is most often the mistake of a
 // task that uses a variable which is set in the submitter's process only.
 func submit(ctx context.Context, ex Executor, c *Call) {
+	if ctx == nil {
+		panic("harness: task " + c.Task() + " was submitted with a nil context")
+	}
 	if ex != nil {
 		ex.Submit(ctx, c)
 		return

@@ -514,6 +514,10 @@ func conformAsCompletedDuplicates(c *conform) {
 		n++
 	}
 	c.want("futures from AsCompleted() of the same three times", n, 1)
+	for range futures {
+		n++
+	}
+	c.want("futures when they are ranged over once more", n, 2)
 	results, err := executor.All(c.ctx, slow, slow)
 	c.want("All() of the same twice", fmt.Sprint(results, err), "[7 7] <nil>")
 }

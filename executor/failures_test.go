@@ -246,7 +246,8 @@ A worker process that is killed because memory ran out is a worker that is kille
 of the machine or of the control group, went up while the worker ran: a hint, since somebody else may have been killed at the same time. It is not in the table
 because a test must not use up the memory of the machine that it runs on.
 
-A worker that is lost while it runs nothing fails no task. It is replaced, and ` + "`Close`" + ` reports it.
+A worker that is lost while it runs nothing fails no task. It is replaced, and ` + "`Close`" + ` reports it, as it
+does of one that could not be replaced while others were left to do its work.
 `
 
 func TestFailures(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync/atomic"
 
 	"github.com/f3f4c0de/harness"
 )
@@ -53,12 +54,16 @@ func Wait[F harness.AnyFuture](ctx context.Context, until Until, futures ...F) (
 
 // AsCompleted returns the futures in the order in which they are done, those
 // that are done already first, and each once. They may be of several executors.
-// The sequence ends early if ctx ends, so look at ctx after the loop. It can be
-// used once.
+// The sequence ends early if ctx ends, so look at ctx after the loop.
 func AsCompleted[F harness.AnyFuture](ctx context.Context, futures ...F) iter.Seq[F] {
 	futures = distinct(futures)
-	a := watch(futures)
+	var first atomic.Pointer[arrivals[F]]
+	first.Store(watch(futures))
 	return func(yield func(F) bool) {
+		a := first.Swap(nil)
+		if a == nil { // it is ranged over once more
+			a = watch(futures)
+		}
 		for range futures {
 			i, err := a.next(ctx)
 			if err != nil {

@@ -19,7 +19,7 @@ import (
 
 // Tasks are the tasks that TestBackend submits.
 var Tasks = []harness.AnyTask{
-	double, echo, sends, fails, panics, exits, holds, untilCancelled, unencodable, takes, makes, encodes, produces, nap,
+	double, echo, sends, fails, failsBadly, panics, exits, holds, untilCancelled, unencodable, takes, makes, encodes, produces, nap,
 	prepares, mixed, does, opens,
 }
 
@@ -29,6 +29,16 @@ var (
 	sends  = harness.NewTask("harnesstest.sends", func(_ context.Context, p parcel) (parcel, error) { return p, nil })
 	fails  = harness.NewTask("harnesstest.fails", func(_ context.Context, text string) (int64, error) {
 		return 0, fmt.Errorf("%s: %w", text, errMine)
+	})
+	failsBadly = harness.NewTask("harnesstest.failsBadly", func(ctx context.Context, started *harness.Queue[int64]) (int64, error) {
+		if started != nil {
+			if err := started.Put(ctx, 1); err != nil {
+				return 0, err
+			}
+			<-ctx.Done()
+		}
+		var err *broken
+		return 0, err // which is not nil
 	})
 	panics = harness.NewTask("harnesstest.panics", func(_ context.Context, v string) (int64, error) { panic(v) })
 	exits  = harness.NewTask("harnesstest.exits", func(context.Context, int64) (int64, error) {
@@ -86,6 +96,12 @@ var (
 
 var errMine = errors.New("an error of the task's own")
 
+// A broken error is no use as a nil pointer, which tasks return by mistake.
+type broken struct{ err error }
+
+func (b *broken) Error() string { return b.err.Error() }
+func (b *broken) Unwrap() error { return b.err }
+
 type parcel struct{ Content []byte }
 
 type hold struct {
@@ -121,6 +137,7 @@ func TestBackend(t *testing.T, b *harness.Backend) {
 		{"order", testOrder},
 		{"width", testWidth},
 		{"task error", testTaskError},
+		{"error panics", testErrorPanics},
 		{"panic", testPanic},
 		{"goexit", testGoexit},
 		{"cannot be encoded", testUnencodable},

@@ -24,6 +24,36 @@ func testTaskError(t *testing.T, s *suite) {
 	}
 }
 
+// An error whose own methods panic is an error of the task, and no more.
+func testErrorPanics(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	f := failsBadly.Submit(ctx, ex, nil)
+	_, err := f.Wait(ctx)
+	var te *harness.TaskError
+	if !errors.As(err, &te) || !strings.Contains(err.Error(), "*harnesstest.broken") {
+		t.Errorf("error is %v; want a *TaskError that tells its type", err)
+	}
+	if got := f.State(); got != harness.Done {
+		t.Errorf("State() = %v; want done", got)
+	}
+	started := harness.NewQueue[int64](1)
+	defer func() { _ = started.Close(ctx) }()
+	f = failsBadly.Submit(ctx, ex, started)
+	if _, err := started.Get(ctx); err != nil {
+		t.Fatal(err)
+	}
+	f.Cancel()
+	if _, err := f.Wait(ctx); !errors.As(err, &te) || f.State() != harness.Done {
+		t.Errorf("after it was cancelled the error is %v, and it is %v; want a *TaskError, done", err, f.State())
+	}
+	if got, err := double.Submit(ctx, ex, 4).Wait(ctx); got != 8 || err != nil {
+		t.Errorf("after it a task returned %d, %v; want 8, nil", got, err)
+	}
+	if m, ok := ex.(harness.Manager); ok && m.Stats().Lost > 0 {
+		t.Error("it cost a worker")
+	}
+}
+
 func testPanic(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 1, harness.Config{})
 	_, err := panics.Submit(ctx, ex, "kaboom").Wait(ctx)

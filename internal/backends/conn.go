@@ -148,9 +148,18 @@ func (c *conn) sent() (calls []*harness.Call) {
 
 // cancelAll cancels the calls that the worker has been sent, the last ones
 // first, so that it does not begin one when it is told to stop another.
+//
+// A worker that has not answered for all of them after the grace period is
+// killed, even if it runs none: it may have been stopped.
 func (c *conn) cancelAll(cause error) {
 	for _, call := range slices.Backward(c.sent()) {
 		call.Cancel(cause)
+	}
+	grace := c.feeder.p.cfg.CancelGrace
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if last := c.next - 1; grace >= 0 && c.next != c.done && !c.over && c.graces[last] == nil {
+		c.graces[last] = time.AfterFunc(grace, c.proc.Kill)
 	}
 }
 
@@ -208,18 +217,12 @@ func (c *conn) abort(call *harness.Call, cause error) (found, neverRan bool) {
 	return found, neverRan
 }
 
-// cancelGrace is the default of Config.CancelGrace.
-const cancelGrace = time.Second
-
 // limit kills the worker if the call is still running after the grace period.
 // The caller holds mu.
 func (c *conn) limit(id uint32, call *harness.Call) {
 	grace := c.feeder.p.cfg.CancelGrace
 	if grace < 0 {
 		return
-	}
-	if grace == 0 {
-		grace = cancelGrace
 	}
 	c.graces[id] = time.AfterFunc(grace, func() {
 		c.mu.Lock()
@@ -305,7 +308,7 @@ func (c *conn) written(calls []*harness.Call) {
 		c.next++
 	}
 	c.mu.Unlock()
-	_ = c.out.flush() // if it fails, listen ends as well
+	_ = c.out.flush() // if it fails, the worker is lost, and listen ends
 }
 
 // flushBytes bounds what is held in memory before it is written.

@@ -70,7 +70,7 @@ func (f *feeder) connect(ctx context.Context) (*conn, error) {
 		return nil, err
 	}
 	c.spawn.PID = c.proc.PID()
-	c.out.w, c.out.belt = c.proc.In, shared.toWorker
+	c.out.w, c.out.belt = lifeline{c.proc}, shared.toWorker
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.endOnce = sync.OnceValue(c.endNow)
 	spare := context.AfterFunc(ctx, c.proc.Kill)
@@ -97,6 +97,18 @@ func (f *feeder) connect(ctx context.Context) (*conn, error) {
 	c.spawn.Ready = harness.Now()
 	go c.listen(in) // ends with the worker's output; endNow and whoever sees lost wait for it
 	return c, nil
+}
+
+// A lifeline writes to a worker, and kills one that no longer listens: it may be
+// alive, and its submitter would wait for an answer for ever.
+type lifeline struct{ *child.Process }
+
+func (l lifeline) Write(b []byte) (int, error) {
+	n, err := l.In.Write(b)
+	if err != nil && !errors.Is(err, os.ErrClosed) { // or else it was told to end
+		l.Kill()
+	}
+	return n, err
 }
 
 func (c *conn) hello(in *bufio.Reader, tasks []harness.AnyTask) error {

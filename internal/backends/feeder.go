@@ -152,7 +152,7 @@ func (f *feeder) retire() {
 	if err := f.end(); err != nil {
 		f.p.mu.Lock()
 		defer f.p.mu.Unlock()
-		f.p.errs = append(f.p.errs, err)
+		f.p.note(err)
 	}
 }
 
@@ -182,8 +182,8 @@ func (f *feeder) bury() error {
 	f.p.lost++
 	if len(ran) == 0 {
 		f.losses++
-		if len(f.p.errs) < maxErrors {
-			f.p.errs = append(f.p.errs, fmt.Errorf("worker %d (pid %d) was lost between two tasks: %s", f.index, c.proc.PID(), c.exit.Cause))
+		if f.p.life.Err() == nil { // or else it may have been killed because of Stop
+			f.p.note(fmt.Errorf("worker %d (pid %d) was lost between two tasks: %s", f.index, c.proc.PID(), c.exit.Cause))
 		}
 	}
 	f.p.mu.Unlock()
@@ -244,6 +244,9 @@ func (f *feeder) giveUp(err error) {
 	p.mu.Lock()
 	last := p.remove(f)
 	if !last && !errors.As(err, &unprepared) {
+		if p.life.Err() == nil {
+			p.note(err) // no task tells
+		}
 		p.wake()
 		p.mu.Unlock()
 		return

@@ -45,7 +45,9 @@ type seat struct {
 	timer *time.Timer
 
 	mu      sync.Mutex
-	outside int // goroutines of the task that are in Block or Free
+	task    uint64 // counts those that have run here
+	runs    bool   // one does now
+	outside int    // goroutines of it that are in Block or Free
 }
 
 func (g *gate) seat() *seat {
@@ -55,6 +57,25 @@ func (g *gate) seat() *seat {
 		s.timer.Stop()
 	}
 	return s
+}
+
+// begin blocks until the gate is s's, for a task that is about to run.
+func (s *seat) begin() {
+	s.enter()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.task++
+	s.runs, s.outside = true, 0
+}
+
+// finish gives the gate up after the task. A goroutine that the task has left
+// behind in Block has done so already, and does not take it again.
+func (s *seat) finish() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.runs = false; s.outside == 0 {
+		s.leave()
+	}
 }
 
 // enter blocks until the gate is s's.
@@ -152,11 +173,12 @@ func (s *seat) Yield() {
 	if !g.wanted.Load() {
 		return
 	}
-	g.mu.Lock()
-	if !g.held || g.holder != s {
-		g.mu.Unlock() // a goroutine of the task that is outside
-		return
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.runs || s.outside > 0 {
+		return // the gate is not the task's
 	}
+	g.mu.Lock()
 	g.release()
 	for g.holder == s {
 		g.taken.Wait()
@@ -169,6 +191,12 @@ func (s *seat) Yield() {
 // same time, the gate is given up by the first and taken again by the last.
 func (s *seat) Block(wait func()) {
 	s.mu.Lock()
+	if !s.runs {
+		s.mu.Unlock()
+		wait()
+		return
+	}
+	task := s.task
 	if s.outside++; s.outside == 1 {
 		s.leave()
 	}
@@ -176,6 +204,9 @@ func (s *seat) Block(wait func()) {
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if !s.runs || s.task != task {
+			return // the task has left this goroutine behind
+		}
 		if s.outside--; s.outside == 0 {
 			s.enter()
 		}

@@ -29,6 +29,11 @@ var spin = harness.NewTask("spin", func(ctx context.Context, started *harness.Qu
 	}
 })
 
+// deafen lets go of the end at which the worker hears its submitter.
+var deafen = harness.NewTask("deafen", func(context.Context, int) (int, error) {
+	return os.Getpid(), syscall.Close(3)
+})
+
 // parentEnv has the test program open an executor and wait to be killed.
 const parentEnv = "BACKENDS_TEST_PARENT"
 
@@ -186,6 +191,66 @@ func TestCancelGrace(t *testing.T) {
 	if _, err := behind.Wait(ctx); err != nil {
 		t.Errorf("the task behind it: %v; want that another worker does it", err)
 	}
+}
+
+// A worker that is alive and hears nothing any more is replaced.
+func TestDeafWorker(t *testing.T) {
+	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
+	before, err := deafen.Submit(ctx, ex, 0).Wait(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after, err := pid.Submit(ctx, ex, 0).Wait(ctx); after == before || err != nil {
+		t.Errorf("after worker %d went deaf a task ran in %d, %v; want another worker", before, after, err)
+	}
+}
+
+// Stop ends a worker that does not move, though it runs no task.
+func TestStopWhileAWorkerIsStopped(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("whether a process has stopped is read from /proc")
+	}
+	sent := make(chan struct{}, 10)
+	ctx, ex := openProcesses(t, harness.Config{Workers: 1, CancelGrace: 10 * time.Millisecond, Observer: &harness.Observer{
+		Header: func(b []byte, _ *harness.Call) []byte { sent <- struct{}{}; return b },
+	}})
+	worker, err := pid.Submit(ctx, ex, 0).Wait(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-sent
+	if err := syscall.Kill(worker, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for !stopped(t, worker) {
+		runtime.Gosched()
+	}
+	f := pid.Submit(ctx, ex, 0)
+	<-sent
+	cause := errors.New("stopped by the test")
+	ex.(harness.Manager).Stop(cause)
+	if _, err := f.Wait(ctx); !errors.Is(err, cause) {
+		t.Errorf("Wait() = %v; want the cause of Stop", err)
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- ex.Close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Errorf("Close() = %v", err)
+		}
+	case <-ctx.Done():
+		t.Error("Close waits for a worker that does not move")
+		syscall.Kill(worker, syscall.SIGKILL)
+	}
+}
+
+func stopped(t *testing.T, pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Contains(string(b), ") T ")
 }
 
 // Stop reaches a task for which a worker is just being started.

@@ -3,6 +3,7 @@ package backends_test
 import (
 	"context"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -231,6 +232,65 @@ func TestGateIsTakenAgain(t *testing.T) {
 				closeNow(t, ex)
 			})
 		})
+	}
+}
+
+// A goroutine that a task has left behind does not take the lock from those who
+// run after it, and does not keep it.
+func TestLeftBehindHasNoLock(t *testing.T) {
+	tests := []struct {
+		name string
+		left func(ctx context.Context, begun chan<- struct{}, release <-chan struct{})
+	}{
+		{"it waits", func(ctx context.Context, begun chan<- struct{}, release <-chan struct{}) {
+			harness.Blocking(ctx, func() { close(begun); <-release })
+		}},
+		{"it waits from later on", func(ctx context.Context, begun chan<- struct{}, release <-chan struct{}) {
+			close(begun)
+			<-release
+			harness.Blocking(ctx, func() { pass(time.Second) })
+		}},
+		{"it computes", func(ctx context.Context, begun chan<- struct{}, release <-chan struct{}) {
+			close(begun)
+			<-release
+			for range 10 {
+				pass(10 * time.Millisecond)
+				harness.Checkpoint(ctx)
+			}
+		}},
+	}
+	for _, b := range []*harness.Backend{backends.GIL, backends.EventLoop} {
+		for _, tt := range tests {
+			t.Run(b.Name+"/"+tt.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					ex := open(t, b, harness.Config{Workers: 2})
+					release := make(chan struct{})
+					var left sync.WaitGroup
+					for range 2 {
+						does.Submit(t.Context(), ex, func(ctx context.Context) {
+							begun := make(chan struct{})
+							left.Go(func() { tt.left(ctx, begun, release) })
+							<-begun
+						})
+						synctest.Wait()
+					}
+					inside := 0
+					for range 4 {
+						does.Submit(t.Context(), ex, func(context.Context) {
+							if inside++; inside != 1 {
+								t.Errorf("%d tasks hold the lock; want 1", inside)
+							}
+							pass(30 * time.Millisecond)
+							inside--
+						})
+					}
+					synctest.Wait()
+					close(release)
+					closeNow(t, ex)
+					left.Wait()
+				})
+			})
+		}
 	}
 }
 

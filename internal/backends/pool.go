@@ -7,7 +7,6 @@ import (
 	"math"
 	"os"
 	"runtime"
-	"slices"
 	"sync"
 	"time"
 
@@ -48,6 +47,7 @@ type pool struct {
 	door     door
 	calls    ring
 	live     []*poolWorker // by index; nil where there is none
+	free     []int         // the indexes where there is none
 	alive    int
 	size     int // workers wanted
 	idle     int // workers that wait in next
@@ -126,9 +126,10 @@ func (p *pool) setSize(n int) {
 // start starts a worker, which sends to ready, if that is not nil, once it is
 // prepared. The caller holds mu.
 func (p *pool) start(ready chan<- error) {
-	index := slices.Index(p.live, nil)
-	if index < 0 {
-		index = len(p.live)
+	index := len(p.live)
+	if n := len(p.free); n > 0 {
+		index, p.free = p.free[n-1], p.free[:n-1]
+	} else {
 		p.live = append(p.live, nil)
 	}
 	w := &poolWorker{Worker: harness.Worker{Index: index, PID: os.Getpid(), Crew: &p.crew}}
@@ -166,8 +167,8 @@ func (p *pool) run(w *poolWorker, c *harness.Call) {
 		c.Run(&w.Worker)
 		return
 	}
-	w.seat.enter()
-	defer w.seat.leave()
+	w.seat.begin()
+	defer w.seat.finish()
 	c.Run(&w.Worker)
 }
 
@@ -228,6 +229,7 @@ func (p *pool) left(w *poolWorker) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.live[w.Index] = nil
+	p.free = append(p.free, w.Index)
 	needed := !w.gone && !p.surplus()
 	if !w.gone {
 		p.alive--

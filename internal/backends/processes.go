@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/f3f4c0de/harness"
 )
@@ -39,6 +40,9 @@ const (
 	maxRuns  = 3
 	// maxErrors bounds what Close reports.
 	maxErrors = 10
+
+	// cancelGrace is the default of Config.CancelGrace.
+	cancelGrace = time.Second
 )
 
 // processes is an executor whose workers are processes.
@@ -79,6 +83,9 @@ func openProcesses(ctx context.Context, cfg harness.Config) (*processes, error) 
 		return nil, err
 	}
 	cfg.Tasks = tasks
+	if cfg.CancelGrace == 0 {
+		cfg.CancelGrace = cancelGrace
+	}
 	n := workers(cfg)
 	p := &processes{cfg: cfg, size: n}
 	p.site = harness.Site{Observer: cfg.Observer, Timing: cfg.Timing, Carrier: p}
@@ -250,6 +257,13 @@ func (p *processes) Close() error {
 	p.unwatch() // all: nothing is in flight
 	p.halt(harness.ErrClosed)
 	return errors.Join(p.errs...)
+}
+
+// note keeps an error for Close, if there are not too many. The caller holds mu.
+func (p *processes) note(err error) {
+	if len(p.errs) < maxErrors {
+		p.errs = append(p.errs, err)
+	}
 }
 
 // take removes up to n calls from the queue for f, and leaves as many for each

@@ -24,10 +24,13 @@ func TestMain(m *testing.M) {
 	if os.Getenv("BACKENDS_TEST_DEAF") != "" {
 		select {} // a program that does not divert its workers
 	}
+	if os.Getenv("BACKENDS_TEST_BROKEN") != "" {
+		os.Exit(7) // one that cannot start
+	}
 	if os.Getenv(parentEnv) != "" {
 		beParent()
 	}
-	harnesstest.Main(m, die, pid, gate, environ, mirror, submits, where, spin)
+	harnesstest.Main(m, die, pid, gate, environ, mirror, submits, where, spin, deafen)
 }
 
 var (
@@ -76,7 +79,7 @@ type gateIn struct {
 	Started, Release *harness.Queue[int]
 }
 
-var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin)
+var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin, deafen)
 
 func openProcesses(t *testing.T, cfg harness.Config) (context.Context, harness.Executor) {
 	t.Helper()
@@ -163,6 +166,39 @@ func TestQueuedTasksSurviveTheirWorker(t *testing.T) {
 		if got, err := f.Wait(ctx); err != nil || got == victim {
 			t.Errorf("queued task %d ran in %d, %v; want another process than %d", i, got, err, victim)
 		}
+	}
+}
+
+// Close tells of a worker that could not be replaced, though others did its work.
+func TestWorkerNotReplaced(t *testing.T) {
+	spawned := make(chan struct{}, 3)
+	ctx, ex := openProcesses(t, harness.Config{Workers: 2, Processes: &harness.ProcessObserver{
+		Spawning: func(int) []string {
+			if spawned <- struct{}{}; len(spawned) > 2 {
+				return []string{"BACKENDS_TEST_BROKEN=1"}
+			}
+			return nil
+		},
+	}})
+	if _, err := die.Submit(ctx, ex, 1).Wait(ctx); err == nil {
+		t.Fatal("a task that ended its worker did not fail")
+	}
+	started, release := harness.NewQueue[int](2), harness.NewQueue[int](2)
+	defer started.Close(ctx)
+	first, second := gate.Submit(ctx, ex, gateIn{1, started, release}), gate.Submit(ctx, ex, gateIn{2, started, release})
+	for len(spawned) < 3 { // one of them is for a new worker
+		runtime.Gosched()
+	}
+	if err := release.Close(ctx); err != nil { // for both
+		t.Fatal(err)
+	}
+	for i, f := range []*harness.Future[int]{first, second} {
+		if _, err := f.Wait(ctx); !errors.Is(err, harness.ErrQueueClosed) {
+			t.Errorf("task %d: %v; want that the worker that is left does it", i, err)
+		}
+	}
+	if err := ex.Close(); err == nil || !strings.Contains(err.Error(), "replacing worker") || !strings.Contains(err.Error(), "exit status 7") {
+		t.Errorf("Close() = %v; want that a worker could not be replaced, and why", err)
 	}
 }
 

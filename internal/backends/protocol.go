@@ -204,10 +204,7 @@ func (w *frameWriter) flush() error {
 	if cap(w.buf) > 1<<20 { // one large payload must not be held for ever
 		w.buf = nil
 	}
-	if err != nil {
-		return lostError{err}
-	}
-	return nil
+	return err
 }
 
 // write writes one frame.
@@ -219,11 +216,6 @@ func (w *frameWriter) write(k frameKind, body []byte) error {
 	}
 	return w.flush()
 }
-
-// lostError marks an error of the connection, as opposed to the message.
-type lostError struct{ error }
-
-func (e lostError) Unwrap() error { return e.error }
 
 // task: id, index of the task in hello's list, header, input.
 type taskFrame struct {

@@ -91,7 +91,7 @@ type Command struct {
 // A Process is a child that was started.
 type Process struct {
 	// In is what the child hears; closing it tells the child to end. Out is
-	// what it says. Wait closes both.
+	// what it says, to be read until 10 seconds after its end. Wait closes both.
 	In, Out *os.File
 
 	cmd   *exec.Cmd
@@ -144,8 +144,14 @@ func (c Command) Start() (*Process, error) {
 	return p, nil
 }
 
+// lingers is for how long what a child has said can be read after its end. Then
+// there is nothing more, even if a process that it has started holds the pipe
+// open.
+var lingers = 10 * time.Second
+
 func (p *Process) reap() {
 	err := p.cmd.Wait()
+	_ = p.Out.SetReadDeadline(time.Now().Add(lingers)) // on every system that has pipes
 	parent.reaped()
 	s := p.cmd.ProcessState
 	p.exit = Exit{Code: s.ExitCode(), Cause: s.String(), Stderr: p.tail.String(), CPU: s.UserTime() + s.SystemTime()}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
@@ -48,6 +49,15 @@ func TestMain(m *testing.M) {
 		bufio.NewReader(p.Out).ReadString('\n')
 		fmt.Fprintln(out, p.PID())
 		<-time.After(time.Hour)
+	case "leaves": // a process that holds its end of the conversation open
+		c := exec.Command("sleep", "60")
+		c.ExtraFiles = []*os.File{out.(*os.File)}
+		if err := c.Start(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		fmt.Fprintln(out, c.Process.Pid)
+		os.Exit(0)
 	case "environment":
 		fmt.Fprint(out, os.Getenv("HARNESS_ROLE")+os.Getenv("GIVEN"))
 		os.Exit(0)
@@ -136,6 +146,30 @@ func TestInherit(t *testing.T) {
 	w.Close()
 	if got, err := io.ReadAll(p.Out); string(got) != "through the file" || err != nil {
 		t.Errorf("the child read %q, %v from the file it inherited", got, err)
+	}
+}
+
+// What a child has left behind does not keep its parent listening.
+func TestLeftBehind(t *testing.T) {
+	before := lingers
+	t.Cleanup(func() { lingers = before })
+	lingers = 10 * time.Millisecond
+	p := start(t, Command{Role: "leaves"})
+	r := bufio.NewReader(p.Out)
+	line, err := r.ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Kill(left, syscall.SIGKILL)
+	if _, err := io.ReadAll(r); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("reading on, after the child has ended, gave %v; want that its time is over", err)
+	}
+	if exit := p.Wait(); exit.Code != 0 {
+		t.Errorf("Wait() = %+v; want code 0", exit)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,12 +28,13 @@ func (inline) Close() error { return nil }
 var (
 	sink []byte
 
-	// burn computes for that long, by the clock of its own process.
+	// burn computes for so much processor time, so that there are samples of it
+	// however busy the machine is.
 	burn = harness.NewTask("burn", func(_ context.Context, d time.Duration) (int, error) {
 		var mu sync.Mutex
 		block := make([]byte, 1<<16)
 		rounds := 0
-		for start := time.Now(); time.Since(start) < d; rounds++ {
+		for start := ownCPU(); ownCPU()-start < d; rounds++ {
 			sum := sha256.Sum256(block)
 			copy(block, sum[:])
 			sink = make([]byte, 1<<16)
@@ -49,6 +51,15 @@ var (
 		return rounds, nil
 	})
 )
+
+// ownCPU is the processor time that this process has used.
+func ownCPU() time.Duration {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		panic(err)
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
 
 // besides computes and allocates, and must not be found in a profile.
 //
