@@ -107,7 +107,7 @@ func serveTrial(ctx context.Context, kinds Kinds) {
 			os.Exit(1)
 		}
 	}()
-	reply, err := trial{order: order, kinds: kinds}.run(ctx)
+	reply, err := trial{order: order, kinds: kinds, ends: newEnds()}.run(ctx)
 	if err != nil {
 		reply.Error = err.Error()
 	}
@@ -123,6 +123,7 @@ func serveTrial(ctx context.Context, kinds Kinds) {
 type trial struct {
 	order trialOrder
 	kinds Kinds
+	ends  *ends
 }
 
 func (t trial) run(ctx context.Context) (reply trialReply, err error) {
@@ -168,6 +169,7 @@ func (t trial) run(ctx context.Context) (reply trialReply, err error) {
 
 	cfg := harness.Config{Workers: t.order.Cell.Workers, Tasks: w.Tasks}
 	ev.configure(&cfg)
+	t.ends.watch(&cfg)
 	ex, err := b.Open(ctx, cfg)
 	if err != nil {
 		return reply, fmt.Errorf("opening backend %s: %w", b.Name, err)
@@ -223,7 +225,7 @@ func took(start *time.Time) int64 {
 // two readings of the clock.
 func (t trial) measure(ctx context.Context, ex harness.Executor, session harness.Session, ev evidence, m *results.Measured) error {
 	runtime.GC() // the garbage of the set-up is not the program's
-	before, err := usage(ctx, ex)
+	before, err := t.usage(ctx, ex)
 	if err != nil {
 		return err
 	}
@@ -236,7 +238,7 @@ func (t trial) measure(ctx context.Context, ex harness.Executor, session harness
 	if runErr != nil {
 		return runErr
 	}
-	after, err := usage(ctx, ex)
+	after, err := t.usage(ctx, ex)
 	if err != nil {
 		return err
 	}
@@ -334,8 +336,9 @@ func (t trial) again(ctx context.Context, w *harness.Workload, env harness.Env, 
 	}))
 }
 
-// usage adds up what this process and the workers have used.
-func usage(ctx context.Context, ex harness.Executor) (profile.Usage, error) {
+// usage adds up what this process and the workers have used, also those that
+// have ended.
+func (t trial) usage(ctx context.Context, ex harness.Executor) (profile.Usage, error) {
 	total, err := profile.ReadUsage()
 	if err != nil {
 		return total, fmt.Errorf("reading the accounting: %w", err)
@@ -344,14 +347,16 @@ func usage(ctx context.Context, ex harness.Executor) (profile.Usage, error) {
 	if err != nil {
 		return total, err
 	}
+	alive := make(map[int]profile.Usage)
 	for _, r := range replies {
 		var u profile.Usage
 		if err := json.Unmarshal(r.Payload, &u); err != nil {
 			return total, fmt.Errorf("accounting of worker %d: %w", r.Worker, err)
 		}
 		total = total.Plus(u)
+		alive[r.PID] = u
 	}
-	return total, nil
+	return total.Plus(t.ends.ended(alive)), nil
 }
 
 // control sends a request to the worker processes, if there are any.
