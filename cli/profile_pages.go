@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/trace"
 )
 
 // profilePages are the pages about a run's profiles: an index, one for each
@@ -168,20 +170,30 @@ func (p profilePages) spanHandler(id string) (http.Handler, error) {
 		return v.Handler(append(links, profile.Link{Text: "Jaeger: " + found.Name, URL: jaeger})...)
 	}
 	var text strings.Builder
-	if found.Task != 0 {
-		t, err := findTask(p.dir, found.Cell, found.Task)
-		if err == nil {
-			err = report.LedgerTaskText(&text, found.Cell, t)
-		}
-		if err != nil {
-			text.WriteString(err.Error())
-		}
+	if err := p.ledger(&text, found); err != nil {
+		text.WriteString(err.Error())
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		p.answer(w, nil, "few", map[string]any{
 			"Run": p.data.Run, "Dir": p.dir, "Found": found, "Says": fewSamples(p.dir, found, v.Samples()), "Jaeger": jaeger, "Ledger": text.String(),
 		})
 	}), nil
+}
+
+// ledger writes that of a span's task, or else that of its cell.
+func (p profilePages) ledger(w io.Writer, found *trace.Found) error {
+	if found.Task != 0 {
+		t, err := findTask(p.dir, found.Cell, found.Task)
+		if err != nil {
+			return err
+		}
+		return report.LedgerTaskText(w, found.Cell, t)
+	}
+	i, err := findCell(p.data, found.Cell)
+	if err != nil {
+		return err
+	}
+	return report.LedgerText(w, &p.data.Ledger[i])
 }
 
 // mounted keeps the handlers that were asked for last.
