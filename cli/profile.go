@@ -142,7 +142,12 @@ func (a *app) profile(ctx context.Context, dir string, data *results.Data, f pro
 		if err != nil {
 			return err
 		}
-		return a.printProfile(v, nil, fmt.Sprintf("%s, %s of all its processes%s", f.cell, f.kind, p.collector(f.cell)), p.tasks(f.cell), f)
+		if says := p.collector(f.cell); says != "" && f.flame == "" {
+			if _, err := fmt.Fprintln(a.stdout, says); err != nil {
+				return failed(err)
+			}
+		}
+		return a.printProfile(v, nil, fmt.Sprintf("%s, %s of all its processes", f.cell, f.kind), p.tasks(f.cell), f)
 	case f.flame != "":
 		return errors.New("--flame needs --cell, --span or --diff: whose flame graph?")
 	}
@@ -321,7 +326,7 @@ func (p profiles) tasks(cell string) int {
 func (p profiles) collector(cell string) string {
 	for _, t := range p.data.Latest() {
 		if t.Cell == cell && t.Kind == results.Profiled && t.OK() && t.CPUSamples >= results.MinSamples {
-			return fmt.Sprintf("; in the garbage collector: %d of %d CPU samples, %.0f %% of the processor time", t.GCSamples, t.CPUSamples, 100*float64(t.GCSamples)/float64(t.CPUSamples))
+			return fmt.Sprintf("In the garbage collector: %d of %d CPU samples, %.0f %% of the processor time", t.GCSamples, t.CPUSamples, 100*float64(t.GCSamples)/float64(t.CPUSamples))
 		}
 	}
 	return ""

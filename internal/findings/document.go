@@ -58,7 +58,12 @@ machine a task may be stopped between its clock and the trace's, by as much as t
 `
 
 const documentFindings = `A finding is about the program: something that its author can change. It has numbers, the span that shows it best, a stack where one is known, and
-the command that shows it. A rule that is not sure says nothing. Who computes is told by processor time, which other programs do not add to.
+the command that shows it. A rule that is not sure says nothing. Who computes is told by processor time, which other programs do not add to. The report
+tells a cause once for each program, with the models that it was found on and its figure on each.
+
+Rules compare with the time that tasks take, each from the begin of its function to its end. Every share of time that is shown is one of *the workers'
+time*: all workers of the cell, for as long as the measured part took, whether or not they had a task. The evidence has both. Queue, encoding and transport
+are in no worker's time, since many tasks can be there at once; they are given for each task. What is told from CPU samples is a share of the processor time.
 `
 
 const documentCosts = `Taking turns, or crossing to another process, is what a model does with any program. It explains a cell, and is no fault of the program.
