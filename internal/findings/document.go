@@ -55,6 +55,12 @@ execution trace (256 MiB), a system whose processes share no clock, so that enco
 encoding, decoding, a forced collection) is found in its part to 2 % and 0.2 ms, on every backend. The residual is below 0.2 ms a task. On a busy
 machine a task may be stopped between its clock and the trace's, by as much as the OS queue says. ` + "`go test . -run TestScripts/ledger`" + ` repeats it, and
 ` + "`go test ./internal/ledger -run GoToolTrace`" + ` compares with what ` + "`go tool trace`" + ` computes from the same file (1 %).
+
+For how long tasks were made to help the garbage collector, in a program that allocates faster than its garbage is collected, is what an execution trace says of
+their goroutines, and within 15 % of what the runtime itself accounts for (` + "`/cpu/classes/gc/mark/assist:cpu-seconds`" + `): ` + "`go test ./internal/ledger -run CollectorsShare`" + `.
+On a busy machine it can be half as much again, since a thread that the system stops at the edge of helping counts here and not there, as does the
+end of a collection, which falls to whoever helps last. The part ` + "`gc`" + ` also has waiting for the collector, which the runtime accounts for nowhere. What the collector does beside
+the tasks, a quarter of the processors while it runs, is in no task's time: tasks are ` + "`runnable`" + ` meanwhile, and the CPU samples have it.
 `
 
 const documentFindings = `A finding is about the program: something that its author can change. It has numbers, the span that shows it best, a stack where one is known, and
