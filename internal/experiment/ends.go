@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -101,6 +102,8 @@ func (e *ends) ended(alive map[int]profile.Usage) (total profile.Usage) {
 func (e *ends) complete(before, after []results.Process, began harness.Stamp, exits []trace.Exit) []results.Process {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	// They were started side by side.
+	slices.SortStableFunc(exits, func(a, b trace.Exit) int { return cmp.Compare(a.Worker, b.Worker) })
 	var all, earlier []results.Process
 	for _, p := range after {
 		if p.Name == trialName {

@@ -69,11 +69,15 @@ func (r *runner) runTrial(ctx context.Context, program string, order trialOrder,
 	// It may still have workers to end. A kill reaches those as well, and
 	// what a trial that failed has left behind.
 	exit := p.End(endTimeout)
+	lost := ""
+	if order.Kind == results.Traced {
+		lost = "; the spans that it had recorded went with it"
+	}
 	switch {
 	case ctx.Err() != nil:
-		return reply, context.Cause(ctx)
+		return reply, fmt.Errorf("%w%s", context.Cause(ctx), lost)
 	case err != nil:
-		cause := fmt.Errorf("the trial's process ended with %s before it had a result", exit.Cause)
+		cause := fmt.Errorf("the trial's process ended with %s before it had a result%s", exit.Cause, lost)
 		if exit.Stderr != "" {
 			cause = fmt.Errorf("%w; its standard error ended with:\n%s", cause, exit.Stderr)
 		}
