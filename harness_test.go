@@ -441,14 +441,29 @@ func (s *troubleSession) Run(ctx context.Context, ex harness.Executor) error {
 
 // resize has worker processes end and others start while the program runs.
 func (s *troubleSession) resize(ctx context.Context, ex harness.Manager) error {
-	var errs []error
-	for _, n := range []int{1, 3, 1, 2} {
-		errs = append(errs, s.submit(ctx, ex))
-		if _, ok := ex.(harness.Controller); ok {
-			errs = append(errs, ex.Resize(n))
+	if _, ok := ex.(harness.Controller); !ok {
+		return s.submit(ctx, ex)
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for _, n := range []int{1, 3, 1} {
+		if err := errors.Join(s.submit(ctx, ex), ex.Resize(n)); err != nil {
+			return err
+		}
+		// A worker starts when there is work for it.
+		for started := ex.Stats().Started; n == 1 && ex.Stats().Alive > 1 || n > 1 && ex.Stats().Started == started; {
+			if err := s.submit(ctx, ex); err != nil {
+				return err
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
 		}
 	}
-	return errors.Join(append(errs, s.submit(ctx, ex))...)
+	s.got = nil // of how many there were until then
+	return s.submit(ctx, ex)
 }
 
 func (s *troubleSession) submit(ctx context.Context, ex harness.Executor) error {
