@@ -60,8 +60,9 @@ type Controller interface {
 
 	// Control sends the request to every worker and returns one reply per
 	// worker, in order of their indexes. It blocks until all have answered
-	// or ctx ends. What a request means is settled between the worker
-	// program's hooks and the caller.
+	// or ctx ends; a worker that ends in good order meanwhile has no reply.
+	// What a request means is settled between the worker program's hooks and
+	// the caller.
 	Control(ctx context.Context, request string, payload []byte) ([]Reply, error)
 }
 

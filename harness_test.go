@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/cli"
@@ -89,6 +90,7 @@ func TestScripts(t *testing.T) {
 			"perfetto":   perfetto,
 			"finds":      finds,
 			"nofindings": noFindings,
+			"lossless":   lossless,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "pprof" {
@@ -427,6 +429,44 @@ type troubleSession struct {
 }
 
 func (s *troubleSession) Run(ctx context.Context, ex harness.Executor) error {
+	_, away := ex.(harness.Controller)
+	switch traced := oteltrace.SpanContextFromContext(ctx).IsValid(); {
+	case s.mode == "resize":
+		return s.resize(ctx, ex.(harness.Manager))
+	case s.mode == "interrupt" && away && traced: // as Ctrl-C would, amid the evidence
+		defer func() { _ = syscall.Kill(os.Getppid(), syscall.SIGINT) }()
+	}
+	return s.submit(ctx, ex)
+}
+
+// resize has worker processes end and others start while the program runs.
+func (s *troubleSession) resize(ctx context.Context, ex harness.Manager) error {
+	if _, ok := ex.(harness.Controller); !ok {
+		return s.submit(ctx, ex)
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for _, n := range []int{1, 3, 1} {
+		if err := errors.Join(s.submit(ctx, ex), ex.Resize(n)); err != nil {
+			return err
+		}
+		// A worker starts when there is work for it.
+		for started := ex.Stats().Started; n == 1 && ex.Stats().Alive > 1 || n > 1 && ex.Stats().Started == started; {
+			if err := s.submit(ctx, ex); err != nil {
+				return err
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	}
+	s.got = nil // of how many there were until then
+	return s.submit(ctx, ex)
+}
+
+func (s *troubleSession) submit(ctx context.Context, ex harness.Executor) error {
 	var futures []*harness.Future[int]
 	for i := range 4 {
 		futures = append(futures, troubleTask.Submit(ctx, ex, troubleIn{s.mode, i, os.Getpid()}))
@@ -451,6 +491,45 @@ func (s *troubleSession) Close() error {
 		return errors.New("cannot be closed")
 	}
 	return nil
+}
+
+// lossless checks that every process of a cell's traced trial has all of its
+// spans, at least so many worker processes, and a known end of every task:
+// lossless DIR CELL WORKERS
+func lossless(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: lossless DIR CELL WORKERS")
+	}
+	least, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	data, err := results.Read(ts.MkAbs(args[0]))
+	ts.Check(err)
+	l := slices.IndexFunc(data.Ledger, func(l results.Ledger) bool { return l.Cell == args[1] })
+	t := slices.IndexFunc(data.Trials, func(t results.Trial) bool { return t.Cell == args[1] && t.Kind == results.Traced })
+	if l < 0 || t < 0 {
+		ts.Fatalf("%s has no traced trial", args[1])
+	}
+	sum := 0
+	for _, p := range data.Ledger[l].Processes {
+		if p.SpansExpected != p.SpansExported || p.SpansExported == 0 || p.CPUNS < 0 {
+			ts.Fatalf("%s: %d of %d spans are there, and %d ns of processor time: %+v", p.Name, p.SpansExported, p.SpansExpected, p.CPUNS, p)
+		}
+		sum += p.SpansExported
+	}
+	if n := len(data.Ledger[l].Processes) - 1; n < least {
+		ts.Fatalf("there were %d worker processes; want at least %d", n, least)
+	}
+	if got := data.Trials[t]; got.SpansExpected != sum || got.SpansExported != sum {
+		ts.Fatalf("the trial exported %d of %d spans; its processes %d", got.SpansExported, got.SpansExpected, sum)
+	}
+	if l := data.Ledger[l]; l.Resolved != l.Tasks || l.Tasks == 0 {
+		ts.Fatalf("an execution trace shows %d of %d tasks", l.Resolved, l.Tasks)
+	}
+	for _, t := range data.Trials {
+		if t.CPUNS() < 0 {
+			ts.Fatalf("a %s trial of %s took %d ns of processor time", t.Kind, t.Cell, t.CPUNS())
+		}
+	}
 }
 
 // What the example of a gate expects can be asserted.

@@ -193,7 +193,8 @@ func reported(ts *testscript.TestScript, dir string) []findings.Finding {
 }
 
 // finds checks that a cell has a finding, with its numbers, its span, a stack
-// that names a function, and the command that shows it: finds DIR CELL RULE FUNCTION
+// that names a function, and a command that shows the numbers and the function:
+// finds DIR CELL RULE FUNCTION
 func finds(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 4 {
 		ts.Fatalf("usage: finds DIR CELL RULE FUNCTION")
@@ -210,6 +211,11 @@ func finds(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		if !slices.ContainsFunc(f.Stack, function.MatchString) {
 			ts.Fatalf("%s has the stack %q; want %s in it", f.Rule, f.Stack, function)
+		}
+		command := strings.Fields(strings.Replace(f.Command, " DIR ", " "+args[0]+" ", 1))
+		ts.Check(ts.Exec("sick-"+command[0], command[1:]...))
+		if out := strings.Join(strings.Fields(ts.ReadFile("stdout")), " "); !strings.Contains(out, f.Evidence[0]) || !function.MatchString(out) {
+			ts.Fatalf("%s does not show %q, or not %s", f.Command, f.Evidence[0], function)
 		}
 		return
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -50,7 +51,7 @@ It is about the traced trial of each cell, which the timings leave out.
 				if asJSON {
 					return failed(a.printJSON(data.Ledger[i]))
 				}
-				return failed(report.LedgerText(a.stdout, &data.Ledger[i]))
+				return failed(cmp.Or(report.LedgerText(a.stdout, &data.Ledger[i]), report.CellFindings(a.stdout, data, cell)))
 			}
 			t, err := findTask(args[0], cell, task)
 			if err != nil {

@@ -27,6 +27,7 @@ type profileFlags struct {
 	cell, kind, span, diff, flame, http, jaeger string
 	format, out, otlp                           string
 	top                                         int
+	lines                                       bool
 	kinds                                       []string // what --kind means for an export: all without it
 }
 
@@ -74,6 +75,7 @@ did is in the ledger.`,
 	flags.StringVar(&f.span, "span", "", "CPU samples of this span and those below it, by the beginning of its id")
 	flags.StringVar(&f.diff, "diff", "", "what cell B has more than cell A, a task: A,B")
 	flags.IntVar(&f.top, "top", 15, "how many functions to list")
+	flags.BoolVar(&f.lines, "lines", false, "list lines of the program instead of functions")
 	flags.StringVar(&f.flame, "flame", "", "draw a flame graph into this SVG file")
 	flags.StringVar(&f.http, "http", "", "serve pprof's pages for all profiles at this address, such as "+profileAddr)
 	flags.StringVar(&f.jaeger, "jaeger", defaultJaeger, "with --http: the Jaeger that the pages lead to")
@@ -140,6 +142,11 @@ func (a *app) profile(ctx context.Context, dir string, data *results.Data, f pro
 		if err != nil {
 			return err
 		}
+		if says := p.collector(f.cell); says != "" && f.flame == "" {
+			if _, err := fmt.Fprintln(a.stdout, says); err != nil {
+				return failed(err)
+			}
+		}
 		return a.printProfile(v, nil, fmt.Sprintf("%s, %s of all its processes", f.cell, f.kind), p.tasks(f.cell), f)
 	case f.flame != "":
 		return errors.New("--flame needs --cell, --span or --diff: whose flame graph?")
@@ -170,7 +177,7 @@ func (a *app) printProfile(v, base *profile.View, title string, tasks int, f pro
 	if _, err := fmt.Fprintln(a.stdout, title); err != nil {
 		return failed(err)
 	}
-	return failed(v.Top(a.stdout, f.top))
+	return failed(v.Top(a.stdout, f.top, f.lines))
 }
 
 // exportProfiles writes or sends the profiles for others, a message for each
@@ -312,6 +319,17 @@ func (p profiles) tasks(cell string) int {
 		}
 	}
 	return 0
+}
+
+// collector says how much of a cell's processor time is the garbage collector's;
+// nothing if there are too few samples.
+func (p profiles) collector(cell string) string {
+	for _, t := range p.data.Latest() {
+		if t.Cell == cell && t.Kind == results.Profiled && t.OK() && t.CPUSamples >= results.MinSamples {
+			return fmt.Sprintf("In the garbage collector: %d of %d CPU samples, %.0f %% of the processor time", t.GCSamples, t.CPUSamples, 100*float64(t.GCSamples)/float64(t.CPUSamples))
+		}
+	}
+	return ""
 }
 
 // eachTask returns the profile of a cell divided by the tasks that ran.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -155,8 +156,8 @@ func (p profilePages) links(cell string) []profile.Link {
 	}
 	return links
 }
-// spanHandler serves the samples of a span; if there are too few of them, the
-// ledger of its task, or of its cell if it belongs to none.
+
+// spanHandler serves the samples of a span; if there are too few of them, its
 // ledger.
 func (p profilePages) spanHandler(id string) (http.Handler, error) {
 	v, found, err := p.span(id)
@@ -168,35 +169,31 @@ func (p profilePages) spanHandler(id string) (http.Handler, error) {
 		links := p.links(found.Cell)[:2]
 		return v.Handler(append(links, profile.Link{Text: "Jaeger: " + found.Name, URL: jaeger})...)
 	}
-	ledger, err := p.ledger(found)
-	if err != nil {
-		ledger = err.Error()
+	var text strings.Builder
+	if err := p.ledger(&text, found); err != nil {
+		text.WriteString(err.Error())
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		p.answer(w, nil, "few", map[string]any{
-			"Run": p.data.Run, "Dir": p.dir, "Found": found, "Says": fewSamples(p.dir, found, v.Samples()), "Jaeger": jaeger, "Ledger": ledger,
+			"Run": p.data.Run, "Dir": p.dir, "Found": found, "Says": fewSamples(p.dir, found, v.Samples()), "Jaeger": jaeger, "Ledger": text.String(),
 		})
 	}), nil
 }
 
-// ledger returns the ledger of the task that a span belongs to, or of its cell if
-// it belongs to none.
-func (p profilePages) ledger(found *trace.Found) (string, error) {
-	var text strings.Builder
+// ledger writes that of a span's task, or else that of its cell.
+func (p profilePages) ledger(w io.Writer, found *trace.Found) error {
 	if found.Task != 0 {
 		t, err := findTask(p.dir, found.Cell, found.Task)
 		if err != nil {
-			return "", err
+			return err
 		}
-		err = report.LedgerTaskText(&text, found.Cell, t)
-		return text.String(), err
+		return report.LedgerTaskText(w, found.Cell, t)
 	}
 	i, err := findCell(p.data, found.Cell)
 	if err != nil {
-		return "", err
+		return err
 	}
-	err = report.LedgerText(&text, &p.data.Ledger[i])
-	return text.String(), err
+	return report.LedgerText(w, &p.data.Ledger[i])
 }
 
 // mounted keeps the handlers that were asked for last.

@@ -430,18 +430,27 @@ func (p *processes) Control(ctx context.Context, request string, payload []byte)
 			conns = append(conns, c)
 		}
 	}
-	replies := make([]harness.Reply, len(conns))
+	replies := make([]*harness.Reply, len(conns))
 	errs := make([]error, len(conns))
 	var asking sync.WaitGroup
 	for i, c := range conns {
 		asking.Go(func() {
 			b, err := c.control(ctx, request, payload)
-			if err != nil {
+			switch {
+			case err == nil:
+				replies[i] = &harness.Reply{Worker: c.feeder.index, PID: c.proc.PID(), Payload: b}
+			case c.isLost() && c.exit.Code == 0: // it was one too many, or had done its share
+			default:
 				errs[i] = fmt.Errorf("worker %d (pid %d): request %s: %w", c.feeder.index, c.proc.PID(), request, err)
 			}
-			replies[i] = harness.Reply{Worker: c.feeder.index, PID: c.proc.PID(), Payload: b}
 		})
 	}
 	asking.Wait()
-	return replies, errors.Join(errs...)
+	var answered []harness.Reply
+	for _, r := range replies {
+		if r != nil {
+			answered = append(answered, *r)
+		}
+	}
+	return answered, errors.Join(errs...)
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/f3f4c0de/harness"
@@ -47,6 +49,14 @@ type executionOrder struct {
 // to use.
 const profileEnv = "HARNESS_PROFILE"
 
+// profileNowEnv tells one that is started while the program runs to begin by
+// itself.
+const profileNowEnv = "HARNESS_PROFILE_NOW"
+
+// topicProfiles is what a worker process says that ends before it was asked for
+// its profiles.
+const topicProfiles = "profiles"
+
 // WorkerHooks returns the hooks with which a worker process takes part in a
 // trial. It is called once, when the process starts.
 func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
@@ -77,6 +87,22 @@ func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
 		}
 	}
 	var stop func() (profile.Set, error)
+	if os.Getenv(profileNowEnv) != "" {
+		if stop, err = profile.Start(); err != nil {
+			return hooks, err
+		}
+	}
+	exit := hooks.Exit
+	hooks.Exit = func(send func(topic string, payload []byte) error) error {
+		err := sendUsage(send)
+		if stop != nil {
+			err = errors.Join(err, sendProfiles(send, stop))
+		}
+		if exit != nil {
+			err = errors.Join(err, exit(send))
+		}
+		return err
+	}
 	hooks.Control = func(request string, _ []byte) (_ []byte, err error) {
 		switch {
 		case request == requestUsage:
@@ -102,6 +128,7 @@ func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
 			return nil, err
 		case request == requestProfileStop && stop != nil:
 			set, err := stop()
+			stop = nil
 			if err != nil {
 				return nil, err
 			}
@@ -110,6 +137,18 @@ func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
 		return nil, fmt.Errorf("unknown request %q", request)
 	}
 	return hooks, nil
+}
+
+func sendProfiles(send func(topic string, payload []byte) error, stop func() (profile.Set, error)) error {
+	set, err := stop()
+	if err != nil {
+		return err
+	}
+	b, err := json.Marshal(set)
+	if err != nil {
+		return err
+	}
+	return send(topicProfiles, b)
 }
 
 // observeWorker has a worker process write an execution trace and a CPU profile,
@@ -216,8 +255,8 @@ func (t trial) traced(ctx context.Context) (evidence, error) {
 		return evidence{}, err
 	}
 	stop := func() error { return nil }
-	var before, used []results.Process
-	var points map[string][]results.Point
+	var before, after []results.Process
+	var points map[int][]results.Point // by process id
 
 	ev := unobserved()
 	ev.configure = func(cfg *harness.Config) {
@@ -246,14 +285,13 @@ func (t trial) traced(ctx context.Context) (evidence, error) {
 	}
 	ev.end = func(ctx context.Context, ex harness.Executor) error {
 		err := stop()
-		after, err2 := processes(ctx, ex)
-		used = usedBy(after, before)
-		var err3 error
+		var err2, err3 error
+		after, err2 = processes(ctx, ex)
 		points, err3 = runtimes(ctx, ex)
 		return errors.Join(err, err2, err3)
 	}
 	ev.collect = func(ctx context.Context, ex harness.Executor) error {
-		if used != nil {
+		if after != nil {
 			return nil
 		}
 		return ev.end(ctx, ex) // the program failed
@@ -264,13 +302,18 @@ func (t trial) traced(ctx context.Context) (evidence, error) {
 		counts, err := rec.Export(ctx, m.WallNS, m.CPUNS(), failure)
 		total := counts.Total()
 		m.TraceID, m.SpansExpected, m.SpansExported = rec.TraceID(), total.Expected, total.Exported
+		used := t.ends.complete(before, after, rec.Began(), rec.Exits())
+		runtime := make(map[string][]results.Point)
 		for i := range used {
 			n := counts[used[i].Name]
 			used[i].SpansExpected, used[i].SpansExported = n.Expected, n.Exported
+			if p := points[used[i].PID]; p != nil {
+				runtime[used[i].Name] = p
+			}
 		}
 		reply.Lanes = &results.Lanes{
 			Cell: cell.ID, TraceID: rec.TraceID(), WallNS: m.WallNS, Workers: cell.Workers,
-			Tasks: rec.Tasks(maxLaneTasks), BeganNS: int64(rec.Began()), Processes: used, Runtime: points,
+			Tasks: rec.Tasks(maxLaneTasks), BeganNS: int64(rec.Began()), Processes: used, Runtime: runtime,
 		}
 		if n := rec.Submitted(); n > maxLaneTasks {
 			reply.Lanes.Submitted = n
@@ -300,23 +343,21 @@ func processes(ctx context.Context, ex harness.Executor) ([]results.Process, err
 		if err := json.Unmarshal(r.Payload, &u); err != nil {
 			return nil, fmt.Errorf("accounting of worker %d: %w", r.Worker, err)
 		}
-		all = append(all, processOf(workerName(r.Worker), r.PID, u))
+		all = append(all, processOf(trace.WorkerName(r.Worker, 0), r.PID, u))
 	}
 	return all, nil
 }
 
-// trialName and workerName name the processes of a trial in the records.
+// trialName names the process that submits in the records.
 const trialName = "trial"
 
-func workerName(worker int) string { return fmt.Sprintf("worker-%d", worker) }
-
 // runtimes asks the Go runtime of each process of a trial about itself.
-func runtimes(ctx context.Context, ex harness.Executor) (map[string][]results.Point, error) {
+func runtimes(ctx context.Context, ex harness.Executor) (map[int][]results.Point, error) {
 	own, err := trace.Runtime()
 	if err != nil {
 		return nil, err
 	}
-	all := map[string][]results.Point{trialName: own}
+	all := map[int][]results.Point{os.Getpid(): own}
 	replies, err := control(ctx, ex, requestRuntime)
 	if err != nil {
 		return nil, err
@@ -326,7 +367,7 @@ func runtimes(ctx context.Context, ex harness.Executor) (map[string][]results.Po
 		if err := json.Unmarshal(r.Payload, &points); err != nil {
 			return nil, fmt.Errorf("runtime of worker %d: %w", r.Worker, err)
 		}
-		all[workerName(r.Worker)] = points
+		all[r.PID] = points
 	}
 	return all, nil
 }
@@ -370,6 +411,8 @@ func (t trial) profiled() evidence {
 	var besides time.Duration // since then, but not in the program
 	var before profile.Usage
 	repeats := 1
+	var begun atomic.Bool
+	var ended parts
 
 	ev := unobserved()
 	ev.configure = func(cfg *harness.Config) {
@@ -379,10 +422,19 @@ func (t trial) profiled() evidence {
 			if err != nil {
 				panic(err) // strings
 			}
-			return []string{profileEnv + "=" + string(b)}
+			env := []string{profileEnv + "=" + string(b)}
+			if begun.Load() {
+				env = append(env, profileNowEnv+"=1")
+			}
+			return env
+		}, Message: func(worker int, topic string, payload []byte) {
+			if topic == topicProfiles {
+				ended.add(worker, payload)
+			}
 		}}
 	}
 	ev.begin = func(ctx context.Context, ex harness.Executor) (err error) {
+		begun.Store(true)
 		if _, err = control(ctx, ex, requestProfileStart); err != nil {
 			return err
 		}
@@ -424,19 +476,18 @@ func (t trial) profiled() evidence {
 		if err != nil {
 			return err
 		}
-		parts := []profile.Part{{Process: trialName, Set: set}}
 		replies, err := control(ctx, ex, requestProfileStop)
 		if err != nil {
 			return err
 		}
 		for _, r := range replies {
-			var set profile.Set
-			if err := json.Unmarshal(r.Payload, &set); err != nil {
-				return fmt.Errorf("profiles of worker %d: %w", r.Worker, err)
-			}
-			parts = append(parts, profile.Part{Process: workerName(r.Worker), Set: set})
+			ended.add(r.Worker, r.Payload)
 		}
-		return writeProfiles(t.order.Evidence.Profiles, cell.ID, parts)
+		workers, err := ended.all()
+		if err != nil {
+			return err
+		}
+		return writeProfiles(t.order.Evidence.Profiles, cell.ID, append([]profile.Part{{Process: trialName, Set: set}}, workers...))
 	}
 	ev.finish = func(_ context.Context, reply *trialReply, failure error) error {
 		m := &reply.Measured
@@ -458,6 +509,36 @@ func (t trial) profiled() evidence {
 		return nil
 	}
 	return ev
+}
+
+// parts are the profiles of the worker processes of a trial.
+type parts struct {
+	mu   sync.Mutex
+	of   map[int]int // how many processes each worker had
+	got  []profile.Part
+	errs []error
+}
+
+// add adds those of the next process of a worker.
+func (p *parts) add(worker int, payload []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.of == nil {
+		p.of = make(map[int]int)
+	}
+	part := profile.Part{Process: trace.WorkerName(worker, p.of[worker])}
+	p.of[worker]++
+	if err := json.Unmarshal(payload, &part.Set); err != nil {
+		p.errs = append(p.errs, fmt.Errorf("profiles of %s: %w", part.Process, err))
+		return
+	}
+	p.got = append(p.got, part)
+}
+
+func (p *parts) all() ([]profile.Part, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.got, errors.Join(p.errs...)
 }
 
 // mostAdded is how many times as long a profiled trial may take on a busy machine.

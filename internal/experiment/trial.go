@@ -69,11 +69,15 @@ func (r *runner) runTrial(ctx context.Context, program string, order trialOrder,
 	// It may still have workers to end. A kill reaches those as well, and
 	// what a trial that failed has left behind.
 	exit := p.End(endTimeout)
+	lost := ""
+	if order.Kind == results.Traced {
+		lost = "; the spans that it had recorded went with it"
+	}
 	switch {
 	case ctx.Err() != nil:
-		return reply, context.Cause(ctx)
+		return reply, fmt.Errorf("%w%s", context.Cause(ctx), lost)
 	case err != nil:
-		cause := fmt.Errorf("the trial's process ended with %s before it had a result", exit.Cause)
+		cause := fmt.Errorf("the trial's process ended with %s before it had a result%s", exit.Cause, lost)
 		if exit.Stderr != "" {
 			cause = fmt.Errorf("%w; its standard error ended with:\n%s", cause, exit.Stderr)
 		}
@@ -107,7 +111,7 @@ func serveTrial(ctx context.Context, kinds Kinds) {
 			os.Exit(1)
 		}
 	}()
-	reply, err := trial{order: order, kinds: kinds}.run(ctx)
+	reply, err := trial{order: order, kinds: kinds, ends: newEnds()}.run(ctx)
 	if err != nil {
 		reply.Error = err.Error()
 	}
@@ -123,6 +127,7 @@ func serveTrial(ctx context.Context, kinds Kinds) {
 type trial struct {
 	order trialOrder
 	kinds Kinds
+	ends  *ends
 }
 
 func (t trial) run(ctx context.Context) (reply trialReply, err error) {
@@ -168,6 +173,7 @@ func (t trial) run(ctx context.Context) (reply trialReply, err error) {
 
 	cfg := harness.Config{Workers: t.order.Cell.Workers, Tasks: w.Tasks}
 	ev.configure(&cfg)
+	t.ends.watch(&cfg)
 	ex, err := b.Open(ctx, cfg)
 	if err != nil {
 		return reply, fmt.Errorf("opening backend %s: %w", b.Name, err)
@@ -223,7 +229,7 @@ func took(start *time.Time) int64 {
 // two readings of the clock.
 func (t trial) measure(ctx context.Context, ex harness.Executor, session harness.Session, ev evidence, m *results.Measured) error {
 	runtime.GC() // the garbage of the set-up is not the program's
-	before, err := usage(ctx, ex)
+	before, err := t.usage(ctx, ex)
 	if err != nil {
 		return err
 	}
@@ -236,7 +242,7 @@ func (t trial) measure(ctx context.Context, ex harness.Executor, session harness
 	if runErr != nil {
 		return runErr
 	}
-	after, err := usage(ctx, ex)
+	after, err := t.usage(ctx, ex)
 	if err != nil {
 		return err
 	}
@@ -334,8 +340,9 @@ func (t trial) again(ctx context.Context, w *harness.Workload, env harness.Env, 
 	}))
 }
 
-// usage adds up what this process and the workers have used.
-func usage(ctx context.Context, ex harness.Executor) (profile.Usage, error) {
+// usage adds up what this process and the workers have used, also those that
+// have ended.
+func (t trial) usage(ctx context.Context, ex harness.Executor) (profile.Usage, error) {
 	total, err := profile.ReadUsage()
 	if err != nil {
 		return total, fmt.Errorf("reading the accounting: %w", err)
@@ -344,14 +351,16 @@ func usage(ctx context.Context, ex harness.Executor) (profile.Usage, error) {
 	if err != nil {
 		return total, err
 	}
+	alive := make(map[int]profile.Usage)
 	for _, r := range replies {
 		var u profile.Usage
 		if err := json.Unmarshal(r.Payload, &u); err != nil {
 			return total, fmt.Errorf("accounting of worker %d: %w", r.Worker, err)
 		}
 		total = total.Plus(u)
+		alive[r.PID] = u
 	}
-	return total, nil
+	return total.Plus(t.ends.ended(alive)), nil
 }
 
 // control sends a request to the worker processes, if there are any.

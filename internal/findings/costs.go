@@ -25,14 +25,16 @@ var Turns = &Rule{
 			return nil
 		}
 		running := time.Duration(c.Ledger.Parts[results.PartRunning])
+		waiting := c.ofWorkers("waiting for the turn", waited)
 		return (&Finding{
-			Says: fmt.Sprintf("%s runs one task's code at a time: each task computes for %v and waits %v for %s. Only what tasks wait for otherwise can overlap; more workers do not help.",
-				c.Cell.Backend, about(c.each(results.PartRunning)), about(time.Duration(waited/int64(c.Ledger.Tasks))), what),
+			Figure: waiting,
+			Says: fmt.Sprintf("One task's code runs at a time: each task computes for %v and waits %v for %s. Only what tasks wait for otherwise can overlap; more workers do not help.",
+				about(c.each(results.PartRunning)), about(time.Duration(waited/int64(c.Ledger.Tasks))), what),
 			Evidence: []string{
 				fmt.Sprintf("all tasks together run for %v of the %v that the program takes", about(running), about(time.Duration(c.Ledger.WallNS))),
-				fmt.Sprintf("waiting for the turn %s of the tasks' time, running %s", percent(ratio(waited, c.Ledger.BusyNS)), percent(c.share(results.PartRunning))),
+				c.spent(waiting),
 			},
-		}).show(c, c.most(part)).at("they compute", c.computing().Where, c.computing().Stack)
+		}).show(c.most(part)).at("they compute", c.computing().Where, c.computing().Stack)
 	},
 }
 
@@ -47,11 +49,12 @@ var Carrying = &Rule{
 			return nil
 		}
 		return (&Finding{
+			Figure: c.aTask("between processes", carried),
 			Says: fmt.Sprintf("A task is carried to another process and back for %v, and is with its worker for %v.",
 				about(time.Duration(carried/int64(c.Ledger.Tasks))), about(time.Duration(c.Ledger.BusyNS/int64(c.Ledger.Tasks)))),
 			Evidence: []string{
 				fmt.Sprintf("encoding %v, transport %v, decoding %v a task", about(c.each(results.PartEncode)), about(c.each(results.PartTransport)), about(c.each(results.PartDecode))), c.extra(),
 			},
-		}).show(c, c.most(results.PartTransport))
+		}).show(c.most(results.PartTransport))
 	},
 }

@@ -11,8 +11,10 @@
 package findings
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/f3f4c0de/harness/internal/results"
@@ -20,17 +22,95 @@ import (
 
 // A Finding is one observation about one cell.
 type Finding struct {
-	Rule     string   `json:"rule"`
-	Cell     string   `json:"cell"`
-	Says     string   `json:"says"`
+	Rule     string `json:"rule"`
+	Cell     string `json:"cell"`
+	Workload string `json:"workload"`
+	Model    string `json:"model"` // backend and workers: "gil×4"
+	Says     string `json:"says"`
+	// Figure is the number that it is about: the larger, the worse.
+	Figure   Figure   `json:"figure"`
 	Evidence []string `json:"evidence"`
 	// Stack is how the program got to the place that it is about, innermost
 	// first; empty if there is none, or too little was sampled.
 	Stack []string `json:"stack,omitempty"`
-	// SpanID is the task that shows it best, and Command what prints its ledger
-	// or its profile; DIR stands for the run's folder.
-	SpanID  string `json:"span_id,omitempty"`
+	// Task is the number of the task that shows it best, and SpanID its span.
+	Task   uint64 `json:"task,omitempty"`
+	SpanID string `json:"span_id,omitempty"`
+	// Command prints the number and the place; DIR stands for the run's folder.
 	Command string `json:"command"`
+}
+
+// A Figure is an amount of time for each of something, or a share.
+type Figure struct {
+	What  string  `json:"what"` // is measured: "waiting for a lock"
+	Value float64 `json:"value"`
+	Unit  string  `json:"unit"` // "ns", or "1" for a share
+	Of    string  `json:"of"`   // what it is a share of, or what there is so much time for each of
+}
+
+// Amount returns the value alone: "35 %", "2.03ms".
+func (f Figure) Amount() string {
+	if f.Unit == "ns" {
+		return fmt.Sprint(about(time.Duration(f.Value)))
+	}
+	return percent(f.Value)
+}
+
+// Each is what the value is for, behind it: "of the workers' time", "a task".
+func (f Figure) Each() string {
+	if f.Unit == "ns" {
+		return "a " + f.Of
+	}
+	return "of " + f.Of
+}
+
+// WorkersTime is what shares are of, wherever they are shares of time: all
+// workers of the cell, for as long as the measured part of its traced trial took.
+const WorkersTime = "the workers' time"
+
+// A Group is what one rule found in one program, on several models.
+type Group struct {
+	Rule, Workload string
+	Findings       []Finding // the largest figure first
+}
+
+// Groups puts findings together that are about the same thing, so that a cause is
+// told once. They are in the order of their first ones.
+func Groups(all []Finding) (groups []Group) {
+	for _, f := range all {
+		i := slices.IndexFunc(groups, func(g Group) bool { return g.Rule == f.Rule && g.Workload == f.Workload })
+		if i < 0 {
+			i = len(groups)
+			groups = append(groups, Group{Rule: f.Rule, Workload: f.Workload})
+		}
+		groups[i].Findings = append(groups[i].Findings, f)
+	}
+	for _, g := range groups {
+		slices.SortStableFunc(g.Findings, func(a, b Finding) int { return cmp.Compare(b.Figure.Value, a.Figure.Value) })
+	}
+	return groups
+}
+
+// Worst returns the finding with the largest figure.
+func (g Group) Worst() Finding { return g.Findings[0] }
+
+// Models says on which models it holds, and how large its figure is on each:
+// "waiting for a lock 22 to 35 % of the workers' time: 35 % on goroutines×4, 22 %
+// on gomaxprocs1×4".
+func (g Group) Models() string {
+	worst, least := g.Worst().Figure, g.Findings[len(g.Findings)-1].Figure
+	if len(g.Findings) == 1 {
+		return fmt.Sprintf("on %s: %s %s %s", g.Worst().Model, worst.What, worst.Amount(), worst.Each())
+	}
+	var on []string
+	for _, f := range g.Findings {
+		on = append(on, f.Figure.Amount()+" on "+f.Model)
+	}
+	amounts := worst.Amount()
+	if least.Amount() != amounts {
+		amounts = least.Amount() + " to " + amounts
+	}
+	return fmt.Sprintf("on %d models: %s %s %s: %s", len(on), worst.What, amounts, worst.Each(), strings.Join(on, ", "))
 }
 
 // A Cell is what a rule looks at.
@@ -83,7 +163,7 @@ func check(d *results.Data, rules []*Rule) []Finding {
 			if f == nil {
 				continue
 			}
-			f.Rule, f.Cell = r.Name, c.ID
+			f.Rule, f.Cell, f.Workload, f.Model = r.Name, c.ID, c.Workload, c.model()
 			if f.Command == "" {
 				f.Command = "harness ledger DIR --cell " + c.ID
 			}
@@ -134,6 +214,44 @@ func median(v []int64) float64 {
 	slices.Sort(v)
 	return float64(v[len(v)/2]+v[(len(v)-1)/2]) / 2
 }
+
+// model names what the cell runs on.
+func (c *Cell) model() string {
+	name := fmt.Sprintf("%s×%d", c.Cell.Backend, c.Workers)
+	if c.Build != "" {
+		name += ", " + c.Build
+	}
+	return name
+}
+
+// whole is the workers' time.
+func (c *Cell) whole() int64 { return c.Ledger.WallNS * int64(c.Workers) }
+
+// idle is how much of the workers' time they were in no task.
+func (c *Cell) idle() int64 { return max(0, c.whole()-c.Ledger.BusyNS) }
+
+// ofWorkers makes a figure of an amount of the workers' time.
+func (c *Cell) ofWorkers(what string, ns int64) Figure {
+	return Figure{What: what, Value: ratio(ns, c.whole()), Unit: "1", Of: WorkersTime}
+}
+
+// aTask makes a figure of an amount of time that all tasks took together.
+func (c *Cell) aTask(what string, ns int64) Figure {
+	return Figure{What: what, Value: float64(ns) / float64(c.Ledger.Tasks), Unit: "ns", Of: "task"}
+}
+
+// spent says what a figure is a share of, and how much of that tasks took: a rule
+// compares the two.
+func (c *Cell) spent(f Figure) string {
+	s := fmt.Sprintf("%s %s %s (%d workers for %v)", f.What, f.Amount(), f.Each(), c.Workers, about(time.Duration(c.Ledger.WallNS)))
+	if f.What != noTask {
+		s += ", of which tasks took " + percent(c.busy())
+	}
+	return s
+}
+
+// noTask is what workers are in that have none.
+const noTask = "in no task"
 
 // share returns what part of the time inside of tasks was spent so.
 func (c *Cell) share(parts ...results.Part) float64 {
@@ -219,11 +337,8 @@ func (c *Cell) behind(parts ...results.Part) (waited, behindLong int64) {
 }
 
 // show makes a finding point at one task.
-func (f *Finding) show(c *Cell, m results.MostTask) *Finding {
-	if m.Number != 0 {
-		f.SpanID = m.SpanID
-		f.Command = fmt.Sprintf("harness ledger DIR --cell %s --task %d", c.ID, m.Number)
-	}
+func (f *Finding) show(m results.MostTask) *Finding {
+	f.Task, f.SpanID = m.Number, m.SpanID
 	return f
 }
 
@@ -243,7 +358,7 @@ func (f *Finding) blamed(c *Cell) *Finding {
 	b := c.Ledger.Blockers[0]
 	f.Evidence = append(f.Evidence, fmt.Sprintf("task %d (%s) computes for at least %v, and %d others waited meanwhile, together %v",
 		b.Number, b.Task, about(time.Duration(b.CPUNS)), b.Tasks, about(time.Duration(b.HeldUpNS))))
-	return f.show(c, results.MostTask{Number: b.Number, SpanID: b.SpanID}).at("it computes", b.Where, b.Stack)
+	return f.show(results.MostTask{Number: b.Number, SpanID: b.SpanID}).at("it computes", b.Where, b.Stack)
 }
 
 func percent(v float64) string { return fmt.Sprintf("%.0f %%", 100*v) }

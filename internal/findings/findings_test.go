@@ -3,6 +3,7 @@ package findings
 import (
 	"flag"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -51,6 +52,9 @@ func healthy() *results.Data {
 	}
 }
 
+// share is how a share is written: with what it is one of.
+var share = regexp.MustCompile(`% (of (the workers' time|the processor time|the bytes that are allocated)|more than on the leanest model)`)
+
 func both(d *results.Data) []Finding { return append(Of(d), CostsOf(d)...) }
 
 // What a model costs is no finding: a clean program on one that takes turns has none.
@@ -87,60 +91,60 @@ func TestRules(t *testing.T) {
 	}
 	blockers := []results.Blocker{{Number: 5, Task: "long", SpanID: "55", CPUNS: 60 * ms, HeldUpNS: 60 * ms, Tasks: 7, Where: "main.place (f.go:1)", Stack: []string{"main.place (f.go:1)"}}}
 	tests := []struct {
-		rule    *Rule
-		is      func(d *results.Data, l *results.Ledger)
-		not     func(d *results.Data, l *results.Ledger) // takes it away again
-		command string
+		rule *Rule
+		is   func(d *results.Data, l *results.Ledger)
+		not  func(d *results.Data, l *results.Ledger) // takes it away again
+		task uint64                                   // that shows it best; 0 if none is known
 	}{
 		{AwaitInALoop, func(_ *results.Data, l *results.Ledger) { l.MaxInFlight = 1 },
-			func(_ *results.Data, l *results.Ledger) { l.MaxInFlight = 2 }, "--task 7"},
+			func(_ *results.Data, l *results.Ledger) { l.MaxInFlight = 2 }, 7},
 		{PollingLoop, func(_ *results.Data, l *results.Ledger) {
 			l.Parts[results.PartSleep], l.Places = 60*ms, at(results.PartSleep, 50*ms, 200)
 			l.Most = append(l.Most, results.MostTask{Part: "sleep", Number: 3, SpanID: "33"})
-		}, func(_ *results.Data, l *results.Ledger) { l.Places[0].Waits = 20 }, "--task 3"},
+		}, func(_ *results.Data, l *results.Ledger) { l.Places[0].Waits = 20 }, 3},
 		{SerialIO, func(_ *results.Data, l *results.Ledger) {
 			l.Parts[results.PartIOService], l.Places, l.Waits.IO = 150*ms, at(results.PartIOService, 150*ms, 80), 80
-		}, func(_ *results.Data, l *results.Ledger) { l.Waits.Channel = 20 }, "--cell w-goroutines-w2"},
+		}, func(_ *results.Data, l *results.Ledger) { l.Waits.Channel = 20 }, 0},
 		{LockConvoy, func(_ *results.Data, l *results.Ledger) {
 			l.Parts[results.PartLock], l.Places = 90*ms, at(results.PartLock, 80*ms, 19)
-		}, func(_ *results.Data, l *results.Ledger) { l.Parts[results.PartLock] = 30 * ms }, "--cell w-goroutines-w2"},
+		}, func(_ *results.Data, l *results.Ledger) { l.Parts[results.PartLock] = 30 * ms }, 0},
 		{LateIO, func(_ *results.Data, l *results.Ledger) {
 			l.Parts[results.PartIOService], l.Parts[results.PartIOLate], l.Waits.IO = 100*ms, 80*ms, 20
 			l.BehindLong[results.PartIOLate], l.Blockers = 60*ms, blockers
 		}, func(_ *results.Data, l *results.Ledger) {
 			l.BehindLong[results.PartIOLate] = 30 * ms // they take turns
-		}, "--task 5"},
+		}, 5},
 		{HeadOfLine, func(d *results.Data, l *results.Ledger) {
 			d.Run.Cells[0].Backend = "eventloop"
 			l.Parts[results.PartGate], l.BehindLong[results.PartGate], l.Blockers = 60*ms, 50*ms, blockers
-		}, func(_ *results.Data, l *results.Ledger) { l.BehindLong[results.PartGate] = 20 * ms }, "--task 5"},
+		}, func(_ *results.Data, l *results.Ledger) { l.BehindLong[results.PartGate] = 20 * ms }, 5},
 		{TooManyWorkers, func(d *results.Data, l *results.Ledger) {
 			d.Run.Cells[0].Workers = 4
 			l.Parts[results.PartRunning], l.Parts[results.PartRunnable] = 95*ms, 95*ms
 			l.Parts[results.PartIOService], l.Processes = 20*ms, []results.Process{{CPUNS: 90 * ms}}
-		}, func(_ *results.Data, l *results.Ledger) { l.Parts[results.PartIOService] = 40 * ms }, "--cell w-goroutines-w2"},
+		}, func(_ *results.Data, l *results.Ledger) { l.Parts[results.PartIOService] = 40 * ms }, 0},
 		{IdleWorkers, func(_ *results.Data, l *results.Ledger) {
 			l.TailNS, l.Longest.NS, l.Longest.CPUNS = 60*ms, 40*ms, 40*ms
 		},
-			func(_ *results.Data, l *results.Ledger) { l.Longest.CPUNS = 20 * ms /* the rest the machine was away */ }, "--task 7"},
+			func(_ *results.Data, l *results.Ledger) { l.Longest.CPUNS = 20 * ms /* the rest the machine was away */ }, 7},
 		{Starved, func(d *results.Data, l *results.Ledger) {
 			d.Run.Cells[0].Workers, l.Workers, l.MaxInFlight, l.BusyNS = 8, 8, 2, 190*ms
-		}, func(_ *results.Data, l *results.Ledger) { l.MaxInFlight = 8 }, "--task 7"},
+		}, func(_ *results.Data, l *results.Ledger) { l.MaxInFlight = 8 }, 7},
 		{IPCBound, func(d *results.Data, l *results.Ledger) {
 			d.Trials[0].UserNS = 300 * ms
 			l.BusyNS, l.Parts[results.PartRunning], l.Parts[results.PartEncode], l.Parts[results.PartTransport] = 20*ms, 20*ms, 30*ms, 50*ms
-		}, func(_ *results.Data, l *results.Ledger) { l.Parts[results.PartEncode] = ms }, "--cell w-goroutines-w2"},
+		}, func(_ *results.Data, l *results.Ledger) { l.Parts[results.PartEncode] = ms }, 0},
 		{TooSmall, func(d *results.Data, l *results.Ledger) {
 			l.Tasks, d.Trials[0].UserNS, d.Trials[1].UserNS = 100_000, 400*ms, 100*ms
-		}, func(d *results.Data, _ *results.Ledger) { d.Trials[0].UserNS = 120 * ms }, "--task 7"},
+		}, func(d *results.Data, _ *results.Ledger) { d.Trials[0].UserNS = 120 * ms }, 7},
 		{GCBound, func(d *results.Data, _ *results.Ledger) { d.Trials[2].GCSamples = 30 },
-			func(d *results.Data, _ *results.Ledger) { d.Trials[2].GCSamples = 25 }, "--kind allocs"},
+			func(d *results.Data, _ *results.Ledger) { d.Trials[2].GCSamples = 25 }, 7},
 		{Turns, func(d *results.Data, l *results.Ledger) {
 			d.Run.Backends[0].Serial = true
 			l.Parts[results.PartRunning], l.Parts[results.PartGate] = 95*ms, 95*ms
-		}, func(d *results.Data, _ *results.Ledger) { d.Run.Backends[0].Serial = false }, "--cell w-goroutines-w2"},
+		}, func(d *results.Data, _ *results.Ledger) { d.Run.Backends[0].Serial = false }, 0},
 		{Carrying, func(_ *results.Data, l *results.Ledger) { l.Parts[results.PartTransport] = 20 * ms },
-			func(_ *results.Data, l *results.Ledger) { l.Parts[results.PartTransport] = 10 * ms }, "--cell w-goroutines-w2"},
+			func(_ *results.Data, l *results.Ledger) { l.Parts[results.PartTransport] = 10 * ms }, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.rule.Name, func(t *testing.T) {
@@ -151,8 +155,16 @@ func TestRules(t *testing.T) {
 			if i < 0 {
 				t.Fatalf("Of() = %+v; want %s", got, tt.rule.Name)
 			}
-			if f := got[i]; f.Says == "" || len(f.Evidence) == 0 || !strings.Contains(f.Command, tt.command) {
-				t.Errorf("it is %+v; want evidence and a command with %q", f, tt.command)
+			if f := got[i]; f.Says == "" || len(f.Evidence) == 0 || f.Task != tt.task || !strings.Contains(f.Command, "--cell w-goroutines-w2") {
+				t.Errorf("it is %+v; want evidence, task %d, and the command for its cell", f, tt.task)
+			}
+			if v := got[i].Figure; v.What == "" || v.Value <= 0 || v.Of == "" || v.Unit == "1" && v.Value > 1 {
+				t.Errorf("its figure is %+v; want one that is not zero, and what it is of", v)
+			}
+			for _, e := range append(got[i].Evidence, got[i].Says) {
+				if strings.Contains(e, "%") && !share.MatchString(e) {
+					t.Errorf("it says %q; want what that is a share of", e)
+				}
 			}
 			tt.not(d, &d.Ledger[0])
 			if got := both(d); slices.ContainsFunc(got, func(f Finding) bool { return f.Rule == tt.rule.Name }) {
@@ -162,5 +174,25 @@ func TestRules(t *testing.T) {
 	}
 	if len(tests) != len(All)+len(Costs) {
 		t.Errorf("%d of %d rules are tested", len(tests), len(All)+len(Costs))
+	}
+}
+
+// A cause is told once, with the models that it holds on.
+func TestGroups(t *testing.T) {
+	of := func(rule, workload, model string, share float64) Finding {
+		return Finding{Rule: rule, Workload: workload, Model: model, Figure: Figure{What: "asleep", Value: share, Unit: "1", Of: WorkersTime}}
+	}
+	got := Groups([]Finding{of("poll", "a", "gil×4", .25), of("lock", "a", "gil×4", .5), of("poll", "a", "threads×4", .75), of("poll", "b", "gil×4", .3)})
+	var says []string
+	for _, g := range got {
+		says = append(says, g.Workload+" "+g.Rule+" "+g.Models())
+	}
+	want := []string{
+		"a poll on 2 models: asleep 25 % to 75 % of the workers' time: 75 % on threads×4, 25 % on gil×4",
+		"a lock on gil×4: asleep 50 % of the workers' time",
+		"b poll on gil×4: asleep 30 % of the workers' time",
+	}
+	if !slices.Equal(says, want) {
+		t.Errorf("Groups() = %q; want %q", says, want)
 	}
 }

@@ -1,7 +1,6 @@
 package findings
 
 import (
-	"cmp"
 	"fmt"
 	"time"
 
@@ -19,13 +18,15 @@ var AwaitInALoop = &Rule{
 		if c.Workers < 2 || l.Tasks < 4 || l.MaxInFlight != 1 {
 			return nil
 		}
+		idle := c.ofWorkers(noTask, c.idle())
 		return (&Finding{
-			Says: fmt.Sprintf("Each task is submitted after the result of the one before it, so one of %d workers is used. Submit all first, then wait.", c.Workers),
+			Figure: idle,
+			Says:   fmt.Sprintf("Each task is submitted after the result of the one before it, so one of %d workers is used. Submit all first, then wait.", c.Workers),
 			Evidence: []string{
 				fmt.Sprintf("%d tasks, never more than 1 between submission and result", l.Tasks),
-				fmt.Sprintf("workers busy for %s of the time", percent(c.busy())),
+				c.spent(idle),
 			},
-		}).show(c, l.Longest).at("submitted", c.submitted().Where, c.submitted().Stack)
+		}).show(l.Longest).at("submitted", c.submitted().Where, c.submitted().Stack)
 	},
 }
 
@@ -38,14 +39,16 @@ var PollingLoop = &Rule{
 		if c.share(results.PartSleep) < 0.2 || of < 0.5 || at.Waits < 5*c.Ledger.Tasks {
 			return nil
 		}
+		asleep := c.ofWorkers("asleep", c.Ledger.Parts[results.PartSleep])
 		return (&Finding{
-			Says: fmt.Sprintf("Tasks poll: they sleep again and again at %s. What they wait for could wake them.", at.Where),
+			Figure: asleep,
+			Says:   fmt.Sprintf("Tasks poll: they sleep again and again at %s. What they wait for could wake them.", at.Where),
 			Evidence: []string{
 				fmt.Sprintf("%d sleeps in %d tasks, %v each", at.Waits, c.Ledger.Tasks, about(time.Duration(at.NS/int64(at.Waits)))),
-				percent(c.share(results.PartSleep)) + " of the tasks' time",
+				c.spent(asleep),
 			},
 			Stack: at.Stack,
-		}).show(c, c.most(results.PartSleep))
+		}).show(c.most(results.PartSleep))
 	},
 }
 
@@ -64,13 +67,16 @@ var SerialIO = &Rule{
 		if of < 0.8 {
 			return nil
 		}
+		waiting := c.ofWorkers("waiting for replies", c.Ledger.Parts[results.PartIOService])
 		return (&Finding{
-			Says: fmt.Sprintf("Each task waits for %d replies, one after the other, at %s. If none needs the one before it, ask for all at once.", w.IO/c.Ledger.Tasks, at.Where),
+			Figure: waiting,
+			Says:   fmt.Sprintf("Each task waits for %d replies, one after the other, at %s. If none needs the one before it, ask for all at once.", w.IO/c.Ledger.Tasks, at.Where),
 			Evidence: []string{
-				fmt.Sprintf("%d waits in %d tasks, %s of their time", w.IO, c.Ledger.Tasks, percent(c.share(results.PartIOService))),
+				fmt.Sprintf("%d waits in %d tasks, %v each", w.IO, c.Ledger.Tasks, about(time.Duration(c.Ledger.Parts[results.PartIOService]/int64(w.IO)))),
+				c.spent(waiting),
 			},
 			Stack: at.Stack,
-		}).show(c, c.most(results.PartIOService))
+		}).show(c.most(results.PartIOService))
 	},
 }
 
@@ -83,14 +89,16 @@ var LockConvoy = &Rule{
 		if c.Workers < 2 || c.share(results.PartLock) < 0.2 || of < 0.5 || at.Waits < c.Ledger.Tasks/2 {
 			return nil
 		}
+		waiting := c.ofWorkers("waiting for a lock", c.Ledger.Parts[results.PartLock])
 		return (&Finding{
-			Says: fmt.Sprintf("Tasks queue up for a lock at %s. More workers make the queue longer. Hold it for less, or give each worker its own.", at.Where),
+			Figure: waiting,
+			Says:   fmt.Sprintf("Tasks queue up for a lock at %s. More workers make the queue longer. Hold it for less, or give each worker its own.", at.Where),
 			Evidence: []string{
 				fmt.Sprintf("%d waits in %d tasks, %v each", at.Waits, c.Ledger.Tasks, about(time.Duration(at.NS/int64(at.Waits)))),
-				percent(c.share(results.PartLock)) + " of the tasks' time",
+				c.spent(waiting),
 			},
 			Stack: at.Stack,
-		}).show(c, c.most(results.PartLock))
+		}).show(c.most(results.PartLock))
 	},
 }
 
@@ -107,6 +115,7 @@ var LateIO = &Rule{
 			return nil
 		}
 		return (&Finding{
+			Figure: Figure{What: "going on after a reply has come", Value: float64(late) / float64(n), Unit: "ns", Of: "reply"},
 			Says: fmt.Sprintf("Replies are there and nobody takes them: a task goes on %v after its reply has come, on average, behind one that computes. Compute elsewhere, or in smaller pieces.",
 				about(time.Duration(late/n))),
 			Evidence: []string{
@@ -125,11 +134,13 @@ var HeadOfLine = &Rule{
 		if c.Cell.Backend != "eventloop" || ratio(waited, c.Ledger.BusyNS) < 0.2 || 2*behindLong < waited {
 			return nil
 		}
+		waiting := c.ofWorkers("waiting for the loop's turn", waited)
 		return (&Finding{
+			Figure: waiting,
 			Says: fmt.Sprintf("A task that computes holds up the loop: the others, whose wait is over, wait for their turn, %v each. Compute elsewhere, or in smaller pieces.",
 				about(time.Duration(waited/int64(c.Ledger.Tasks)))),
 			Evidence: []string{
-				fmt.Sprintf("waiting for the turn %s of the tasks' time", percent(ratio(waited, c.Ledger.BusyNS))),
+				c.spent(waiting),
 			},
 		}).blamed(c)
 	},
@@ -147,12 +158,15 @@ var TooManyWorkers = &Rule{
 		if c.Backend.Serial || min(c.Workers, c.Ledger.MaxInFlight) <= c.Cores || cpu < 4*waited || c.share(results.PartRunning, results.PartRunnable) < 0.8 || c.share(results.PartRunnable) < 0.25 {
 			return nil
 		}
+		waiting := c.ofWorkers("waiting for a processor", c.Ledger.Parts[results.PartRunnable])
 		return (&Finding{
-			Says: fmt.Sprintf("%d workers compute on %d processors: a task waits for one %v. %d workers would be as fast.", c.Workers, c.Cores, about(c.each(results.PartRunnable)), c.Cores),
+			Figure: waiting,
+			Says:   fmt.Sprintf("%d workers compute on %d processors: a task waits for one %v. %d workers would be as fast.", c.Workers, c.Cores, about(c.each(results.PartRunnable)), c.Cores),
 			Evidence: []string{
-				fmt.Sprintf("running %v a task, runnable %v (%s of the tasks' time)", about(c.each(results.PartRunning)), about(c.each(results.PartRunnable)), percent(c.share(results.PartRunnable))),
+				fmt.Sprintf("running %v a task, runnable %v", about(c.each(results.PartRunning)), about(c.each(results.PartRunnable))),
+				c.spent(waiting),
 			},
-		}).show(c, c.most(results.PartRunnable)).at("they compute", c.computing().Where, c.computing().Stack)
+		}).show(c.most(results.PartRunnable)).at("they compute", c.computing().Where, c.computing().Stack)
 	},
 }
 
@@ -167,13 +181,15 @@ var IdleWorkers = &Rule{
 		if c.Backend.Serial || c.Workers < 2 || l.Tasks < 2*c.Workers || tail < 0.25 || l.Longest.CPUNS < 3*mean {
 			return nil
 		}
+		atEnd := c.ofWorkers("idle at the end", l.TailNS)
 		return (&Finding{
-			Says: "The work is badly divided: at the end workers idle while the longest tasks are done. Divide those, or start them first.",
+			Figure: atEnd,
+			Says:   "The work is badly divided: at the end workers idle while the longest tasks are done. Divide those, or start them first.",
 			Evidence: []string{
-				fmt.Sprintf("idle at the end %s of the workers' time", percent(tail)),
+				c.spent(atEnd),
 				fmt.Sprintf("the longest task lasts %v and computes for at least %v; the mean is %v", about(time.Duration(l.Longest.NS)), about(time.Duration(l.Longest.CPUNS)), about(time.Duration(mean))),
 			},
-		}).show(c, l.Longest).at("the longest computes", l.Longest.Where, l.Longest.Stack)
+		}).show(l.Longest).at("the longest computes", l.Longest.Where, l.Longest.Stack)
 	},
 }
 
@@ -186,12 +202,15 @@ var Starved = &Rule{
 		if l.MaxInFlight < 2 || l.MaxInFlight >= c.Workers || l.Tasks < 2*c.Workers || c.busy() > 0.5 {
 			return nil
 		}
+		idle := c.ofWorkers(noTask, c.idle())
 		return (&Finding{
-			Says: fmt.Sprintf("The workers wait for the program: it has at most %d tasks submitted at a time, for %d workers.", l.MaxInFlight, c.Workers),
+			Figure: idle,
+			Says:   fmt.Sprintf("The workers wait for the program: it has at most %d tasks submitted at a time, for %d workers.", l.MaxInFlight, c.Workers),
 			Evidence: []string{
-				fmt.Sprintf("%d tasks, never more than %d between submission and result; workers busy for %s of the time", l.Tasks, l.MaxInFlight, percent(c.busy())),
+				fmt.Sprintf("%d tasks, never more than %d between submission and result", l.Tasks, l.MaxInFlight),
+				c.spent(idle),
 			},
-		}).show(c, l.Longest).at("submitted", c.submitted().Where, c.submitted().Stack)
+		}).show(l.Longest).at("submitted", c.submitted().Where, c.submitted().Stack)
 	},
 }
 
@@ -212,13 +231,14 @@ var IPCBound = &Rule{
 			part = results.PartEncode
 		}
 		return (&Finding{
+			Figure: c.aTask("between processes", carried),
 			Says: fmt.Sprintf("The tasks are carried for longer than they compute: %v a task between processes, %v running. Carry less, or do more in a task.",
 				about(time.Duration(carried/int64(c.Ledger.Tasks))), about(c.each(results.PartRunning))),
 			Evidence: []string{
 				fmt.Sprintf("encoding %v, transport %v, decoding %v a task", about(c.each(results.PartEncode)), about(c.each(results.PartTransport)), about(c.each(results.PartDecode))),
-				fmt.Sprintf("workers busy for %s of the time", percent(c.busy())), c.extra(),
+				c.spent(c.ofWorkers(noTask, c.idle())), c.extra(),
 			},
-		}).show(c, c.most(part)).at("submitted", c.submitted().Where, c.submitted().Stack)
+		}).show(c.most(part)).at("submitted", c.submitted().Where, c.submitted().Stack)
 	},
 }
 
@@ -240,11 +260,12 @@ var TooSmall = &Rule{
 			return nil
 		}
 		return (&Finding{
-			Says: fmt.Sprintf("The tasks are too small for this model: each needs %v of processor time and costs %v. Put more into one.", about(mean), about(time.Duration(c.CPUNS/float64(n)))),
+			Figure: Figure{What: "processor time beyond what the leanest model takes", Value: (c.CPUNS - c.LeastCPUNS) / float64(n), Unit: "ns", Of: "task"},
+			Says:   fmt.Sprintf("The tasks are too small for this model: each needs %v of processor time and costs %v. Put more into one.", about(mean), about(time.Duration(c.CPUNS/float64(n)))),
 			Evidence: []string{
-				fmt.Sprintf("overhead %s of the work, in the timed trials; %d tasks", percent(c.CPUNS/c.LeastCPUNS-1), n),
+				fmt.Sprintf("%d tasks; they cost %s more than on the leanest model", n, percent(c.CPUNS/c.LeastCPUNS-1)), c.extra(),
 			},
-		}).show(c, c.Ledger.Longest).at("submitted", c.submitted().Where, c.submitted().Stack)
+		}).show(c.Ledger.Longest).at("submitted", c.submitted().Where, c.submitted().Stack)
 	},
 }
 
@@ -258,15 +279,20 @@ var GCBound = &Rule{
 			return nil
 		}
 		a := t.Allocates
-		return &Finding{
-			Says: fmt.Sprintf("Much of the processor time goes to the garbage collector. Allocate less: %s of the bytes come from %s.", percent(a.Share), a.Where),
+		share := float64(t.GCSamples) / float64(t.CPUSamples)
+		shown := c.most(results.PartGC)
+		if shown.Number == 0 {
+			shown = c.Ledger.Longest
+		}
+		return (&Finding{
+			Figure: Figure{What: "in the garbage collector", Value: share, Unit: "1", Of: "the processor time"},
+			Says:   fmt.Sprintf("Much of the processor time goes to the garbage collector. Allocate less: %s of the bytes that are allocated come from %s.", percent(a.Share), a.Where),
 			Evidence: []string{
-				fmt.Sprintf("%d of %d CPU samples (%s)", t.GCSamples, t.CPUSamples, percent(float64(t.GCSamples)/float64(t.CPUSamples))),
+				fmt.Sprintf("%d of %d CPU samples, %s of the processor time", t.GCSamples, t.CPUSamples, percent(share)),
 				fmt.Sprintf("%g collections in a timed trial; helping or waiting for them %v a task", c.Collections, about(c.each(results.PartGC))),
 			},
 			Stack:   a.Stack,
-			SpanID:  cmp.Or(c.most(results.PartGC).SpanID, c.Ledger.Longest.SpanID),
-			Command: fmt.Sprintf("harness profile DIR --cell %s --kind allocs", c.ID),
-		}
+			Command: fmt.Sprintf("harness profile DIR --cell %s --kind allocs --lines", c.ID),
+		}).show(shown)
 	},
 }

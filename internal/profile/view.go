@@ -289,9 +289,13 @@ func (v *View) Minus(base *View) (*View, error) {
 	return &View{p}, nil
 }
 
-// Top writes the functions with the largest values, as pprof does.
-func (v *View) Top(w io.Writer, n int) error {
-	return v.pprof([]string{"-top", "-symbolize=none", "-output=w", fmt.Sprint("-nodecount=", n)}, w, nil)
+// Top writes the functions with the largest values, as pprof does, or the lines.
+func (v *View) Top(w io.Writer, n int, lines bool) error {
+	args := []string{"-top", "-symbolize=none", "-output=w", fmt.Sprint("-nodecount=", n)}
+	if lines {
+		args = append(args, "-lines")
+	}
+	return v.pprof(args, w, nil)
 }
 
 // A Link leads from pprof's pages to another page.

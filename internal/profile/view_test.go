@@ -60,7 +60,7 @@ func TestViews(t *testing.T) {
 		t.Errorf("the difference a task is %d ns, %v; want -10 ms", diff.Total(), err)
 	}
 	var top strings.Builder
-	if err := diff.Top(&top, 5); err != nil || !strings.Contains(top.String(), "main.cold") || strings.Contains(top.String(), "main.hot") {
+	if err := diff.Top(&top, 5, false); err != nil || !strings.Contains(top.String(), "main.cold") || strings.Contains(top.String(), "main.hot") {
 		t.Errorf("the top of the difference is %q, %v; want main.cold alone", top.String(), err)
 	}
 }

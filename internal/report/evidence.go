@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -93,7 +94,7 @@ func ledgerChart(r *Report) (Chart, bool) {
 				if share*width < .3 {
 					continue
 				}
-				d.rect(at, y+2, share*width, rowHeight-4, "part", fmt.Sprintf(` fill="%s"`, partColours[p]), fmt.Sprintf("%s: %s", results.PartInfo[p].Doc, ofWhole(100*share, 100)))
+				d.rect(at, y+2, share*width, rowHeight-4, "part", fmt.Sprintf(` fill="%s"`, partColours[p]), fmt.Sprintf("%s: %s of %s", results.PartInfo[p].Doc, ofWhole(share, 1), findings.WorkersTime))
 				at += share * width
 			}
 			d.text(chartWidth-margin, y+14, "end small", duration(float64(l.WallNS)))
@@ -102,22 +103,49 @@ func ledgerChart(r *Report) (Chart, bool) {
 		}
 		y += gap
 	}
-	d.text(margin, y+12, "muted small", "One traced trial each; the whole width is all workers for all of its time, which is on the right.")
+	d.text(margin, y+12, "muted small", "One traced trial each. The whole width is the workers' time: all workers, for as long as is on the right.")
 	return Chart{
 		Name: "ledger", Title: "What the workers' time went to", w: chartWidth, h: y + 26, body: d.String(),
 		Desc: "For each cell, the shares of its workers' time. " + strings.Join(parts, ", ") + ".",
 	}, true
 }
 
-// findingLines are the findings, one each, for a terminal.
+// findingLines are the findings, a line for each cause, for a terminal.
 func (r *Report) findingLines() (lines []string) {
-	for _, f := range r.Findings {
-		lines = append(lines, fmt.Sprintf("%s: %s [%s; %s. See: %s]", f.Cell, f.Says, f.Rule, f.Evidence[0], f.Command))
+	for _, g := range findings.Groups(r.Findings) {
+		f := g.Worst()
+		lines = append(lines, fmt.Sprintf("%s, %s: %s [%s. See: %s]", g.Workload, g.Rule, f.Says, g.Models(), f.Command))
 	}
-	if n := len(r.ModelCosts); n > 0 {
-		lines = append(lines, fmt.Sprintf("What the models themselves cost the programs, in %d cells, is in the report's files.", n))
+	if n := len(findings.Groups(r.ModelCosts)); n > 0 {
+		lines = append(lines, fmt.Sprintf("What the models themselves cost the programs, %s, is in the report's files.", counted(n, "cause")))
 	}
 	return lines
+}
+
+func counted(n int, of string) string {
+	if n == 1 {
+		return "1 " + of
+	}
+	return fmt.Sprintf("%d %ss", n, of)
+}
+
+// evidenceOf is the evidence of a group: the models with their figures, and then
+// what is known of the one where it is largest.
+func evidenceOf(g findings.Group) []string {
+	f := g.Worst()
+	lines := []string{g.Models()}
+	if len(g.Findings) > 1 {
+		lines = append(lines, "the rest is about "+f.Model)
+	}
+	return append(lines, f.Evidence...)
+}
+
+// shownBy names the task that shows a finding best; nothing if none does.
+func shownBy(f findings.Finding) string {
+	if f.Task == 0 {
+		return ""
+	}
+	return fmt.Sprintf("task %d shows it best, span %s: harness ledger DIR --cell %s --task %d", f.Task, f.SpanID, f.Cell, f.Task)
 }
 
 // What is said above the findings, and above the costs.
@@ -127,16 +155,17 @@ const (
 	costsIntro    = "No fault of the programs: what these models do with any program of the kind. A cell that is slow and has no finding is explained here, by its limit, or by where its time went."
 )
 
-// findingsMarkdown writes findings with all of their evidence.
+// findingsMarkdown writes findings with all of their evidence, each cause once.
 func findingsMarkdown(b *strings.Builder, heading, intro string, all []findings.Finding) {
 	fmt.Fprintf(b, "## %s\n\n%s\n\n", heading, intro)
-	for _, f := range all {
-		fmt.Fprintf(b, "- **%s**, %s: %s\n", escapeMarkdown(f.Cell), f.Rule, escapeMarkdown(f.Says))
-		for _, e := range f.Evidence {
+	for _, g := range findings.Groups(all) {
+		f := g.Worst()
+		fmt.Fprintf(b, "- **%s**, %s: %s\n", escapeMarkdown(g.Workload), g.Rule, escapeMarkdown(f.Says))
+		for _, e := range evidenceOf(g) {
 			fmt.Fprintf(b, "  - %s\n", escapeMarkdown(e))
 		}
-		if f.SpanID != "" {
-			fmt.Fprintf(b, "  - span `%s` shows it\n", f.SpanID)
+		if by := shownBy(f); by != "" {
+			fmt.Fprintf(b, "  - %s\n", escapeMarkdown(by))
 		}
 		fmt.Fprintf(b, "\n  ```\n  %s\n  ```\n", f.Command)
 		if len(f.Stack) > 0 {
@@ -144,4 +173,22 @@ func findingsMarkdown(b *strings.Builder, heading, intro string, all []findings.
 		}
 		b.WriteByte('\n')
 	}
+}
+
+// CellFindings writes what stands out in a cell, and what its model costs, below
+// its ledger, where the places are.
+func CellFindings(w io.Writer, d *results.Data, cell string) error {
+	var b strings.Builder
+	for _, f := range append(findings.Of(d), findings.CostsOf(d)...) {
+		if f.Cell != cell {
+			continue
+		}
+		b.WriteByte('\n')
+		writeWrapped(&b, f.Rule+": "+f.Says)
+		for _, e := range f.Evidence {
+			writeWrapped(&b, "- "+e)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }

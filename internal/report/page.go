@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io"
 
+	"github.com/f3f4c0de/harness/internal/findings"
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
@@ -18,6 +19,8 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"ns":     duration,
 	"round":  func(n int) int { return n + 1 },
 	"text":   func(o Overall) string { return o.text() },
+	"proof":  evidenceOf,
+	"shown":  shownBy,
 	"ratio": func(e *Estimate) string {
 		if e == nil {
 			return "–"
@@ -53,6 +56,7 @@ func HTML(w io.Writer, r *Report, charts []Chart) error {
 		ledgers = append(ledgers, ledgerRow(&r.Ledger[i], used))
 	}
 	return page.Execute(w, map[string]any{
+		"Findings": findings.Groups(r.Findings), "ModelCosts": findings.Groups(r.ModelCosts),
 		"FindingsIntro": findingsIntro, "NoFindings": noFindings, "CostsIntro": costsIntro,
 		"After": afterParts, "Parts": used, "PartInfo": results.PartInfo, "Ledgers": ledgers, "Evidence": r.evidenceLine(),
 		"Report": r, "Charts": charts, "Columns": r.columns(), "Rows": rows, "Legend": r.legend(),

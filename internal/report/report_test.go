@@ -84,9 +84,9 @@ func testData() *results.Data {
 		}
 		ledger.Parts[results.PartQueue] = ledger.TasksNS - ms(wall)*int64(workers) + 800
 		ledger.Parts[results.PartRunning] = ms(wall) * int64(workers)
-		if backend == "goroutines" && workload == "cpu" {
-			ledger.Parts[results.PartRunning] /= 2
-			ledger.Parts[results.PartLock] = ledger.Parts[results.PartRunning]
+		if share := map[string]int64{"goroutines": 2, "processes": 4}[backend]; share > 0 && workload == "cpu" {
+			ledger.Parts[results.PartLock] = ledger.Parts[results.PartRunning] / share
+			ledger.Parts[results.PartRunning] -= ledger.Parts[results.PartLock]
 		}
 		d.Ledger = append(d.Ledger, ledger)
 		lanes := results.Lanes{Cell: c.ID, TraceID: "0af7651916cd43dd8448eb211c80319c", WallNS: ms(wall), Workers: workers}

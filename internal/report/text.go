@@ -343,6 +343,7 @@ func Markdown(w io.Writer, r *Report, charts []Chart) error {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | "))
 	}
 	fmt.Fprintf(&b, "\n%s\n", escapeMarkdown(r.legend()[1]))
+	r.ledgerMarkdown(&b)
 	if line := r.evidenceLine(); line != "" {
 		fmt.Fprintf(&b, "\n%s\n", escapeMarkdown(line))
 	}

@@ -98,7 +98,8 @@ What a run tells about itself, and where. This page is made from the code (` + "
 A timed trial is not observed. One traced trial of every cell records each of its tasks, and has an execution trace and a CPU profile in
 each of its processes; a profiled trial has all kinds of profiles. Spans of tasks are recorded while the trial runs and made when it is
 over, so none is lost in a queue: what there should be is counted apart from what is written, for every process, and a difference fails
-the trial.
+the trial. Workers that are replaced while it runs have several processes, ` + "`worker-0`, `worker-0.2`" + ` and so on, and each sends its
+spans before it ends. What one had recorded that is killed goes with it: the trial fails, and says how many spans of which process.
 `
 
 const documentSpans = `

@@ -68,18 +68,23 @@ type Trial struct {
 	crossings crossings    // what is known of calls that go to other processes
 
 	mu        sync.Mutex
-	spawned   uint64           // processes
-	spawning  map[int][]uint64 // of each worker, those that have not exited
-	processes []process
-	counts    Counts // of the workers: what they sent, and what their tasks started
+	processes []*process       // in the order in which they were started
+	current   map[int]*process // of each worker, the latest: it has one at a time
 	errs      []error
 }
 
-// A process is a worker process that has ended.
+// A process is a worker process. A worker may have several, one after the other.
 type process struct {
 	harness.ProcessExit
-	number uint64 // among those of the trial; a worker may have several
+	number uint64 // among those of the trial
+	ended  bool   // ProcessExit is known; false for ever if it did not start
+	count  Count  // what it sent, and what its tasks started
 }
+
+// key tells processes apart, as far as the records of tasks can.
+func (p *process) key() processKey { return processKey{p.Worker, p.PID} }
+
+type processKey struct{ worker, pid int }
 
 // NewTrial starts recording a trial; nothing is kept before Begin. Spans that
 // the program itself starts through the global TracerProvider are kept too.
@@ -91,7 +96,7 @@ func NewTrial(ctx context.Context, cfg TrialConfig) (*Trial, error) {
 	t := &Trial{
 		cfg: cfg, resource: res, started: harness.Now(),
 		ids: newIDs(), rootIDs: newIDs(), spawnIDs: newIDs(), traceID: newTraceID(),
-		lists: make([]recordList, cfg.Workers), spawning: make(map[int][]uint64), counts: make(Counts),
+		lists: make([]recordList, cfg.Workers), current: make(map[int]*process),
 	}
 	t.rootID = t.rootIDs.span(0, 0)
 	propagate()
@@ -170,7 +175,7 @@ func (t *Trial) Observer() *harness.Observer {
 			tm := c.Timing()
 			list := &t.unstarted
 			if tm.PID != 0 {
-				list = &t.lists[tm.Worker]
+				list = &t.lists[tm.Worker%len(t.lists)] // the executor may have been given more
 			}
 			list.add(c.Task(), tm, c.Number, x)
 		},
@@ -218,34 +223,63 @@ func (t *Trial) Processes() *harness.ProcessObserver {
 				t.fail(err)
 			}
 			t.mu.Lock()
-			number := t.spawned
-			t.spawned++
-			t.spawning[worker] = append(t.spawning[worker], number)
+			p := &process{number: uint64(len(t.processes))}
+			t.processes = append(t.processes, p)
+			t.current[worker] = p
 			t.mu.Unlock()
-			sc := spanContext(t.traceID, t.spawnIDs.span(number, 0))
+			sc := spanContext(t.traceID, t.spawnIDs.span(p.number, 0))
 			return []string{workerEnv + "=" + string(env), "TRACEPARENT=" + traceparent(sc)}
 		},
 		Message: func(worker int, topic string, payload []byte) {
-			if err := t.message(workerName(worker), topic, payload); err != nil {
+			if err := t.message(worker, topic, payload); err != nil {
 				t.fail(fmt.Errorf("message %q of worker %d: %w", topic, worker, err))
 			}
 		},
 		Exited: func(e harness.ProcessExit) {
 			t.mu.Lock()
 			defer t.mu.Unlock()
-			p := process{ProcessExit: e}
-			if waiting := t.spawning[e.Worker]; len(waiting) > 0 {
-				p.number, t.spawning[e.Worker] = waiting[0], waiting[1:]
+			if p := t.current[e.Worker]; p != nil {
+				p.ProcessExit, p.ended = e, true
 			}
-			t.processes = append(t.processes, p)
 		},
 	}
 }
 
-// workerName is what a worker's processes are counted under.
-func workerName(worker int) string { return fmt.Sprintf("worker-%d", worker) }
+// WorkerName names the n-th process of a worker, from 0: "worker-0", and its
+// successors "worker-0.2" and so on.
+func WorkerName(worker, n int) string {
+	if n == 0 {
+		return fmt.Sprintf("worker-%d", worker)
+	}
+	return fmt.Sprintf("worker-%d.%d", worker, n+1)
+}
 
-func (t *Trial) message(from, topic string, payload []byte) error {
+// An Exit is the end of a worker process.
+type Exit struct {
+	Name string // as [WorkerName] has it
+	harness.ProcessExit
+}
+
+// Exits returns the worker processes that have ended, in the order in which they
+// were started.
+func (t *Trial) Exits() []Exit {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.exits()
+}
+
+func (t *Trial) exits() (exits []Exit) {
+	before := make(map[int]int)
+	for _, p := range t.processes {
+		if p.ended {
+			exits = append(exits, Exit{WorkerName(p.Worker, before[p.Worker]), p.ProcessExit})
+			before[p.Worker]++
+		}
+	}
+	return exits
+}
+
+func (t *Trial) message(worker int, topic string, payload []byte) error {
 	switch topic {
 	case topicSpans:
 		n, line, err := parseSpans(payload)
@@ -255,17 +289,13 @@ func (t *Trial) message(from, topic string, payload []byte) error {
 		if err := t.emit(line, n); err != nil {
 			return err
 		}
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.counts.add(from, 0, n)
+		t.count(worker, 0, n)
 	case topicOwn:
 		var own int
 		if err := json.Unmarshal(payload, &own); err != nil {
 			return err
 		}
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.counts.add(from, own, 0)
+		t.count(worker, own, 0)
 	case topicCrossings:
 		for len(payload) > 0 {
 			n, there, err := parseWorkerCrossing(payload)
@@ -282,6 +312,16 @@ func (t *Trial) message(from, topic string, payload []byte) error {
 	return nil
 }
 
+// count adds to what is known of the worker's present process.
+func (t *Trial) count(worker, expected, exported int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.current[worker]; p != nil {
+		p.count.Expected += expected
+		p.count.Exported += exported
+	}
+}
+
 func (t *Trial) emit(line []byte, spans int) error {
 	if t.cfg.Writer == nil {
 		return nil
@@ -296,14 +336,22 @@ func (t *Trial) fail(err error) {
 }
 
 // A Count compares the spans there should be with those that were written.
-type Count struct{ Expected, Exported int }
+type Count struct {
+	Expected, Exported int
+	// Lost is how the process ended, if that was not in good order. Spans that
+	// its tasks started themselves are not among the expected ones then.
+	Lost string
+}
 
-// Counts are those of each process: "trial", "worker-0" and so on.
+// Counts are those of each process: "trial", "worker-0" and so on, as [Exit] has
+// them.
 type Counts map[string]Count
 
 func (c Counts) add(process string, expected, exported int) {
 	n := c[process]
-	c[process] = Count{n.Expected + expected, n.Exported + exported}
+	n.Expected += expected
+	n.Exported += exported
+	c[process] = n
 }
 
 // Total adds them up.
@@ -319,7 +367,12 @@ func (c Counts) Total() (sum Count) {
 func (c Counts) Err() error {
 	var errs []error
 	for _, process := range slices.Sorted(maps.Keys(c)) {
-		if n := c[process]; n.Expected != n.Exported {
+		n := c[process]
+		switch {
+		case n.Expected == n.Exported:
+		case n.Lost != "":
+			errs = append(errs, fmt.Errorf("%d spans of %s were expected and %d were exported: it ended with %s, and what it had recorded went with it", n.Expected, process, n.Exported, n.Lost))
+		default:
 			errs = append(errs, fmt.Errorf("%d spans of %s were expected and %d were exported", n.Expected, process, n.Exported))
 		}
 	}
@@ -328,13 +381,12 @@ func (c Counts) Err() error {
 
 // Export makes the spans of the trial and writes them. It is called once, when
 // the executor has been closed. failure is the trial's own error, if any. What
-// it needs of memory does not depend on how many there are.
+// it needs of memory does not depend on how many there are. With an error it has
+// written what could be written.
 func (t *Trial) Export(ctx context.Context, wallNS, cpuNS int64, failure error) (Counts, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err := errors.Join(t.errs...); err != nil {
-		return nil, err
-	}
+	errs := slices.Clone(t.errs)
 	ended := t.unstarted.records.n
 	for i := range t.lists {
 		ended += t.lists[i].records.n
@@ -344,21 +396,36 @@ func (t *Trial) Export(ctx context.Context, wallNS, cpuNS int64, failure error) 
 
 	// What there should be follows from what was counted while it happened,
 	// not from the spans that are made below.
-	counts := t.counts
-	counts.add(trialProcess, int(parts)+len(t.processes)+len(own), 0)
-	for _, p := range t.processes {
-		counts.add(workerName(p.Worker), 1, 0) // the worker's own
+	counts := make(Counts)
+	exits := t.exits()
+	counts.add(trialProcess, int(parts)+len(exits)+len(own), 0)
+	names := make(map[processKey]string)
+	for _, e := range exits { // a process id that was used again counts for the last
+		names[processKey{e.Worker, e.PID}] = e.Name
 	}
-	there := make(map[int32]int)
+	for _, p := range t.processes {
+		if !p.ended {
+			continue // it never was a worker
+		}
+		name := names[p.key()]
+		counts.add(name, 1+p.count.Expected, p.count.Exported) // 1 is the worker's own
+		if p.Code != 0 {
+			n := counts[name]
+			n.Lost = p.Cause
+			counts[name] = n
+		}
+	}
+	there := make(map[processKey]int)
 	for c := range t.calls() {
 		atHome, away := expectedSpans(c.timing())
 		counts.add(trialProcess, atHome, 0)
-		there[c.worker] += away
+		if away > 0 {
+			there[processKey{int(c.worker), int(c.pid)}] += away
+		}
 	}
-	for worker, n := range there {
-		counts.add(workerName(int(worker)), n, 0)
+	for key, n := range there {
+		counts.add(cmp.Or(names[key], WorkerName(key.worker, 0)), n, 0)
 	}
-	var errs []error
 	if n := int(t.submitted.n.Load()); n != ended {
 		errs = append(errs, fmt.Errorf("%d tasks were submitted and %d ended", n, ended))
 	}
@@ -374,8 +441,10 @@ func (t *Trial) Export(ctx context.Context, wallNS, cpuNS int64, failure error) 
 			others = others[:0]
 		}
 	}
-	for _, e := range t.processes {
-		others = append(others, t.spawnSpan(e))
+	for _, p := range t.processes {
+		if p.ended {
+			others = append(others, t.spawnSpan(p))
+		}
 	}
 	for batch := range slices.Chunk(others, batchSpans) {
 		errs = append(errs, enc.exportStubs(ctx, batch...))
@@ -473,7 +542,7 @@ func (t *Trial) rootSpan(part, parts uint64, wallNS, cpuNS int64, failure error)
 }
 
 // spawnSpan is the life of a worker process as its parent sees it.
-func (t *Trial) spawnSpan(e process) stub {
+func (t *Trial) spawnSpan(e *process) stub {
 	s := stub{
 		Name:        fmt.Sprintf("spawn worker %d", e.Worker),
 		SpanContext: spanContext(t.traceID, t.spawnIDs.span(e.number, 0)),
