@@ -25,6 +25,7 @@ import (
 // runFlags are the flags of run as they were given.
 type runFlags struct {
 	workloads, backends, params []string
+	only                        []string
 	workers                     []int
 	rounds                      int
 	preset, out, resume, otlp   string
@@ -87,6 +88,7 @@ with none. The preset standard makes 12 of them, rigorous 20, quick none.`,
 	flags.SortFlags = false
 	flags.StringSliceVar(&f.workloads, "workloads", nil, "workloads to run (all)")
 	flags.StringSliceVar(&f.backends, "backends", nil, "backends to compare; sequential is always among them (all)")
+	flags.StringSliceVar(&f.only, "only", nil, "only this cell beside the baseline of its workload, as sqrt/goroutines; may be repeated")
 	flags.IntSliceVar(&f.workers, "workers", nil, "workers of every backend; several, as 1,2,4,8,16, to vary them (what suits each workload)")
 	flags.StringVar(&f.preset, "preset", "", "how much to measure: "+strings.Join(experiment.Presets(), ", ")+" (quick)")
 	flags.IntVar(&f.rounds, "rounds", 0, "rounds (those of the preset)")
@@ -188,7 +190,7 @@ func onlyWithResume(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return errors.New("--resume continues the run as it was planned; it takes no experiment file")
 	}
-	for _, name := range []string{"workloads", "backends", "workers", "preset", "rounds", "precision", "trial", "observers", "vary", "seed", "param", "timeout", "out", "dry-run"} {
+	for _, name := range []string{"workloads", "backends", "only", "workers", "preset", "rounds", "precision", "trial", "observers", "vary", "seed", "param", "timeout", "out", "dry-run"} {
 		if cmd.Flags().Changed(name) {
 			return fmt.Errorf("--resume continues the run as it was planned; it cannot be combined with --%s", name)
 		}
@@ -271,6 +273,7 @@ func (a *app) spec(cmd *cobra.Command, args []string, f runFlags) (experiment.Sp
 			return experiment.Spec{}, fmt.Errorf("--vary: %w", err)
 		}
 	}
+	s.Only = f.only
 	return s.Resolve(a.kinds)
 }
 

@@ -89,7 +89,9 @@ func NewPlan(spec Spec) (*Plan, error) {
 			return nil, err
 		}
 		for _, b := range spec.Backends {
-			p.Run.Cells = append(p.Run.Cells, cellOf(prog, b, spec.Cores))
+			if c := cellOf(prog, b, spec.Cores); spec.only == nil || spec.only[c.ID] || c.Baseline {
+				p.Run.Cells = append(p.Run.Cells, c)
+			}
 		}
 	}
 	if spec.Observers > 0 {

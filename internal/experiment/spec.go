@@ -34,6 +34,7 @@ type Settings struct {
 	Trial     time.Duration // least measured time of a trial; DefaultTrial if zero
 	Observers *int          // rounds by which the cost of observing is measured; those of the preset if nil
 	Precision float64       // half width that intervals are to have, as a share; a fixed number of rounds if zero
+	Only      []string      // cells to run beside the baselines of their workloads, as workload/backend or by their ids; all if empty
 }
 
 // A Choice is a workload with the parameters that differ from its defaults.
@@ -371,6 +372,8 @@ type Spec struct {
 	// Builds, if any, are compared with each other instead of the backends:
 	// the first is what the others are compared with, on each backend.
 	Builds []results.Build
+
+	only map[string]bool // ids of the cells to run; all if nil
 }
 
 // A Program is a workload with its parameters.
@@ -447,6 +450,9 @@ func (s Settings) Resolve(kinds Kinds) (Spec, error) {
 	if spec.Backends, err = s.backends(kinds); err != nil {
 		return Spec{}, err
 	}
+	if len(s.Only) > 0 && len(s.Backends) == 0 {
+		spec.Backends = slices.Clone(kinds.Backends) // variants are compared when asked for
+	}
 	choices := s.Workloads
 	if len(choices) == 0 {
 		for _, w := range kinds.Workloads {
@@ -488,7 +494,64 @@ func (s Settings) Resolve(kinds Kinds) (Spec, error) {
 		labels[prog.Label] = true
 		spec.Programs = append(spec.Programs, prog)
 	}
+	if err := spec.choose(s.Only); err != nil {
+		return Spec{}, err
+	}
 	return spec, nil
+}
+
+// choose keeps the named cells and the baselines of their workloads. It leaves
+// the others out of the plan, not out of the comparisons: what is compared with
+// a baseline stays so, whatever else is measured.
+func (s *Spec) choose(names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	s.only = make(map[string]bool)
+	programs, backends := make(map[string]bool), make(map[string]bool)
+	for _, name := range names {
+		found := false
+		for _, prog := range s.Programs {
+			for _, b := range s.Backends {
+				c := cellOf(prog, b, s.Cores)
+				if name != c.ID && name != prog.Label+"/"+b.Name && name != prog.Workload.Name+"/"+b.Name {
+					continue
+				}
+				if c.NotApplicable != "" {
+					return fmt.Errorf("cell %q cannot be run: %s", name, c.NotApplicable)
+				}
+				found, s.only[c.ID] = true, true
+				programs[prog.Label], backends[b.Name] = true, true
+			}
+		}
+		if !found {
+			return s.unknownCell(name)
+		}
+	}
+	s.Programs = slices.DeleteFunc(s.Programs, func(p Program) bool { return !programs[p.Label] })
+	s.Backends = slices.DeleteFunc(s.Backends, func(b *harness.Backend) bool { return !backends[b.Name] && b.Name != baseline })
+	return nil
+}
+
+// unknownCell says which half of a cell's name is wrong.
+func (s *Spec) unknownCell(name string) error {
+	workload, backend, ok := strings.Cut(name, "/")
+	if !ok {
+		return fmt.Errorf("cell %q; want workload/backend, such as %s/%s", name, s.Programs[0].Label, s.Backends[len(s.Backends)-1].Name)
+	}
+	var labels, backends []string
+	for _, p := range s.Programs {
+		labels = append(labels, p.Label, p.Workload.Name)
+	}
+	for _, b := range s.Backends {
+		backends = append(backends, b.Name)
+	}
+	err := unknown("backend", backend, backends)
+	if !slices.Contains(labels, workload) {
+		slices.Sort(labels)
+		err = unknown("workload", workload, slices.Compact(labels))
+	}
+	return fmt.Errorf("cell %q: %w", name, err)
 }
 
 // ParsePrecision reads a precision such as "2%" as a share.
