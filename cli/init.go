@@ -90,6 +90,7 @@ func experimentFile(kinds experiment.Kinds, names []string) (string, error) {
 preset: %s # or %s
 # rounds: 20         # instead of those of the preset
 # precision: 2%%      # or as many as it takes for intervals this narrow
+# time_budget: 10m   # or as many as fit into this time
 # workers: 8         # of every backend, instead of what suits each workload
 # seed: 7            # of the random order; a new one otherwise
 # trial: %v       # least measured time of a trial

@@ -31,7 +31,7 @@ type runFlags struct {
 	preset, out, resume, otlp   string
 	listen                      string
 	seed                        uint64
-	timeout, trial              time.Duration
+	timeout, trial, budget      time.Duration
 	observers                   int
 	precision                   string
 	vary                        []string
@@ -68,7 +68,9 @@ be left out:
   observers: 12
 
 precision: 2% in the place of rounds goes on until the intervals are that
-narrow. vary: {cpu: [100us, 1ms]} or {workers: [1, 2, 4]} beside the params of
+narrow. time_budget: 10m makes as many rounds as fit, at least one, so that all
+is done by then; beside rounds or precision it makes at most what they ask for.
+vary: {cpu: [100us, 1ms]} or {workers: [1, 2, 4]} beside the params of
 a workload runs it with each of the values; {size: [1ms, 5ms]}, {wait: [0%, 90%]}
 and {payload: [1KiB, 1MiB]} are for those that list these axes.
 
@@ -93,6 +95,7 @@ with none. The preset standard makes 12 of them, rigorous 20, quick none.`,
 	flags.StringVar(&f.preset, "preset", "", "how much to measure: "+strings.Join(experiment.Presets(), ", ")+" (quick)")
 	flags.IntVar(&f.rounds, "rounds", 0, "rounds (those of the preset)")
 	flags.StringVar(&f.precision, "precision", "", "instead of a number of rounds: make 12 to 60, until every interval is this narrow, such as 2%")
+	flags.DurationVar(&f.budget, "time-budget", 0, "make as many rounds as fit, so that all is done in this time, such as 10m; with --rounds or --precision, at most as many as those ask for")
 	flags.DurationVar(&f.trial, "trial", 0, "least measured time of a trial; shorter programs are repeated (100ms)")
 	flags.IntVar(&f.observers, "observers", 0, "rounds by which the cost of observing is measured (those of the preset)")
 	flags.StringArrayVar(&f.vary, "vary", nil, "run workloads once for each value of size, wait, payload or workers, as axis or axis=value,value; or of a parameter, as workload.name=value,value")
@@ -164,6 +167,9 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 	if err != nil {
 		return failed(err)
 	}
+	if err := plan.CheckBudget(); err != nil {
+		return err
+	}
 	if f.dryRun {
 		_, err := fmt.Fprint(a.stdout, describePlan(plan, ""))
 		return failed(err)
@@ -190,7 +196,7 @@ func onlyWithResume(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return errors.New("--resume continues the run as it was planned; it takes no experiment file")
 	}
-	for _, name := range []string{"workloads", "backends", "only", "workers", "preset", "rounds", "precision", "trial", "observers", "vary", "seed", "param", "timeout", "out", "dry-run"} {
+	for _, name := range []string{"workloads", "backends", "only", "workers", "preset", "rounds", "precision", "time-budget", "trial", "observers", "vary", "seed", "param", "timeout", "out", "dry-run"} {
 		if cmd.Flags().Changed(name) {
 			return fmt.Errorf("--resume continues the run as it was planned; it cannot be combined with --%s", name)
 		}
@@ -244,6 +250,15 @@ func (a *app) spec(cmd *cobra.Command, args []string, f runFlags) (experiment.Sp
 		}
 	} else if changed("rounds") || changed("preset") {
 		s.Precision = 0
+	}
+	if changed("time-budget") {
+		s.Budget = f.budget
+		if f.budget <= 0 {
+			return experiment.Spec{}, fmt.Errorf("--time-budget is %v; want at least 1s, such as 10m", f.budget)
+		}
+		if !changed("rounds") && !changed("precision") { // the file's were for another time
+			s.Rounds, s.Precision = 0, 0
+		}
 	}
 	if changed("trial") {
 		s.Trial = f.trial
@@ -456,7 +471,14 @@ func writeReport(ctx context.Context, dir string, data *results.Data, r *report.
 func describePlan(p *experiment.Plan, dir string) string {
 	var b strings.Builder
 	run := p.Run
-	fmt.Fprintf(&b, "Run %s: preset %s, rounds %d, seed %d\n", run.ID, run.Preset, run.Rounds, run.Seed)
+	rounds := fmt.Sprint(run.Rounds)
+	if run.BudgetNS > 0 && run.AskedRounds == 0 && run.Precision == 0 {
+		rounds = "as many as fit"
+	}
+	fmt.Fprintf(&b, "Run %s: preset %s, rounds %s, seed %d\n", run.ID, run.Preset, rounds, run.Seed)
+	if run.BudgetNS > 0 {
+		fmt.Fprintf(&b, "  within %v in all, which has room for about %s; none is cut short\n", time.Duration(run.BudgetNS), count(plannedRounds(p), "round"))
+	}
 	if run.Precision > 0 {
 		fmt.Fprintf(&b, "  until the intervals reach ±%.3g %%, at most %d rounds\n", 100*run.Precision, run.MaxRounds)
 	}
@@ -502,6 +524,25 @@ func describePlan(p *experiment.Plan, dir string) string {
 	}
 	b.WriteString("\n")
 	return b.String()
+}
+
+// plannedRounds returns how many rounds the steps of a plan have.
+func plannedRounds(p *experiment.Plan) int {
+	n := 0
+	for _, s := range p.Steps {
+		if s.Kind == results.Probe {
+			n++
+		}
+	}
+	return n
+}
+
+// count writes a number of things.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 func roundDuration(d time.Duration) string {

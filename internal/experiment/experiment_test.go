@@ -129,6 +129,8 @@ func TestParseFileTellsWhere(t *testing.T) {
 		{"unknown field of a workload", "workloads:\n  - workload: alpha\n    parms: {}\n", `f.yaml:3:5: unknown field "parms"; did you mean params?`},
 		{"type", "rounds: many\n", `f.yaml:1:9: "many"; want a whole number`},
 		{"duration", "\ntimeout: 5\n", `f.yaml:2:10: "5"; want a duration such as 5ms`},
+		{"no duration", "time_budget: soon\n", `f.yaml:1:14: "soon"; want a duration such as 5ms`},
+		{"a list of them", "trial: [1s]\n", `f.yaml:1:8: "["; want a duration such as 5ms`},
 		{"workload", "workloads:\n  - alpa\n", `f.yaml:2:5: unknown workload "alpa"; did you mean alpha?`},
 		{"workload in a map", "workloads:\n  - workload: gamma\n", "f.yaml:2:15: unknown workload"},
 		{"no workload", "workloads:\n  - params: {n: 1}\n", "f.yaml:2:"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"reflect"
 	"regexp"
 	"runtime"
 	"slices"
@@ -34,6 +35,7 @@ type Settings struct {
 	Trial     time.Duration // least measured time of a trial; DefaultTrial if zero
 	Observers *int          // rounds by which the cost of observing is measured; those of the preset if nil
 	Precision float64       // half width that intervals are to have, as a share; a fixed number of rounds if zero
+	Budget    time.Duration // that the run is to take at most; as long as it takes if zero
 	Only      []string      // cells to run beside the baselines of their workloads, as workload/backend or by their ids; all if empty
 }
 
@@ -81,16 +83,17 @@ func Presets() []string {
 // A fileSpec is the YAML form of Settings. Fields whose content is checked
 // against the known kinds stay nodes, so that errors can tell where they are.
 type fileSpec struct {
-	Workloads []ast.Node    `yaml:"workloads"`
-	Backends  []ast.Node    `yaml:"backends"`
-	Workers   int           `yaml:"workers"`
-	Preset    ast.Node      `yaml:"preset"`
-	Rounds    int           `yaml:"rounds"`
-	Seed      *uint64       `yaml:"seed"`
-	Timeout   time.Duration `yaml:"timeout"`
-	Trial     time.Duration `yaml:"trial"`
-	Observers *int          `yaml:"observers"`
-	Precision ast.Node      `yaml:"precision"`
+	Workloads []ast.Node `yaml:"workloads"`
+	Backends  []ast.Node `yaml:"backends"`
+	Workers   int        `yaml:"workers"`
+	Preset    ast.Node   `yaml:"preset"`
+	Rounds    int        `yaml:"rounds"`
+	Seed      *uint64    `yaml:"seed"`
+	Timeout   ast.Node   `yaml:"timeout"`
+	Trial     ast.Node   `yaml:"trial"`
+	Observers *int       `yaml:"observers"`
+	Precision ast.Node   `yaml:"precision"`
+	Budget    ast.Node   `yaml:"time_budget"`
 }
 
 type fileChoice struct {
@@ -126,7 +129,18 @@ func ParseFile(name string, data []byte, kinds Kinds) (Settings, error) {
 	if err := yaml.UnmarshalWithOptions(data, &spec, yaml.Strict()); err != nil {
 		return s, yamlError(name, err)
 	}
-	s = Settings{Workers: spec.Workers, Rounds: spec.Rounds, Seed: spec.Seed, Timeout: spec.Timeout, Trial: spec.Trial, Observers: spec.Observers}
+	s = Settings{Workers: spec.Workers, Rounds: spec.Rounds, Seed: spec.Seed, Observers: spec.Observers}
+	for _, f := range []struct {
+		node ast.Node
+		to   *time.Duration
+	}{{spec.Timeout, &s.Timeout}, {spec.Trial, &s.Trial}, {spec.Budget, &s.Budget}} {
+		if f.node == nil {
+			continue
+		}
+		if yaml.NodeToValue(f.node, f.to) != nil { // whose error does not say where, or what is wanted
+			return s, at(f.node, fmt.Errorf("%q; want %s", f.node.GetToken().Value, described(reflect.TypeFor[time.Duration]())))
+		}
+	}
 	for _, n := range spec.Workloads {
 		var c fileChoice
 		if n == nil {
@@ -233,7 +247,7 @@ func yamlError(name string, err error) error {
 
 // fieldNames returns the fields of a file and of a workload in it.
 func fieldNames() []string {
-	return []string{"workloads", "backends", "workers", "preset", "rounds", "seed", "timeout", "trial", "observers", "precision", "workload", "label", "params", "vary"}
+	return []string{"workloads", "backends", "workers", "preset", "rounds", "seed", "timeout", "trial", "observers", "precision", "time_budget", "workload", "label", "params", "vary"}
 }
 
 // wantOf describes what should have stood in the place of a value of the wrong
@@ -369,6 +383,11 @@ type Spec struct {
 	// others' place included.
 	Precision float64
 	MaxRounds int
+	// Budget is as in Settings: rounds are made as long as they fit. AskedRounds
+	// are those that were asked for beside it, 0 for as many as fit; Rounds then
+	// is their bound.
+	Budget      time.Duration
+	AskedRounds int
 	// Builds, if any, are compared with each other instead of the backends:
 	// the first is what the others are compared with, on each backend.
 	Builds []results.Build
@@ -440,6 +459,18 @@ func (s Settings) Resolve(kinds Kinds) (Spec, error) {
 		spec.Rounds, spec.MaxRounds = stats.MinRounds, mostRounds
 	case spec.Rounds >= stats.MinRounds:
 		spec.MaxRounds = 2 * spec.Rounds
+	}
+	if spec.Budget = s.Budget; s.Budget != 0 {
+		if s.Budget < time.Second {
+			return Spec{}, fmt.Errorf("the time budget is %v; want at least 1s, such as 10m", s.Budget)
+		}
+		switch {
+		case spec.Precision != 0:
+		case s.Rounds != 0:
+			spec.AskedRounds = s.Rounds
+		default:
+			spec.Rounds, spec.MaxRounds = mostBudgeted, mostBudgeted
+		}
 	}
 	if spec.Timeout < time.Second {
 		return Spec{}, fmt.Errorf("timeout is %v; want at least 1s", spec.Timeout)
