@@ -111,7 +111,7 @@ failed on evidence, 4 no verdict, 5 refused by doctor --strict, 130 interrupted.
 	})
 	root.AddCommand(newRunCommand(a), newListCommand(a), newReportCommand(a), newTraceCommand(a), newCalibrateCommand(a), newVersionCommand(a),
 		newDoctorCommand(a), newNoiseCommand(a), newCheckCommand(a), newCompareCommand(a), newCrossoverCommand(a), newExportCommand(a))
-	root.AddCommand(newLedgerCommand(a), newProfileCommand(a), newJaegerCommand(a), newMetricsCommand(a), newInitCommand(a), newServeCommand(a))
+	root.AddCommand(newLedgerCommand(a), newProfileCommand(a), newJaegerCommand(a), newMetricsCommand(a), newInitCommand(a), newServeCommand(a), newSchemaCommand(a))
 	return root
 }
 

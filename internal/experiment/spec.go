@@ -412,6 +412,9 @@ const DefaultTimeout = time.Minute
 // a trial takes at most twice as long, or as long as the program takes once.
 const DefaultTrial = 100 * time.Millisecond
 
+// mostWorkers bounds those of a backend.
+const mostWorkers = 4096
+
 // mostRounds bounds a run that goes on until it is precise.
 const mostRounds = 60
 
@@ -596,7 +599,7 @@ func ParsePrecision(s string) (float64, error) {
 }
 
 func checkWorkers(n int) error {
-	if n < 0 || n > 4096 {
+	if n < 0 || n > mostWorkers {
 		return fmt.Errorf("workers is %d; want 1 to 4096, or 0 for what suits each workload", n)
 	}
 	return nil
