@@ -35,7 +35,7 @@ type runFlags struct {
 	observers                   int
 	precision                   string
 	vary                        []string
-	dryRun, json, jaeger        bool
+	dryRun, json, jaeger, quiet bool
 	progress                    string
 }
 
@@ -49,7 +49,8 @@ fresh process, every output verified. Then it makes the evidence, spans and
 profiles, and the report. Without a file and flags it compares all workloads
 on all backends.
 
-A flag has precedence over the file. The file looks like this; every line may
+A flag has precedence over the environment, which has it over the file. Most
+flags have a variable: HARNESS_PRESET=standard, HARNESS_TIME_BUDGET=10m. The file looks like this; every line may
 be left out:
 
   workloads:
@@ -110,6 +111,9 @@ with none. The preset standard makes 12 of them, rigorous 20, quick none.`,
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan and stop")
 	flags.BoolVar(&f.json, "json", false, "print the report as JSON")
 	flags.StringVar(&f.progress, "progress", "auto", "progress on standard error: auto, plain, json, none")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print the report and what is wrong, and nothing else")
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return flagsFromEnv(cmd) }
+	a.completeKinds(cmd)
 	return cmd
 }
 
@@ -122,7 +126,7 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 	if f.listen == "" {
 		f.listen = to.metrics.Listen
 	}
-	progress, err := newProgress(a.stderr, f.progress)
+	progress, err := newProgress(a.stderr, f.progress, f.quiet)
 	if err != nil {
 		return err
 	}
@@ -191,12 +195,15 @@ func createFolder(out string, plan *experiment.Plan) (*results.Folder, error) {
 	return results.Create(out, &plan.Run)
 }
 
+// measuring are the flags that say what a run is.
+var measuring = []string{"workloads", "backends", "only", "workers", "preset", "rounds", "precision", "time-budget", "trial", "observers", "vary", "seed", "param", "timeout", "out", "dry-run"}
+
 // onlyWithResume refuses what would change a run that has begun.
 func onlyWithResume(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return errors.New("--resume continues the run as it was planned; it takes no experiment file")
 	}
-	for _, name := range []string{"workloads", "backends", "only", "workers", "preset", "rounds", "precision", "time-budget", "trial", "observers", "vary", "seed", "param", "timeout", "out", "dry-run"} {
+	for _, name := range measuring {
 		if cmd.Flags().Changed(name) {
 			return fmt.Errorf("--resume continues the run as it was planned; it cannot be combined with --%s", name)
 		}
@@ -333,7 +340,7 @@ func (a *app) trials(ctx context.Context, plan *experiment.Plan, folder *results
 		}
 	}()
 
-	progress.say("%s", describePlan(plan, folder.Dir()))
+	progress.tell("%s", describePlan(plan, folder.Dir()))
 	status, err := experiment.Execute(ctx, plan, experiment.Options{Folder: folder, Done: done, Stop: stop, Report: func(p experiment.Progress) {
 		progress.report(p)
 		between()
@@ -381,7 +388,7 @@ func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *result
 	}
 	a.send(ctx, progress, to.spans, folder.Dir())
 	live.send(ctx, folder.Dir(), progress)
-	progress.say("%s", nextSteps(folder.Dir(), data))
+	progress.tell("%s", nextSteps(folder.Dir(), data))
 	if status == results.Failed {
 		return failed(fmt.Errorf("%d trials failed; the report tells why", len(r.Failures)))
 	}
@@ -414,7 +421,7 @@ func (a *app) send(ctx context.Context, progress *progress, to trace.Destination
 	}
 	n, err := to.OTLP.SendFile(ctx, path)
 	if err == nil {
-		progress.say("%d spans sent to %s.", n, to.OTLP.URL)
+		progress.tell("%d spans sent to %s.", n, to.OTLP.URL)
 		return
 	}
 	all, countErr := trace.CountFile(path)
