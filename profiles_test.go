@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -101,7 +102,7 @@ func tagged(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// crawl follows every link of the profile pages at a URL, and checks that each
+// crawl follows every link of the profile pages at a URL, which may have a path, and checks that each
 // leads somewhere, and that what pprof shows of a cell leads to the trace of its
 // traced trial in Jaeger: crawl URL JAEGER DIR
 func crawl(ts *testscript.TestScript, neg bool, args []string) {
@@ -118,37 +119,46 @@ func crawl(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	link := regexp.MustCompile(`href="(/[^"]*|http[^"]*/trace/[^"]*)"`)
 	cellOf := regexp.MustCompile(`^/cell/([^/]+)/`)
-	seen := map[string]bool{"/": true}
+	at, err := url.Parse(args[0])
+	ts.Check(err)
+	base := at.Path
+	at.Path = ""
+	seen := map[string]bool{base + "/": true}
 	kinds := make(map[string]int) // of pages
-	todo := []string{"/"}
+	todo := []string{base + "/"}
 	for _, s := range spansOf(ts, ts.MkAbs(args[2])) {
 		if strings.HasPrefix(s.Name, "trial ") { // no task's, and few samples are of it: it may or may not be in the list
-			url := "/span/" + s.SpanID + "/"
-			seen[url] = true
-			todo = append(todo, url)
+			page := base + "/span/" + s.SpanID + "/"
+			seen[page] = true
+			todo = append(todo, page)
 		}
 	}
 	for len(todo) > 0 {
 		path := todo[0]
 		todo = todo[1:]
-		page, last, err := follow(args[0] + path)
+		page, last, err := follow(at.String() + path)
 		ts.Check(err)
+		if !strings.HasPrefix(path, base+"/") {
+			kinds["beside"]++ // it is there
+			continue
+		}
+		path = strings.TrimPrefix(path, base)
 		pprofs := strings.HasSuffix(last, "/flamegraph")
 		if pprofs != strings.Contains(page, "stackViewer(") {
 			ts.Fatalf("%s leads to %s, which is not what it should be", path, last)
 		}
 		cell, jaeger := cellOf.FindStringSubmatch(path), 0
 		for _, m := range link.FindAllStringSubmatch(page, -1) {
-			url, local := m[1], strings.HasPrefix(m[1], "/")
+			link, local := m[1], strings.HasPrefix(m[1], "/")
 			if !local {
 				jaeger++
-				if want := args[1] + "/trace/"; !strings.HasPrefix(url, want) || cell != nil && !strings.HasPrefix(url, want+traces[cell[1]]) {
-					ts.Fatalf("%s has the link %s; want it to lead to the trace of its cell below %s", path, url, want)
+				if want := args[1] + "/trace/"; !strings.HasPrefix(link, want) || cell != nil && !strings.HasPrefix(link, want+traces[cell[1]]) {
+					ts.Fatalf("%s has the link %s; want it to lead to the trace of its cell below %s", path, link, want)
 				}
 			}
-			if local && !seen[url] {
-				seen[url] = true
-				todo = append(todo, url)
+			if local && !seen[link] {
+				seen[link] = true
+				todo = append(todo, link)
 			}
 		}
 		if jaeger == 0 {
@@ -169,6 +179,9 @@ func crawl(ts *testscript.TestScript, neg bool, args []string) {
 			kind = "cell"
 		}
 		kinds[kind]++
+	}
+	if beside := kinds["beside"]; (beside > 0) != (base != "") {
+		ts.Fatalf("there are links to %d pages beside those below %q", beside, base)
 	}
 	if kinds["index"] != 1 || kinds["cell"] != len(data.Run.Cells) || kinds["profile"] < 10*len(data.Run.Cells) || kinds["span"]+kinds["ledger"] == 0 {
 		ts.Fatalf("there are the pages %v", kinds)

@@ -55,7 +55,9 @@ turns, in rounds in random order, A twice in each, so that there are verdicts:
 	flags.StringVar(&pkg, "package", "./cmd/harness", "what to build of a revision")
 	flags.StringVar(&f.out, "out", "", "folder for the results, new or empty (run-ID)")
 	flags.StringVar(&f.progress, "progress", "auto", "progress on standard error: auto, plain, json, none")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print the report and what is wrong, and nothing else")
 	flags.BoolVar(&f.json, "json", false, "print as JSON")
+	a.completeKinds(cmd)
 	return cmd
 }
 
@@ -81,7 +83,7 @@ func (a *app) compare(dirs []string, asJSON bool) error {
 
 // rerun measures two builds in turns.
 func (a *app) rerun(cmd *cobra.Command, programs []string, pkg string, f runFlags) error {
-	progress, err := newProgress(a.stderr, f.progress)
+	progress, err := newProgress(a.stderr, f.progress, f.quiet)
 	if err != nil {
 		return err
 	}

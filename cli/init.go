@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/results"
 )
 
 func newInitCommand(a *app) *cobra.Command {
@@ -20,7 +22,10 @@ func newInitCommand(a *app) *cobra.Command {
 		Short: "Write an experiment file to begin with",
 		Long: `init writes a file for harness run, experiment.yaml unless another is named or -
 for standard output. It has every workload with its parameters as they are by
-default, and says what each is about. It overwrites nothing.`,
+default, and says what each is about. It overwrites nothing.
+
+Beside the file it puts the JSON schema of such files, ` + experiment.SchemaFile + `, by which
+editors complete and check it; see harness schema.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			var s experiment.Settings
@@ -39,15 +44,14 @@ default, and says what each is about. It overwrites nothing.`,
 				_, err := io.WriteString(a.stdout, text)
 				return failed(err)
 			}
-			f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-			if errors.Is(err, os.ErrExist) {
-				return fmt.Errorf("%s is there already; name another file, or - to print it", path)
+			if err := writeNew(path, "# yaml-language-server: $schema="+experiment.SchemaFile+"\n"+text); err != nil {
+				return err
+			}
+			schema, err := experimentSchema(a.kinds)
+			if err == nil { // one that is there is of another program, or older
+				err = results.WriteFile(filepath.Join(filepath.Dir(path), experiment.SchemaFile), schema)
 			}
 			if err != nil {
-				return failed(err)
-			}
-			_, err = io.WriteString(f, text)
-			if err := errors.Join(err, f.Close()); err != nil {
 				return failed(err)
 			}
 			_, err = fmt.Fprintf(a.stderr, "Run it with: harness run %s\n", path)
@@ -56,6 +60,19 @@ default, and says what each is about. It overwrites nothing.`,
 	}
 	cmd.Flags().StringSliceVar(&names, "workloads", nil, "only these (all)")
 	return cmd
+}
+
+// writeNew writes a file that is not there yet.
+func writeNew(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("%s is there already; name another file, or - to print it", path)
+	}
+	if err != nil {
+		return failed(err)
+	}
+	_, err = io.WriteString(f, text)
+	return failed(errors.Join(err, f.Close()))
 }
 
 // experimentFile returns the text of an experiment of those workloads, or of
@@ -90,6 +107,7 @@ func experimentFile(kinds experiment.Kinds, names []string) (string, error) {
 preset: %s # or %s
 # rounds: 20         # instead of those of the preset
 # precision: 2%%      # or as many as it takes for intervals this narrow
+# time_budget: 10m   # or as many as fit into this time
 # workers: 8         # of every backend, instead of what suits each workload
 # seed: 7            # of the random order; a new one otherwise
 # trial: %v       # least measured time of a trial

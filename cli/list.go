@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/metrics"
 )
 
 // A listed is an entry of a list, as --json prints it.
@@ -16,15 +17,16 @@ type listed struct {
 	Doc    string             `json:"doc"`
 	Params []experiment.Param `json:"params,omitempty"`
 	Axes   []experiment.Axis  `json:"axes,omitempty"`
+	Metric *metrics.Described `json:"metric,omitempty"`
 }
 
 func newListCommand(a *app) *cobra.Command {
 	var asJSON, long bool
 	cmd := &cobra.Command{
-		Use:       "list workloads|backends",
-		Short:     "List what can be run, and on what",
+		Use:       "list workloads|backends|metrics",
+		Short:     "List what can be run, on what, and the metrics of a run",
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{"workloads", "backends"},
+		ValidArgs: []string{"workloads", "backends", "metrics"},
 		RunE: func(_ *cobra.Command, args []string) error {
 			entries, err := a.list(args[0])
 			if err != nil {
@@ -43,9 +45,19 @@ func newListCommand(a *app) *cobra.Command {
 
 func (a *app) list(what string) ([]listed, error) {
 	var entries []listed
-	if what == "backends" {
+	switch what {
+	case "backends":
 		for _, b := range a.kinds.Backends {
 			entries = append(entries, listed{Name: b.Name, Doc: b.Doc})
+		}
+		return entries, nil
+	case "metrics":
+		all, err := metrics.List()
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range all {
+			entries = append(entries, listed{Name: m.Name, Doc: m.Doc, Metric: &m})
 		}
 		return entries, nil
 	}
@@ -54,19 +66,38 @@ func (a *app) list(what string) ([]listed, error) {
 		if err != nil {
 			return nil, err
 		}
-		entries = append(entries, listed{w.Name, w.Doc, params, experiment.Axes(w)})
+		entries = append(entries, listed{Name: w.Name, Doc: w.Doc, Params: params, Axes: experiment.Axes(w)})
 	}
 	return entries, nil
 }
 
+// describeMetric says what a metric's values are.
+func describeMetric(m *metrics.Described) string {
+	s := m.Kind
+	if m.Unit != "" {
+		s += " in " + m.Unit
+	}
+	if len(m.Attributes) > 0 {
+		s += " by " + strings.Join(m.Attributes, ", ")
+	}
+	return s
+}
+
 func printList(w io.Writer, entries []listed, long bool) error {
+	width := 12
+	for _, e := range entries {
+		width = max(width, len(e.Name))
+	}
 	var b strings.Builder
 	for i, e := range entries {
 		first, rest, _ := strings.Cut(e.Doc, "\n")
-		fmt.Fprintf(&b, "%-12s %s\n", e.Name, first)
+		fmt.Fprintf(&b, "%-*s %s\n", width, e.Name, first)
+		if long && e.Metric != nil {
+			rest = describeMetric(e.Metric)
+		}
 		if long {
 			for line := range strings.Lines(strings.TrimSpace(rest)) {
-				fmt.Fprintf(&b, "             %s\n", strings.TrimSuffix(line, "\n"))
+				fmt.Fprintf(&b, "%*s %s\n", width, "", strings.TrimSuffix(line, "\n"))
 			}
 		}
 		for _, p := range e.Params {

@@ -18,7 +18,7 @@ func newNoiseCommand(a *app) *cobra.Command {
 	var length time.Duration
 	var rounds int
 	var out string
-	var asJSON bool
+	var asJSON, quiet bool
 	cmd := &cobra.Command{
 		Use:   "noise",
 		Short: "Tell what differences could be seen on this machine now",
@@ -34,20 +34,21 @@ show, which is how many rounds to take.`,
 			case rounds < 6:
 				return fmt.Errorf("--rounds is %d; want at least 6", rounds)
 			}
-			return a.noise(cmd.Context(), rounds, out, asJSON)
+			return a.noise(cmd.Context(), rounds, out, asJSON, quiet)
 		},
 	}
 	cmd.Flags().DurationVar(&length, "for", 20*time.Second, "about how long to look")
 	cmd.Flags().IntVar(&rounds, "rounds", 0, "how many rounds to make instead")
 	cmd.Flags().StringVar(&out, "out", "", "keep the records in this folder, new or empty")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print what was found and what is wrong, and nothing else")
 	return cmd
 }
 
 // noiseRound is about what a round of it takes: eight trials and a probe.
 const noiseRound = 1700 * time.Millisecond
 
-func (a *app) noise(ctx context.Context, rounds int, out string, asJSON bool) (err error) {
+func (a *app) noise(ctx context.Context, rounds int, out string, asJSON, quiet bool) (err error) {
 	settings := experiment.Settings{
 		Workloads: []experiment.Choice{{Workload: "sqrt"}, {Workload: "http", Params: map[string]any{"pages": uint64(20)}}},
 		Backends:  []string{"goroutines"}, Rounds: rounds,
@@ -83,7 +84,7 @@ func (a *app) noise(ctx context.Context, rounds int, out string, asJSON bool) (e
 		return err
 	}
 	defer func() { _ = folder.Close() }() // every line in it has been synced
-	progress, err := newProgress(a.stderr, "auto")
+	progress, err := newProgress(a.stderr, "auto", quiet)
 	if err != nil {
 		return err
 	}

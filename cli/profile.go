@@ -6,14 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -384,21 +381,11 @@ func (p profiles) list(w io.Writer) error {
 
 // serveProfiles serves until Ctrl-C.
 func (a *app) serveProfiles(ctx context.Context, p profilePages, addr string) error {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
-	defer stop()
 	l, err := listenLoopback(ctx, addr)
 	if err != nil {
 		return fmt.Errorf("--http: %w", err)
 	}
-	srv := &http.Server{Handler: p.handler(), ReadHeaderTimeout: 10 * time.Second}
-	defer context.AfterFunc(ctx, func() { srv.Close() })()
-	if _, err := fmt.Fprintf(a.stdout, "Profiles of %s: http://%s/\nCtrl-C ends it.\n", p.dir, l.Addr()); err != nil {
-		return failed(errors.Join(err, l.Close()))
-	}
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return failed(err)
-	}
-	return nil
+	return a.serveUntilSignal(ctx, l, p.handler(), fmt.Sprintf("Profiles of %s: http://%s/\n", p.dir, l.Addr()))
 }
 
 // listenLoopback listens at an address that others on the network cannot reach.

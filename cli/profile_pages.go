@@ -25,6 +25,8 @@ import (
 type profilePages struct {
 	profiles
 	jaeger string // URL, without a slash at its end
+	base   string // path that they are below, without a slash at its end; empty for the top
+	report string // path of the run's report; empty if that is not served
 }
 
 // parseJaeger understands where Jaeger is.
@@ -62,14 +64,14 @@ func (p profilePages) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		cells, err := p.cellPages()
-		p.answer(w, err, "index", map[string]any{"Run": p.data.Run, "Dir": p.dir, "Cells": cells, "Kinds": profileNames})
+		p.answer(w, err, "index", map[string]any{"Cells": cells, "Kinds": profileNames})
 	})
 	mux.HandleFunc("GET /cell/{cell}/{$}", func(w http.ResponseWriter, r *http.Request) {
 		c, err := p.cellPage(r.PathValue("cell"))
 		if err == nil {
 			err = p.fillSpans(c)
 		}
-		p.answer(w, err, "cell", map[string]any{"Run": p.data.Run, "Dir": p.dir, "Cell": c, "Kinds": profileNames, "Least": results.MinSamples})
+		p.answer(w, err, "cell", map[string]any{"Cell": c, "Kinds": profileNames, "Least": results.MinSamples})
 	})
 	mux.HandleFunc("GET /cell/{cell}/{kind}/", func(w http.ResponseWriter, r *http.Request) {
 		cell, kind := r.PathValue("cell"), r.PathValue("kind")
@@ -150,7 +152,7 @@ func (p profilePages) named(cell, name string) (*profile.View, error) {
 
 // links lead from the pages of pprof about a cell.
 func (p profilePages) links(cell string) []profile.Link {
-	links := []profile.Link{{Text: "All profiles", URL: "/"}, {Text: "Cell", URL: "/cell/" + cell + "/"}}
+	links := []profile.Link{{Text: "All profiles", URL: p.base + "/"}, {Text: "Cell", URL: p.base + "/cell/" + cell + "/"}}
 	if url := p.tracedTrial(cell); url != "" {
 		links = append(links, profile.Link{Text: "Jaeger", URL: url})
 	}
@@ -175,7 +177,7 @@ func (p profilePages) spanHandler(id string) (http.Handler, error) {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		p.answer(w, nil, "few", map[string]any{
-			"Run": p.data.Run, "Dir": p.dir, "Found": found, "Says": fewSamples(p.dir, found, v.Samples()), "Jaeger": jaeger, "Ledger": text.String(),
+			"Found": found, "Says": fewSamples(p.dir, found, v.Samples()), "Jaeger": jaeger, "Ledger": text.String(),
 		})
 	}), nil
 }
@@ -234,8 +236,9 @@ func (p profilePages) answer(w http.ResponseWriter, err error, name string, data
 		if ExitCode(err) == exitFailed {
 			code = http.StatusInternalServerError
 		}
-		name, data = "wrong", map[string]any{"Run": p.data.Run, "Dir": p.dir, "Error": err.Error()}
+		name, data = "wrong", map[string]any{"Error": err.Error()}
 	}
+	data["Run"], data["Dir"], data["Base"], data["Report"] = p.data.Run, p.dir, p.base, p.report
 	var b strings.Builder
 	if err := profilePage.ExecuteTemplate(&b, name, data); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -273,7 +276,9 @@ type profileFile struct {
 }
 
 // Of is what the template of a row needs.
-func (c *cellPage) Of(row profileRow) map[string]any { return map[string]any{"Cell": c.ID, "Row": row} }
+func (c *cellPage) Of(row profileRow, base string) map[string]any {
+	return map[string]any{"Cell": c.ID, "Row": row, "Base": base}
+}
 
 // A cellSpan is a span with samples in the traced trial.
 type cellSpan struct {
@@ -395,11 +400,11 @@ tbody.of tr:first-child td:first-child{font-weight:600}tbody.of tr+tr td:first-c
 .scroll{overflow-x:auto}code,pre{font-size:13px}pre{white-space:pre-wrap}
 </style></head><body>{{end}}
 
-{{define "foot"}}<p class="muted">Run {{.Run.ID}} in {{.Dir}}. <a href="/">All profiles</a></p></body></html>{{end}}
+{{define "foot"}}<p class="muted">Run {{.Run.ID}} in {{.Dir}}. <a href="{{.Base}}/">All profiles</a>{{with .Report}} · <a href="{{.}}">Report</a> · <a href="/">All runs</a>{{end}}</p></body></html>{{end}}
 
 {{define "kinds"}}{{range .}}<th>{{.}}</th>{{end}}{{end}}
 
-{{define "entries"}}{{$cell := .Cell}}{{range .Row.Entries}}<td>{{with .}}<a href="/cell/{{$cell}}/{{.Name}}/" title="{{.Counts}} in {{.Size}} bytes">{{.Amount}}</a>{{else}}<span class="muted">–</span>{{end}}</td>{{end}}{{end}}
+{{define "entries"}}{{$cell := .Cell}}{{range .Row.Entries}}<td>{{with .}}<a href="{{$.Base}}/cell/{{$cell}}/{{.Name}}/" title="{{.Counts}} in {{.Size}} bytes">{{.Amount}}</a>{{else}}<span class="muted">–</span>{{end}}</td>{{end}}{{end}}
 
 {{define "index"}}{{template "head" "Profiles"}}
 <h1>Profiles</h1>
@@ -408,35 +413,35 @@ the tasks that were profiled; the number of samples and the size of the file are
 <div class="scroll"><table>
 <thead><tr><th>cell</th><th>CPU a task</th><th>tasks</th><th>samples</th>{{template "kinds" .Kinds}}<th>trace</th></tr></thead>
 {{range .Cells}}{{$c := .}}<tbody class="of">{{range $i, $row := .Rows}}<tr>
-{{- if not $i}}<td><a href="/cell/{{$c.ID}}/">{{$c.ID}}</a></td><td>{{$c.PerTask}}</td><td>{{$c.Tasks}}</td>{{else}}<td class="muted">{{.Process}}</td><td></td><td></td>{{end -}}
-<td>{{with index .Entries 0}}{{.Samples}}{{end}}</td>{{template "entries" ($c.Of .)}}<td>{{if not $i}}{{with $c.Jaeger}}<a href="{{.}}">Jaeger</a>{{end}}{{end}}</td></tr>
+{{- if not $i}}<td><a href="{{$.Base}}/cell/{{$c.ID}}/">{{$c.ID}}</a></td><td>{{$c.PerTask}}</td><td>{{$c.Tasks}}</td>{{else}}<td class="muted">{{.Process}}</td><td></td><td></td>{{end -}}
+<td>{{with index .Entries 0}}{{.Samples}}{{end}}</td>{{template "entries" ($c.Of . $.Base)}}<td>{{if not $i}}{{with $c.Jaeger}}<a href="{{.}}">Jaeger</a>{{end}}{{end}}</td></tr>
 {{end}}</tbody>
 {{end}}</table></div>
 <p class="muted">CPU: 100 samples a second of running. allocs: what was allocated. heap: what was in use at the end. block and mutex: what was waited for. goroutine: how many there were at the end.
-The profile of a span is at <code>/span/ID/</code>; what one cell has more than another, a task, at <code>/diff/A/B/cpu/</code>.</p>
+The profile of a span is at <code>{{.Base}}/span/ID/</code>; what one cell has more than another, a task, at <code>{{.Base}}/diff/A/B/cpu/</code>.</p>
 {{template "foot" .}}{{end}}
 
 {{define "cell"}}{{template "head" .Cell.ID}}{{$c := .Cell}}
 <h1>{{.Cell.ID}}</h1>
 <p class="muted">{{.Cell.Workload}} on {{.Cell.Backend}}, {{.Cell.Workers}} workers; {{.Cell.PerTask}} of processor time a task, from {{.Cell.Tasks}} tasks.</p>
-<p>{{with .Cell.Jaeger}}<a href="{{.}}">The traced trial in Jaeger</a> · {{end}}{{with .Cell.Against}}<a href="/diff/{{.}}/{{$c.ID}}/cpu/">CPU a task against {{.}}</a> · {{end}}<code>harness ledger {{.Dir}} --cell {{.Cell.ID}}</code></p>
+<p>{{with .Cell.Jaeger}}<a href="{{.}}">The traced trial in Jaeger</a> · {{end}}{{with .Cell.Against}}<a href="{{$.Base}}/diff/{{.}}/{{$c.ID}}/cpu/">CPU a task against {{.}}</a> · {{end}}<code>harness ledger {{.Dir}} --cell {{.Cell.ID}}</code></p>
 <div class="scroll"><table>
 <thead><tr><th>process</th><th>samples</th>{{template "kinds" .Kinds}}</tr></thead>
-<tbody>{{range .Cell.Rows}}<tr><td>{{or .Process "all"}}</td><td>{{with index .Entries 0}}{{.Samples}}{{end}}</td>{{template "entries" ($c.Of .)}}</tr>
+<tbody>{{range .Cell.Rows}}<tr><td>{{or .Process "all"}}</td><td>{{with index .Entries 0}}{{.Samples}}{{end}}</td>{{template "entries" ($c.Of . $.Base)}}</tr>
 {{end}}</tbody></table></div>
-<p>Divided by worker: {{range $i, $k := .Kinds}}{{if $i}} · {{end}}<a href="/cell/{{$c.ID}}/{{$k}}/by/worker/">{{$k}}</a>{{end}}{{if gt (len .Cell.Rows) 1}}; by process: {{range $i, $k := .Kinds}}{{if $i}} · {{end}}<a href="/cell/{{$c.ID}}/{{$k}}/by/process/">{{$k}}</a>{{end}}{{end}}.</p>
+<p>Divided by worker: {{range $i, $k := .Kinds}}{{if $i}} · {{end}}<a href="{{$.Base}}/cell/{{$c.ID}}/{{$k}}/by/worker/">{{$k}}</a>{{end}}{{if gt (len .Cell.Rows) 1}}; by process: {{range $i, $k := .Kinds}}{{if $i}} · {{end}}<a href="{{$.Base}}/cell/{{$c.ID}}/{{$k}}/by/process/">{{$k}}</a>{{end}}{{end}}.</p>
 {{if .Cell.Spans}}<h2>Spans</h2>
 <p class="muted">Those with the most CPU samples of the traced trial{{with .Cell.More}}; {{.}} more have some{{end}}. Fewer than {{.Least}} samples of a span say nothing about its code: its link leads to its ledger.</p>
 <div class="scroll"><table>
 <thead><tr><th>span</th><th>task</th><th>worker</th><th>process</th><th>samples</th><th>CPU</th><th>trace</th></tr></thead>
-<tbody>{{range .Cell.Spans}}<tr><td><a href="/span/{{.ID}}/"><code>{{.ID}}</code></a></td><td>{{.Task}}</td><td>{{.Worker}}</td><td>{{.Process}}</td><td>{{.Samples}}</td><td>{{if .Enough}}{{.CPU}}{{else}}<span class="muted">too few</span>{{end}}</td><td><a href="{{.Jaeger}}">Jaeger</a></td></tr>
+<tbody>{{range .Cell.Spans}}<tr><td><a href="{{$.Base}}/span/{{.ID}}/"><code>{{.ID}}</code></a></td><td>{{.Task}}</td><td>{{.Worker}}</td><td>{{.Process}}</td><td>{{.Samples}}</td><td>{{if .Enough}}{{.CPU}}{{else}}<span class="muted">too few</span>{{end}}</td><td><a href="{{.Jaeger}}">Jaeger</a></td></tr>
 {{end}}</tbody></table></div>{{end}}
 {{template "foot" .}}{{end}}
 
 {{define "few"}}{{template "head" .Found.Name}}
 <h1>{{.Found.Name}}</h1>
 <p>{{.Says}}</p>
-<p><a href="{{.Jaeger}}">The span in Jaeger</a> · <a href="/cell/{{.Found.Cell}}/">Its cell</a></p>
+<p><a href="{{.Jaeger}}">The span in Jaeger</a> · <a href="{{$.Base}}/cell/{{.Found.Cell}}/">Its cell</a></p>
 {{with .Ledger}}<pre>{{.}}</pre>{{end}}
 {{template "foot" .}}{{end}}
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -14,6 +15,9 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
+// progressModes are what --progress may be.
+var progressModes = []string{"auto", "plain", "json", "none"}
+
 // A progress tells on standard error how far a run is: on a terminal in one
 // line that is drawn again between trials, elsewhere in a line per round, and for
 // programs in a line of JSON per trial. Nothing is drawn while a trial runs.
@@ -22,26 +26,39 @@ type progress struct {
 	w       io.Writer
 	mode    string // "line", "plain", "json", "none"
 	width   int
+	quiet   bool   // nothing is told but what is wrong
 	drawn   bool   // there is a line to be drawn over
 	section string // last one told in plain mode
 }
 
-func newProgress(w io.Writer, mode string) (*progress, error) {
-	p := &progress{w: w, mode: mode}
+func newProgress(w io.Writer, mode string, quiet bool) (*progress, error) {
+	p := &progress{w: w, mode: mode, quiet: quiet}
 	switch mode {
 	case "plain", "json", "none":
 	case "auto":
 		p.mode = "plain"
 		if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" && os.Getenv("CI") == "" {
 			p.mode = "line"
-			if width, _, err := term.GetSize(int(f.Fd())); err == nil {
+			if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n > 0 {
+				p.width = n
+			} else if width, _, err := term.GetSize(int(f.Fd())); err == nil {
 				p.width = width
 			}
 		}
 	default:
 		return nil, fmt.Errorf("--progress is %q; want auto, plain, json or none", mode)
 	}
+	if quiet {
+		p.mode = "none"
+	}
 	return p, nil
+}
+
+// tell prints a message that a quiet run does without.
+func (p *progress) tell(format string, args ...any) {
+	if !p.quiet {
+		p.say(format, args...)
+	}
 }
 
 // say prints a message of its own.

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"path/filepath"
+
 	"github.com/spf13/cobra"
 
 	"github.com/f3f4c0de/harness/internal/report"
@@ -8,11 +10,14 @@ import (
 )
 
 func newReportCommand(a *app) *cobra.Command {
-	var asJSON bool
+	var asJSON, open bool
 	cmd := &cobra.Command{
 		Use:   "report DIR",
 		Short: "Make the report of a run again from its records",
-		Args:  cobra.ExactArgs(1),
+		Long: `report prints the report of a run, and writes all its forms into the run's
+folder: HTML, Markdown with charts, JSON, CSV, Go benchmarks, OpenMetrics. The
+same records give the same bytes.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			data, err := results.Read(args[0])
 			if err != nil {
@@ -23,11 +28,17 @@ func newReportCommand(a *app) *cobra.Command {
 				return failed(err)
 			}
 			if asJSON {
-				return failed(report.JSON(a.stdout, r))
+				err = report.JSON(a.stdout, r)
+			} else {
+				err = report.Text(a.stdout, r)
 			}
-			return failed(report.Text(a.stdout, r))
+			if err == nil && open {
+				err = openPage(filepath.Join(args[0], results.HTMLFile))
+			}
+			return failed(err)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print it as JSON")
+	cmd.Flags().BoolVar(&open, "open", false, "open the page in the browser")
 	return cmd
 }

@@ -25,16 +25,17 @@ import (
 // runFlags are the flags of run as they were given.
 type runFlags struct {
 	workloads, backends, params []string
+	only                        []string
 	workers                     []int
 	rounds                      int
 	preset, out, resume, otlp   string
 	listen                      string
 	seed                        uint64
-	timeout, trial              time.Duration
+	timeout, trial, budget      time.Duration
 	observers                   int
 	precision                   string
 	vary                        []string
-	dryRun, json, jaeger        bool
+	dryRun, json, jaeger, quiet bool
 	progress                    string
 }
 
@@ -48,7 +49,8 @@ fresh process, every output verified. Then it makes the evidence, spans and
 profiles, and the report. Without a file and flags it compares all workloads
 on all backends.
 
-A flag has precedence over the file. The file looks like this; every line may
+A flag has precedence over the environment, which has it over the file. Most
+flags have a variable: HARNESS_PRESET=standard, HARNESS_TIME_BUDGET=10m. The file looks like this; every line may
 be left out:
 
   workloads:
@@ -67,7 +69,9 @@ be left out:
   observers: 12
 
 precision: 2% in the place of rounds goes on until the intervals are that
-narrow. vary: {cpu: [100us, 1ms]} or {workers: [1, 2, 4]} beside the params of
+narrow. time_budget: 10m makes as many rounds as fit, at least one, so that all
+is done by then; beside rounds or precision it makes at most what they ask for.
+vary: {cpu: [100us, 1ms]} or {workers: [1, 2, 4]} beside the params of
 a workload runs it with each of the values; {size: [1ms, 5ms]}, {wait: [0%, 90%]}
 and {payload: [1KiB, 1MiB]} are for those that list these axes.
 
@@ -87,10 +91,12 @@ with none. The preset standard makes 12 of them, rigorous 20, quick none.`,
 	flags.SortFlags = false
 	flags.StringSliceVar(&f.workloads, "workloads", nil, "workloads to run (all)")
 	flags.StringSliceVar(&f.backends, "backends", nil, "backends to compare; sequential is always among them (all)")
+	flags.StringSliceVar(&f.only, "only", nil, "only this cell beside the baseline of its workload, as sqrt/goroutines; may be repeated")
 	flags.IntSliceVar(&f.workers, "workers", nil, "workers of every backend; several, as 1,2,4,8,16, to vary them (what suits each workload)")
 	flags.StringVar(&f.preset, "preset", "", "how much to measure: "+strings.Join(experiment.Presets(), ", ")+" (quick)")
 	flags.IntVar(&f.rounds, "rounds", 0, "rounds (those of the preset)")
 	flags.StringVar(&f.precision, "precision", "", "instead of a number of rounds: make 12 to 60, until every interval is this narrow, such as 2%")
+	flags.DurationVar(&f.budget, "time-budget", 0, "make as many rounds as fit, so that all is done in this time, such as 10m; with --rounds or --precision, at most as many as those ask for")
 	flags.DurationVar(&f.trial, "trial", 0, "least measured time of a trial; shorter programs are repeated (100ms)")
 	flags.IntVar(&f.observers, "observers", 0, "rounds by which the cost of observing is measured (those of the preset)")
 	flags.StringArrayVar(&f.vary, "vary", nil, "run workloads once for each value of size, wait, payload or workers, as axis or axis=value,value; or of a parameter, as workload.name=value,value")
@@ -105,6 +111,9 @@ with none. The preset standard makes 12 of them, rigorous 20, quick none.`,
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan and stop")
 	flags.BoolVar(&f.json, "json", false, "print the report as JSON")
 	flags.StringVar(&f.progress, "progress", "auto", "progress on standard error: auto, plain, json, none")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print the report and what is wrong, and nothing else")
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return flagsFromEnv(cmd) }
+	a.completeKinds(cmd)
 	return cmd
 }
 
@@ -117,7 +126,7 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 	if f.listen == "" {
 		f.listen = to.metrics.Listen
 	}
-	progress, err := newProgress(a.stderr, f.progress)
+	progress, err := newProgress(a.stderr, f.progress, f.quiet)
 	if err != nil {
 		return err
 	}
@@ -162,6 +171,9 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 	if err != nil {
 		return failed(err)
 	}
+	if err := plan.CheckBudget(); err != nil {
+		return err
+	}
 	if f.dryRun {
 		_, err := fmt.Fprint(a.stdout, describePlan(plan, ""))
 		return failed(err)
@@ -183,12 +195,15 @@ func createFolder(out string, plan *experiment.Plan) (*results.Folder, error) {
 	return results.Create(out, &plan.Run)
 }
 
+// measuring are the flags that say what a run is.
+var measuring = []string{"workloads", "backends", "only", "workers", "preset", "rounds", "precision", "time-budget", "trial", "observers", "vary", "seed", "param", "timeout", "out", "dry-run"}
+
 // onlyWithResume refuses what would change a run that has begun.
 func onlyWithResume(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return errors.New("--resume continues the run as it was planned; it takes no experiment file")
 	}
-	for _, name := range []string{"workloads", "backends", "workers", "preset", "rounds", "precision", "trial", "observers", "vary", "seed", "param", "timeout", "out", "dry-run"} {
+	for _, name := range measuring {
 		if cmd.Flags().Changed(name) {
 			return fmt.Errorf("--resume continues the run as it was planned; it cannot be combined with --%s", name)
 		}
@@ -243,6 +258,15 @@ func (a *app) spec(cmd *cobra.Command, args []string, f runFlags) (experiment.Sp
 	} else if changed("rounds") || changed("preset") {
 		s.Precision = 0
 	}
+	if changed("time-budget") {
+		s.Budget = f.budget
+		if f.budget <= 0 {
+			return experiment.Spec{}, fmt.Errorf("--time-budget is %v; want at least 1s, such as 10m", f.budget)
+		}
+		if !changed("rounds") && !changed("precision") { // the file's were for another time
+			s.Rounds, s.Precision = 0, 0
+		}
+	}
 	if changed("trial") {
 		s.Trial = f.trial
 		if f.trial <= 0 {
@@ -271,6 +295,7 @@ func (a *app) spec(cmd *cobra.Command, args []string, f runFlags) (experiment.Sp
 			return experiment.Spec{}, fmt.Errorf("--vary: %w", err)
 		}
 	}
+	s.Only = f.only
 	return s.Resolve(a.kinds)
 }
 
@@ -315,7 +340,7 @@ func (a *app) trials(ctx context.Context, plan *experiment.Plan, folder *results
 		}
 	}()
 
-	progress.say("%s", describePlan(plan, folder.Dir()))
+	progress.tell("%s", describePlan(plan, folder.Dir()))
 	status, err := experiment.Execute(ctx, plan, experiment.Options{Folder: folder, Done: done, Stop: stop, Report: func(p experiment.Progress) {
 		progress.report(p)
 		between()
@@ -363,7 +388,7 @@ func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *result
 	}
 	a.send(ctx, progress, to.spans, folder.Dir())
 	live.send(ctx, folder.Dir(), progress)
-	progress.say("%s", nextSteps(folder.Dir(), data))
+	progress.tell("%s", nextSteps(folder.Dir(), data))
 	if status == results.Failed {
 		return failed(fmt.Errorf("%d trials failed; the report tells why", len(r.Failures)))
 	}
@@ -396,7 +421,7 @@ func (a *app) send(ctx context.Context, progress *progress, to trace.Destination
 	}
 	n, err := to.OTLP.SendFile(ctx, path)
 	if err == nil {
-		progress.say("%d spans sent to %s.", n, to.OTLP.URL)
+		progress.tell("%d spans sent to %s.", n, to.OTLP.URL)
 		return
 	}
 	all, countErr := trace.CountFile(path)
@@ -453,7 +478,14 @@ func writeReport(ctx context.Context, dir string, data *results.Data, r *report.
 func describePlan(p *experiment.Plan, dir string) string {
 	var b strings.Builder
 	run := p.Run
-	fmt.Fprintf(&b, "Run %s: preset %s, rounds %d, seed %d\n", run.ID, run.Preset, run.Rounds, run.Seed)
+	rounds := fmt.Sprint(run.Rounds)
+	if run.BudgetNS > 0 && run.AskedRounds == 0 && run.Precision == 0 {
+		rounds = "as many as fit"
+	}
+	fmt.Fprintf(&b, "Run %s: preset %s, rounds %s, seed %d\n", run.ID, run.Preset, rounds, run.Seed)
+	if run.BudgetNS > 0 {
+		fmt.Fprintf(&b, "  within %v in all, which has room for about %s; none is cut short\n", time.Duration(run.BudgetNS), count(plannedRounds(p), "round"))
+	}
 	if run.Precision > 0 {
 		fmt.Fprintf(&b, "  until the intervals reach ±%.3g %%, at most %d rounds\n", 100*run.Precision, run.MaxRounds)
 	}
@@ -499,6 +531,25 @@ func describePlan(p *experiment.Plan, dir string) string {
 	}
 	b.WriteString("\n")
 	return b.String()
+}
+
+// plannedRounds returns how many rounds the steps of a plan have.
+func plannedRounds(p *experiment.Plan) int {
+	n := 0
+	for _, s := range p.Steps {
+		if s.Kind == results.Probe {
+			n++
+		}
+	}
+	return n
+}
+
+// count writes a number of things.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 func roundDuration(d time.Duration) string {

@@ -129,6 +129,8 @@ func TestParseFileTellsWhere(t *testing.T) {
 		{"unknown field of a workload", "workloads:\n  - workload: alpha\n    parms: {}\n", `f.yaml:3:5: unknown field "parms"; did you mean params?`},
 		{"type", "rounds: many\n", `f.yaml:1:9: "many"; want a whole number`},
 		{"duration", "\ntimeout: 5\n", `f.yaml:2:10: "5"; want a duration such as 5ms`},
+		{"no duration", "time_budget: soon\n", `f.yaml:1:14: "soon"; want a duration such as 5ms`},
+		{"a list of them", "trial: [1s]\n", `f.yaml:1:8: "["; want a duration such as 5ms`},
 		{"workload", "workloads:\n  - alpa\n", `f.yaml:2:5: unknown workload "alpa"; did you mean alpha?`},
 		{"workload in a map", "workloads:\n  - workload: gamma\n", "f.yaml:2:15: unknown workload"},
 		{"no workload", "workloads:\n  - params: {n: 1}\n", "f.yaml:2:"},
@@ -325,6 +327,42 @@ func TestPlan(t *testing.T) {
 
 // The rounds by which the cost of observing is measured run every cell of the
 // first workload with each observer and with none, a cell's trials together.
+func TestOnly(t *testing.T) {
+	tests := []struct {
+		only []string
+		want string // the cells of the plan, or what the error says
+	}{
+		{nil, "alpha-sequential-w1 alpha-many-w3 alpha-apart-w3 beta-sequential-w1 beta-many-w3 beta-apart-w3"},
+		{[]string{"alpha/apart"}, "alpha-sequential-w1 alpha-apart-w3"},
+		{[]string{"beta-many-w3", "alpha/apart"}, "alpha-sequential-w1 alpha-apart-w3 beta-sequential-w1 beta-many-w3"},
+		{[]string{"alpha/sequential"}, "alpha-sequential-w1"},
+		{[]string{"beta/apart"}, `cell "beta/apart" cannot be run: the workload's tasks share memory, which this backend does not`},
+		{[]string{"alpha/many", "alpha/mny"}, `cell "alpha/mny": unknown backend "mny"; did you mean many?`},
+		{[]string{"alph/many"}, `cell "alph/many": unknown workload "alph"; did you mean alpha?`},
+		{[]string{"alpha"}, `cell "alpha"; want workload/backend, such as alpha/apart`},
+	}
+	for _, tt := range tests {
+		spec, err := Settings{Workers: 3, Only: tt.only}.Resolve(kinds)
+		if err != nil {
+			if err.Error() != tt.want {
+				t.Errorf("Resolve with only %v: %v; want %s", tt.only, err, tt.want)
+			}
+			continue
+		}
+		plan, err := NewPlan(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var cells []string
+		for _, c := range plan.Run.Cells {
+			cells = append(cells, c.ID)
+		}
+		if got := strings.Join(cells, " "); got != tt.want {
+			t.Errorf("with only %v the plan has the cells %s; want %s", tt.only, got, tt.want)
+		}
+	}
+}
+
 func TestPlanOfCosts(t *testing.T) {
 	seed, rounds := uint64(11), 3
 	p := plan(t, Settings{Rounds: 1, Seed: &seed, Observers: &rounds})

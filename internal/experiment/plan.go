@@ -66,10 +66,12 @@ func NewPlan(spec Spec) (*Plan, error) {
 		Rounds:    spec.Rounds,
 		MaxRounds: spec.MaxRounds,
 		Precision: spec.Precision,
+		BudgetNS:  int64(spec.Budget),
 		TrialNS:   int64(spec.Trial),
 		ProfileNS: int64(spec.Profile),
 		TimeoutNS: int64(spec.Timeout),
 
+		AskedRounds: spec.AskedRounds,
 		Environment: environment(),
 		Builds:      spec.Builds,
 	}}
@@ -89,7 +91,9 @@ func NewPlan(spec Spec) (*Plan, error) {
 			return nil, err
 		}
 		for _, b := range spec.Backends {
-			p.Run.Cells = append(p.Run.Cells, cellOf(prog, b, spec.Cores))
+			if c := cellOf(prog, b, spec.Cores); spec.only == nil || spec.only[c.ID] || c.Baseline {
+				p.Run.Cells = append(p.Run.Cells, c)
+			}
 		}
 	}
 	if spec.Observers > 0 {
@@ -99,7 +103,7 @@ func NewPlan(spec Spec) (*Plan, error) {
 		}
 	}
 	p.index(spec.Programs, spec.Backends)
-	p.Steps = p.steps()
+	p.budget()
 	return p, nil
 }
 
@@ -139,7 +143,7 @@ func (p *Plan) compareBuilds(spec Spec) error {
 		}
 	}
 	p.index(programs, spec.Backends)
-	p.Steps = p.steps()
+	p.budget()
 	return nil
 }
 
@@ -251,7 +255,7 @@ func ResumePlan(run results.Run, kinds Kinds) (*Plan, error) {
 		backends = append(backends, b)
 	}
 	p.index(programs, backends)
-	p.Steps = p.steps()
+	p.budget()
 	return p, nil
 }
 
@@ -274,15 +278,12 @@ func (p *Plan) index(programs []Program, backends []*harness.Backend) {
 // first a pilot of each workload, whose output the others must equal, then the
 // rounds, then those by which the cost of observing is measured, last the
 // evidence.
-func (p *Plan) steps() []Step {
+func (p *Plan) steps(rounds int) []Step {
 	all := p.pilots()
-	for round := range p.Run.Rounds {
+	for round := range rounds {
 		all = append(all, p.round(round, func(string) bool { return true })...)
 	}
-	for round := range p.Run.ObserverRounds {
-		all = append(all, p.costs(round, func(string) bool { return true })...)
-	}
-	return append(all, p.evidence()...)
+	return slices.Concat(all, p.allCosts(), p.evidence())
 }
 
 // applicable yields the cells that are run.
@@ -327,6 +328,14 @@ func (p *Plan) round(round int, of func(workload string) bool) []Step {
 			order++
 			steps = append(steps, s)
 		}
+	}
+	return steps
+}
+
+// allCosts are the rounds by which the cost of observing is measured.
+func (p *Plan) allCosts() (steps []Step) {
+	for round := range p.Run.ObserverRounds {
+		steps = append(steps, p.costs(round, func(string) bool { return true })...)
 	}
 	return steps
 }

@@ -63,6 +63,7 @@ type runner struct {
 	done     map[Step]bool   // of those, the ones that were verified
 	todo     []Step          // as far as is known
 	finished int
+	clock    clock
 }
 
 // Execute makes the trials of a plan that have not been made yet, and records
@@ -75,6 +76,7 @@ func Execute(ctx context.Context, p *Plan, o Options) (results.Status, error) {
 		plan: p, opts: o, epoch: trace.NewEpoch(),
 		spans: make(map[string]string), digests: make(map[string]string), pilots: make(map[string]time.Duration),
 		failed: make(map[string]int), why: make(map[string]string), done: make(map[Step]bool),
+		clock: newClock(o.Done),
 	}
 	var err error
 	r.scratch, err = os.MkdirTemp(o.Folder.Dir(), "scratch-*")
@@ -106,12 +108,19 @@ func (r *runner) steps(ctx context.Context) (results.Status, error) {
 		r.report(r.todo[0], nil)
 	}
 	err := r.all(ctx, r.plan.pilots())
-	for round := 0; err == nil; round++ {
+	round := 0
+	for ; err == nil; round++ {
 		wanted := r.wanted(round)
-		if len(wanted) == 0 {
+		steps := r.plan.round(round, func(workload string) bool { return wanted[workload] })
+		if len(wanted) == 0 || !r.fits(round, steps) {
 			break
 		}
-		err = r.more(ctx, round >= r.plan.Run.Rounds, r.plan.round(round, func(workload string) bool { return wanted[workload] }))
+		added := r.plan.Run.BudgetNS == 0 && round >= r.plan.Run.Rounds // else fits has planned it
+		err = r.timed(steps, func() error { return r.more(ctx, added, steps) })
+	}
+	if run := &r.plan.Run; err == nil && run.BudgetNS > 0 && round < run.Rounds {
+		run.Rounds = round
+		err = r.opts.Folder.WriteRun(run) // whatever comes of the evidence
 	}
 	for round := 0; err == nil; round++ {
 		wanted := r.wantedCosts(round)

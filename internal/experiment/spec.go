@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"reflect"
 	"regexp"
 	"runtime"
 	"slices"
@@ -34,6 +35,8 @@ type Settings struct {
 	Trial     time.Duration // least measured time of a trial; DefaultTrial if zero
 	Observers *int          // rounds by which the cost of observing is measured; those of the preset if nil
 	Precision float64       // half width that intervals are to have, as a share; a fixed number of rounds if zero
+	Budget    time.Duration // that the run is to take at most; as long as it takes if zero
+	Only      []string      // cells to run beside the baselines of their workloads, as workload/backend or by their ids; all if empty
 }
 
 // A Choice is a workload with the parameters that differ from its defaults.
@@ -80,16 +83,17 @@ func Presets() []string {
 // A fileSpec is the YAML form of Settings. Fields whose content is checked
 // against the known kinds stay nodes, so that errors can tell where they are.
 type fileSpec struct {
-	Workloads []ast.Node    `yaml:"workloads"`
-	Backends  []ast.Node    `yaml:"backends"`
-	Workers   int           `yaml:"workers"`
-	Preset    ast.Node      `yaml:"preset"`
-	Rounds    int           `yaml:"rounds"`
-	Seed      *uint64       `yaml:"seed"`
-	Timeout   time.Duration `yaml:"timeout"`
-	Trial     time.Duration `yaml:"trial"`
-	Observers *int          `yaml:"observers"`
-	Precision ast.Node      `yaml:"precision"`
+	Workloads []ast.Node `yaml:"workloads"`
+	Backends  []ast.Node `yaml:"backends"`
+	Workers   int        `yaml:"workers"`
+	Preset    ast.Node   `yaml:"preset"`
+	Rounds    int        `yaml:"rounds"`
+	Seed      *uint64    `yaml:"seed"`
+	Timeout   ast.Node   `yaml:"timeout"`
+	Trial     ast.Node   `yaml:"trial"`
+	Observers *int       `yaml:"observers"`
+	Precision ast.Node   `yaml:"precision"`
+	Budget    ast.Node   `yaml:"time_budget"`
 }
 
 type fileChoice struct {
@@ -125,7 +129,18 @@ func ParseFile(name string, data []byte, kinds Kinds) (Settings, error) {
 	if err := yaml.UnmarshalWithOptions(data, &spec, yaml.Strict()); err != nil {
 		return s, yamlError(name, err)
 	}
-	s = Settings{Workers: spec.Workers, Rounds: spec.Rounds, Seed: spec.Seed, Timeout: spec.Timeout, Trial: spec.Trial, Observers: spec.Observers}
+	s = Settings{Workers: spec.Workers, Rounds: spec.Rounds, Seed: spec.Seed, Observers: spec.Observers}
+	for _, f := range []struct {
+		node ast.Node
+		to   *time.Duration
+	}{{spec.Timeout, &s.Timeout}, {spec.Trial, &s.Trial}, {spec.Budget, &s.Budget}} {
+		if f.node == nil {
+			continue
+		}
+		if yaml.NodeToValue(f.node, f.to) != nil { // whose error does not say where, or what is wanted
+			return s, at(f.node, fmt.Errorf("%q; want %s", f.node.GetToken().Value, described(reflect.TypeFor[time.Duration]())))
+		}
+	}
 	for _, n := range spec.Workloads {
 		var c fileChoice
 		if n == nil {
@@ -232,7 +247,7 @@ func yamlError(name string, err error) error {
 
 // fieldNames returns the fields of a file and of a workload in it.
 func fieldNames() []string {
-	return []string{"workloads", "backends", "workers", "preset", "rounds", "seed", "timeout", "trial", "observers", "precision", "workload", "label", "params", "vary"}
+	return []string{"workloads", "backends", "workers", "preset", "rounds", "seed", "timeout", "trial", "observers", "precision", "time_budget", "workload", "label", "params", "vary"}
 }
 
 // wantOf describes what should have stood in the place of a value of the wrong
@@ -368,9 +383,16 @@ type Spec struct {
 	// others' place included.
 	Precision float64
 	MaxRounds int
+	// Budget is as in Settings: rounds are made as long as they fit. AskedRounds
+	// are those that were asked for beside it, 0 for as many as fit; Rounds then
+	// is their bound.
+	Budget      time.Duration
+	AskedRounds int
 	// Builds, if any, are compared with each other instead of the backends:
 	// the first is what the others are compared with, on each backend.
 	Builds []results.Build
+
+	only map[string]bool // ids of the cells to run; all if nil
 }
 
 // A Program is a workload with its parameters.
@@ -389,6 +411,9 @@ const DefaultTimeout = time.Minute
 // is repeated, so that what the clock and the scheduler do by chance evens out:
 // a trial takes at most twice as long, or as long as the program takes once.
 const DefaultTrial = 100 * time.Millisecond
+
+// mostWorkers bounds those of a backend.
+const mostWorkers = 4096
 
 // mostRounds bounds a run that goes on until it is precise.
 const mostRounds = 60
@@ -438,6 +463,18 @@ func (s Settings) Resolve(kinds Kinds) (Spec, error) {
 	case spec.Rounds >= stats.MinRounds:
 		spec.MaxRounds = 2 * spec.Rounds
 	}
+	if spec.Budget = s.Budget; s.Budget != 0 {
+		if s.Budget < time.Second {
+			return Spec{}, fmt.Errorf("the time budget is %v; want at least 1s, such as 10m", s.Budget)
+		}
+		switch {
+		case spec.Precision != 0:
+		case s.Rounds != 0:
+			spec.AskedRounds = s.Rounds
+		default:
+			spec.Rounds, spec.MaxRounds = mostBudgeted, mostBudgeted
+		}
+	}
 	if spec.Timeout < time.Second {
 		return Spec{}, fmt.Errorf("timeout is %v; want at least 1s", spec.Timeout)
 	}
@@ -446,6 +483,9 @@ func (s Settings) Resolve(kinds Kinds) (Spec, error) {
 	}
 	if spec.Backends, err = s.backends(kinds); err != nil {
 		return Spec{}, err
+	}
+	if len(s.Only) > 0 && len(s.Backends) == 0 {
+		spec.Backends = slices.Clone(kinds.Backends) // variants are compared when asked for
 	}
 	choices := s.Workloads
 	if len(choices) == 0 {
@@ -488,7 +528,64 @@ func (s Settings) Resolve(kinds Kinds) (Spec, error) {
 		labels[prog.Label] = true
 		spec.Programs = append(spec.Programs, prog)
 	}
+	if err := spec.choose(s.Only); err != nil {
+		return Spec{}, err
+	}
 	return spec, nil
+}
+
+// choose keeps the named cells and the baselines of their workloads. It leaves
+// the others out of the plan, not out of the comparisons: what is compared with
+// a baseline stays so, whatever else is measured.
+func (s *Spec) choose(names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	s.only = make(map[string]bool)
+	programs, backends := make(map[string]bool), make(map[string]bool)
+	for _, name := range names {
+		found := false
+		for _, prog := range s.Programs {
+			for _, b := range s.Backends {
+				c := cellOf(prog, b, s.Cores)
+				if name != c.ID && name != prog.Label+"/"+b.Name && name != prog.Workload.Name+"/"+b.Name {
+					continue
+				}
+				if c.NotApplicable != "" {
+					return fmt.Errorf("cell %q cannot be run: %s", name, c.NotApplicable)
+				}
+				found, s.only[c.ID] = true, true
+				programs[prog.Label], backends[b.Name] = true, true
+			}
+		}
+		if !found {
+			return s.unknownCell(name)
+		}
+	}
+	s.Programs = slices.DeleteFunc(s.Programs, func(p Program) bool { return !programs[p.Label] })
+	s.Backends = slices.DeleteFunc(s.Backends, func(b *harness.Backend) bool { return !backends[b.Name] && b.Name != baseline })
+	return nil
+}
+
+// unknownCell says which half of a cell's name is wrong.
+func (s *Spec) unknownCell(name string) error {
+	workload, backend, ok := strings.Cut(name, "/")
+	if !ok {
+		return fmt.Errorf("cell %q; want workload/backend, such as %s/%s", name, s.Programs[0].Label, s.Backends[len(s.Backends)-1].Name)
+	}
+	var labels, backends []string
+	for _, p := range s.Programs {
+		labels = append(labels, p.Label, p.Workload.Name)
+	}
+	for _, b := range s.Backends {
+		backends = append(backends, b.Name)
+	}
+	err := unknown("backend", backend, backends)
+	if !slices.Contains(labels, workload) {
+		slices.Sort(labels)
+		err = unknown("workload", workload, slices.Compact(labels))
+	}
+	return fmt.Errorf("cell %q: %w", name, err)
 }
 
 // ParsePrecision reads a precision such as "2%" as a share.
@@ -502,7 +599,7 @@ func ParsePrecision(s string) (float64, error) {
 }
 
 func checkWorkers(n int) error {
-	if n < 0 || n > 4096 {
+	if n < 0 || n > mostWorkers {
 		return fmt.Errorf("workers is %d; want 1 to 4096, or 0 for what suits each workload", n)
 	}
 	return nil

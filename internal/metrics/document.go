@@ -1,16 +1,11 @@
 package metrics
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
-
-	"github.com/f3f4c0de/harness/internal/results"
-	"github.com/f3f4c0de/harness/internal/trace"
 )
 
 // keyDocs describes the attributes.
@@ -46,20 +41,14 @@ func Document() (string, error) {
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", i.name, i.kind, i.unit, buckets, keys(i.keys), i.doc)
 	}
-	points, err := trace.Runtime()
+	all, err := List()
 	if err != nil {
 		return "", err
 	}
 	b.WriteString(documentRuntime)
 	b.WriteString("\n| metric | unit | attributes | what it is |\n| --- | --- | --- | --- |\n")
-	slices.SortStableFunc(points, func(p, q results.Point) int { return cmp.Compare(p.Name, q.Name) })
-	points = slices.CompactFunc(points, func(p, q results.Point) bool { return p.Name == q.Name })
-	for _, p := range points {
-		of := ofCellAnd(keyProcess)
-		for k := range p.Attributes {
-			of = append(of, attribute.Key(k))
-		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", p.Name, p.Unit, keys(of), p.Doc)
+	for _, m := range all[len(instruments):] {
+		fmt.Fprintf(&b, "| `%s` | %s | `%s` | %s |\n", m.Name, m.Unit, strings.Join(m.Attributes, "`, `"), m.Doc)
 	}
 	b.WriteString("\n| attribute of metrics | what it is |\n| --- | --- |\n")
 	for _, k := range keyDocs {

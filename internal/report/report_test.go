@@ -515,3 +515,34 @@ func aLedgerTask() *results.LedgerTask {
 		Where: "main.f (f.go:1)", WhereNS: 5, Stack: []string{"main.f (f.go:1)"},
 	}
 }
+
+func TestTimeBudget(t *testing.T) {
+	tests := []struct {
+		name            string
+		rounds, asked   int
+		precision       float64
+		line, noVerdict string
+	}{
+		{"alone", 20, 0, 0, "Time budget: 20 rounds fitted into 1m0s; none was cut short.", ""},
+		{"all fit", 20, 20, 0, "Time budget: the 20 rounds that were asked for fitted into 1m0s.", ""},
+		{"some fit", 15, 20, 0, "Time budget: 15 of the 20 rounds that were asked for fitted into 1m0s; none was cut short.", ""},
+		{"few fit", 8, 20, 0, "Time budget: 8 of the 20 rounds", "the time budget of 1m0s had room for 8 rounds, and a verdict takes 12"},
+		{"few, and more were not asked for", 8, 0, 0, "Time budget: 8 rounds fitted", ""},
+		{"precision", 8, 0, 0.02, "8 rounds were made towards intervals of ±2 %", "had room for 8 rounds"},
+	}
+	for _, tt := range tests {
+		d := judgedData()
+		keep(d, func(t results.Trial) bool { return t.Kind != results.Timed || t.Round < tt.rounds })
+		d.Run.BudgetNS, d.Run.Rounds, d.Run.AskedRounds, d.Run.Precision = int64(time.Minute), tt.rounds, tt.asked, tt.precision
+		r := Build(d)
+		if lines := strings.Join(r.TrustLines(), "\n"); !strings.Contains(lines, tt.line) {
+			t.Errorf("%s: the report says\n%s\nwant %q", tt.name, lines, tt.line)
+		}
+		if got := r.Trust.Workloads[0].Doubt; (got == "") != (tt.noVerdict == "") || !strings.Contains(got, tt.noVerdict) {
+			t.Errorf("%s: the doubt is %q; want %q", tt.name, got, tt.noVerdict)
+		}
+		if tt.rounds < 12 && (r.Judged || r.Rows[1].Verdict != nil) {
+			t.Errorf("%s: %d rounds have verdicts", tt.name, tt.rounds)
+		}
+	}
+}

@@ -90,6 +90,9 @@ func (r *Report) selfTest(wt WorkloadTrust) WorkloadTrust {
 		wt.Detectable = d
 	}
 	if !r.Judged {
+		if asked := r.Run.AskedRounds; asked >= stats.MinRounds || r.Run.BudgetNS > 0 && r.Run.Precision > 0 {
+			wt.Doubt = fmt.Sprintf("the time budget of %v had room for %d rounds, and a verdict takes %d", time.Duration(r.Run.BudgetNS), wt.Rounds, stats.MinRounds)
+		}
 		return wt
 	}
 	switch {
@@ -148,6 +151,9 @@ func (r *Report) TrustLines() []string {
 	if c := r.Trust.Capacity; c != nil {
 		add("Capacity: %.2f of %d cores did work at once (median of the probes before each round; %.2f to %.2f).", c.Median, r.Run.Machine.Cores, c.Min, c.Max)
 	}
+	if line := r.budgetLine(); line != "" {
+		add("%s", line)
+	}
 	var noise []string
 	for _, t := range r.Trust.Workloads {
 		if t.Detectable > 0 {
@@ -172,6 +178,31 @@ func (r *Report) TrustLines() []string {
 		add("Other programs: in no round did they use more than %.2g of %d cores; none was left out.", r.Trust.OtherCores, r.Run.Machine.Cores)
 	}
 	return append(lines, r.costLines()...)
+}
+
+// budgetLine says how many rounds the time budget had room for, if there was one.
+func (r *Report) budgetLine() string {
+	if r.Run.BudgetNS == 0 {
+		return ""
+	}
+	made := 0
+	for _, t := range r.Trust.Workloads {
+		made = max(made, t.Rounds)
+	}
+	rounds := fmt.Sprintf("%d rounds", made)
+	if made == 1 {
+		rounds = "1 round"
+	}
+	budget, asked := time.Duration(r.Run.BudgetNS), r.Run.AskedRounds
+	switch {
+	case r.Run.Precision > 0:
+		return fmt.Sprintf("Time budget: within %v, %s were made towards intervals of ±%.3g %%.", budget, rounds, 100*r.Run.Precision)
+	case asked > 0 && r.Run.Rounds >= asked:
+		return fmt.Sprintf("Time budget: the %d rounds that were asked for fitted into %v.", asked, budget)
+	case asked > 0:
+		return fmt.Sprintf("Time budget: %d of the %d rounds that were asked for fitted into %v; none was cut short.", made, asked, budget)
+	}
+	return fmt.Sprintf("Time budget: %s fitted into %v; none was cut short.", rounds, budget)
 }
 
 // percent writes a share with two digits.

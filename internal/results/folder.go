@@ -221,9 +221,8 @@ type Data struct {
 	Ledger []Ledger
 }
 
-// Read reads the records in a run's folder.
-func Read(dir string) (*Data, error) {
-	d := &Data{}
+// ReadRun reads what a run's folder says of the run itself.
+func ReadRun(dir string) (*Run, error) {
 	b, err := os.ReadFile(filepath.Join(dir, RunFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is not the folder of a run: it has no %s", dir, RunFile)
@@ -231,12 +230,23 @@ func Read(dir string) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(b, &d.Run); err != nil {
+	r := &Run{}
+	if err := json.Unmarshal(b, r); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, RunFile), err)
 	}
-	if d.Run.Schema != Schema {
-		return nil, fmt.Errorf("%s has schema %d; this program reads schema %d", filepath.Join(dir, RunFile), d.Run.Schema, Schema)
+	if r.Schema != Schema {
+		return nil, fmt.Errorf("%s has schema %d; this program reads schema %d", filepath.Join(dir, RunFile), r.Schema, Schema)
 	}
+	return r, nil
+}
+
+// Read reads the records in a run's folder.
+func Read(dir string) (*Data, error) {
+	run, err := ReadRun(dir)
+	if err != nil {
+		return nil, err
+	}
+	d := &Data{Run: *run}
 	if d.Trials, err = readLines[Trial](filepath.Join(dir, TrialsFile)); err != nil {
 		return nil, err
 	}

@@ -41,6 +41,12 @@ type Run struct {
 	// Precision, if not 0, is the half width that the interval of each speed-up
 	// is to have, as a share of it: rounds are made until it has.
 	Precision float64 `json:"precision,omitempty"`
+	// BudgetNS, if not 0, is what the whole run may take: rounds are made as long
+	// as they fit, and none is cut short. AskedRounds are those that were asked
+	// for beside it, 0 for as many as fit. Rounds is then a bound until the last
+	// one was made, and how many were made thereafter, if they are fewer.
+	BudgetNS    int64 `json:"budget_ns,omitempty"`
+	AskedRounds int   `json:"asked_rounds,omitempty"`
 	// TrialNS is the least time that the measured part of a trial takes; a
 	// shorter program is repeated.
 	TrialNS int64 `json:"trial_ns,omitempty"`

@@ -1,0 +1,43 @@
+package cli
+
+import (
+	"encoding/json"
+
+	"github.com/spf13/cobra"
+
+	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/report"
+)
+
+func newSchemaCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema experiment|results",
+		Short: "Print the JSON schema of an experiment file or of results.json",
+		Long: `schema prints a JSON schema: of the file that harness run takes, with the
+workloads and models of this program, or of the results.json that a run leaves.
+
+Editors complete and check an experiment by the first. harness init writes it
+beside the file, which names it in its first line; for a file without:
+
+  harness schema experiment > ` + experiment.SchemaFile + `
+  # yaml-language-server: $schema=` + experiment.SchemaFile,
+		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: []string{"experiment", "results"},
+		RunE: func(_ *cobra.Command, args []string) error {
+			if args[0] == "results" {
+				_, err := a.stdout.Write(report.Schema)
+				return failed(err)
+			}
+			b, err := experimentSchema(a.kinds)
+			if err == nil {
+				_, err = a.stdout.Write(b)
+			}
+			return failed(err)
+		},
+	}
+}
+
+func experimentSchema(kinds experiment.Kinds) ([]byte, error) {
+	b, err := json.MarshalIndent(experiment.Schema(kinds), "", "  ")
+	return append(b, '\n'), err
+}

@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// The schema takes what init writes and what this repository runs.
+func TestExperimentSchema(t *testing.T) {
+	kinds, err := kindsWith(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := experimentSchema(kinds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(b []byte) any {
+		v, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("schema.json", read(b)); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := experimentFile(kinds, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ci, err := os.ReadFile("../.ci/experiment.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"what init writes": text, ".ci/experiment.yaml": string(ci)} {
+		var v any
+		if err := yaml.Unmarshal([]byte(text), &v); err != nil {
+			t.Fatal(err)
+		}
+		b, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := schema.Validate(read(b)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
