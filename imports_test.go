@@ -62,6 +62,7 @@ var alone = map[string][]string{
 	"golang.org/x/exp/trace":             {"internal/ledger"},
 	"golang.org/x/perf":                  {"internal/report"},
 	"golang.org/x/net":                   {"internal/workloads"},
+	"golang.org/x/sys":                   {"internal/workloads"},
 	"golang.org/x/term":                  {"cli"},
 	"google.golang.org/":                 {"internal/trace", "internal/metrics"},
 	"google.golang.org/protobuf":         {"internal/profile", "internal/trace", "internal/metrics"},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -28,7 +29,10 @@ func serveDelays(ctx context.Context, _ any, ready func(addr string)) error {
 			if _, err := io.ReadFull(c, b[:]); err != nil {
 				return
 			}
-			sleepExactly(time.Duration(binary.LittleEndian.Uint64(b[:])))
+			if err := sleepExactly(time.Duration(binary.LittleEndian.Uint64(b[:]))); err != nil {
+				fmt.Fprintln(os.Stderr, "delay server:", err)
+				return
+			}
 			binary.LittleEndian.PutUint64(b[:], uint64(harness.Now()))
 			if _, err := c.Write(b[:]); err != nil {
 				return

@@ -65,7 +65,10 @@ func serveHTTP(ctx context.Context, params any, ready func(addr string)) error {
 			http.NotFound(w, r)
 			return
 		}
-		sleepExactly(p.Delay)
+		if err := sleepExactly(p.Delay); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
 		w.Header().Set(stampHeader, strconv.FormatInt(int64(harness.Now()), 10))
 		fmt.Fprintf(w, "<!doctype html><title>Page %d</title><h1>%s</h1>", n, pageTitle(n))
 		for written := 0; written < p.Size; {

@@ -1,0 +1,62 @@
+package workloads
+
+import (
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Who sleeps waits for its timer like for a connection, and holds neither a
+// thread nor a processor, so that a server can have more sleep than it has
+// processors.
+func TestSleepHoldsNoProcessor(t *testing.T) {
+	asleep := func() string {
+		buf := make([]byte, 1<<20)
+		for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+			if strings.Contains(g, "sleepExactly(") {
+				head, _, _ := strings.Cut(g, "\n")
+				return head
+			}
+		}
+		return ""
+	}
+	for range 100 { // a busy machine may have overslept it
+		done := make(chan error, 1)
+		go func() { done <- sleepExactly(100 * time.Millisecond) }()
+		for {
+			select {
+			case err := <-done:
+				if err != nil {
+					t.Fatal(err)
+				}
+			default:
+				switch state := asleep(); {
+				case strings.Contains(state, "[IO wait"):
+					if err := <-done; err != nil {
+						t.Fatal(err)
+					}
+					return
+				case strings.Contains(state, "[syscall"):
+					t.Fatalf("%s sleeps in a system call", state)
+				}
+				continue
+			}
+			break
+		}
+	}
+	t.Fatal("nobody was seen asleep")
+}
+
+// A timer that is used again rings for its last setting only.
+func TestSleepAgain(t *testing.T) {
+	for _, d := range []time.Duration{0, -1, 1, time.Microsecond, time.Millisecond} {
+		began := time.Now()
+		if err := sleepExactly(d); err != nil {
+			t.Errorf("sleepExactly(%v) = %v", d, err)
+		}
+		if slept := time.Since(began); slept < d {
+			t.Errorf("sleepExactly(%v) returned after %v", d, slept)
+		}
+	}
+}
