@@ -326,9 +326,6 @@ func Markdown(w io.Writer, r *Report, charts []Chart) error {
 		}
 		findingsMarkdown(&b, "What stands out", intro, r.Findings)
 	}
-	if len(r.ModelCosts) > 0 {
-		findingsMarkdown(&b, "What the models cost here", costsIntro, r.ModelCosts)
-	}
 	b.WriteString("## The figures\n\n")
 	for _, c := range charts {
 		fmt.Fprintf(&b, "![%s](%s/%s.svg)\n\n", escapeMarkdown(c.Title), results.ChartsDir, c.Name)
@@ -346,6 +343,10 @@ func Markdown(w io.Writer, r *Report, charts []Chart) error {
 	r.ledgerMarkdown(&b)
 	if line := r.evidenceLine(); line != "" {
 		fmt.Fprintf(&b, "\n%s\n", escapeMarkdown(line))
+	}
+	if len(r.ModelCosts) > 0 {
+		b.WriteByte('\n')
+		findingsMarkdown(&b, "What the models cost here", costsIntro, r.ModelCosts)
 	}
 	if r.Judged {
 		b.WriteString("\n## Verdicts\n\n")
