@@ -94,7 +94,7 @@ func newRoot(a *app) *cobra.Command {
 on worker processes, verifies every result, and says with intervals and
 physical limits where each model helps.
 
-  harness run                      compare everything, in about 90 seconds
+  harness run                      compare everything, in less than two minutes
   harness run experiment.yaml      compare what the file asks for; harness init writes one
   harness list workloads           what can be run, with its parameters
   harness doctor                   what this machine would do to the figures
