@@ -13,7 +13,7 @@ import (
 func TestSleepHoldsNoProcessor(t *testing.T) {
 	asleep := func() string {
 		buf := make([]byte, 1<<20)
-		for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		for g := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
 			if strings.Contains(g, "sleepExactly(") {
 				head, _, _ := strings.Cut(g, "\n")
 				return head
