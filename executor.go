@@ -43,7 +43,8 @@ type Manager interface {
 
 // Stats are an executor's figures. They are read one after another while work
 // goes on: a call that moves to a worker meanwhile may be counted at both places
-// or at neither. When nothing moves they are exact.
+// or at neither, and a worker is busy until shortly after its task's future is done.
+// When nothing moves they are exact.
 type Stats struct {
 	Workers int // wanted; 0 if there is no bound
 	Alive   int // started and not ended

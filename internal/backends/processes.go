@@ -232,11 +232,10 @@ func freeIndex(feeders []*feeder) int {
 	}
 }
 
-// Stats implements [harness.Manager].
+// Stats implements [harness.Manager]. The queue comes last: a call that is sent
+// to a worker meanwhile is not counted twice.
 func (p *processes) Stats() harness.Stats {
-	p.mu.Lock()
-	s := harness.Stats{Workers: p.size, Queued: p.calls.n + len(p.again), Started: p.started, Lost: p.lost}
-	p.mu.Unlock()
+	var s harness.Stats
 	for _, f := range *p.feeders.Load() {
 		if c := f.current(); c != nil && !c.isLost() {
 			s.Alive++
@@ -246,6 +245,10 @@ func (p *processes) Stats() harness.Stats {
 			}
 		}
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.Workers, s.Started, s.Lost = p.size, p.started, p.lost
+	s.Queued += p.calls.n + len(p.again)
 	return s
 }
 
