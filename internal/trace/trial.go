@@ -3,11 +3,9 @@ package trace
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -72,19 +70,6 @@ type Trial struct {
 	current   map[int]*process // of each worker, the latest: it has one at a time
 	errs      []error
 }
-
-// A process is a worker process. A worker may have several, one after the other.
-type process struct {
-	harness.ProcessExit
-	number uint64 // among those of the trial
-	ended  bool   // ProcessExit is known; false for ever if it did not start
-	count  Count  // what it sent, and what its tasks started
-}
-
-// key tells processes apart, as far as the records of tasks can.
-func (p *process) key() processKey { return processKey{p.Worker, p.PID} }
-
-type processKey struct{ worker, pid int }
 
 // NewTrial starts recording a trial; nothing is kept before Begin. Spans that
 // the program itself starts through the global TracerProvider are kept too.
@@ -212,116 +197,6 @@ func (t *Trial) parentOf(c call) oteltrace.SpanContext {
 	return t.root((c.number - 1) / tasksPerTrace)
 }
 
-// Processes returns what a backend with worker processes is opened with.
-func (t *Trial) Processes() *harness.ProcessObserver {
-	return &harness.ProcessObserver{
-		Spawning: func(worker int) []string {
-			id := t.cfg.Identity
-			id.Role = "worker"
-			env, err := json.Marshal(workerConfig{Identity: id, Epoch: t.cfg.Epoch, Worker: worker})
-			if err != nil {
-				t.fail(err)
-			}
-			t.mu.Lock()
-			p := &process{number: uint64(len(t.processes))}
-			t.processes = append(t.processes, p)
-			t.current[worker] = p
-			t.mu.Unlock()
-			sc := spanContext(t.traceID, t.spawnIDs.span(p.number, 0))
-			return []string{workerEnv + "=" + string(env), "TRACEPARENT=" + traceparent(sc)}
-		},
-		Message: func(worker int, topic string, payload []byte) {
-			if err := t.message(worker, topic, payload); err != nil {
-				t.fail(fmt.Errorf("message %q of worker %d: %w", topic, worker, err))
-			}
-		},
-		Exited: func(e harness.ProcessExit) {
-			t.mu.Lock()
-			defer t.mu.Unlock()
-			if p := t.current[e.Worker]; p != nil {
-				p.ProcessExit, p.ended = e, true
-			}
-		},
-	}
-}
-
-// WorkerName names the n-th process of a worker, from 0: "worker-0", and its
-// successors "worker-0.2" and so on.
-func WorkerName(worker, n int) string {
-	if n == 0 {
-		return fmt.Sprintf("worker-%d", worker)
-	}
-	return fmt.Sprintf("worker-%d.%d", worker, n+1)
-}
-
-// An Exit is the end of a worker process.
-type Exit struct {
-	Name string // as [WorkerName] has it
-	harness.ProcessExit
-}
-
-// Exits returns the worker processes that have ended, in the order in which they
-// were started.
-func (t *Trial) Exits() []Exit {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.exits()
-}
-
-func (t *Trial) exits() (exits []Exit) {
-	before := make(map[int]int)
-	for _, p := range t.processes {
-		if p.ended {
-			exits = append(exits, Exit{WorkerName(p.Worker, before[p.Worker]), p.ProcessExit})
-			before[p.Worker]++
-		}
-	}
-	return exits
-}
-
-func (t *Trial) message(worker int, topic string, payload []byte) error {
-	switch topic {
-	case topicSpans:
-		n, line, err := parseSpans(payload)
-		if err != nil {
-			return err
-		}
-		if err := t.emit(line, n); err != nil {
-			return err
-		}
-		t.count(worker, 0, n)
-	case topicOwn:
-		var own int
-		if err := json.Unmarshal(payload, &own); err != nil {
-			return err
-		}
-		t.count(worker, own, 0)
-	case topicCrossings:
-		for len(payload) > 0 {
-			n, there, err := parseWorkerCrossing(payload)
-			if err != nil {
-				return err
-			}
-			payload = payload[workerCrossingBytes:]
-			c := t.crossings.at(n)
-			c.decoding, c.decoded, c.encoded = there.decoding, there.decoded, there.encoded
-		}
-	default:
-		return errors.New("unknown topic")
-	}
-	return nil
-}
-
-// count adds to what is known of the worker's present process.
-func (t *Trial) count(worker, expected, exported int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if p := t.current[worker]; p != nil {
-		p.count.Expected += expected
-		p.count.Exported += exported
-	}
-}
-
 func (t *Trial) emit(line []byte, spans int) error {
 	if t.cfg.Writer == nil {
 		return nil
@@ -333,50 +208,6 @@ func (t *Trial) fail(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.errs = append(t.errs, err)
-}
-
-// A Count compares the spans there should be with those that were written.
-type Count struct {
-	Expected, Exported int
-	// Lost is how the process ended, if that was not in good order. Spans that
-	// its tasks started themselves are not among the expected ones then.
-	Lost string
-}
-
-// Counts are those of each process: "trial", "worker-0" and so on, as [Exit] has
-// them.
-type Counts map[string]Count
-
-func (c Counts) add(process string, expected, exported int) {
-	n := c[process]
-	n.Expected += expected
-	n.Exported += exported
-	c[process] = n
-}
-
-// Total adds them up.
-func (c Counts) Total() (sum Count) {
-	for _, n := range c {
-		sum.Expected += n.Expected
-		sum.Exported += n.Exported
-	}
-	return sum
-}
-
-// Err reports a difference.
-func (c Counts) Err() error {
-	var errs []error
-	for _, process := range slices.Sorted(maps.Keys(c)) {
-		n := c[process]
-		switch {
-		case n.Expected == n.Exported:
-		case n.Lost != "":
-			errs = append(errs, fmt.Errorf("%d spans of %s were expected and %d were exported: it ended with %s, and what it had recorded went with it", n.Expected, process, n.Exported, n.Lost))
-		default:
-			errs = append(errs, fmt.Errorf("%d spans of %s were expected and %d were exported", n.Expected, process, n.Exported))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // Export makes the spans of the trial and writes them. It is called once, when
