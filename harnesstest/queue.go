@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -47,28 +48,37 @@ func fill(ctx, lastCtx context.Context, t *testing.T, m harness.Manager) (accept
 	t.Helper()
 	for {
 		submitted := make(chan *harness.Future[int64], 1)
-		before := m.Stats().Queued
 		go func() { submitted <- double.Submit(lastCtx, m, 1) }() // ends with the submission, which the test sees to
 		full := false
 		until(ctx, t, "a submission to be accepted or to wait", func() bool {
-			select {
-			case f := <-submitted:
-				accepted = append(accepted, f)
-				return true
-			default:
-			}
-			full = m.Stats().Queued == before && before > 0 && blocked()
-			return full
+			full = stuck()
+			return full || len(submitted) > 0
 		})
 		if full {
 			return accepted, submitted
 		}
+		accepted = append(accepted, <-submitted)
 	}
 }
 
-// blocked reports whether a goroutine waits in Submit for room.
-func blocked() bool {
-	return slices.ContainsFunc(ours(), func(g string) bool { return containsAll(g, ").Submit(", "sync.(*Cond).Wait") })
+// stuck reports whether a goroutine waits in Submit for room, and all others wait
+// too, so that nobody is about to make room.
+func stuck() bool {
+	submits := func(g string) bool { return containsAll(g, ").Submit(", "sync.(*Cond).Wait") }
+	all := ours()
+	return slices.ContainsFunc(all, submits) && !slices.ContainsFunc(all, moves)
+}
+
+// moves reports whether a goroutine, of which this is the stack, does something
+// or is about to. One that waits for a process to end does not.
+func moves(stack string) bool {
+	_, state, _ := strings.Cut(stack, " [")
+	state, _, _ = strings.Cut(state, "]")
+	switch state, _, _ = strings.Cut(state, ","); state {
+	case "chan receive", "select", "sync.Cond.Wait", "sync.WaitGroup.Wait", "IO wait":
+		return false
+	}
+	return !strings.Contains(stack, "os.(*Process)")
 }
 
 func testQueueBlocks(t *testing.T, s *suite) {
