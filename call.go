@@ -165,7 +165,7 @@ func (c *Call) State() State {
 	case waiting:
 		return Pending
 	case running: // and who claims it has said so before
-		if c.carried && !c.site.Carrier.Started(c) && c.phase.Load() == running {
+		if c.carried && !c.site.Carrier.Started(c) && c.phase.Load() <= running {
 			return Pending
 		}
 	case settled:
@@ -188,26 +188,35 @@ func (c *Call) Done() <-chan struct{} { return c.meeting().done }
 // A Carrier is a backend that takes calls to workers elsewhere. Its methods are
 // safe for concurrent use.
 type Carrier interface {
-	// Abort is called, at most once per call, when the call is to stop. It
+	// Abort is called, at most once per call, when a claimed call is to stop. It
 	// reports true if the task has not started and never will; otherwise it
-	// passes the wish on to the worker.
+	// passes the wish on to the worker. It may wait until the call has been
+	// encoded, so that it is at a worker.
 	Abort(c *Call, cause error) (neverRan bool)
 
 	// Started reports whether a worker has begun to run the task.
 	Started(c *Call) bool
 }
 
+// Wanted reports whether the call is still to run: it was not cancelled, and the
+// context it was submitted with has not ended. If that has, the call is completed,
+// which calls its callbacks: it is not to be asked with a lock held.
+func (c *Call) Wanted() bool { return !c.ended() && c.phase.Load() == waiting }
+
 // Claim takes the call for a worker elsewhere, to which the site's Carrier
-// brings it. It reports false if the call is not to run any more: it was
-// cancelled, or the context it was submitted with has ended. From then on it is
-// for the backend to cancel the call if that context ends.
+// brings it. It reports false if the call was cancelled. From then on it is
+// for the backend to cancel the call if the context ends that it was submitted
+// with.
 func (c *Call) Claim() bool {
-	if c.ended() {
-		return false
+	if !c.carried {
+		c.carried = true // before anybody can see that it was claimed
 	}
-	c.carried = true // before anybody can see that it was claimed
 	return c.phase.CompareAndSwap(waiting, running)
 }
+
+// Unclaim takes a claim back: the task has not started, or may be run again. From
+// then on Cancel completes the call.
+func (c *Call) Unclaim() { c.phase.CompareAndSwap(running, waiting) }
 
 // Sent stamps the moment at which a claimed call is given to a worker. It may
 // be given to another one later, as long as it has not started.
@@ -312,6 +321,9 @@ func (c *Call) KeepsOutput() bool { return c.body.keepsOutput() }
 // are when its function began and returned, as the worker's process stamped
 // them.
 func (c *Call) Complete(out []byte, started, ended Stamp) {
+	if !c.phase.CompareAndSwap(running, settling) {
+		return
+	}
 	began := c.coding()
 	err := c.body.decodeOutput(out)
 	c.coded(ResultDecoded, began)
@@ -319,7 +331,7 @@ func (c *Call) Complete(out []byte, started, ended Stamp) {
 		err = encodeError("result", c.Task(), err)
 	}
 	c.arrived(started, ended)
-	c.settle(running, err)
+	c.finish(err)
 }
 
 // Fail completes a call, claimed or not, with an error. started and ended are
@@ -367,16 +379,23 @@ func (c *Call) finish(err error) {
 // Cancel completes a call that has not started with cause, or cancels the
 // context of a running task with it. It reports whether the task never ran.
 func (c *Call) Cancel(cause error) bool {
-	if c.settle(waiting, cause) {
-		return true
+	for {
+		if c.settle(waiting, cause) {
+			return true
+		}
+		if phase := c.phase.Load(); phase == running {
+			break
+		} else if phase > running {
+			return false
+		} // else its claim was taken back just now
 	}
-	if c.phase.Load() != running {
+	if !c.meeting().interrupt(c, cause) || !c.carried {
 		return false
 	}
-	if c.meeting().interrupt(c, cause) && c.carried && c.site.Carrier.Abort(c, cause) {
+	if c.site.Carrier.Abort(c, cause) {
 		return c.settle(running, cause)
 	}
-	return false
+	return c.settle(waiting, cause)
 }
 
 // AppendInput encodes the task's argument onto b. The error wraps ErrEncode.

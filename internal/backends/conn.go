@@ -52,6 +52,7 @@ type conn struct {
 	endOnce func() error
 
 	mu          sync.Mutex
+	sending     []*harness.Call        // what send has been given and is about to send
 	calls       [slots]*harness.Call   // those sent and not answered, by id; nil if withdrawn
 	first       uint32                 // id of the first, after what prepared the worker
 	next        uint32                 // id of the next to be sent
@@ -170,9 +171,10 @@ func (c *conn) withdraw(n int, batch []*harness.Call) []*harness.Call {
 	defer c.mu.Unlock()
 	from := len(batch)
 	for id := c.next - 1; id != c.done-1 && len(batch)-from < n; id-- {
-		if c.calls[id%slots] != nil && c.claims.withdraw(id) {
-			batch = append(batch, c.calls[id%slots])
+		if call := c.calls[id%slots]; call != nil && c.claims.withdraw(id) {
 			c.calls[id%slots] = nil
+			call.Unclaim()
+			batch = append(batch, call)
 		}
 	}
 	for i, j := from, len(batch)-1; i < j; i, j = i+1, j-1 {
@@ -203,6 +205,12 @@ func (c *conn) started(call *harness.Call) bool {
 func (c *conn) abort(call *harness.Call, cause error) (found, neverRan bool) {
 	c.mu.Lock()
 	id, found := c.find(call)
+	if !found && slices.Contains(c.sending, call) {
+		c.mu.Unlock()
+		c.out.settle() // nobody may touch the argument before it has been encoded
+		c.mu.Lock()
+		id, found = c.find(call)
+	}
 	if found && c.claims.withdraw(id) {
 		c.calls[id%slots] = nil
 		neverRan = true
@@ -234,13 +242,27 @@ func (c *conn) limit(id uint32, call *harness.Call) {
 	})
 }
 
-// send sends claimed calls to the worker. If the worker is lost, salvage finds
-// them.
+// send sends calls to the worker, those that were not cancelled. If the worker
+// is lost, salvage finds them.
 func (c *conn) send(batch []*harness.Call) {
+	c.mu.Lock()
+	c.sending = batch
+	c.mu.Unlock()
+	for _, call := range batch {
+		// Who told it to stop may have found it at no worker. If not, it finds it
+		// here from now on.
+		if cause := call.Interrupted(); cause != nil {
+			call.Cancel(cause)
+		}
+	}
 	c.out.mu.Lock()
 	added := c.adding[:0]
+	var failed []func()
 	for _, call := range batch {
-		if c.add(call, c.next+uint32(len(added))) {
+		switch ok, err := c.add(call, c.next+uint32(len(added))); {
+		case err != nil:
+			failed = append(failed, func() { call.Fail(err, 0, 0) })
+		case ok:
 			added = append(added, call)
 		}
 		if len(c.out.buf) >= flushBytes {
@@ -252,40 +274,38 @@ func (c *conn) send(batch []*harness.Call) {
 	clear(added)
 	c.adding = added
 	c.out.mu.Unlock()
-	for _, call := range batch {
-		// Who asked it to stop may have found it at no worker.
-		if cause := call.Interrupted(); cause != nil {
-			if _, neverRan := c.abort(call, cause); neverRan {
-				call.Fail(cause, 0, 0)
-			}
-		}
+	c.mu.Lock()
+	c.sending = nil
+	c.mu.Unlock()
+	for _, fail := range failed {
+		fail() // which calls callbacks
 	}
 	c.feeder.p.watch(batch)
 }
 
-// add adds a call to what is written next. The caller holds out.mu.
-func (c *conn) add(call *harness.Call, id uint32) bool {
+// add claims a call and adds it to what is written next, or reports that it was
+// cancelled. The caller holds out.mu until it has been noted that the call is in
+// flight.
+func (c *conn) add(call *harness.Call, id uint32) (ok bool, err error) {
 	if name := call.Task(); name != c.lastName {
 		index, ok := c.index(name)
 		if !ok {
-			call.Fail(unknownTask(name), 0, 0)
-			return false
+			return false, unknownTask(name)
 		}
 		c.lastName, c.lastIndex = name, index
 	}
+	if !call.Claim() {
+		return false, nil
+	}
 	call.Sent(c.feeder.index, c.proc.PID())
-	err := c.out.appendLarge(frameTask, call.InputSize(), func(b []byte) ([]byte, error) {
+	err = c.out.appendLarge(frameTask, call.InputSize(), func(b []byte) ([]byte, error) {
 		var header func([]byte) []byte
 		if c.header != nil {
 			header = func(b []byte) []byte { return c.header(b, call) }
 		}
 		return call.AppendInput(taskFrame{id: id, task: c.lastIndex}.appendTo(b, header))
 	})
-	if err != nil {
-		call.Fail(err, 0, 0)
-		return false
-	}
-	return true
+	return err == nil, err
 }
 
 // index returns by which index the worker knows a task.
@@ -325,6 +345,7 @@ func (c *conn) salvage() (unstarted, running []*harness.Call) {
 		switch {
 		case call == nil: // withdrawn
 		case c.claims.state(c.done) == slotSent:
+			call.Unclaim()
 			unstarted = append(unstarted, call)
 		default:
 			running = append(running, call)

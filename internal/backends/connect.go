@@ -143,7 +143,7 @@ func (c *conn) prepare(ctx context.Context) error {
 	}
 	call := c.feeder.p.cfg.Init.Call(ctx)
 	call.Enter(&harness.Site{Carrier: c.feeder.p})
-	if !call.Claim() {
+	if !call.Wanted() {
 		return call.Err()
 	}
 	c.send([]*harness.Call{call})

@@ -215,7 +215,7 @@ func (p *processes) dismiss(f *feeder) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	others := slices.ContainsFunc(*p.feeders.Load(), func(g *feeder) bool { return g != f && !g.leaving })
-	if p.broken == nil && p.calls.n+len(p.again) > 0 && (!f.leaving || !others) {
+	if p.broken == nil && p.calls.n > 0 && (!f.leaving || !others) {
 		f.leaving = false
 		return false
 	}
@@ -253,9 +253,9 @@ func (f *feeder) giveUp(err error) {
 	}
 	p.broken = err
 	p.door.shut()
-	queued, again := p.empty()
+	queued := p.empty()
 	p.mu.Unlock()
-	for _, c := range append(queued, again...) {
+	for _, c := range queued {
 		c.Fail(err, 0, 0)
 	}
 }

@@ -205,18 +205,13 @@ func TestGateIsTakenAgain(t *testing.T) {
 				}
 				for range 2 {
 					does.Submit(t.Context(), ex, func(ctx context.Context) {
-						done := make(chan struct{}, 3)
+						var others sync.WaitGroup
 						for i := range 3 {
-							go harness.Blocking(ctx, func() {
-								pass(time.Duration(i+1) * time.Second)
-								done <- struct{}{}
+							others.Go(func() {
+								harness.Blocking(ctx, func() { pass(time.Duration(i+1) * time.Second) })
 							})
 						}
-						harness.Blocking(ctx, func() {
-							for range 3 {
-								<-done
-							}
-						})
+						harness.Blocking(ctx, others.Wait)
 						enter()
 						pass(time.Second)
 						inside--

@@ -65,11 +65,10 @@ type processes struct {
 	door     door
 	watched  map[<-chan struct{}]func() bool // ends of contexts that calls at workers were submitted with, and what stops watching
 	calls    ring
-	again    []*harness.Call // claimed before, and back from a worker that did not finish them
-	sleepers []*feeder       // those that found the queue empty
-	woken    int             // feeders that were woken and have not looked yet
-	kills    map[string]int  // workers lost in a row, by the task that they ran
-	size     int             // workers wanted
+	sleepers []*feeder      // those that found the queue empty
+	woken    int            // feeders that were woken and have not looked yet
+	kills    map[string]int // workers lost in a row, by the task that they ran
+	size     int            // workers wanted
 	started  int
 	lost     int
 	closed   bool
@@ -134,7 +133,7 @@ func (p *processes) refused() error {
 
 // waiting is how many calls are in the queue beside those that feeders are
 // about to take.
-func (p *processes) waiting() int { return p.calls.n + len(p.again) - len(p.sleepers) - p.woken }
+func (p *processes) waiting() int { return p.calls.n - len(p.sleepers) - p.woken }
 
 // wake wakes one feeder that sleeps because the queue was empty. The caller
 // holds mu.
@@ -163,17 +162,14 @@ func (p *processes) Stop(cause error) {
 	p.mu.Lock()
 	p.closed = true
 	p.door.shut()
-	var queued, again []*harness.Call
+	var queued []*harness.Call
 	if cause != nil {
-		queued, again = p.empty()
+		queued = p.empty()
 		p.halt(cause)
 	}
 	p.mu.Unlock()
 	for _, c := range queued {
 		c.Cancel(cause)
-	}
-	for _, c := range again {
-		c.Fail(cause, 0, 0)
 	}
 	for _, f := range *p.feeders.Load() {
 		if c := f.current(); c != nil && cause != nil {
@@ -184,12 +180,11 @@ func (p *processes) Stop(cause error) {
 }
 
 // empty empties the queue. The caller holds mu.
-func (p *processes) empty() (queued, again []*harness.Call) {
+func (p *processes) empty() (queued []*harness.Call) {
 	for p.calls.n > 0 {
 		queued = append(queued, p.calls.pop())
 	}
-	again, p.again = p.again, nil
-	return queued, again
+	return queued
 }
 
 // Resize implements [harness.Manager].
@@ -248,7 +243,7 @@ func (p *processes) Stats() harness.Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.Workers, s.Started, s.Lost = p.size, p.started, p.lost
-	s.Queued += p.calls.n + len(p.again)
+	s.Queued += p.calls.n
 	return s
 }
 
@@ -274,20 +269,19 @@ func (p *processes) note(err error) {
 // whether there may be.
 func (p *processes) take(f *feeder, n int, batch []*harness.Call) (_ []*harness.Call, more prospect) {
 	for {
-		var fresh int
-		batch, fresh, more = p.pop(f, n, batch[:0])
+		batch, more = p.pop(f, n, batch[:0])
+		none := len(batch) == 0
 		// Without the lock: one that is not wanted any more is completed by
 		// this, and what its callbacks do is not known.
-		again := len(batch) - fresh
-		kept := slices.DeleteFunc(batch[again:], func(c *harness.Call) bool { return !c.Claim() })
-		if batch = batch[:again+len(kept)]; len(batch) > 0 || fresh == 0 {
+		batch = slices.DeleteFunc(batch, func(c *harness.Call) bool { return !c.Wanted() })
+		if len(batch) > 0 || none {
 			return batch, more
 		}
 	}
 }
 
-// pop is take before the last fresh calls of the batch are claimed.
-func (p *processes) pop(f *feeder, n int, batch []*harness.Call) (_ []*harness.Call, fresh int, more prospect) {
+// pop is take before it is known whether the calls are still wanted.
+func (p *processes) pop(f *feeder, n int, batch []*harness.Call) (_ []*harness.Call, more prospect) {
 	p.mu.Lock()
 	if f.woken {
 		f.woken = false
@@ -297,28 +291,19 @@ func (p *processes) pop(f *feeder, n int, batch []*harness.Call) (_ []*harness.C
 	if f.leaving {
 		p.wake() // in its place
 		p.mu.Unlock()
-		return batch, 0, leaving
+		return batch, leaving
 	}
-	had := p.calls.n + len(p.again)
+	had := p.calls.n
 	var quarantined []*harness.Call
-	for len(p.again) > 0 && len(batch) < n {
-		if c := p.again[0]; p.kills[c.Task()] >= maxKills {
-			quarantined = append(quarantined, c)
-		} else {
-			batch = append(batch, c)
-		}
-		p.again = p.again[1:]
-	}
-	n = min(n, len(batch)+max(1, p.calls.n/len(*p.feeders.Load())))
+	n = min(n, max(1, p.calls.n/len(*p.feeders.Load())))
 	for p.calls.n > 0 && len(batch) < n {
 		if c := p.calls.pop(); p.kills[c.Task()] >= maxKills {
 			quarantined = append(quarantined, c)
 		} else {
 			batch = append(batch, c)
-			fresh++
 		}
 	}
-	p.door.left(had - p.calls.n - len(p.again))
+	p.door.left(had - p.calls.n)
 	if len(batch) == 0 {
 		p.sleepers = append(p.sleepers, f)
 	} else if p.calls.n > 0 {
@@ -331,16 +316,17 @@ func (p *processes) pop(f *feeder, n int, batch []*harness.Call) (_ []*harness.C
 	for _, c := range quarantined {
 		c.Fail(fmt.Errorf("%w: %s was running when each of the last %d workers was lost", harness.ErrQuarantined, c.Task(), maxKills), 0, 0)
 	}
-	return batch, fresh, more
+	return batch, more
 }
 
-// giveBack returns calls that were claimed and not finished.
+// giveBack returns calls that were taken and not finished. They are the next to
+// be taken.
 func (p *processes) giveBack(calls []*harness.Call) {
 	p.mu.Lock()
 	broken := p.broken
 	if broken == nil {
-		p.again = append(p.again, calls...)
-		for range calls {
+		for _, c := range slices.Backward(calls) {
+			p.calls.pushFront(c)
 			p.wake()
 		}
 	}
@@ -363,6 +349,7 @@ func (p *processes) killed(c *harness.Call, err *harness.WorkerLostError) {
 	p.killers.Store(int32(len(p.kills)))
 	p.mu.Unlock()
 	if c.Losses++; c.Idempotent() && c.Losses < maxRuns {
+		c.Unclaim()
 		p.giveBack([]*harness.Call{c})
 		return
 	}
@@ -412,7 +399,7 @@ func (p *processes) Abort(c *harness.Call, cause error) bool {
 			}
 		}
 	}
-	return false // on its way from one worker to another; see conn.send
+	return false // its claim was taken back; or see conn.send
 }
 
 // Started implements [harness.Carrier].

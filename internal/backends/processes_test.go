@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(parentEnv) != "" {
 		beParent()
 	}
-	harnesstest.Main(m, die, pid, gate, environ, mirror, submits, where, spin, deafen)
+	harnesstest.Main(m, die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly)
 }
 
 var (
@@ -79,7 +79,7 @@ type gateIn struct {
 	Started, Release *harness.Queue[int]
 }
 
-var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin, deafen)
+var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly)
 
 func openProcesses(t *testing.T, cfg harness.Config) (context.Context, harness.Executor) {
 	t.Helper()
@@ -230,6 +230,58 @@ func TestNothingWaitsBehindALongTask(t *testing.T) {
 		if _, err := long.Wait(ctx); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// slowly has an input that is encoded only once its call was told to stop.
+var slowly = harness.NewTask("slowly", func(context.Context, slowInput) (int, error) { return 0, nil })
+
+type slowInput struct{ call chan *harness.Call }
+
+func (in *slowInput) AppendBinary(b []byte) ([]byte, error) {
+	for call := <-in.call; call.Interrupted() == nil; {
+		runtime.Gosched()
+	}
+	return b, nil
+}
+
+func (*slowInput) UnmarshalBinary([]byte) error { return nil }
+
+// A task that is being encoded for a busy worker has not started.
+func TestCancelWhileItIsEncoded(t *testing.T) {
+	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
+	started, release := harness.NewQueue[int](1), harness.NewQueue[int](1)
+	defer started.Close(ctx)
+	defer release.Close(ctx)
+	gate.Submit(ctx, ex, gateIn{1, started, release})
+	if _, err := started.Get(ctx); err != nil {
+		t.Fatal(err)
+	}
+	in := slowInput{make(chan *harness.Call)}
+	f := slowly.Submit(ctx, ex, in)
+	in.call <- f.Call() // it is being encoded
+	if !f.Cancel() || f.State() != harness.Cancelled {
+		t.Errorf("Cancel() of a task that was being encoded left it %v; want true, and cancelled", f.State())
+	}
+}
+
+// What is called when a task's input cannot be encoded may cancel the task that
+// the worker runs.
+func TestCancelInACallback(t *testing.T) {
+	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
+	started := harness.NewQueue[int](1)
+	defer started.Close(ctx)
+	running := spin.Submit(ctx, ex, started)
+	if _, err := started.Get(ctx); err != nil {
+		t.Fatal(err)
+	}
+	bad := harness.NewTask("mirror", func(context.Context, chan int) (int, error) { return 0, nil }).Submit(ctx, ex, make(chan int))
+	bad.OnDone(func(*harness.Future[int]) { running.Cancel() })
+	if _, err := bad.Wait(ctx); !errors.Is(err, harness.ErrEncode) {
+		t.Errorf("a task whose input cannot be encoded: %v; want ErrEncode", err)
+	}
+	if _, err := running.Wait(ctx); !errors.Is(err, harness.ErrCancelled) {
+		t.Errorf("the task that was cancelled: %v; want ErrCancelled", err)
 	}
 }
 

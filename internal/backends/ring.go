@@ -2,8 +2,8 @@ package backends
 
 import "github.com/f3f4c0de/harness"
 
-// A ring holds calls, first in, first out, and grows as needed. It is not safe
-// for concurrent use.
+// A ring holds calls, first in, first out, and grows as needed. A call may also
+// be put back in front. It is not safe for concurrent use.
 type ring struct {
 	buf  []*harness.Call // length is a power of two
 	head int             // index of the oldest
@@ -15,6 +15,15 @@ func (r *ring) push(c *harness.Call) {
 		r.grow()
 	}
 	r.buf[(r.head+r.n)&(len(r.buf)-1)] = c
+	r.n++
+}
+
+func (r *ring) pushFront(c *harness.Call) {
+	if r.n == len(r.buf) {
+		r.grow()
+	}
+	r.head = (r.head - 1) & (len(r.buf) - 1)
+	r.buf[r.head] = c
 	r.n++
 }
 

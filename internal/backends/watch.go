@@ -62,9 +62,6 @@ func (p *processes) unwatch() {
 			}
 		}
 	}
-	for _, c := range p.again {
-		needed[c.Context().Done()] = true
-	}
 	for done, stop := range p.watched {
 		if !needed[done] {
 			stop()
