@@ -2,6 +2,7 @@ package backends
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -135,7 +136,8 @@ func (c *conn) running() bool {
 	return false
 }
 
-// sent returns the calls that the worker has been sent and has not answered.
+// sent returns the calls that the worker has been sent and has not answered, and
+// those that it is being sent.
 func (c *conn) sent() (calls []*harness.Call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -144,7 +146,7 @@ func (c *conn) sent() (calls []*harness.Call) {
 			calls = append(calls, call)
 		}
 	}
-	return calls
+	return append(calls, c.sending...)
 }
 
 // cancelAll cancels the calls that the worker has been sent, the last ones
@@ -248,10 +250,11 @@ func (c *conn) send(batch []*harness.Call) {
 	c.mu.Lock()
 	c.sending = batch
 	c.mu.Unlock()
+	// Who told one to stop, or all, may have found it at no worker. If not, it
+	// finds it here from now on.
+	stopped := context.Cause(c.feeder.p.life)
 	for _, call := range batch {
-		// Who told it to stop may have found it at no worker. If not, it finds it
-		// here from now on.
-		if cause := call.Interrupted(); cause != nil {
+		if cause := cmp.Or(call.Interrupted(), stopped); cause != nil {
 			call.Cancel(cause)
 		}
 	}

@@ -1,7 +1,6 @@
 package backends
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -121,9 +120,6 @@ func (f *feeder) supply(batch []*harness.Call) error {
 		}
 	}
 	f.conn.send(batch)
-	if f.p.life.Err() != nil {
-		f.conn.cancelAll(context.Cause(f.p.life)) // Stop may have found them at no worker
-	}
 	if f.conn.inFlight() > 1 {
 		f.p.wakeAll()
 	}
