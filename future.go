@@ -48,7 +48,9 @@ func (f *Future[Out]) Done() <-chan struct{} { return f.call.Done() }
 // Of a task that is running, the context is cancelled and Cancel reports
 // false: the future is done when the function returns, or when its worker
 // process has been killed after Config.CancelGrace. A task that is done is left
-// alone, and Cancel reports false.
+// alone, and Cancel reports false. While the task's argument is being encoded for
+// a worker process, Cancel waits for the end of that: an argument's own encoding
+// must not call it.
 func (f *Future[Out]) Cancel() bool { return f.call.Cancel(ErrCancelled) }
 
 // State tells how far the task has come.
