@@ -18,7 +18,7 @@ import (
 
 const (
 	// endTimeout is how long a worker may take to end after its last task.
-	endTimeout = 10 * time.Second
+	endTimeout = 30 * time.Second
 
 	// ahead is how much work a worker should have been sent, at least: enough
 	// for many short tasks to cross in one write, and for its parent to be

@@ -16,9 +16,10 @@ import (
 	"github.com/f3f4c0de/harness/internal/child"
 )
 
-// helloTimeout bounds the start of a worker. A worker needs milliseconds; a
-// program that does not divert its workers never answers.
-const helloTimeout = 10 * time.Second
+// helloTimeout bounds the start of a worker. A worker needs milliseconds, unless
+// the whole machine stands still; a program that does not divert its workers
+// never answers.
+const helloTimeout = 30 * time.Second
 
 // start starts a process for the worker and waits until it is ready and
 // prepared.

@@ -91,7 +91,7 @@ type Command struct {
 // A Process is a child that was started.
 type Process struct {
 	// In is what the child hears; closing it tells the child to end. Out is
-	// what it says, to be read until 10 seconds after its end. Wait closes both.
+	// what it says, to be read until 30 seconds after its end. Wait closes both.
 	In, Out *os.File
 
 	cmd   *exec.Cmd
@@ -147,7 +147,7 @@ func (c Command) Start() (*Process, error) {
 // lingers is for how long what a child has said can be read after its end. Then
 // there is nothing more, even if a process that it has started holds the pipe
 // open.
-var lingers = 10 * time.Second
+var lingers = 30 * time.Second
 
 func (p *Process) reap() {
 	err := p.cmd.Wait()

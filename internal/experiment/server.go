@@ -32,7 +32,7 @@ type serverReply struct {
 }
 
 // serverTimeout bounds the start of a server.
-const serverTimeout = 10 * time.Second
+const serverTimeout = 30 * time.Second
 
 // startServer starts the workload's server and waits until it listens.
 func startServer(ctx context.Context, workload string, params results.Params) (*server, error) {

@@ -91,7 +91,7 @@ func (r *runner) runTrial(ctx context.Context, program string, order trialOrder,
 }
 
 // endTimeout is how long a process may take to end when it is done.
-const endTimeout = 5 * time.Second
+const endTimeout = 30 * time.Second
 
 // serveTrial is the process of a trial.
 func serveTrial(ctx context.Context, kinds Kinds) {
@@ -375,4 +375,4 @@ func control(ctx context.Context, ex harness.Executor, request string) ([]harnes
 }
 
 // controlTimeout bounds a request to the workers, who are idle then.
-const controlTimeout = 10 * time.Second
+const controlTimeout = 30 * time.Second
