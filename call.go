@@ -337,11 +337,11 @@ func (c *Call) Complete(out []byte, started, ended Stamp) {
 // Fail completes a call, claimed or not, with an error. started and ended are
 // as for Complete, or zero if the function never ran.
 func (c *Call) Fail(err error, started, ended Stamp) {
-	if c.settle(waiting, err) {
+	if c.settle(waiting, err) || !c.phase.CompareAndSwap(running, settling) {
 		return
 	}
 	c.arrived(started, ended)
-	c.settle(running, c.explain(err))
+	c.finish(c.explain(err))
 }
 
 func (c *Call) arrived(started, ended Stamp) {
@@ -377,11 +377,13 @@ func (c *Call) finish(err error) {
 }
 
 // Cancel completes a call that has not started with cause, or cancels the
-// context of a running task with it. It reports whether the task never ran.
+// context of a running task with it. It reports whether the task never ran; if it
+// was on its way back from a worker and has been completed by whoever had it, it
+// may report false.
 func (c *Call) Cancel(cause error) bool {
 	for {
 		if c.settle(waiting, cause) {
-			return true
+			return c.Losses == 0
 		}
 		if phase := c.phase.Load(); phase == running {
 			break

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/f3f4c0de/harness"
@@ -53,15 +54,17 @@ type conn struct {
 	endOnce func() error
 
 	mu          sync.Mutex
-	sending     []*harness.Call        // what send has been given and is about to send
-	calls       [slots]*harness.Call   // those sent and not answered, by id; nil if withdrawn
-	first       uint32                 // id of the first, after what prepared the worker
-	next        uint32                 // id of the next to be sent
-	done        uint32                 // id of the next to be answered
-	window      uint32                 // how many the worker should have at a time
-	mean        float64                // nanoseconds of a task, lately
-	useful      bool                   // a task was done
-	graces      map[uint32]*time.Timer // running out for tasks that were told to stop, by id
+	sending     []*harness.Call              // what send has not yet noted in calls
+	noted       sync.Cond                    // there is less in sending
+	answered    atomic.Pointer[harness.Call] // what result is about to complete
+	calls       [slots]*harness.Call         // those sent and not answered, by id; nil if withdrawn
+	first       uint32                       // id of the first, after what prepared the worker
+	next        uint32                       // id of the next to be sent
+	done        uint32                       // id of the next to be answered
+	window      uint32                       // how many the worker should have at a time
+	mean        float64                      // nanoseconds of a task, lately
+	useful      bool                         // a task was done
+	graces      map[uint32]*time.Timer       // running out for tasks that were told to stop, by id
 	asks        map[uint32]context.CancelFunc
 	replies     map[uint32]chan answerFrame
 	lastRequest uint32
@@ -199,7 +202,7 @@ func (c *conn) started(call *harness.Call) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	id, ok := c.find(call)
-	return ok && c.claims.state(id) == slotStarted
+	return ok && c.claims.state(id) == slotStarted || c.answered.Load() == call
 }
 
 // abort takes the call back if it has not started, and else passes on that it
@@ -207,10 +210,8 @@ func (c *conn) started(call *harness.Call) bool {
 func (c *conn) abort(call *harness.Call, cause error) (found, neverRan bool) {
 	c.mu.Lock()
 	id, found := c.find(call)
-	if !found && slices.Contains(c.sending, call) {
-		c.mu.Unlock()
-		c.out.settle() // nobody may touch the argument before it has been encoded
-		c.mu.Lock()
+	for !found && slices.Contains(c.sending, call) {
+		c.noted.Wait() // nobody may touch the argument before it has been encoded
 		id, found = c.find(call)
 	}
 	if found && c.claims.withdraw(id) {
@@ -261,7 +262,7 @@ func (c *conn) send(batch []*harness.Call) {
 	c.out.mu.Lock()
 	added := c.adding[:0]
 	var failed []func()
-	for _, call := range batch {
+	for i, call := range batch {
 		switch ok, err := c.add(call, c.next+uint32(len(added))); {
 		case err != nil:
 			failed = append(failed, func() { call.Fail(err, 0, 0) })
@@ -269,17 +270,14 @@ func (c *conn) send(batch []*harness.Call) {
 			added = append(added, call)
 		}
 		if len(c.out.buf) >= flushBytes {
-			c.written(added)
+			c.written(added, batch[i+1:])
 			added = added[:0]
 		}
 	}
-	c.written(added)
+	c.written(added, nil)
 	clear(added)
 	c.adding = added
 	c.out.mu.Unlock()
-	c.mu.Lock()
-	c.sending = nil
-	c.mu.Unlock()
 	for _, fail := range failed {
 		fail() // which calls callbacks
 	}
@@ -321,15 +319,17 @@ func (c *conn) index(name string) (uint16, bool) {
 	return index, ok
 }
 
-// written notes that calls are in flight and writes them. The caller holds
-// out.mu.
-func (c *conn) written(calls []*harness.Call) {
+// written notes that calls are in flight, and what is left to be sent, and writes
+// them. The caller holds out.mu.
+func (c *conn) written(calls, left []*harness.Call) {
 	c.mu.Lock()
 	for _, call := range calls {
 		c.claims.set(c.next, slotSent)
 		c.calls[c.next%slots] = call
 		c.next++
 	}
+	c.sending = left
+	c.noted.Broadcast()
 	c.mu.Unlock()
 	_ = c.out.flush() // if it fails, the worker is lost, and listen ends
 }
@@ -468,6 +468,8 @@ func (c *conn) result(f frame, r resultFrame) error {
 		return fmt.Errorf("result of task %d; want that of %d", r.id, c.done)
 	}
 	call := c.calls[r.id%slots]
+	c.answered.Store(call)
+	defer c.answered.Store(nil)
 	c.calls[r.id%slots] = nil
 	c.claims.set(r.id, slotFree)
 	c.done++

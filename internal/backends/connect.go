@@ -52,6 +52,7 @@ func (f *feeder) connect(ctx context.Context) (*conn, error) {
 		lost: make(chan struct{}), asks: make(map[uint32]context.CancelFunc), replies: make(map[uint32]chan answerFrame), graces: make(map[uint32]*time.Timer),
 		spawn: harness.ProcessExit{Worker: f.index, Started: harness.Now()},
 	}
+	c.noted.L = &c.mu
 	if cfg.Observer != nil {
 		c.header = cfg.Observer.Header
 	}

@@ -168,8 +168,8 @@ func (f *feeder) end() error {
 // error if that happens again and again without a task to blame.
 func (f *feeder) bury() error {
 	c := f.conn
-	f.set(nil)
 	unstarted, ran := c.salvage()
+	f.set(nil)
 	f.p.giveBack(unstarted)
 	if c.wasUseful() || len(ran) > 0 {
 		f.losses = 0

@@ -29,6 +29,20 @@ var spin = harness.NewTask("spin", func(ctx context.Context, started *harness.Qu
 	}
 })
 
+// large tells that it runs, and waits until it is told to stop.
+var large = harness.NewTask("large", func(ctx context.Context, in largeIn) (int, error) {
+	if err := in.Started.Put(ctx, 1); err != nil {
+		return 0, err
+	}
+	<-ctx.Done()
+	return 0, ctx.Err()
+})
+
+type largeIn struct {
+	Data    []byte
+	Started *harness.Queue[int]
+}
+
 // deafen lets go of the end at which the worker hears its submitter.
 var deafen = harness.NewTask("deafen", func(context.Context, int) (int, error) {
 	return os.Getpid(), syscall.Close(3)
@@ -242,6 +256,71 @@ func TestStopWhileAWorkerIsStopped(t *testing.T) {
 	case <-ctx.Done():
 		t.Error("Close waits for a worker that does not move")
 		syscall.Kill(worker, syscall.SIGKILL)
+	}
+}
+
+// A task that another worker has taken over from one that does not move is told
+// to stop where it is, although the first is still being written to.
+func TestCancelWhatWasTakenFromAStoppedWorker(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("whether a process has stopped is read from /proc")
+	}
+	sent := make(chan int, 10)
+	ctx, ex := openProcesses(t, harness.Config{Workers: 2, Timing: true, CancelGrace: 10 * time.Millisecond, Observer: &harness.Observer{
+		Header: func(b []byte, c *harness.Call) []byte {
+			if c.Task() == large.Name() {
+				sent <- c.Timing().Worker
+			}
+			return b
+		},
+	}})
+	var gates [2]*harness.Future[int]
+	var release [2]*harness.Queue[int]
+	var pids [2]int
+	for i := range gates {
+		started := harness.NewQueue[int](1)
+		release[i] = harness.NewQueue[int](1)
+		gates[i] = gate.Submit(ctx, ex, gateIn{i, started, release[i]})
+		var err error
+		if pids[i], err = started.Get(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := release[0].Put(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := gates[0].Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pids[0], syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Kill(pids[0], syscall.SIGKILL)
+	for !stopped(t, pids[0]) {
+		runtime.Gosched()
+	}
+	started := harness.NewQueue[int](1)
+	f := large.Submit(ctx, ex, largeIn{make([]byte, 20<<20), started})
+	for idle := gates[0].Timing().Worker; <-sent != idle; {
+	}
+	for ex.(harness.Manager).Stats().Queued != 1 { // at that worker, where it can be taken away
+		runtime.Gosched()
+	}
+	if err := release[1].Put(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := started.Get(ctx); err != nil {
+		t.Fatal(err)
+	}
+	cancelled := make(chan bool, 1)
+	go func() { cancelled <- f.Cancel() }()
+	select {
+	case never := <-cancelled:
+		if _, err := f.Wait(ctx); never || !errors.Is(err, harness.ErrCancelled) {
+			t.Errorf("Cancel() = %t, Wait() = %v; want false, as it runs, and that it is cancelled", never, err)
+		}
+	case <-ctx.Done():
+		t.Error("Cancel waits for a worker that does not move")
 	}
 }
 

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(parentEnv) != "" {
 		beParent()
 	}
-	harnesstest.Main(m, die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly)
+	harnesstest.Main(m, die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large)
 }
 
 var (
@@ -79,7 +79,7 @@ type gateIn struct {
 	Started, Release *harness.Queue[int]
 }
 
-var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly)
+var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large)
 
 func openProcesses(t *testing.T, cfg harness.Config) (context.Context, harness.Executor) {
 	t.Helper()

@@ -141,12 +141,6 @@ type frameWriter struct {
 	buf  []byte // frames that have not been written
 }
 
-// settle waits until nobody adds frames or writes them.
-func (w *frameWriter) settle() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-}
-
 // append adds one frame of kind k, whose fields fill appends, without writing
 // it. A fill that fails adds nothing. The caller holds mu.
 func (w *frameWriter) append(k frameKind, fill func(b []byte) ([]byte, error)) error {
