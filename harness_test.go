@@ -292,8 +292,8 @@ func taskSpan(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Fatalf("there is no traced trial of %s", args[1])
 }
 
-// spin is a program that uses half of the processors until it is killed, or for
-// a minute.
+// spin is a program that uses half of the processors until it is killed, or who
+// started it has ended.
 func spin() {
 	for range (runtime.NumCPU() + 1) / 2 {
 		go func() {
@@ -302,7 +302,9 @@ func spin() {
 			}
 		}()
 	}
-	<-time.After(time.Minute)
+	for parent := os.Getppid(); os.Getppid() == parent; {
+		<-time.After(time.Second)
+	}
 }
 
 // record writes the records of a run of twenty rounds with known times, during

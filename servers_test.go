@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -56,26 +57,26 @@ func takesOTLP() (bool, error) {
 
 // ports puts unused ports into variables: ports NAME … They are below those that
 // systems give to whoever names none, so that nobody gets one before it is used.
+// None is given twice.
 func ports(ts *testscript.TestScript, _ bool, names []string) {
-	var taken []net.Listener
-	defer func() {
-		for _, l := range taken { // once there are as many as are wanted
-			l.Close()
-		}
-	}()
 	for _, name := range names {
 		until(ts, "an unused port", func() bool {
 			port := strconv.Itoa(10_000 + rand.IntN(20_000))
+			if _, given := portsGiven.LoadOrStore(port, true); given {
+				return false
+			}
 			l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:"+port)
 			if err != nil {
 				return false
 			}
-			taken = append(taken, l)
+			l.Close()
 			ts.Setenv(name, port)
 			return true
 		})
 	}
 }
+
+var portsGiven sync.Map
 
 // answers waits until a URL answers with 200: answers URL
 func answers(ts *testscript.TestScript, _ bool, args []string) {

@@ -85,7 +85,7 @@ func findJaeger() (string, error) {
 }
 
 // jaegerStart bounds how long it may take until it listens; it takes 0.1 s.
-const jaegerStart = 20 * time.Second
+const jaegerStart = time.Minute
 
 // startJaeger starts a Jaeger and waits until it is ready.
 func startJaeger(ctx context.Context) (_ *jaeger, err error) {

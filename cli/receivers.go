@@ -14,7 +14,7 @@ import (
 )
 
 // receiverWait bounds how long a receiver on this machine may take to answer.
-const receiverWait = 500 * time.Millisecond
+const receiverWait = 5 * time.Second
 
 // receivers looks for what could take spans on this machine, at the ports that
 // harness jaeger uses. It asks for pages only, and sends nothing.

@@ -84,7 +84,7 @@ func TestFromEnv(t *testing.T) {
 // A program that forgets to call Main is told so at once.
 func TestForgettingMain(t *testing.T) {
 	if os.Getenv(forgetful) == "" {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestForgettingMain$", "-test.v")
 		cmd.Env = append(os.Environ(), forgetful+"=1")
@@ -118,7 +118,7 @@ func TestUnlistedTask(t *testing.T) {
 			t.Errorf("Open() with an unlisted task %s = %v; want ErrUnknownTask that names it", name, err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	ex, err := executor.Open(ctx, "processes", executor.Config{Workers: 1})
 	if err != nil {

@@ -233,7 +233,7 @@ func (s *suite) finish(t *testing.T) {
 		}
 	}
 	// A goroutine that has just done its last deed may still be on its way out.
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		left := remaining(s.before)
 		if len(left) == 0 {

@@ -26,7 +26,7 @@ func testTaskError(t *testing.T, s *suite) {
 
 // An error whose own methods panic is an error of the task, and no more.
 func testErrorPanics(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	ctx, ex, _ := s.open(t, 1, harness.Config{CancelGrace: -1})
 	f := failsBadly.Submit(ctx, ex, nil)
 	_, err := f.Wait(ctx)
 	var te *harness.TaskError

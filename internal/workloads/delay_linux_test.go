@@ -21,6 +21,7 @@ func TestSleepHoldsNoProcessor(t *testing.T) {
 		}
 		return ""
 	}
+	inCall := 0
 	for range 100 { // a busy machine may have overslept it
 		done := make(chan error, 1)
 		go func() { done <- sleepExactly(100 * time.Millisecond) }()
@@ -37,15 +38,15 @@ func TestSleepHoldsNoProcessor(t *testing.T) {
 						t.Fatal(err)
 					}
 					return
-				case strings.Contains(state, "[syscall"):
-					t.Fatalf("%s sleeps in a system call", state)
+				case strings.Contains(state, "[syscall"): // on its way, or all the time
+					inCall++
 				}
 				continue
 			}
 			break
 		}
 	}
-	t.Fatal("nobody was seen asleep")
+	t.Fatalf("nobody was seen asleep but in a system call, %d times", inCall)
 }
 
 // A timer that is used again rings for its last setting only.
