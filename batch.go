@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 )
 
@@ -95,7 +94,7 @@ func (p *pendingBatch[In, Out]) runFrom(ctx context.Context, i int, gate Gate) (
 			return
 		}
 		if v := recover(); v != nil { // and not runtime.Goexit, which ends the batch
-			p.failed(i, &PanicError{Task: p.task.name, Value: fmt.Sprint(v), Stack: string(debug.Stack())})
+			p.failed(i, newPanicError(p.task.name, v))
 			next = i + 1
 		}
 	}()
