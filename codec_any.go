@@ -165,7 +165,7 @@ func appendTag(b []byte, t reflect.Type, most int) (_ []byte, ok bool) {
 	return b, false
 }
 
-// takeTag decodes a type. There must be enough left for an array of it.
+// takeTag decodes a type.
 func takeTag(b []byte, most int) (t reflect.Type, rest []byte, err error) {
 	if len(b) == 0 || most == 0 {
 		return nil, nil, errCut
@@ -177,7 +177,7 @@ func takeTag(b []byte, most int) (t reflect.Type, rest []byte, err error) {
 	n := uint64(0)
 	if tag == tagNamed || tag == tagArray {
 		var k int
-		if n, k = binary.Uvarint(b); k <= 0 || n > uint64(len(b)-k) {
+		if n, k = binary.Uvarint(b); k <= 0 || n > 1<<40 || tag == tagNamed && n > uint64(len(b)-k) {
 			return nil, nil, errCut
 		}
 		b = b[k:]

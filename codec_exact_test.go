@@ -264,6 +264,7 @@ func TestCodecCarriesExactly(t *testing.T) {
 		"nested":            exact(map[string]any{"k": []any{1, map[string]any{"x": nil}, []string{"a"}, []byte{}, []byte(nil), []any(nil)}}),
 		"composites":        exact([]any{[]int{1}, [2]string{"a"}, map[int][]bool{1: {true}}, new(int), [][]any{{1}}}),
 		"registered":        exact([]any{point{1, 2}, &point{3, 4}, []point{{5, 6}}, map[string]*point{"a": {7, 8}}, celsius(3)}),
+		"empty, of arrays":  exact([]any{(*[1000]int)(nil), [][1000]string{}, map[string][1 << 20]*int{}, [3]struct{}{}}),
 		"typed nil":         exact([]any{(*point)(nil), []point(nil), map[string]*point(nil)}),
 		"methods":           exact([]shape{square{2}, &square{3}, nil, (*square)(nil)}),
 		"nil error":         exact(struct{ Err error }{}),

@@ -146,28 +146,3 @@ func TestCodecRefuses(t *testing.T) {
 	refuse("left over", codecFor[[]uint64]().decode([]byte{1, 2}, &v), "left over")
 	refuse("a length that cannot be", codecFor[[]uint64]().decode([]byte{0xff, 0xff, 0xff, 0xff, 0x0f}, &v), "cut short")
 }
-
-func FuzzCodec(f *testing.F) {
-	c := codecFor[everything]()
-	for _, v := range []everything{{}, {S: "s", Lists: [][]int64{{1}}, Map: map[string][]int{"a": {1}}, List: &node{Next: &node{}}}} {
-		b, err := c.append(nil, &v)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(b)
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var v everything
-		if c.decode(b, &v) != nil {
-			return
-		}
-		again, err := c.append(nil, &v)
-		if err != nil {
-			t.Fatalf("what was decoded cannot be encoded: %v", err)
-		}
-		var w everything
-		if err := c.decode(again, &w); err != nil {
-			t.Fatalf("what was encoded cannot be decoded: %v", err)
-		}
-	})
-}
