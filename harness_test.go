@@ -36,6 +36,7 @@ var update = flag.Bool("update", false, "rewrite the expectations of the scripts
 // The commands of the scripts: harness, and harness with a workload that makes
 // trouble. Both are this test program, started again, workers included.
 func TestMain(m *testing.M) {
+	mainOfTest()
 	testscript.Main(m, map[string]func(){
 		"harness":         func() { cli.Main() },
 		"trouble-harness": func() { cli.Main(&trouble) },

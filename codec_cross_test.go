@@ -1,0 +1,65 @@
+package harness_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
+)
+
+// crossings are the seeds whose values cross.
+const crossings = 300
+
+var echoTask = harness.NewTask("codec.echo", func(_ context.Context, v any) (any, error) { return v, nil })
+
+// mainOfTest has the test program be its own worker, and know the types of the
+// random values there. What the scripts start is not called like a test.
+func mainOfTest() {
+	if !strings.HasSuffix(filepath.Base(os.Args[0]), ".test") {
+		return
+	}
+	for seed := range uint64(crossings) {
+		harness.RandomValue(seed)
+	}
+	executor.Main(echoTask)
+}
+
+// A random value of a random type arrives in a worker process, and comes back, as
+// it does where memory is shared, or is refused.
+func TestRandomValuesCross(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	for _, backend := range []string{"goroutines", "processes"} {
+		ex, err := executor.Open(ctx, backend, executor.Config{Workers: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused := 0
+		for seed := range uint64(crossings) {
+			sent := harness.RandomValue(seed)
+			came, err := echoTask.Submit(ctx, ex, sent).Wait(ctx)
+			switch {
+			case err != nil && backend == "processes" && errors.Is(err, harness.ErrEncode):
+				refused++
+			case err != nil:
+				t.Errorf("%s, seed %d: %v", backend, seed, err)
+			default:
+				if d := harness.Difference(sent, came); d != "" {
+					t.Errorf("%s, seed %d: %s", backend, seed, d)
+				}
+			}
+		}
+		if refused > crossings/10 {
+			t.Errorf("%s refused %d of %d values", backend, refused, crossings)
+		}
+		if err := ex.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
