@@ -118,16 +118,16 @@ func (codec[T]) fingerprint() uint64 { return fingerprintOf(reflect.TypeFor[T]()
 // themselves. What two values share is not shared when they arrive.
 type elemCodec[T any] struct {
 	form    *form
-	fixed   int  // if above 0, every value is that many bytes of memory
-	tracked bool // values may refer to one thing twice
-	foreign bool // append and decode may call methods of the program
+	fixed   int    // if above 0, every value is that many bytes of memory
+	foreign bool   // append and decode may call methods of the program
+	traits  traits // of T
 }
 
 func elemCodecFor[T any]() elemCodec[T] {
 	t := reflect.TypeFor[T]()
 	f := formOf(t)
 	traits := traitsOf(t)
-	return elemCodec[T]{form: f, fixed: f.fixed, tracked: traits.tracked, foreign: traits.foreign}
+	return elemCodec[T]{form: f, fixed: f.fixed, foreign: traits.foreign, traits: traits}
 }
 
 // append encodes v onto b. If it fails it returns b.
@@ -135,7 +135,7 @@ func (c elemCodec[T]) append(b []byte, v *T) ([]byte, error) {
 	if c.fixed > 0 {
 		return append(b, unsafe.Slice((*byte)(unsafe.Pointer(v)), c.fixed)...), nil
 	}
-	return c.form.encode(b, unsafe.Pointer(v), c.tracked, 0)
+	return c.form.encode(b, unsafe.Pointer(v), c.traits, 0)
 }
 
 // decode decodes one value from the beginning of b, of which it keeps nothing,
@@ -148,7 +148,7 @@ func (c elemCodec[T]) decode(b []byte, v *T) (rest []byte, err error) {
 		copy(unsafe.Slice((*byte)(unsafe.Pointer(v)), c.fixed), b)
 		return b[c.fixed:], nil
 	}
-	return c.form.decodeFrom(b, unsafe.Pointer(v), c.tracked)
+	return c.form.decodeFrom(b, unsafe.Pointer(v), c.traits)
 }
 
 // maxEncoded bounds what a value is encoded to, and what comes before it in the
@@ -166,16 +166,16 @@ var (
 	errKeys  = errors.New("two keys of a map have become one")
 )
 
-// encode encodes the value at p onto b. If it fails it returns b. For lossy see
-// [encoder].
-func (f *form) encode(b []byte, p unsafe.Pointer, tracked bool, lossy int) (out []byte, err error) {
+// encode encodes the value at p, whose type has these traits, onto b. If it fails
+// it returns b. For lossy see [encoder].
+func (f *form) encode(b []byte, p unsafe.Pointer, of traits, lossy int) (out []byte, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			out, err = b, panicked(v)
 		}
 	}()
-	if tracked {
-		out, err = f.encodeTracked(b, p, lossy)
+	if of.tracked {
+		out, err = f.encodeTracked(b, p, of, lossy)
 	} else if out, err = f.append(b, p, nil); err != nil {
 		err = rooted(f.t, err)
 	}
@@ -189,13 +189,13 @@ func (f *form) encode(b []byte, p unsafe.Pointer, tracked bool, lossy int) (out 
 }
 
 // decodeFrom decodes the value at the beginning of b into p.
-func (f *form) decodeFrom(b []byte, p unsafe.Pointer, tracked bool) (rest []byte, err error) {
+func (f *form) decodeFrom(b []byte, p unsafe.Pointer, of traits) (rest []byte, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			rest, err = nil, panicked(v)
 		}
 	}()
-	if tracked {
+	if of.tracked {
 		return f.decodeTracked(b, p)
 	}
 	if rest, err = f.decode(b, p, nil); err != nil {

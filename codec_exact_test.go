@@ -415,6 +415,48 @@ func TestCodecRefusesAndNamesTheField(t *testing.T) {
 	exact(order{})(t)
 }
 
+// A pointer into a slice or a struct that crosses, too, is refused, whichever
+// comes first; slices that overlap are copies.
+func TestCodecPointersInside(t *testing.T) {
+	type entry struct {
+		Key  string
+		N    [3]int
+		Next *entry
+	}
+	type table struct {
+		First *entry
+		All   []entry
+		Keys  map[string]*entry
+		Last  *int
+		Nums  []int
+		Any   any
+	}
+	Register[table]()
+	Register[entry]()
+	all := []entry{{Key: "a"}, {Key: "b"}}
+	nums := []int{1, 2, 3}
+	lone := &entry{Key: "c"}
+	self := &entry{}
+	const inside = "it points into something else that crosses"
+	for name, f := range map[string]func(*testing.T){
+		"first":          refused(table{First: &all[1], All: all}, "table.First: "+inside),
+		"last":           refused(table{All: all, Keys: map[string]*entry{"b": &all[1]}}, "table.Keys[]: "+inside),
+		"beginning":      refused(table{All: all, Keys: map[string]*entry{"a": &all[0]}}, "table.Keys[]: "+inside),
+		"number":         refused(table{Last: &nums[2], Nums: nums}, "table.Last: "+inside),
+		"field":          refused(table{First: lone, Last: &lone.N[1]}, "table.Last: "+inside),
+		"in any":         refused(table{Any: []any{nums, &nums[1]}}, inside),
+		"own field":      refused(func() *table { v := &table{}; v.Any = &v.Nums; return v }(), inside),
+		"out of it":      exact(table{First: &all[1], Keys: map[string]*entry{"b": &all[1]}}),
+		"elsewhere":      exact(table{First: lone, All: []entry{{Next: lone}, {Next: lone}}, Last: new(int), Nums: nums}),
+		"neighbours":     exact([]any{&all[0], &all[1], nums[:1], nums[1:]}),
+		"itself":         exact(func() *entry { self.Next = self; return self }()),
+		"windows":        exact(table{Any: []any{nums[:2], nums[1:], nums}}),
+		"lists of lists": exact([][]*entry{{lone}, {lone, lone}}),
+	} {
+		t.Run(name, f)
+	}
+}
+
 // Long lists and trees cross; so do those of which parts are shared so often that
 // copies of them would fill the memory of all computers.
 func TestCodecDepthAndSharing(t *testing.T) {
@@ -549,20 +591,20 @@ func TestCodecForeign(t *testing.T) {
 
 func TestCodecTracksOnlyWhatCanBeShared(t *testing.T) {
 	for name, got := range map[string][2]bool{
-		"plain":       {elemCodecFor[point]().tracked, false},
-		"strings":     {elemCodecFor[[][]string]().tracked, false},
-		"one pointer": {elemCodecFor[*point]().tracked, false},
-		"one map":     {elemCodecFor[struct{ M map[string][]string }]().tracked, false},
+		"plain":       {elemCodecFor[point]().traits.tracked, false},
+		"strings":     {elemCodecFor[[][]string]().traits.tracked, false},
+		"one pointer": {elemCodecFor[*point]().traits.tracked, false},
+		"one map":     {elemCodecFor[struct{ M map[string][]string }]().traits.tracked, false},
 		"unlike pointers": {elemCodecFor[struct {
 			A *int
 			B *string
-		}]().tracked, false},
-		"pointers":        {elemCodecFor[struct{ A, B *int }]().tracked, true},
-		"in a list":       {elemCodecFor[[]*int]().tracked, true},
-		"two names":       {elemCodecFor[aliased]().tracked, true},
-		"itself":          {elemCodecFor[*ring]().tracked, true},
-		"slice of itself": {elemCodecFor[selfList]().tracked, true},
-		"any":             {elemCodecFor[any]().tracked, true},
+		}]().traits.tracked, false},
+		"pointers":        {elemCodecFor[struct{ A, B *int }]().traits.tracked, true},
+		"in a list":       {elemCodecFor[[]*int]().traits.tracked, true},
+		"two names":       {elemCodecFor[aliased]().traits.tracked, true},
+		"itself":          {elemCodecFor[*ring]().traits.tracked, true},
+		"slice of itself": {elemCodecFor[selfList]().traits.tracked, true},
+		"any":             {elemCodecFor[any]().traits.tracked, true},
 	} {
 		if got[0] != got[1] {
 			t.Errorf("%s: tracked is %v; want %v", name, got[0], got[1])

@@ -232,8 +232,9 @@ func (f *form) makeMemorySlice() {
 	t := f.t
 	size, align := int(t.Elem().Size()), t.Elem().Align()
 	f.least, f.unit = 1, size
-	f.append = func(b []byte, p unsafe.Pointer, _ *encoder) ([]byte, error) {
+	f.append = func(b []byte, p unsafe.Pointer, e *encoder) ([]byte, error) {
 		s := *(*[]byte)(p) // with the length of another type's elements
+		e.note(unsafe.Pointer(unsafe.SliceData(s)), len(s), uintptr(size))
 		if size > 0 && len(s) > (maxEncoded-len(b))/size {
 			return b, errSize
 		}

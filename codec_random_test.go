@@ -215,14 +215,14 @@ func FuzzCodec(f *testing.F) {
 		sent, got := reflect.New(typ), reflect.New(typ)
 		sent.Elem().Set(reflect.ValueOf(v))
 		form, traits := formOf(typ), traitsOf(typ)
-		b, direct := form.encode(nil, sent.UnsafePointer(), traits.tracked, 0)
+		b, direct := form.encode(nil, sent.UnsafePointer(), traits, 0)
 		if direct != nil && err == nil {
 			t.Fatalf("a %v crosses in an any only: %v", typ, direct)
 		}
 		if direct != nil {
 			return
 		}
-		rest, err := form.decodeFrom(b, got.UnsafePointer(), traits.tracked)
+		rest, err := form.decodeFrom(b, got.UnsafePointer(), traits)
 		if err != nil || len(rest) > 0 {
 			t.Fatalf("decoding a %v: %v, %d bytes left", typ, err, len(rest))
 		}
@@ -248,7 +248,7 @@ func FuzzCodecDecode(f *testing.F) {
 		typ := reflect.TypeOf(v)
 		sent := reflect.New(typ)
 		sent.Elem().Set(reflect.ValueOf(v))
-		if b, err = formOf(typ).encode(nil, sent.UnsafePointer(), traitsOf(typ).tracked, 0); err != nil {
+		if b, err = formOf(typ).encode(nil, sent.UnsafePointer(), traitsOf(typ), 0); err != nil {
 			f.Fatal(err)
 		}
 		f.Add(seed, b)
@@ -268,14 +268,14 @@ func FuzzCodecDecode(f *testing.F) {
 			}
 			decode := func(b []byte) (v reflect.Value, rest []byte, err error) {
 				v = reflect.New(typ)
-				rest, err = formOf(typ).decodeFrom(b, v.UnsafePointer(), traitsOf(typ).tracked)
+				rest, err = formOf(typ).decodeFrom(b, v.UnsafePointer(), traitsOf(typ))
 				return v.Elem(), rest, err
 			}
 			v, _, err := decode(b)
 			if err != nil {
 				continue
 			}
-			again, err := formOf(typ).encode(nil, v.Addr().UnsafePointer(), traitsOf(typ).tracked, 0)
+			again, err := formOf(typ).encode(nil, v.Addr().UnsafePointer(), traitsOf(typ), 0)
 			if err != nil {
 				t.Fatalf("what was decoded as a %v cannot be encoded: %v", typ, err)
 			}

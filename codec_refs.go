@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"math"
@@ -20,9 +21,9 @@ import (
 // 2i+2 for the i-th thing that was come across.
 //
 // Slices are one thing if they begin at the same element and have the same
-// length. Otherwise those that overlap, and pointers into a slice or a struct
-// that crosses too, arrive as copies. So does a slice of elements that refer to
-// nothing, each time.
+// length. Otherwise those that overlap arrive as copies, and so does each slice
+// of elements that refer to nothing. A pointer into something else that crosses,
+// a slice or a struct, is refused: it would arrive as one to a copy.
 
 // A place is something that is referred to.
 type place struct {
@@ -70,6 +71,8 @@ type encoder struct {
 	types   map[reflect.Type]int // the numbers of the types in interfaces
 	depth   int                  // of interfaces in interfaces
 	lossy   int                  // if above 0, an error that has no form crosses as a RemoteError
+	inside  bool                 // note the slices that pointers may point into
+	slices  []region             // those that are no objects
 	target  *place               // if not nil, stop with errFound where it is referred to
 }
 
@@ -81,19 +84,22 @@ var encoders = sync.Pool{New: func() any { return new(encoder) }}
 // maxSpare bounds the objects of an encoder or decoder that is kept.
 const maxSpare = 1 << 14
 
-func (f *form) encodeTracked(b []byte, p unsafe.Pointer, lossy int) (_ []byte, err error) {
+func (f *form) encodeTracked(b []byte, p unsafe.Pointer, of traits, lossy int) (_ []byte, err error) {
 	e := encoders.Get().(*encoder)
-	e.at, e.lossy = root, lossy
+	e.at, e.lossy, e.inside = root, lossy, of.inside
 	b, err = f.append(b, p, e)
 	for err == nil && e.at+1 < len(e.objects) {
 		e.at++
 		o := e.objects[e.at]
 		b, err = o.append(b, e)
 	}
+	if err == nil && e.inside {
+		e.at, err = e.pointsInside()
+	}
 	if err != nil {
 		return b, e.locate(f, p, err)
 	}
-	if len(e.objects) <= maxSpare && len(e.boxes) <= maxSpare {
+	if len(e.objects) <= maxSpare && len(e.boxes) <= maxSpare && len(e.slices) <= maxSpare {
 		if len(e.index) > 64 && len(e.index) > 32*len(e.objects) {
 			e.index = nil // to clear it for a few would take longer
 		}
@@ -101,7 +107,7 @@ func (f *form) encodeTracked(b []byte, p unsafe.Pointer, lossy int) (_ []byte, e
 		clear(e.index)
 		clear(e.boxes)
 		clear(e.types)
-		*e = encoder{objects: e.objects[:0], index: e.index, boxes: e.boxes, types: e.types}
+		*e = encoder{objects: e.objects[:0], index: e.index, boxes: e.boxes, types: e.types, slices: e.slices[:0]}
 		encoders.Put(e)
 	}
 	return b, nil
@@ -154,12 +160,66 @@ func (e *encoder) reindex() {
 	}
 }
 
+// A region is memory that something takes which is referred to.
+type region struct {
+	from, to uintptr
+	pointee  int // the number of the object that a pointer points to; root of a slice
+}
+
+// note notes a slice that is no object, of n elements.
+func (e *encoder) note(data unsafe.Pointer, n int, size uintptr) {
+	if e != nil && e.inside && n > 0 && size > 0 {
+		e.slices = append(e.slices, region{uintptr(data), uintptr(data) + uintptr(n)*size, root})
+	}
+}
+
+var errInside = errors.New("it points into something else that crosses, and would arrive as a pointer to a copy")
+
+// pointsInside looks for a pointer into something else, and returns the object
+// that it points to.
+func (e *encoder) pointsInside() (object int, err error) {
+	pointers := 0
+	all := e.slices
+	for i, o := range e.objects {
+		switch from := uintptr(o.p); {
+		case o.is == isPointee:
+			all = append(all, region{from, from + o.f.t.Size(), i})
+			pointers++
+		case o.is > 0:
+			all = append(all, region{from, from + uintptr(o.n)*o.f.t.Elem().Size(), root})
+		}
+	}
+	if e.slices = all; pointers == 0 || len(all) == 1 {
+		return root, nil
+	}
+	slices.SortFunc(all, func(a, b region) int { return cmp.Compare(a.from, b.from) })
+	var any, pointee region // those seen so far that end last
+	any.pointee, pointee.pointee = root, root
+	for _, r := range all {
+		if r.from < any.to && r.pointee != root {
+			return r.pointee, errInside
+		}
+		if r.from < pointee.to {
+			return pointee.pointee, errInside
+		}
+		if r.to > any.to {
+			any = r
+		}
+		if r.pointee != root && r.to > pointee.to {
+			pointee = r
+		}
+	}
+	return root, nil
+}
+
 // mark returns how far the numbering has come, for rewind.
-func (e *encoder) mark() [3]int { return [3]int{len(e.objects), len(e.boxes), len(e.types)} }
+func (e *encoder) mark() [4]int {
+	return [4]int{len(e.objects), len(e.boxes), len(e.types), len(e.slices)}
+}
 
 // rewind forgets what was numbered since the mark: its bytes are not sent.
-func (e *encoder) rewind(to [3]int) {
-	e.objects = e.objects[:to[0]]
+func (e *encoder) rewind(to [4]int) {
+	e.objects, e.slices = e.objects[:to[0]], e.slices[:to[3]]
 	e.reindex()
 	for at, number := range e.boxes {
 		if number >= to[1] {
@@ -368,6 +428,7 @@ func (c compiler) makeSlice(f *form) {
 			b, inline, err = refer(b, place{same, data, len(s)}, len(s), e)
 		} else {
 			b = binary.AppendUvarint(b, uint64(len(s))<<1|1)
+			e.note(data, len(s), size)
 		}
 		if !inline || err != nil {
 			return b, err

@@ -11,7 +11,8 @@ import (
 // traits are what a type says about all of its values.
 type traits struct {
 	linked  bool // a value may refer to something that another one refers to, too
-	tracked bool // a value may refer to one thing twice
+	inside  bool // a pointer in a value may point into something else that is in it
+	tracked bool // a value may refer to one thing twice, or to something and a part of it
 	foreign bool // its encoding may call methods of the program
 }
 
@@ -25,7 +26,12 @@ func traitsOf(t reflect.Type) traits {
 		linked:  linked(t, make(map[reflect.Type]bool)),
 		foreign: foreign(t, make(map[reflect.Type]bool)),
 	}
-	k.tracked = k.linked && tracked(t, make(map[reflect.Type]bool))
+	if k.linked {
+		var p parts
+		p.add(t)
+		k.inside = p.inside()
+		k.tracked = k.inside || tracked(t, make(map[reflect.Type]bool))
+	}
 	knownTraits.Store(t, k)
 	return k
 }
@@ -98,6 +104,76 @@ func tracked(t reflect.Type, seen map[reflect.Type]bool) bool {
 }
 
 func traitsLinked(t reflect.Type) bool { return linked(t, make(map[reflect.Type]bool)) }
+
+// parts are the types that pointers in values of a type point to, and those of
+// which a part of something else may be that is referred to.
+type parts struct {
+	seen             map[reflect.Type]bool
+	pointedTo, parts map[reflect.Type]bool
+	unknown          bool // there is an interface
+}
+
+func (p *parts) inside() bool {
+	for t := range p.pointedTo {
+		if p.parts[t] {
+			return true
+		}
+	}
+	return p.unknown
+}
+
+// add adds what is behind values of a type.
+func (p *parts) add(t reflect.Type) {
+	if p.seen == nil {
+		p.seen, p.pointedTo, p.parts = make(map[reflect.Type]bool), make(map[reflect.Type]bool), make(map[reflect.Type]bool)
+	}
+	if p.seen[t] {
+		return
+	}
+	p.seen[t] = true
+	if leaf(t) {
+		return
+	}
+	switch t.Kind() {
+	case reflect.Slice:
+		p.parts[t.Elem()] = true
+		p.addParts(t.Elem())
+		p.add(t.Elem())
+	case reflect.Pointer:
+		p.pointedTo[t.Elem()] = true
+		p.addParts(t.Elem())
+		p.add(t.Elem())
+	case reflect.Map:
+		p.add(t.Key())
+		p.add(t.Elem())
+	case reflect.Array:
+		p.add(t.Elem())
+	case reflect.Struct:
+		for f := range t.Fields() {
+			p.add(f.Type)
+		}
+	case reflect.Interface:
+		p.unknown = true
+	}
+}
+
+// addParts adds the types of what a value consists of.
+func (p *parts) addParts(t reflect.Type) {
+	switch t.Kind() {
+	case reflect.Array:
+		if !p.parts[t.Elem()] {
+			p.parts[t.Elem()] = true
+			p.addParts(t.Elem())
+		}
+	case reflect.Struct:
+		for f := range t.Fields() {
+			if !p.parts[f.Type] {
+				p.parts[f.Type] = true
+				p.addParts(f.Type)
+			}
+		}
+	}
+}
 
 // foreign reports whether methods of the program may be called. seen has the
 // types that were asked about.

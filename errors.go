@@ -192,7 +192,8 @@ func encodeCause(err error, lossy int) []byte {
 		return nil
 	}
 	v := any(err)
-	b, e := formOf(reflect.TypeFor[any]()).encode(nil, unsafe.Pointer(&v), true, lossy)
+	c := elemCodecFor[any]()
+	b, e := c.form.encode(nil, unsafe.Pointer(&v), c.traits, lossy)
 	if e != nil || len(b) > maxText {
 		return nil
 	}
@@ -207,7 +208,7 @@ func (e *RemoteError) carried() []error {
 			if len(b) == 0 {
 				continue
 			}
-			if _, err := formOf(reflect.TypeFor[any]()).decodeFrom(b, unsafe.Pointer(&v), true); err != nil {
+			if _, err := elemCodecFor[any]().decode(b, &v); err != nil {
 				continue
 			}
 			if err, ok := v.(error); ok {
