@@ -9,10 +9,12 @@ import (
 
 // A Task is a named function that every backend can run. Inside a process its
 // argument and its result are passed as they are. A backend that crosses a
-// process boundary encodes them: a type with binary, JSON or text methods by
-// those, an any as JSON, whatever else by what it consists of. Channels,
-// functions, other interfaces and structs with private fields that point
-// somewhere cannot cross, and are reported with [ErrEncode].
+// process boundary encodes them: a type that declares binary, gob, JSON or text
+// methods by those, whatever else by what it consists of, and what is shared
+// stays shared. They arrive exactly as they were, or are refused with
+// [ErrEncode], which names the field. Channels, functions, locks and structs
+// with private fields that point somewhere cannot cross. An interface can if the
+// type of what it holds is predeclared or known by [Register].
 //
 // A closure cannot cross either, which is why a task that is to run in another
 // process is declared once, at package level, and uses nothing but its argument.

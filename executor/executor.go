@@ -47,10 +47,11 @@
 //
 // A worker has its own copies of package variables, in the state that
 // initialisation left them in. What a task needs comes with its argument, and
-// what it made goes into its result. Both are encoded on the way, so they are
-// plain data: no channels, functions or interfaces with methods. A
-// [harness.Queue] may be among it. Of the context, its end reaches the worker;
-// its values and its deadline do not.
+// what it made goes into its result. Both are encoded on the way, and arrive
+// exactly or are refused: they are data, without channels, functions or locks.
+// Types that are in an any, an error or another interface are registered with
+// [harness.Register] before Main. A [harness.Queue] may be among the data. Of the
+// context, its end reaches the worker; its values and its deadline do not.
 package executor
 
 import (
