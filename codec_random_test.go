@@ -114,7 +114,7 @@ func (r *random) set(v reflect.Value, key bool) {
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
 		v.SetUint(r.bits())
 	case reflect.Float32, reflect.Float64:
-		if f := math.Float64frombits(r.bits()); !key || f == f { //nolint:gocritic // which NaN is not
+		if f := math.Float64frombits(r.bits()); !key || f == f { // which NaN is not
 			v.SetFloat(f)
 		}
 	case reflect.Complex64, reflect.Complex128:

@@ -76,16 +76,20 @@ const maxCauses = 10_000
 func causes(err error) []error {
 	var all []error
 	stack := []error{err}
-	seen := make(map[unsafe.Pointer]bool) // of those that are pointers
+	type pointer struct {
+		to reflect.Type // a struct and its first field have one address
+		at unsafe.Pointer
+	}
+	seen := make(map[pointer]bool)
 	for len(stack) > 0 && len(all) < maxCauses {
 		err := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
 		if v := reflect.ValueOf(err); v.Kind() == reflect.Pointer {
-			if p := v.UnsafePointer(); v.Type().Elem().Size() > 0 && seen[p] {
+			p := pointer{v.Type(), v.UnsafePointer()}
+			if v.Type().Elem().Size() > 0 && seen[p] {
 				continue
-			} else {
-				seen[p] = true
 			}
+			seen[p] = true
 		}
 		all = append(all, err)
 		wrapped := unwrap(err)

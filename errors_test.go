@@ -160,6 +160,18 @@ type (
 	twice         struct{ of error }
 )
 
+// outer has inner, which it wraps, as its first field.
+type (
+	outer struct{ inner }
+	inner struct{ of error }
+)
+
+func outerError() error        { return &outer{inner{io.EOF}} }
+func (*outer) Error() string   { return "outer" }
+func (o *outer) Unwrap() error { return &o.inner }
+func (*inner) Error() string   { return "inner" }
+func (i *inner) Unwrap() error { return i.of }
+
 func (twice) Error() string     { return "twice" }
 func (w twice) Unwrap() []error { return []error{w.of, w.of} }
 
@@ -194,23 +206,24 @@ func TestStrangeErrorsCross(t *testing.T) {
 		err  error
 		text string
 	}{
-		"endless":           {endless{}, "endless"},
-		"circle":            {circle, "loop"},
-		"wide":              {wide, ""},
-		"nil pointer":       {(*codedError)(nil), "codedError"},
-		"cannot be encoded": {&uncarried{Text: "u"}, "u"},
-		"not comparable":    {notComparable{1}, "[1]"},
-		"Error panics":      {&grumpy{"Error"}, "no Error"},
-		"Unwrap panics":     {&grumpy{"Unwrap"}, "grumpy"},
-		"Is panics":         {&grumpy{"Is"}, "grumpy"},
-		"As panics":         {&grumpy{"As"}, "grumpy"},
-		"all panic":         {&grumpy{"all"}, "no Error"},
-		"huge":              {errors.New(strings.Repeat("x", 10<<20)), "more bytes"},
-		"nothing":           {nil, "without saying why"},
-		"nil TaskError":     {(*TaskError)(nil), "panicked"},
-		"nil PanicError":    {(*PanicError)(nil), "panicked"},
-		"nil RemoteError":   {(*RemoteError)(nil), "panicked"},
-		"empty TaskError":   {&TaskError{}, "without saying why"},
+		"endless":                 {endless{}, "endless"},
+		"circle":                  {circle, "loop"},
+		"wide":                    {wide, ""},
+		"nil pointer":             {(*codedError)(nil), "codedError"},
+		"cannot be encoded":       {&uncarried{Text: "u"}, "u"},
+		"not comparable":          {notComparable{1}, "[1]"},
+		"inner at the same place": {outerError(), "outer"},
+		"Error panics":            {&grumpy{"Error"}, "no Error"},
+		"Unwrap panics":           {&grumpy{"Unwrap"}, "grumpy"},
+		"Is panics":               {&grumpy{"Is"}, "grumpy"},
+		"As panics":               {&grumpy{"As"}, "grumpy"},
+		"all panic":               {&grumpy{"all"}, "no Error"},
+		"huge":                    {errors.New(strings.Repeat("x", 10<<20)), "more bytes"},
+		"nothing":                 {nil, "without saying why"},
+		"nil TaskError":           {(*TaskError)(nil), "panicked"},
+		"nil PanicError":          {(*PanicError)(nil), "panicked"},
+		"nil RemoteError":         {(*RemoteError)(nil), "panicked"},
+		"empty TaskError":         {&TaskError{}, "without saying why"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -221,6 +234,9 @@ func TestStrangeErrorsCross(t *testing.T) {
 			far := DecodeError(b[len("before"):])
 			if far == nil || !strings.Contains(far.Error(), tt.text) {
 				t.Fatalf("%T arrives as %.200v; want an error that says %q", tt.err, far, tt.text)
+			}
+			if name == "inner at the same place" && (!is(tt.err, io.EOF) || !errors.Is(far, io.EOF)) {
+				t.Error("what it wraps is not found")
 			}
 			if is(far, ErrClosed) || is(tt.err, ErrClosed) {
 				t.Error("it counts as ErrClosed")

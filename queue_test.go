@@ -186,7 +186,7 @@ func TestQueueCarriesExactly(t *testing.T) {
 		"struct key":     through(map[point]int{{1, 2}: 3}),
 		"NaN":            through(math.NaN()),
 		"complex":        through(1 + 2i),
-		"not for JSON": through(struct { //nolint:govet // this is what the tag is for
+		"not for JSON": through(struct {
 			A int `json:"-"`
 		}{5}),
 		"large":      through(int64(1<<62 + 1)),
