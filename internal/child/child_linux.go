@@ -1,11 +1,53 @@
 package child
 
 import (
+	"os"
 	"os/exec"
 	"runtime"
 	"sync"
 	"syscall"
+	"unsafe"
 )
+
+// ownImage returns a path that leads to the file that the process runs, also
+// after that was replaced or deleted. In a new process it still does when that
+// starts another program.
+func ownImage() (string, error) {
+	const own = "/proc/self/exe"
+	if _, err := os.Stat(own); err == nil {
+		return own, nil
+	}
+	return os.Executable() // there is no /proc
+}
+
+// endsWell blocks until the child has ended, and reports whether it exited with
+// code 0. It does not reap it. If that cannot be known it reports true.
+func endsWell(pid int) bool {
+	const (
+		byPID  = 1          // P_PID
+		exited = 4          // WEXITED
+		noWait = 0x01000000 // WNOWAIT
+	)
+	// A siginfo_t: three numbers, which are padded to the size of a pointer, then
+	// for a child that ended its process, user and status.
+	var info [16]uint64
+	for {
+		_, _, errno := syscall.Syscall6(syscall.SYS_WAITID, byPID, uintptr(pid), uintptr(unsafe.Pointer(&info)), exited|noWait, 0, 0)
+		if errno == 0 {
+			break
+		}
+		if errno != syscall.EINTR {
+			return true
+		}
+	}
+	const code, exitedByItself = 8, 1 // si_code, CLD_EXITED
+	status := uintptr(20)
+	if unsafe.Sizeof(uintptr(0)) == 8 {
+		status = 24
+	}
+	at := func(offset uintptr) int32 { return *(*int32)(unsafe.Add(unsafe.Pointer(&info), offset)) }
+	return at(code) == exitedByItself && at(status) == 0
+}
 
 // attributes has the kernel kill the child when its parent dies.
 func attributes(group bool) *syscall.SysProcAttr {

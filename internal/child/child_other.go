@@ -3,9 +3,18 @@
 package child
 
 import (
+	"os"
 	"os/exec"
 	"syscall"
 )
+
+// ownImage returns the path that the program was started from: what runs cannot
+// be reached otherwise here.
+func ownImage() (string, error) { return os.Executable() }
+
+// endsWell reports true: whether a child has ended well is only known here when
+// it has been reaped, and then its group may be somebody else's.
+func endsWell(int) bool { return true }
 
 // attributes: no parent-death signal here; the end of input tells the child.
 func attributes(group bool) *syscall.SysProcAttr {
