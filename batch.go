@@ -2,8 +2,6 @@ package harness
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -40,33 +38,15 @@ func (t *Task[In, Out]) SubmitBatch(ctx context.Context, ex Executor, in []In) *
 	return &p.Future
 }
 
-func (t *Task[In, Out]) incomingBatch(ctx context.Context, in []byte) (*Call, error) {
-	p := &pendingBatch[In, Out]{task: t}
-	p.call.init(ctx, p)
-	if err := t.many().in.decode(in, &p.in); err != nil {
-		return nil, encodeError("input", p.name(), err)
-	}
-	return &p.call, nil
-}
-
-// manyCodec encodes the arguments and the results of a batch.
-type manyCodec[In, Out any] struct {
-	in  codec[[]In]
-	out codec[[]Out]
-}
-
-func newManyCodec[In, Out any]() manyCodec[In, Out] {
-	return manyCodec[In, Out]{codecFor[[]In](), codecFor[[]Out]()}
-}
-
 // pendingBatch is for a batch what pending is for a single call.
 type pendingBatch[In, Out any] struct {
 	Future[Batch[Out]]
 	task *Task[In, Out]
 	in   []In
+	wire wire
 }
 
-func (p *pendingBatch[In, Out]) name() string     { return p.task.name + BatchSuffix }
+func (p *pendingBatch[In, Out]) name() string     { return p.task.name }
 func (p *pendingBatch[In, Out]) idempotent() bool { return p.task.again }
 
 func (p *pendingBatch[In, Out]) run(ctx context.Context) error {
@@ -119,56 +99,4 @@ func (p *pendingBatch[In, Out]) failed(i int, err error) {
 		p.out.Errs = make(map[int]error)
 	}
 	p.out.Errs[i] = err
-}
-
-func (p *pendingBatch[In, Out]) appendInput(b []byte) ([]byte, error) {
-	return p.task.many().in.append(b, &p.in)
-}
-
-// appendOutput encodes how long it took, the errors and the values.
-func (p *pendingBatch[In, Out]) appendOutput(b []byte) ([]byte, error) {
-	b = binary.LittleEndian.AppendUint64(b, uint64(p.out.Run))
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(p.out.Errs)))
-	for i, err := range p.out.Errs {
-		b = binary.LittleEndian.AppendUint32(b, uint32(i))
-		b = append(b, 0, 0, 0, 0)
-		from := len(b)
-		b = AppendError(b, err)
-		binary.LittleEndian.PutUint32(b[from-4:], uint32(len(b)-from))
-	}
-	return p.task.many().out.append(b, &p.out.Values)
-}
-
-var errBatch = errors.New("the results of a batch are cut short")
-
-func (p *pendingBatch[In, Out]) inputSize() int  { return p.task.many().in.sizeOf(&p.in) }
-func (p *pendingBatch[In, Out]) outputSize() int { return p.task.many().out.sizeOf(&p.out.Values) }
-
-func (p *pendingBatch[In, Out]) keepsOutput() bool { return p.task.many().out.keeps }
-
-func (p *pendingBatch[In, Out]) decodeOutput(b []byte) error {
-	if len(b) < 12 {
-		return errBatch
-	}
-	p.out.Run = time.Duration(binary.LittleEndian.Uint64(b))
-	failures := binary.LittleEndian.Uint32(b[8:])
-	b = b[12:]
-	for range failures {
-		if len(b) < 8 {
-			return errBatch
-		}
-		i, n := int(binary.LittleEndian.Uint32(b)), binary.LittleEndian.Uint32(b[4:])
-		if b = b[8:]; uint64(len(b)) < uint64(n) || i >= len(p.in) {
-			return errBatch
-		}
-		p.failed(i, p.call.explain(DecodeError(b[:n])))
-		b = b[n:]
-	}
-	if err := p.task.many().out.decode(b, &p.out.Values); err != nil {
-		return err
-	}
-	if len(p.out.Values) != len(p.in) {
-		return fmt.Errorf("%d results for %d arguments", len(p.out.Values), len(p.in))
-	}
-	return nil
 }

@@ -25,11 +25,9 @@ type Call struct {
 	// Number tells the calls of one executor apart. The Observer sets it.
 	Number uint64
 
-	// Losses counts the workers that were lost while they ran the call. It is
-	// the backend's.
-	Losses uint8
-
-	carried bool // by site.Carrier, who has claimed it
+	losses  uint8  // workers that were lost while they ran it
+	encoded []byte // its argument, by Encode
+	carried bool   // by site.Carrier, who has claimed it
 	phase   atomic.Uint32
 	body    body
 	ctx     context.Context
@@ -65,6 +63,8 @@ type Site struct {
 
 	// Carrier takes calls elsewhere; nil if they run in this process.
 	Carrier Carrier
+
+	apart apart
 }
 
 // nowhere is the site of a call that was not submitted.
@@ -76,9 +76,12 @@ type body interface {
 	idempotent() bool
 	run(ctx context.Context) error
 	appendInput(b []byte) ([]byte, error)
+	decodeInput(b []byte) error
 	appendOutput(b []byte) ([]byte, error)
 	decodeOutput(b []byte) error
 	keepsOutput() bool
+	foreign() (input, output bool)   // whether methods of the program's own encode them
+	encoder() func() ([]byte, error) // encodes the argument, and looks at no field of the call
 	inputSize() int
 	outputSize() int
 }
@@ -88,6 +91,7 @@ type body interface {
 const (
 	waiting uint32 = iota
 	running
+	decoding // its result, by methods of the program's own
 	settling
 	settled
 )
@@ -102,7 +106,15 @@ var met = func() *meeting {
 func (c *Call) init(ctx context.Context, b body) { c.ctx, c.body, c.site = ctx, b, &nowhere }
 
 // Task returns the name of the task.
-func (c *Call) Task() string { return c.body.name() }
+func (c *Call) Task() string {
+	if c.Batch() {
+		return c.body.name() + BatchSuffix
+	}
+	return c.body.name()
+}
+
+// TaskName returns the name that the task was declared with.
+func (c *Call) TaskName() string { return c.body.name() }
 
 // Idempotent reports whether the task may be run again after it was cut short.
 func (c *Call) Idempotent() bool { return c.body.idempotent() }
@@ -317,23 +329,6 @@ func (c *Call) OutputSize() int { return c.body.outputSize() }
 // they may be used again afterwards.
 func (c *Call) KeepsOutput() bool { return c.body.keepsOutput() }
 
-// Complete completes a claimed call with its encoded result. started and ended
-// are when its function began and returned, as the worker's process stamped
-// them.
-func (c *Call) Complete(out []byte, started, ended Stamp) {
-	if !c.phase.CompareAndSwap(running, settling) {
-		return
-	}
-	began := c.coding()
-	err := c.body.decodeOutput(out)
-	c.coded(ResultDecoded, began)
-	if err != nil {
-		err = encodeError("result", c.Task(), err)
-	}
-	c.arrived(started, ended)
-	c.finish(err)
-}
-
 // Fail completes a call, claimed or not, with an error. started and ended are
 // as for Complete, or zero if the function never ran.
 func (c *Call) Fail(err error, started, ended Stamp) {
@@ -383,7 +378,7 @@ func (c *Call) finish(err error) {
 func (c *Call) Cancel(cause error) bool {
 	for {
 		if c.settle(waiting, cause) {
-			return c.Losses == 0
+			return c.losses == 0
 		}
 		if phase := c.phase.Load(); phase == running {
 			break
@@ -397,6 +392,7 @@ func (c *Call) Cancel(cause error) bool {
 	if c.site.Carrier.Abort(c, cause) {
 		return c.settle(running, cause)
 	}
+	c.settle(decoding, cause)
 	return c.settle(waiting, cause)
 }
 

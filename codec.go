@@ -34,6 +34,9 @@ type codec[T any] struct {
 	decode func(b []byte, v *T) error
 	size   func(v *T) int // of its encoding; nil if that is only known afterwards
 	keeps  bool           // decode keeps b
+
+	foreign bool // methods of the program's own take part
+	fixed   int  // every encoding has so many bytes; 0 if they differ
 }
 
 func codecFor[T any]() codec[T] {
@@ -70,7 +73,12 @@ func codecFor[T any]() codec[T] {
 		}
 	}
 	f := formOf(reflect.TypeFor[T]())
+	fixed := 0
+	if t := reflect.TypeFor[T](); ownForm(t) == nil && plain(t) {
+		fixed = int(t.Size())
+	}
 	return codec[T]{
+		fixed:  fixed,
 		append: func(b []byte, v *T) ([]byte, error) { return f.append(b, unsafe.Pointer(v), 0) },
 		decode: func(b []byte, v *T) error {
 			rest, err := f.decode(b, unsafe.Pointer(v))

@@ -21,9 +21,15 @@ var (
 	// ErrNested: a task waits for its own executor, all of whose workers
 	// wait likewise, or a worker process was to start workers of its own.
 	ErrNested = errors.New("pool inside pool")
-	// ErrQuarantined: the task has killed so many workers in a row that it
-	// is not run any more.
+	// ErrQuarantined: three workers were lost, each while it ran this call of an
+	// idempotent task, or this argument of its batch. It is not tried again.
 	ErrQuarantined = errors.New("task quarantined")
+	// ErrBroken: no worker process can be started any more. What is submitted
+	// fails; resizing the executor has it try again.
+	ErrBroken = errors.New("executor broken")
+	// ErrOtherProgram: a worker process is not the program that has started it,
+	// or knows other tasks.
+	ErrOtherProgram = errors.New("worker is another program")
 	// ErrUnknownTask: the worker process does not know a task of that name.
 	ErrUnknownTask = errors.New("unknown task")
 	// ErrEncode: the input or the result cannot cross a process boundary, or

@@ -77,22 +77,33 @@ func testBatchErrors(t *testing.T, s *suite) {
 			t.Errorf("value %d is %d; want %d, or 0 where there is an error", i, v, 2*in[i])
 		}
 	}
-	// A task that ends its goroutine ends the batch with it.
-	if _, err := exits.SubmitBatch(ctx, ex, []int64{1, 2}).Wait(ctx); err == nil {
-		t.Error("a batch whose task ended its goroutine reported no error")
+	// A task that ends its goroutine is one that fails, as it is alone.
+	b, err = exits.SubmitBatch(ctx, ex, []int64{1, 2, 3}).Wait(ctx)
+	for i := range 3 {
+		var pe *harness.PanicError
+		if err != nil || !errors.As(b.Errs[i], &pe) {
+			t.Errorf("argument %d of a batch of tasks that end their goroutine gave %v, and the batch %v; want a *PanicError, nil", i, b.Errs[i], err)
+		}
 	}
 	if b, err := double.SubmitBatch(ctx, ex, []int64{4}).Wait(ctx); err != nil || b.Values[0] != 8 {
 		t.Errorf("after it a batch returned %v, %v; want 8", b.Values, err)
 	}
 }
 
+// What cannot be encoded fails alone.
 func testBatchUnencodable(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 1, harness.Config{})
-	_, errIn := encodes.SubmitBatch(ctx, ex, []any{1, make(chan int)}).Wait(ctx)
-	_, errOut := unencodable.SubmitBatch(ctx, ex, []bool{true, false}).Wait(ctx)
-	for what, err := range map[string]error{"input": errIn, "result": errOut} {
-		if s.b.Shared && err != nil || !s.b.Shared && !errors.Is(err, harness.ErrEncode) {
-			t.Errorf("%s of a batch: %v; want ErrEncode where it crosses a process, and else that it is passed as it is", what, err)
+	in, errIn := encodes.SubmitBatch(ctx, ex, []any{true, make(chan int), true}).Wait(ctx)
+	out, errOut := unencodable.SubmitBatch(ctx, ex, []bool{true, false, true}).Wait(ctx)
+	for what, b := range map[string]struct {
+		err  error
+		errs map[int]error
+	}{"input": {errIn, in.Errs}, "result": {errOut, out.Errs}} {
+		switch {
+		case b.err != nil || s.b.Shared && b.errs != nil:
+			t.Errorf("a batch with an %s that cannot be encoded gave %v, errors %v; want none where it is passed as it is", what, b.err, b.errs)
+		case !s.b.Shared && (len(b.errs) != 1 || !errors.Is(b.errs[1], harness.ErrEncode)):
+			t.Errorf("a batch with one %s of three that cannot be encoded gave errors %v; want ErrEncode for number 1", what, b.errs)
 		}
 	}
 }

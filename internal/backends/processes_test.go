@@ -305,18 +305,33 @@ func TestIdleWorkersFindWork(t *testing.T) {
 	}
 }
 
-func TestTaskThatKillsIsQuarantined(t *testing.T) {
+// A call that kills its workers is tried three times if that does no harm, and no
+// other call of the task is blamed for it.
+func TestCallThatKillsIsQuarantined(t *testing.T) {
 	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
-	var futures []*harness.Future[int]
-	for range 10 {
+	var futures, again []*harness.Future[int]
+	for range 5 {
 		futures = append(futures, die.Submit(ctx, ex, 1))
+	}
+	for range 2 {
+		again = append(again, die.Idempotent().Submit(ctx, ex, 1))
 	}
 	for i, f := range futures {
 		_, err := f.Wait(ctx)
 		var lost *harness.WorkerLostError
-		if i < 3 && !errors.As(err, &lost) || i >= 3 && !errors.Is(err, harness.ErrQuarantined) {
-			t.Errorf("task %d failed with %v; want three lost workers and then ErrQuarantined", i, err)
+		if !errors.As(err, &lost) || errors.Is(err, harness.ErrQuarantined) {
+			t.Errorf("task %d failed with %v; want a lost worker", i, err)
 		}
+	}
+	for i, f := range again {
+		_, err := f.Wait(ctx)
+		var lost *harness.WorkerLostError
+		if !errors.As(err, &lost) || !errors.Is(err, harness.ErrQuarantined) {
+			t.Errorf("idempotent task %d failed with %v; want ErrQuarantined and a lost worker", i, err)
+		}
+	}
+	if got := ex.(harness.Manager).Stats().Lost; got != 5+2*3 {
+		t.Errorf("%d workers were lost; want 5 for those that are tried once, and 6 for two that are tried three times", got)
 	}
 	if _, err := pid.Submit(ctx, ex, 0).Wait(ctx); err != nil {
 		t.Errorf("another task failed with %v; want that it is run", err)

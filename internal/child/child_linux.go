@@ -1,11 +1,16 @@
 package child
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"strconv"
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -47,6 +52,45 @@ func endsWell(pid int) bool {
 	}
 	at := func(offset uintptr) int32 { return *(*int32)(unsafe.Add(unsafe.Pointer(&info), offset)) }
 	return at(code) == exitedByItself && at(status) == 0
+}
+
+// Stopped reports whether the child was stopped, by a signal or a debugger.
+func (p *Process) Stopped() bool {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID()) + "/stat")
+	if err != nil {
+		return false
+	}
+	_, state, ok := bytes.Cut(b[max(0, bytes.LastIndexByte(b, ')')):], []byte(" "))
+	return ok && len(state) > 0 && (state[0] == 'T' || state[0] == 't')
+}
+
+// Times returns for how long the child's first thread has computed, and for how
+// long it has waited for a processor; zero if that is not known.
+func (p *Process) Times() (computed, waited time.Duration) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID()) + "/schedstat")
+	if err != nil {
+		return 0, 0
+	}
+	_, _ = fmt.Sscan(string(b), &computed, &waited) // nanoseconds
+	return computed, waited
+}
+
+// Active returns a time that grows while the child moves: while any of its threads
+// computes, or waits for a processor. It is negative if that is not known.
+func (p *Process) Active() time.Duration {
+	threads, _ := filepath.Glob("/proc/" + strconv.Itoa(p.PID()) + "/task/*/schedstat")
+	if len(threads) == 0 {
+		return -1
+	}
+	sum := time.Duration(0)
+	for _, name := range threads {
+		var computed, waited time.Duration
+		if b, err := os.ReadFile(name); err == nil {
+			_, _ = fmt.Sscan(string(b), &computed, &waited)
+			sum += computed + waited
+		}
+	}
+	return sum
 }
 
 // attributes has the kernel kill the child when its parent dies.
