@@ -22,6 +22,7 @@ type feeder struct {
 	mu   sync.Mutex
 	conn *conn // nil while there is no process; only run and Open change it
 
+	replace  bool      // the process was lost, or could not be started: another is due
 	failures int       // starts in a row after which no task was done
 	again    time.Time // when the next is due
 
@@ -75,6 +76,9 @@ func (f *feeder) run() {
 		if f.conn != nil && f.conn.spent() {
 			f.retire()
 		}
+		if f.replace && f.pause() <= 0 && f.p.wanted(f) {
+			f.restart()
+		}
 		if room := f.room(); room > 0 {
 			var more prospect
 			batch, more = f.p.take(f, room, batch[:0])
@@ -116,23 +120,30 @@ func (f *feeder) room() int {
 // supply sends calls to the worker, after it has started one if need be. If that
 // fails they go back to the queue, for another worker or a later start.
 func (f *feeder) supply(batch []*harness.Call) {
-	if f.conn == nil {
-		if err := f.start(f.p.life); err != nil {
-			if cause := context.Cause(f.p.life); cause != nil {
-				for _, c := range batch {
-					c.Cancel(cause)
-				}
-				return
+	if f.conn == nil && !f.restart() {
+		if cause := context.Cause(f.p.life); cause != nil {
+			for _, c := range batch {
+				c.Cancel(cause)
 			}
-			f.failed(fmt.Errorf("replacing worker %d: %w", f.index, err))
-			f.p.giveBack(batch)
 			return
 		}
+		f.p.giveBack(batch)
+		return
 	}
 	f.conn.send(batch)
 	if f.conn.busy() > 1 {
 		f.p.wakeAll()
 	}
+}
+
+// restart starts a process for the worker once more.
+func (f *feeder) restart() bool {
+	err := f.start(f.p.life)
+	if err != nil && f.p.life.Err() == nil {
+		f.failed(fmt.Errorf("replacing worker %d: %w", f.index, err))
+	}
+	f.replace = err != nil
+	return err == nil
 }
 
 const (
@@ -166,8 +177,7 @@ func (f *feeder) sleep() {
 	timeout := f.p.cfg.IdleTimeout
 	retire := timeout > 0 && f.conn != nil && f.conn.busy() == 0
 	if f.conn == nil {
-		timeout = f.pause()
-		retire = false
+		timeout, retire = f.pause(), false
 	}
 	if !retire && (f.conn != nil || timeout <= 0) {
 		<-f.kick
@@ -210,6 +220,7 @@ func (f *feeder) bury() {
 	c := f.conn
 	unstarted, ran := c.salvage()
 	f.set(nil)
+	f.replace = true
 	var again []*harness.Call
 	for _, v := range ran {
 		if v.Lose(c.lostError(v.Call), v.begun) {
@@ -262,6 +273,13 @@ func (p *processes) remove(f *feeder) {
 		p.woken--
 		p.wake()
 	}
+}
+
+// wanted reports whether f is to have a worker although it has no task for it.
+func (p *processes) wanted(f *feeder) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !f.leaving && p.refused() == nil
 }
 
 // startFailed notes that f could not start a worker. If none can be prepared, or
