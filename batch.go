@@ -2,8 +2,6 @@ package harness
 
 import (
 	"context"
-	"fmt"
-	"runtime/debug"
 	"time"
 )
 
@@ -75,7 +73,7 @@ func (p *pendingBatch[In, Out]) runFrom(ctx context.Context, i int, gate Gate) (
 			return
 		}
 		if v := recover(); v != nil { // and not runtime.Goexit, which ends the batch
-			p.failed(i, &PanicError{Task: p.task.name, Value: fmt.Sprint(v), Stack: string(debug.Stack())})
+			p.failed(i, newPanicError(p.task.name, v))
 			next = i + 1
 		}
 	}()

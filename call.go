@@ -3,7 +3,6 @@ package harness
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 )
@@ -284,7 +283,7 @@ func (c *Call) Run(w *Worker) {
 		}
 		err := &PanicError{Task: c.Task(), Value: "runtime.Goexit was called"}
 		if v := recover(); v != nil {
-			err.Value, err.Stack = fmt.Sprint(v), string(debug.Stack())
+			err = newPanicError(c.Task(), v)
 		}
 		c.ran(err)
 	}()

@@ -123,7 +123,7 @@ func (j job[In, Out]) Call(ctx context.Context) *Call {
 
 // Wire implements [AnyTask].
 func (t *Task[In, Out]) Wire() string {
-	return reflect.TypeFor[In]().String() + " -> " + reflect.TypeFor[Out]().String()
+	return fmt.Sprintf("a function from %v to %v (%016x, %016x)", reflect.TypeFor[In](), reflect.TypeFor[Out](), t.in.fingerprint(), t.out.fingerprint())
 }
 
 // KeepsInput implements [AnyTask].
