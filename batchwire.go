@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -400,12 +399,12 @@ func (p *servedBatch[In, Out]) runSome(ctx context.Context) (more bool) {
 		if at < 0 {
 			return
 		}
-		v := recover()
 		err := &PanicError{Task: p.task.name, Value: "runtime.Goexit was called"}
+		defer func() { p.fail(at, err) }() // even if a method of the value ends the goroutine
+		v := recover()
 		p.short = v == nil // and the rest is for another goroutine
-		defer p.fail(at, err)
 		if v != nil {
-			err.Value, err.Stack = fmt.Sprint(v), string(debug.Stack())
+			err = newPanicError(p.task.name, v)
 		}
 		more = true
 	}()

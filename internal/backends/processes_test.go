@@ -233,21 +233,20 @@ func TestNothingWaitsBehindALongTask(t *testing.T) {
 	}
 }
 
-// slowly has an input that is encoded only once its call was told to stop.
+// slowly has an input that is encoded only once its call is over.
 var slowly = harness.NewTask("slowly", func(context.Context, slowInput) (int, error) { return 0, nil })
 
 type slowInput struct{ call chan *harness.Call }
 
 func (in *slowInput) AppendBinary(b []byte) ([]byte, error) {
-	for call := <-in.call; call.Interrupted() == nil; {
-		runtime.Gosched()
-	}
+	<-(<-in.call).Done()
 	return b, nil
 }
 
 func (*slowInput) UnmarshalBinary([]byte) error { return nil }
 
-// A task that is being encoded for a busy worker has not started.
+// A task whose argument's own methods encode it has not started, and is cancelled
+// however long they take.
 func TestCancelWhileItIsEncoded(t *testing.T) {
 	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
 	started, release := harness.NewQueue[int](1), harness.NewQueue[int](1)
