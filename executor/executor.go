@@ -140,8 +140,14 @@ var ErrShutdown = fmt.Errorf("%w: the executor was shut down", harness.ErrCancel
 // Shutdown does not wait for. The error then wraps the cause of ctx and says how
 // many were running. A task inside the process that does not stop is left
 // behind, since it cannot be killed; a worker process is killed after
-// Config.CancelGrace.
+// Config.CancelGrace. In a task or a callback of the executor, Shutdown is
+// refused with an error that wraps [harness.ErrNested].
 func Shutdown(ctx context.Context, ex harness.Executor) error {
+	if ex, ok := ex.(interface{ Outside(what string) error }); ok {
+		if err := ex.Outside("Shutdown"); err != nil {
+			return err
+		}
+	}
 	closed := make(chan error, 1)
 	go func() { closed <- ex.Close() }() // ends with the last task
 	select {

@@ -140,7 +140,7 @@ func (p *pool) start(ready chan<- error) {
 	p.live[index] = w
 	p.alive++
 	p.started++
-	p.running.Go(func() { p.work(w, ready) })
+	p.running.Go(func() { p.site.Inside(func() { p.work(w, ready) }) })
 }
 
 // work is the life of a worker.
@@ -402,9 +402,16 @@ func (p *pool) Stats() harness.Stats {
 	return s
 }
 
+// Outside implements what executor.Shutdown asks.
+func (p *pool) Outside(what string) error { return p.site.Outside(what) }
+
 func (p *pool) Close() error {
+	if err := p.Outside("Close"); err != nil {
+		return err
+	}
 	p.Stop(nil)
 	p.running.Wait()
 	p.reaper.Stop()
+	p.site.Wait()
 	return nil
 }

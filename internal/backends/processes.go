@@ -247,9 +247,16 @@ func (p *processes) Stats() harness.Stats {
 	return s
 }
 
+// Outside implements what executor.Shutdown asks.
+func (p *processes) Outside(what string) error { return p.site.Outside(what) }
+
 func (p *processes) Close() error {
+	if err := p.Outside("Close"); err != nil {
+		return err
+	}
 	p.Stop(nil)
 	p.running.Wait()
+	p.site.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.unwatch() // all: nothing is in flight
