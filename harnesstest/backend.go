@@ -20,7 +20,7 @@ import (
 // Tasks are the tasks that TestBackend submits.
 var Tasks = []harness.AnyTask{
 	double, echo, sends, fails, failsBadly, panics, exits, holds, untilCancelled, unencodable, takes, makes, encodes, produces, nap,
-	prepares, mixed, does, opens, fickle, refuses, takesLong,
+	prepares, mixed, does, opens, fickle, refuses, takesLong, brackets, double.Idempotent(),
 }
 
 var (
@@ -143,6 +143,8 @@ func TestBackend(t *testing.T, b *harness.Backend) {
 		{"goexit", testGoexit},
 		{"cannot be encoded", testUnencodable},
 		{"encoding panics", testEncodingPanics},
+		{"namesakes", testNamesakes},
+		{"misuse", testMisuse},
 		{"cancel queued", testCancelQueued},
 		{"cancel running", testCancelRunning},
 		{"who cancelled", testWhoCancelled},

@@ -54,6 +54,7 @@ const (
 // others have been sent and have not started.
 type processes struct {
 	cfg     harness.Config
+	known   *known
 	site    harness.Site
 	feeders atomic.Pointer[[]*feeder] // replaced as a whole, with mu held
 	running sync.WaitGroup            // feeders
@@ -86,7 +87,12 @@ func openProcesses(ctx context.Context, cfg harness.Config) (*processes, error) 
 		cfg.CancelGrace = cancelGrace
 	}
 	n := workers(cfg)
-	p := &processes{cfg: cfg, size: n}
+	p := &processes{cfg: cfg, known: newKnown(tasks), size: n}
+	if cfg.Init != nil {
+		if err := p.known.check(cfg.Init.Task().Identity()); err != nil {
+			return nil, fmt.Errorf("Config.Init: %w", err)
+		}
+	}
 	p.site = harness.Site{Observer: cfg.Observer, Timing: cfg.Timing, Carrier: p}
 	p.life, p.halt = context.WithCancelCause(context.Background())
 	p.door = newDoor(&p.mu, cfg, nil, p.waiting, p.refused)
@@ -113,6 +119,10 @@ func openProcesses(ctx context.Context, cfg harness.Config) (*processes, error) 
 
 func (p *processes) Submit(ctx context.Context, c *harness.Call) {
 	c.Enter(&p.site)
+	if err := p.known.check(c.Origin()); err != nil {
+		c.Fail(err, 0, 0)
+		return
+	}
 	p.mu.Lock()
 	if err := p.door.admit(ctx); err != nil {
 		p.mu.Unlock()

@@ -3,7 +3,6 @@ package backends
 import (
 	"cmp"
 	"context"
-	"strings"
 
 	"github.com/f3f4c0de/harness"
 )
@@ -51,8 +50,8 @@ func (c *conn) send(batch []*harness.Call) {
 // cancelled. The caller holds out.mu until it has been noted that the call is in
 // flight.
 func (c *conn) add(call *harness.Call, id uint32) (ok bool, err error) {
-	if name := call.Task(); name != c.lastName {
-		index, ok := c.index(name)
+	if name := call.Task(); name != c.lastName || call.Batch() != (c.lastIndex&batchTask != 0) {
+		index, ok := c.index(call)
 		if !ok {
 			return false, unknownTask(name)
 		}
@@ -72,11 +71,10 @@ func (c *conn) add(call *harness.Call, id uint32) (ok bool, err error) {
 	return err == nil, err
 }
 
-// index returns by which index the worker knows a task.
-func (c *conn) index(name string) (uint16, bool) {
-	name, batch := strings.CutSuffix(name, harness.BatchSuffix)
-	index, ok := c.tasks[name]
-	if batch {
+// index returns by which index the worker knows the call's task.
+func (c *conn) index(call *harness.Call) (uint16, bool) {
+	index, ok := c.tasks[call.Origin().Name()]
+	if call.Batch() {
 		index |= batchTask
 	}
 	return index, ok
