@@ -183,6 +183,8 @@ func TestBackend(t *testing.T, b *harness.Backend) {
 		{"idle timeout", testIdleTimeout},
 		{"resize", testResize},
 		{"resize down while busy", testResizeDownWhileBusy},
+		{"resize back and forth", testResizeFlaps},
+		{"resize beyond reason", testResizeBeyondReason},
 		{"stats", testStats},
 		{"stop", testStop},
 		{"stop with cause", testStopWithCause},

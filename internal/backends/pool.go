@@ -30,6 +30,14 @@ type model struct {
 	onDemand   bool  // a worker is started when there is a task for it
 }
 
+// need returns what a worker needs.
+func (m model) need() need {
+	if m.locked {
+		return threadNeed
+	}
+	return goroutineNeed
+}
+
 // A pool runs calls on goroutines of this process.
 //
 // Note: the workers are long-lived, unless the configuration says otherwise. A
@@ -78,11 +86,14 @@ func openPool(ctx context.Context, cfg harness.Config, m model) (*pool, error) {
 	p.reaper = time.AfterFunc(time.Hour, p.reap)
 	p.reaper.Stop()
 	n := workers(cfg)
-	if m.onDemand && cfg.Workers == 0 {
-		n = math.MaxInt
-	}
 	if m.maxWorkers > 0 {
 		n = min(n, m.maxWorkers)
+	}
+	if err := afford(m.name, 0, n, m.need()); err != nil {
+		return nil, err
+	}
+	if m.onDemand && cfg.Workers == 0 {
+		n = math.MaxInt
 	}
 	p.setSize(n)
 	if m.onDemand {
@@ -369,6 +380,9 @@ func (p *pool) Resize(n int) error {
 	defer p.mu.Unlock()
 	if p.closed {
 		return harness.ErrClosed
+	}
+	if err := afford(p.model.name, p.alive, n, p.model.need()); err != nil {
+		return err
 	}
 	p.setSize(n)
 	for !p.model.onDemand && p.alive < n && p.broken == nil {

@@ -87,6 +87,9 @@ func openProcesses(ctx context.Context, cfg harness.Config) (*processes, error) 
 		cfg.CancelGrace = cancelGrace
 	}
 	n := workers(cfg)
+	if err := afford("processes", 0, n, processNeed); err != nil {
+		return nil, err
+	}
 	p := &processes{cfg: cfg, known: newKnown(tasks), size: n}
 	if cfg.Init != nil {
 		if err := p.known.check(cfg.Init.Task().Identity()); err != nil {
@@ -207,8 +210,11 @@ func (p *processes) Resize(n int) error {
 	if err := p.refused(); err != nil {
 		return err
 	}
-	p.size = n
 	feeders := slices.Clone(*p.feeders.Load())
+	if err := afford("processes", len(feeders), n, processNeed); err != nil {
+		return err
+	}
+	p.size = n
 	staying := 0
 	for _, f := range feeders {
 		if f.leaving {
