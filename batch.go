@@ -30,6 +30,7 @@ type Batch[Out any] struct {
 // between two arguments and fails the whole. in must not be changed until the
 // future is done.
 func (t *Task[In, Out]) SubmitBatch(ctx context.Context, ex Executor, in []In) *Future[Batch[Out]] {
+	t.declared("SubmitBatch")
 	p := &pendingBatch[In, Out]{task: t, in: in}
 	p.call.init(ctx, p)
 	submit(ctx, ex, &p.call)
@@ -46,6 +47,10 @@ type pendingBatch[In, Out any] struct {
 
 func (p *pendingBatch[In, Out]) name() string     { return p.task.name }
 func (p *pendingBatch[In, Out]) idempotent() bool { return p.task.again }
+
+func (p *pendingBatch[In, Out]) origin() *TaskIdentity { return p.task.id }
+func (p *pendingBatch[In, Out]) batch() bool           { return true }
+func (p *pendingBatch[In, Out]) release()              { p.in = nil }
 
 func (p *pendingBatch[In, Out]) run(ctx context.Context) error {
 	start := Now()

@@ -305,7 +305,7 @@ func (p *pendingBatch[In, Out]) decodeOutput([]byte) error {
 		from += n
 	}
 	p.wire.parts = nil
-	if len(p.out.Values) != len(p.in) {
+	if len(p.out.Values) != p.wire.got {
 		return errBatch
 	}
 	return nil
@@ -354,6 +354,9 @@ type servedBatch[In, Out any] struct {
 	broken  error // the way to the submitter
 }
 
+func (p *servedBatch[In, Out]) origin() *TaskIdentity         { return p.task.id }
+func (p *servedBatch[In, Out]) batch() bool                   { return true }
+func (p *servedBatch[In, Out]) release()                      {}
 func (p *servedBatch[In, Out]) name() string                  { return p.task.name }
 func (p *servedBatch[In, Out]) idempotent() bool              { return p.task.again }
 func (p *servedBatch[In, Out]) inputSize() int                { return 0 }

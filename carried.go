@@ -4,21 +4,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync"
 )
 
 // maxRuns is how many workers may be lost with an idempotent call, or with one
 // argument of a batch of an idempotent task.
 const maxRuns = 3
-
-// Batch reports whether the call is one of [Task.SubmitBatch].
-func (c *Call) Batch() bool {
-	switch c.body.(type) {
-	case batchBody, servedBody:
-		return true
-	}
-	return false
-}
 
 // Foreign reports whether the argument, and whether the result, is encoded by
 // methods of the program's own. They may take long, or never end: nobody whom
@@ -85,7 +75,7 @@ func (c *Call) decode(from uint32, out []byte, started, ended Stamp) {
 			err = encodeError("result", c.Task(), err)
 		}
 		c.arrived(started, ended)
-		c.finish(err)
+		c.finish(err, false)
 	}()
 	err = c.body.decodeOutput(out)
 }
@@ -213,26 +203,16 @@ func (c *Call) Encode(done func()) bool {
 		began := c.coding()
 		b, e := encode()
 		c.coded(ArgumentEncoded, began)
-		if c.encoded = b; b == nil {
-			c.encoded = []byte{}
+		if err = e; err == nil && c.phase.CompareAndSwap(waiting, running) {
+			c.encoded = append([]byte{}, b...) // not nil
+			c.phase.CompareAndSwap(running, waiting)
 		}
-		err = e
 	})
 	return true
 }
 
 // Encoded reports whether Encode has done its work.
 func (c *Call) Encoded() bool { return c.encoded != nil }
-
-// An apart counts the goroutines that run code of the program's own for an
-// executor, apart from its workers.
-type apart struct{ running sync.WaitGroup }
-
-// Go runs f, which is code of the program's own, on a goroutine of its own.
-func (s *Site) Go(f func()) { s.apart.running.Go(f) }
-
-// Wait blocks until what Go has started has ended.
-func (s *Site) Wait() { s.apart.running.Wait() }
 
 // A batchBody is the body of a batch that is carried to another process.
 type batchBody interface {

@@ -19,6 +19,7 @@ import (
 //
 // A Task is immutable and safe for concurrent use.
 type Task[In, Out any] struct {
+	id    *TaskIdentity
 	name  string
 	fn    func(context.Context, In) (Out, error)
 	in    codec[In]
@@ -35,24 +36,42 @@ type Task[In, Out any] struct {
 // it has neither the values nor the deadline of the latter. It also tells
 // [Blocking] and [Checkpoint] which worker the task runs on.
 //
-// NewTask panics if name is empty or fn is nil.
+// NewTask panics if fn is nil or if the name is empty, longer than 1,024 bytes, not
+// valid UTF-8, or has a control character.
 func NewTask[In, Out any](name string, fn func(context.Context, In) (Out, error)) *Task[In, Out] {
-	if name == "" || fn == nil {
-		panic("harness: NewTask needs a name and a function")
+	checkName(name)
+	if fn == nil {
+		panic("harness: NewTask of " + name + " needs a function")
 	}
-	return &Task[In, Out]{name: name, fn: fn, in: codecFor[In](), out: codecFor[Out]()}
+	return &Task[In, Out]{id: identify(name, fn), name: name, fn: fn, in: codecFor[In](), out: codecFor[Out]()}
 }
 
 // Name returns the name the task was declared with.
 func (t *Task[In, Out]) Name() string { return t.name }
 
+// Identity implements [AnyTask].
+func (t *Task[In, Out]) Identity() *TaskIdentity {
+	if t == nil {
+		return nil
+	}
+	return t.id
+}
+
+// declared panics if there is no task, on the goroutine of whoever uses it.
+func (t *Task[In, Out]) declared(use string) {
+	if t == nil || t.id == nil {
+		panic(fmt.Sprintf("harness: %s of a nil task, a %T: NewTask makes tasks", use, t))
+	}
+}
+
 // Submit hands one call of the task to ex and returns its future. It does not
 // block, unless the executor has a bounded queue, which is full, and was not
 // told to reject. It never fails by itself: whatever goes wrong is what the
 // future reports. The end of ctx cancels the task, so it should live as long as
-// the result is wanted; Submit panics if it is nil. The argument must not be
+// the result is wanted; Submit panics if it, or the task, is nil. The argument must not be
 // changed until the future is done.
 func (t *Task[In, Out]) Submit(ctx context.Context, ex Executor, in In) *Future[Out] {
+	t.declared("Submit")
 	p := &pending[In, Out]{task: t, in: in}
 	p.call.init(ctx, p)
 	submit(ctx, ex, &p.call)
@@ -84,13 +103,17 @@ func (t *Task[In, Out]) foreign() (input, output bool) { return t.in.foreign, t.
 // after it was cut short: when a worker process is lost, the call that it ran
 // is given to another, at most twice.
 func (t *Task[In, Out]) Idempotent() *Task[In, Out] {
+	t.declared("Idempotent")
 	again := *t
 	again.again = true
 	return &again
 }
 
 // With returns the task together with its argument.
-func (t *Task[In, Out]) With(in In) Job { return job[In, Out]{t, in} }
+func (t *Task[In, Out]) With(in In) Job {
+	t.declared("With")
+	return job[In, Out]{t, in}
+}
 
 // A Job is a task with its argument, whatever their types: something to be run
 // any number of times. It is immutable and safe for concurrent use.
@@ -146,6 +169,9 @@ func (t *Task[In, Out]) Incoming(ctx context.Context, batch bool) *Call {
 // An AnyTask is a *Task whatever its types: what a list of tasks holds.
 type AnyTask interface {
 	Name() string
+	// Identity tells the task from another of the same name. It is nil only if
+	// the task is a nil pointer, with which nothing else can be done.
+	Identity() *TaskIdentity
 	// Wire describes how arguments and results are encoded. It is equal in two
 	// processes that understand each other.
 	Wire() string
@@ -168,6 +194,14 @@ type pending[In, Out any] struct {
 func (p *pending[In, Out]) name() string { return p.task.name }
 
 func (p *pending[In, Out]) idempotent() bool { return p.task.again }
+
+func (p *pending[In, Out]) origin() *TaskIdentity { return p.task.id }
+func (p *pending[In, Out]) batch() bool           { return false }
+
+func (p *pending[In, Out]) release() {
+	var none In
+	p.in = none
+}
 
 func (p *pending[In, Out]) run(ctx context.Context) (err error) {
 	p.out, err = p.task.fn(ctx, p.in)

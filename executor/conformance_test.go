@@ -330,7 +330,10 @@ func conformCallback(c *conform) {
 			})
 		}
 	}
+	cancelled := make(chan bool)
+	futures["cancel"].OnDone(func(*harness.Future[int64]) { close(cancelled) })
 	futures["cancel"].Cancel()
+	<-cancelled
 	mu.Lock()
 	c.want("callbacks of a cancelled task", got["cancel"], []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9})
 	c.want("callbacks of the others", len(got), 1)

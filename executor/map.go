@@ -54,7 +54,7 @@ func MapUnordered[In, Out any](ctx context.Context, ex harness.Executor, task *h
 		defer m.cancel()
 		arrived := make(chan *portion[In, Out], m.workers*maxEach+1)
 		submitted := func(p *portion[In, Out]) {
-			p.future.Call().OnDone(func() { arrived <- p })
+			p.future.Call().Notify(func() { arrived <- p })
 		}
 		next := func() (p *portion[In, Out], err error) {
 			futures := make([]harness.AnyFuture, len(m.pending))

@@ -20,7 +20,7 @@ import (
 // Tasks are the tasks that TestBackend submits.
 var Tasks = []harness.AnyTask{
 	double, echo, sends, fails, failsBadly, panics, exits, holds, untilCancelled, unencodable, takes, makes, encodes, produces, nap,
-	prepares, mixed, does, opens,
+	prepares, mixed, does, opens, fickle, refuses, takesLong, brackets, double.Idempotent(),
 }
 
 var (
@@ -139,11 +139,16 @@ func TestBackend(t *testing.T, b *harness.Backend) {
 		{"task error", testTaskError},
 		{"error panics", testErrorPanics},
 		{"panic", testPanic},
+		{"methods refuse", testMethodsRefuse},
 		{"goexit", testGoexit},
 		{"cannot be encoded", testUnencodable},
 		{"encoding panics", testEncodingPanics},
+		{"namesakes", testNamesakes},
+		{"misuse", testMisuse},
 		{"cancel queued", testCancelQueued},
 		{"cancel running", testCancelRunning},
+		{"who cancelled", testWhoCancelled},
+		{"arguments are let go", testArgumentsAreLetGo},
 		{"context ends queued", testContextEndsQueued},
 		{"context ends running", testContextEndsRunning},
 		{"wait gives up", testWaitGivesUp},
@@ -153,7 +158,13 @@ func TestBackend(t *testing.T, b *harness.Backend) {
 		{"callback always", testCallbackAlways},
 		{"callback submits", testCallbackSubmits},
 		{"callback submits when cancelled", testCallbackSubmitsCancelled},
+		{"callback blocks", testCallbackBlocks},
+		{"callback ends its goroutine", testCallbackGoexit},
+		{"close in a callback", testCloseInCallback},
+		{"close in a task", testCloseInTask},
+		{"close waits for callbacks", testCloseWaitsForCallbacks},
 		{"then", testThen},
+		{"then deep", testThenDeep},
 		{"batch", testBatch},
 		{"batch errors", testBatchErrors},
 		{"batch cannot be encoded", testBatchUnencodable},
@@ -172,6 +183,8 @@ func TestBackend(t *testing.T, b *harness.Backend) {
 		{"idle timeout", testIdleTimeout},
 		{"resize", testResize},
 		{"resize down while busy", testResizeDownWhileBusy},
+		{"resize back and forth", testResizeFlaps},
+		{"resize beyond reason", testResizeBeyondReason},
 		{"stats", testStats},
 		{"stop", testStop},
 		{"stop with cause", testStopWithCause},

@@ -30,6 +30,14 @@ type model struct {
 	onDemand   bool  // a worker is started when there is a task for it
 }
 
+// need returns what a worker needs.
+func (m model) need() need {
+	if m.locked {
+		return threadNeed
+	}
+	return goroutineNeed
+}
+
 // A pool runs calls on goroutines of this process.
 //
 // Note: the workers are long-lived, unless the configuration says otherwise. A
@@ -78,11 +86,14 @@ func openPool(ctx context.Context, cfg harness.Config, m model) (*pool, error) {
 	p.reaper = time.AfterFunc(time.Hour, p.reap)
 	p.reaper.Stop()
 	n := workers(cfg)
-	if m.onDemand && cfg.Workers == 0 {
-		n = math.MaxInt
-	}
 	if m.maxWorkers > 0 {
 		n = min(n, m.maxWorkers)
+	}
+	if err := afford(m.name, 0, n, m.need()); err != nil {
+		return nil, err
+	}
+	if m.onDemand && cfg.Workers == 0 {
+		n = math.MaxInt
 	}
 	p.setSize(n)
 	if m.onDemand {
@@ -140,7 +151,7 @@ func (p *pool) start(ready chan<- error) {
 	p.live[index] = w
 	p.alive++
 	p.started++
-	p.running.Go(func() { p.work(w, ready) })
+	p.running.Go(func() { p.site.Inside(func() { p.work(w, ready) }) })
 }
 
 // work is the life of a worker.
@@ -370,6 +381,9 @@ func (p *pool) Resize(n int) error {
 	if p.closed {
 		return harness.ErrClosed
 	}
+	if err := afford(p.model.name, p.alive, n, p.model.need()); err != nil {
+		return err
+	}
 	p.setSize(n)
 	for !p.model.onDemand && p.alive < n && p.broken == nil {
 		p.start(nil)
@@ -402,9 +416,16 @@ func (p *pool) Stats() harness.Stats {
 	return s
 }
 
+// Outside implements what executor.Shutdown asks.
+func (p *pool) Outside(what string) error { return p.site.Outside(what) }
+
 func (p *pool) Close() error {
+	if err := p.Outside("Close"); err != nil {
+		return err
+	}
 	p.Stop(nil)
 	p.running.Wait()
 	p.reaper.Stop()
+	p.site.Wait()
 	return nil
 }

@@ -47,6 +47,7 @@ const (
 // others have been sent and have not started.
 type processes struct {
 	cfg     harness.Config
+	known   *known
 	site    harness.Site
 	feeders atomic.Pointer[[]*feeder] // replaced as a whole, with mu held
 	running sync.WaitGroup            // feeders
@@ -78,7 +79,15 @@ func openProcesses(ctx context.Context, cfg harness.Config) (*processes, error) 
 		cfg.CancelGrace = cancelGrace
 	}
 	n := workers(cfg)
-	p := &processes{cfg: cfg, size: n}
+	if err := afford("processes", 0, n, processNeed); err != nil {
+		return nil, err
+	}
+	p := &processes{cfg: cfg, known: newKnown(tasks), size: n}
+	if cfg.Init != nil {
+		if err := p.known.check(cfg.Init.Task().Identity()); err != nil {
+			return nil, fmt.Errorf("Config.Init: %w", err)
+		}
+	}
 	p.site = harness.Site{Observer: cfg.Observer, Timing: cfg.Timing, Carrier: p}
 	p.life, p.halt = context.WithCancelCause(context.Background())
 	p.door = newDoor(&p.mu, cfg, nil, p.waiting, p.refused)
@@ -105,6 +114,10 @@ func openProcesses(ctx context.Context, cfg harness.Config) (*processes, error) 
 
 func (p *processes) Submit(ctx context.Context, c *harness.Call) {
 	c.Enter(&p.site)
+	if err := p.known.check(c.Origin()); err != nil {
+		c.Fail(err, 0, 0)
+		return
+	}
 	p.mu.Lock()
 	if err := p.door.admit(ctx); err != nil {
 		p.mu.Unlock()
@@ -198,8 +211,11 @@ func (p *processes) Resize(n int) error {
 	if err := p.refused(); err != nil {
 		return err
 	}
-	p.size = n
 	feeders := slices.Clone(*p.feeders.Load())
+	if err := afford("processes", len(feeders), n, processNeed); err != nil {
+		return err
+	}
+	p.size = n
 	staying := 0
 	for _, f := range feeders {
 		if !f.leaving {
@@ -260,7 +276,13 @@ func (p *processes) Stats() harness.Stats {
 	return s
 }
 
+// Outside implements what executor.Shutdown asks.
+func (p *processes) Outside(what string) error { return p.site.Outside(what) }
+
 func (p *processes) Close() error {
+	if err := p.Outside("Close"); err != nil {
+		return err
+	}
 	p.Stop(nil)
 	p.running.Wait()
 	p.site.Wait()

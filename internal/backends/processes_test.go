@@ -417,12 +417,40 @@ func TestWorkersKnowTheirIndex(t *testing.T) {
 }
 
 func TestTwoTasksOfOneName(t *testing.T) {
-	defer func() {
-		if v := recover(); v != "harness: two tasks are named pid" {
-			t.Errorf("Divert panicked with %v; want one that names the task", v)
+	other := harness.NewTask("pid", func(_ context.Context, n int) (int, error) { return n, nil })
+	stranger := harness.NewTask("stranger", func(_ context.Context, n int) (int, error) { return n, nil })
+	var none *harness.Task[int, int]
+	tests := []struct {
+		name  string
+		tasks []harness.AnyTask
+		want  string // of the panic
+	}{
+		{"twice, and its copy", []harness.AnyTask{pid, die, pid, pid.Idempotent()}, ""},
+		{"another of the name", []harness.AnyTask{pid, die, pid, other}, "two tasks are named pid"},
+		{"one that the first call was not given", []harness.AnyTask{pid, stranger}, "was not given task stranger"},
+		{"nil", []harness.AnyTask{pid, nil}, "of 2 tasks that were given to executor.Main or cli.Main, number 2 is nil"},
+		{"a nil task", []harness.AnyTask{none}, "number 1 is nil"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			defer func() {
+				v, _ := recover().(string)
+				if (v == "") != (tt.want == "") || !strings.Contains(v, tt.want) {
+					t.Errorf("Divert panicked with %q; want %q", v, tt.want)
+				}
+			}()
+			backends.Divert(tt.tasks, nil)
+		})
+	}
+	for name, cfg := range map[string]harness.Config{"Tasks": {Tasks: []harness.AnyTask{other}}, "Init": {Init: other.With(1)}} {
+		cfg.Workers = 1
+		if _, err := backends.Processes.Open(t.Context(), cfg); !errors.Is(err, harness.ErrUnknownTask) || !strings.Contains(err.Error(), "another task of that name") {
+			t.Errorf("Open with another task of the name as Config.%s = %v; want ErrUnknownTask that tells why", name, err)
 		}
-	}()
-	backends.Divert([]harness.AnyTask{pid, die, pid, harness.NewTask("pid", func(_ context.Context, n int) (int, error) { return n, nil })}, nil)
+	}
+	if _, err := backends.Processes.Open(t.Context(), harness.Config{Workers: 1, Tasks: []harness.AnyTask{none}}); err == nil {
+		t.Error("Open with a nil task gave no error")
+	}
 }
 
 // An executor in a variable is there in the submitter's process only.

@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -35,11 +34,12 @@ var diverted atomic.Pointer[[]harness.AnyTask]
 // returns, if it was started as one. In any other process it notes that the
 // program can be a worker, and returns. A program calls it, through
 // executor.Main or cli.Main, first thing in main. hooks is called in a worker
-// only, and may be nil. Divert panics if two tasks have the same name.
+// only, and may be nil. Divert panics if two tasks have the same name, if one is
+// nil, and if it was called before without one of them.
 func Divert(tasks []harness.AnyTask, hooks func() (harness.WorkerHooks, error)) {
 	checkNames(tasks)
 	if child.Role() != WorkerRole {
-		diverted.Store(&tasks)
+		note(tasks)
 		return
 	}
 	var h harness.WorkerHooks
@@ -57,11 +57,30 @@ func Divert(tasks []harness.AnyTask, hooks func() (harness.WorkerHooks, error)) 
 // told only the name. A task may be given more than once.
 func checkNames(tasks []harness.AnyTask) {
 	named := make(map[string]harness.AnyTask)
-	for _, t := range tasks {
-		if other, ok := named[t.Name()]; ok && other != t {
+	for i, t := range tasks {
+		if t == nil || t.Identity() == nil {
+			panic(fmt.Sprintf("harness: of %d tasks that were given to executor.Main or cli.Main, number %d is nil", len(tasks), i+1))
+		}
+		if other, ok := named[t.Name()]; ok && !other.Identity().Is(t.Identity()) {
 			panic("harness: two tasks are named " + t.Name())
 		}
 		named[t.Name()] = t
+	}
+}
+
+// note notes that the program can be a worker for the tasks.
+func note(tasks []harness.AnyTask) {
+	before := diverted.Load()
+	if before == nil {
+		diverted.Store(&tasks)
+		return
+	}
+	first := newKnown(*before)
+	for _, t := range tasks {
+		if first.check(t.Identity()) != nil {
+			panic("harness: executor.Main or cli.Main was called before, and was not given task " + t.Name() +
+				": a worker process serves tasks in the first call and never comes to another, so give all tasks to one call")
+		}
 	}
 }
 
@@ -77,9 +96,13 @@ func knownTasks(tasks []harness.AnyTask) ([]harness.AnyTask, error) {
 	case tasks == nil:
 		return *known, nil
 	}
-	for _, t := range tasks {
-		if !slices.ContainsFunc(*known, func(k harness.AnyTask) bool { return k.Name() == t.Name() }) {
-			return nil, unknownTask(t.Name())
+	all := newKnown(*known)
+	for i, t := range tasks {
+		if t == nil || t.Identity() == nil {
+			return nil, fmt.Errorf("of %d tasks in Config.Tasks, number %d is nil", len(tasks), i+1)
+		}
+		if err := all.check(t.Identity()); err != nil {
+			return nil, err
 		}
 	}
 	return tasks, nil
