@@ -83,6 +83,12 @@ type body interface {
 	outputSize() int
 }
 
+// batch is what a call of several arguments has beside.
+type batch interface {
+	cut() (left int, ok bool)
+	stop() // run returns after the argument that it is at
+}
+
 // The phases of a call. Whoever moves it to settling, by compare-and-swap, is
 // the only one to write its outcome.
 const (
@@ -196,6 +202,27 @@ type Carrier interface {
 
 	// Started reports whether a worker has begun to run the task.
 	Started(c *Call) bool
+
+	// Cut takes back the arguments of a claimed batch that have not begun; see
+	// [Call.Cut].
+	Cut(c *Call) (left int, ok bool)
+}
+
+// Cut takes back the arguments of a running batch, see [Task.SubmitBatch], that
+// have not begun: they never will, and the batch is done with those before them.
+// It returns how many those are, which is how many Values the batch will have,
+// and whether there was anything to take back: there is nothing in a call that
+// is not a batch, waits in a queue, is done, or is told to stop. Cut does not
+// wait and is safe for concurrent use.
+func (c *Call) Cut() (left int, ok bool) {
+	b, ok := c.body.(batch)
+	if !ok || c.phase.Load() != running {
+		return 0, false
+	}
+	if c.carried {
+		return c.site.Carrier.Cut(c)
+	}
+	return b.cut()
 }
 
 // Wanted reports whether the call is still to run: it was not cancelled, and the
@@ -267,17 +294,26 @@ func (c *Call) Run(w *Worker) {
 	}
 	returned := false
 	defer func() {
-		if returned {
-			return
+		if !returned && c.phase.Load() != settled { // a batch settles itself
+			c.ran(panicError(c.Task(), recover()))
 		}
-		err := &PanicError{Task: c.Task(), Value: "runtime.Goexit was called"}
-		if v := recover(); v != nil {
-			err.Value, err.Stack = fmt.Sprint(v), string(debug.Stack())
-		}
-		c.ran(err)
 	}()
 	err := c.body.run(ctx)
 	returned = true
+	c.returned(err)
+}
+
+// panicError is the error of a task that panicked with v, or, if that is nil,
+// called runtime.Goexit.
+func panicError(task string, v any) error {
+	if v == nil {
+		return &PanicError{Task: task, Value: "runtime.Goexit was called"}
+	}
+	return &PanicError{Task: task, Value: fmt.Sprint(v), Stack: string(debug.Stack())}
+}
+
+// returned completes a call whose function has returned in this process.
+func (c *Call) returned(err error) {
 	if err != nil {
 		err = c.explain(&TaskError{Task: c.Task(), Err: err})
 	}
@@ -391,7 +427,13 @@ func (c *Call) Cancel(cause error) bool {
 			return false
 		} // else its claim was taken back just now
 	}
-	if !c.meeting().interrupt(c, cause) || !c.carried {
+	if !c.meeting().interrupt(c, cause) {
+		return false
+	}
+	if !c.carried {
+		if b, ok := c.body.(batch); ok {
+			b.stop()
+		}
 		return false
 	}
 	if c.site.Carrier.Abort(c, cause) {

@@ -156,6 +156,7 @@ func TestBackend(t *testing.T, b *harness.Backend) {
 		{"then", testThen},
 		{"batch", testBatch},
 		{"batch errors", testBatchErrors},
+		{"batch cut", testBatchCut},
 		{"batch cannot be encoded", testBatchUnencodable},
 		{"batch cancel", testBatchCancel},
 		{"batch cancel last", testBatchCancelLast},

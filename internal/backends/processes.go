@@ -412,6 +412,9 @@ func (p *processes) Started(c *harness.Call) bool {
 	return false
 }
 
+// Cut implements [harness.Carrier]. A worker keeps what it was given.
+func (p *processes) Cut(*harness.Call) (left int, ok bool) { return 0, false }
+
 // Control implements [harness.Controller].
 func (p *processes) Control(ctx context.Context, request string, payload []byte) ([]harness.Reply, error) {
 	var conns []*conn
