@@ -36,7 +36,15 @@ type Batch[Out any] struct {
 // how to take back those that have not begun. in must not be changed until the
 // future is done. There can be no more than math.MaxUint32 arguments.
 func (t *Task[In, Out]) SubmitBatch(ctx context.Context, ex Executor, in []In) *Future[Batch[Out]] {
+	return t.SubmitBatchInto(ctx, ex, in, nil)
+}
+
+// SubmitBatchInto is [Task.SubmitBatch] with memory for the Values of the batch,
+// which is used if it has the capacity for them. All of it must be zero, and must
+// be left alone until the future is done.
+func (t *Task[In, Out]) SubmitBatchInto(ctx context.Context, ex Executor, in []In, into []Out) *Future[Batch[Out]] {
 	p := &pendingBatch[In, Out]{task: t, in: in}
+	p.out.Values = into[:0]
 	p.call.init(ctx, p)
 	if uint64(len(in)) > math.MaxUint32 {
 		p.call.Fail(fmt.Errorf("submitting %d arguments of task %s at once: more than %d", len(in), t.name, uint32(math.MaxUint32)), 0, 0)
@@ -139,7 +147,11 @@ func (p *pendingBatch[In, Out]) run(ctx context.Context) error {
 		gate = w.Gate
 	}
 	start := Now()
-	p.out.Values = make([]Out, len(p.in))
+	if n := len(p.in); n <= cap(p.out.Values) {
+		p.out.Values = p.out.Values[:n]
+	} else {
+		p.out.Values = make([]Out, n)
+	}
 	return p.runRest(ctx, gate, start)
 }
 

@@ -63,7 +63,8 @@ type mapper[In, Out any] struct {
 	cut     int                    // portions that were taken back, and are not submitted
 	size    int                    // inputs of the next portion
 	filling time.Duration          // that an input takes to come, lately
-	free    [][]In
+	freeIn  [][]In                 // memory for the inputs and the results of a portion
+	freeOut [][]Out                // likewise, all zero
 	late    *time.Timer
 }
 
@@ -132,7 +133,7 @@ func (m *mapper[In, Out]) room() bool {
 // them.
 func (m *mapper[In, Out]) run(in iter.Seq[In], yield func(Out, error) bool) {
 	defer m.end()
-	var chunk []In
+	chunk := m.memory()
 	var ended error
 	started := harness.Now()
 	add := func() {
@@ -156,20 +157,18 @@ func (m *mapper[In, Out]) run(in iter.Seq[In], yield func(Out, error) bool) {
 		return true
 	}
 	for v := range in {
-		if chunk == nil {
-			chunk = m.slice()
-		}
 		if chunk = append(chunk, v); len(chunk) < m.size {
 			continue
 		}
 		add()
-		for chunk = nil; !m.room() || len(m.pending) > 0 && isDone(m.pending[0].future); {
+		for !m.room() || len(m.pending) > 0 && isDone(m.pending[0].future) {
 			if !emit() {
 				return
 			}
 		}
+		chunk = m.memory()
 		if m.ctx.Err() != nil { // whatever came now would fail with it
-			ended = context.Cause(m.ctx)
+			ended, chunk = context.Cause(m.ctx), nil
 			break
 		}
 		started = harness.Now()
@@ -188,7 +187,7 @@ func (m *mapper[In, Out]) run(in iter.Seq[In], yield func(Out, error) bool) {
 }
 
 func (m *mapper[In, Out]) submit(p *portion[In, Out]) {
-	p.future = m.task.SubmitBatch(m.ctx, m.ex, p.in)
+	p.future = m.task.SubmitBatchInto(m.ctx, m.ex, p.in, take(&m.freeOut))
 	if m.arrived != nil {
 		p.future.Call().OnDone(func() { m.arrived <- p })
 	}
@@ -283,14 +282,26 @@ func (m *mapper[In, Out]) look() {
 	m.deal()
 }
 
-// deal submits what was taken back, as far as there is room.
+// deal submits what was taken back, as far as there is room, and always if it
+// is the next to be yielded.
 func (m *mapper[In, Out]) deal() {
+	if m.cut == 0 {
+		return
+	}
+	room := m.most - (len(m.pending) - m.cut)
+	if m.arrived == nil { // those that are done wait for those that were taken back
+		for _, p := range m.pending {
+			if p.future != nil && isDone(p.future) {
+				room++
+			}
+		}
+	}
 	for i := 0; m.cut > 0 && i < len(m.pending); i++ {
 		p := m.pending[i]
 		switch {
 		case p.future != nil:
 			continue
-		case i > 0 && len(m.pending)-m.cut >= m.most:
+		case i > 0 && room <= 0:
 			return
 		case len(p.in) > m.size:
 			rest := p
@@ -301,22 +312,13 @@ func (m *mapper[In, Out]) deal() {
 			m.cut--
 		}
 		m.submit(p)
+		room--
 	}
 }
 
 func (m *mapper[In, Out]) fail(err error, yield func(Out, error) bool) (more bool) {
 	var zero Out
 	return yield(zero, err)
-}
-
-// slice returns an empty slice for the inputs of a portion.
-func (m *mapper[In, Out]) slice() []In {
-	if n := len(m.free); n > 0 {
-		s := m.free[n-1]
-		m.free = m.free[:n-1]
-		return s
-	}
-	return make([]In, 0, m.size)
 }
 
 // emit yields the results of a portion.
@@ -341,26 +343,43 @@ func (m *mapper[In, Out]) emit(p *portion[In, Out], yield func(Out, error) bool)
 		}
 		return true
 	}
-	n := len(p.in)
-	m.adapt(n, batch.Run)
+	m.adapt(len(p.in), batch.Run)
 	if !p.shares {
 		clear(p.in)
-		m.free = append(m.free, p.in[:0])
+		m.freeIn = append(m.freeIn, p.in[:0])
 	}
-	if batch.Errs == nil {
-		for _, v := range batch.Values {
-			if !yield(v, nil) {
-				return false
-			}
+	for i, v := range batch.Values {
+		var err error
+		if batch.Errs != nil {
+			err = batch.Errs[i]
 		}
-		return true
-	}
-	for i := range n {
-		if !yield(batch.Values[i], batch.Errs[i]) {
+		if !yield(v, err) {
 			return false
 		}
 	}
+	clear(batch.Values)
+	m.freeOut = append(m.freeOut, batch.Values[:0])
 	return true
+}
+
+// memory returns memory for the inputs of a portion.
+func (m *mapper[In, Out]) memory() []In {
+	n := min(m.size, maxChunk)
+	if in := take(&m.freeIn); cap(in) >= n {
+		return in
+	}
+	return make([]In, 0, n)
+}
+
+// take takes the last of some slices, and returns nil if there is none.
+func take[T any](free *[][]T) []T {
+	n := len(*free)
+	if n == 0 {
+		return nil
+	}
+	last := (*free)[n-1]
+	*free = (*free)[:n-1]
+	return last
 }
 
 // adapt sets the size of portions by how long one of n inputs took. It grows
