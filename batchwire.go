@@ -39,37 +39,17 @@ const (
 	finalHead = 8 + partHead
 )
 
-// ClaimItem claims the next item in a word that packs the number of the next and
-// how many there are, or reports that there is none left.
-func ClaimItem(w *atomic.Uint64) (i int, ok bool) {
-	for {
-		v := w.Load()
-		next, end := uint32(v>>32), uint32(v)
-		if next >= end {
-			return 0, false
-		}
-		if w.CompareAndSwap(v, v+1<<32) {
-			return int(next), true
-		}
-	}
-}
+// Items returns a claim word for n items of which none has begun.
+func Items(n int) uint64 { return claim(0, uint32(n)) }
 
-// Items returns a word for n items of which none is claimed.
-func Items(n int) uint64 { return uint64(uint32(n)) }
+// SplitItems returns what a claim word says: how many items have begun, of how
+// many.
+func SplitItems(w uint64) (begun, end int) { return int(uint32(w)), int(w >> 32) }
 
-// SplitItems returns what a word says: how many items were claimed, of how many.
-func SplitItems(v uint64) (begun, end int) { return int(v >> 32), int(uint32(v)) }
-
-// CutItems takes back the items that were not claimed, and returns how many are
-// left.
-func CutItems(w *atomic.Uint64) int {
-	for {
-		v := w.Load()
-		begun, end := SplitItems(v)
-		if begun >= end || w.CompareAndSwap(v, v>>32<<32|uint64(uint32(begun))) {
-			return min(begun, end)
-		}
-	}
+// CutItems takes back the items that have not begun, and returns how many are left.
+// ok is false if there were none to be taken back.
+func CutItems(word *atomic.Uint64) (left int, ok bool) {
+	return claimBack(word, func(begun uint32) uint32 { return begun })
 }
 
 // A wire is where a batch stands that is carried to another process. It is for
@@ -179,7 +159,7 @@ func (p *pendingBatch[In, Out]) takePart(b []byte) error {
 	if first != p.answered() || n > p.left() || b[8] != partValues && n != 1 {
 		return errBatch
 	}
-	if p.out.Values == nil {
+	if cap(p.out.Values) < len(p.in) {
 		p.out.Values = make([]Out, 0, len(p.in))
 	}
 	from := p.wire.got
@@ -326,7 +306,7 @@ func (p *pendingBatch[In, Out]) encoder() func() ([]byte, error) {
 // A BatchStream is how a batch that runs in a worker process hands over its
 // results. It is for those who write a backend.
 type BatchStream struct {
-	// Claim is the word in which the batch claims its arguments; see [ClaimItem].
+	// Claim is the word in which the batch claims its arguments; see [Items].
 	Claim *atomic.Uint64
 
 	// Room is memory that the submitter finds after the process has ended. The
@@ -402,7 +382,7 @@ func (p *servedBatch[In, Out]) runSome(ctx context.Context) (more bool) {
 		if at < 0 {
 			return
 		}
-		err := &PanicError{Task: p.task.name, Value: "runtime.Goexit was called"}
+		err := goexitError(p.task.name)
 		defer func() { p.fail(at, err) }() // even if a method of the value ends the goroutine
 		v := recover()
 		p.short = v == nil // and the rest is for another goroutine
@@ -412,7 +392,7 @@ func (p *servedBatch[In, Out]) runSome(ctx context.Context) (more bool) {
 		more = true
 	}()
 	for p.broken == nil && !p.call.stopped() {
-		i, ok := ClaimItem(p.stream.Claim)
+		i, ok := claimNext(p.stream.Claim)
 		if !ok {
 			break
 		}

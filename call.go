@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 )
@@ -68,6 +69,12 @@ type body interface {
 	origin() *TaskIdentity // nil if it is no task's
 	batch() bool
 	release() // lets go of the argument
+}
+
+// batch is what a call of several arguments has beside.
+type batch interface {
+	cut() (left int, ok bool)
+	stop() // run returns after the argument that it is at
 }
 
 // The phases of a call. Whoever moves it to settling, by compare-and-swap, is
@@ -210,6 +217,27 @@ type Carrier interface {
 
 	// Started reports whether a worker has begun to run the task.
 	Started(c *Call) bool
+
+	// Cut takes back the arguments of a claimed batch that have not begun; see
+	// [Call.Cut].
+	Cut(c *Call) (left int, ok bool)
+}
+
+// Cut takes back the arguments of a running batch, see [Task.SubmitBatch], that
+// have not begun: they never will, and the batch is done with those before them.
+// It returns how many those are, which is how many Values the batch will have,
+// and whether there was anything to take back: there is nothing in a call that
+// is not a batch, waits in a queue, is done, or is told to stop. Cut does not
+// wait and is safe for concurrent use.
+func (c *Call) Cut() (left int, ok bool) {
+	b, ok := c.body.(batch)
+	if !ok || c.phase.Load() != running {
+		return 0, false
+	}
+	if c.carried {
+		return c.site.Carrier.Cut(c)
+	}
+	return b.cut()
 }
 
 // Wanted reports whether the call is still to run: it was not cancelled, and the
@@ -281,21 +309,31 @@ func (c *Call) Run(w *Worker) {
 	}
 	ended := false
 	defer func() {
-		if ended {
+		if ended || c.phase.Load() == settled { // a batch settles itself
 			return
 		}
-		err := &PanicError{Task: c.Task(), Value: "runtime.Goexit was called"}
+		err := goexitError(c.Task())
 		defer func() { c.ran(err, false) }() // whatever methods the panic's value has
 		if v := recover(); v != nil {
 			err = newPanicError(c.Task(), v)
 		}
 	}()
 	err := c.body.run(ctx)
+	ended = true
+	c.returned(err)
+}
+
+// goexitError is the error of a task that has called runtime.Goexit.
+func goexitError(task string) *PanicError {
+	return &PanicError{Task: task, Value: "runtime.Goexit was called", Stack: string(debug.Stack())}
+}
+
+// returned completes a call whose function has returned in this process.
+func (c *Call) returned(err error) {
 	cancelled := false
 	if err != nil {
 		err, cancelled = c.outcome(&TaskError{Task: c.Task(), Err: err})
 	}
-	ended = true
 	c.ran(err, cancelled)
 }
 
@@ -454,7 +492,13 @@ func (c *Call) Cancel(cause error) bool {
 			return false
 		} // else its claim was taken back just now
 	}
-	if !c.meeting().interrupt(c, cause) || !c.carried {
+	if !c.meeting().interrupt(c, cause) {
+		return false
+	}
+	if !c.carried {
+		if b, ok := c.body.(batch); ok {
+			b.stop()
+		}
 		return false
 	}
 	if c.site.Carrier.Abort(c, cause) {

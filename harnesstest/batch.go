@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -11,11 +12,14 @@ import (
 	"github.com/f3f4c0de/harness"
 )
 
-// mixed doubles its argument, or goes wrong: it fails if that is negative, and
-// panics if it is 13.
+// mixed doubles its argument, or goes wrong: it fails if that is negative,
+// panics if it is 13, and ends its goroutine if it is 26.
 var mixed = harness.NewTask("harnesstest.mixed", func(_ context.Context, n int64) (int64, error) {
 	if n == 13 {
 		panic("thirteen")
+	}
+	if n == 26 {
+		runtime.Goexit()
 	}
 	if n < 0 {
 		return 0, errMine
@@ -50,7 +54,7 @@ func testBatchErrors(t *testing.T, s *suite) {
 	for i := range in {
 		in[i] = int64(i)
 	}
-	in[0], in[17], in[39] = -1, -1, -1 // and 13 panics
+	in[0], in[17], in[39] = -1, -1, -1 // and 13 panics, and 26 ends its goroutine
 	f := mixed.SubmitBatch(ctx, ex, in)
 	if got, want := f.Call().Task(), mixed.Name()+harness.BatchSuffix; got != want {
 		t.Errorf("the batch goes by the name %q; want %q", got, want)
@@ -59,8 +63,8 @@ func testBatchErrors(t *testing.T, s *suite) {
 	if err != nil || len(b.Values) != len(in) {
 		t.Fatalf("the batch gave %d values, %v; want %d, nil", len(b.Values), err, len(in))
 	}
-	if got := slices.Sorted(maps.Keys(b.Errs)); !slices.Equal(got, []int{0, 13, 17, 39}) {
-		t.Errorf("there are errors for %v; want 0 13 17 39", got)
+	if got := slices.Sorted(maps.Keys(b.Errs)); !slices.Equal(got, []int{0, 13, 17, 26, 39}) {
+		t.Errorf("there are errors for %v; want 0 13 17 26 39", got)
 	}
 	for i, err := range b.Errs {
 		var te *harness.TaskError
@@ -68,7 +72,9 @@ func testBatchErrors(t *testing.T, s *suite) {
 		switch {
 		case i == 13 && (!errors.As(err, &pe) || pe.Task != mixed.Name() || pe.Value != "thirteen" || !strings.Contains(pe.Stack, "harnesstest")):
 			t.Errorf("error %d is %#v; want a *PanicError of %s with its value and stack", i, err, mixed.Name())
-		case i != 13 && (!errors.As(err, &te) || te.Task != mixed.Name() || !errors.Is(err, errMine)):
+		case i == 26 && (!errors.As(err, &pe) || pe.Task != mixed.Name() || pe.Value != "runtime.Goexit was called"):
+			t.Errorf("error %d is %#v; want a *PanicError of %s that tells of Goexit", i, err, mixed.Name())
+		case i != 13 && i != 26 && (!errors.As(err, &te) || te.Task != mixed.Name() || !errors.Is(err, errMine)):
 			t.Errorf("error %d is %#v; want a *TaskError of %s that wraps the task's", i, err, mixed.Name())
 		}
 	}
@@ -87,6 +93,58 @@ func testBatchErrors(t *testing.T, s *suite) {
 	}
 	if b, err := double.SubmitBatch(ctx, ex, []int64{4}).Wait(ctx); err != nil || b.Values[0] != 8 {
 		t.Errorf("after it a batch returned %v, %v; want 8", b.Values, err)
+	}
+}
+
+// What is taken back of a batch has not begun and never will, and the rest is
+// done.
+func testBatchCut(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	h := newHold(1)
+	defer h.close(ctx)
+	const n = 5
+	running := holds.SubmitBatch(ctx, ex, slices.Repeat([]hold{h}, n))
+	if _, err := h.Started.Get(ctx); err != nil {
+		t.Fatal(err)
+	}
+	queued := double.SubmitBatch(ctx, ex, []int64{1, 2, 3})
+	single := double.Submit(ctx, ex, 1)
+	for what, c := range map[string]*harness.Call{"a batch in the queue": queued.Call(), "a single call": single.Call()} {
+		if left, ok := c.Cut(); ok {
+			t.Errorf("Cut() of %s = %d, true; want false", what, left)
+		}
+	}
+	left, ok := running.Call().Cut()
+	switch {
+	case !ok && s.b.Shared:
+		t.Error("Cut() of a running batch = false; want that it takes back what has not begun")
+	case !ok:
+		left = n
+	case left != 1:
+		t.Errorf("Cut() of a batch that runs its first argument left %d; want 1", left)
+	}
+	if again, ok := running.Call().Cut(); ok {
+		t.Errorf("a second Cut() = %d, true; want false", again)
+	}
+	for range left {
+		if err := h.Release.Put(ctx, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b, err := running.Wait(ctx); err != nil || len(b.Values) != left || len(b.Errs) != 0 {
+		t.Errorf("the batch gave %d values, errors %v and %v; want %d values", len(b.Values), b.Errs, err, left)
+	}
+	if left, ok := running.Call().Cut(); ok {
+		t.Errorf("Cut() of a batch that is done = %d, true; want false", left)
+	}
+	if b, err := queued.Wait(ctx); err != nil || !slices.Equal(b.Values, []int64{2, 4, 6}) {
+		t.Errorf("the batch behind it gave %v, %v; want 2 4 6", b.Values, err)
+	}
+	if v, err := single.Wait(ctx); err != nil || v != 2 {
+		t.Errorf("the call behind it gave %d, %v; want 2", v, err)
+	}
+	if more := drain(ctx, h.Started); len(more) != left-1 {
+		t.Errorf("%d more arguments began after the first; want %d", len(more), left-1)
 	}
 }
 

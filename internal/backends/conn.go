@@ -215,11 +215,12 @@ func (c *conn) limitItems(id uint32, call *harness.Call) (begun int) {
 func (c *conn) cut(call *harness.Call) (left int, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	id, ok := c.find(call)
-	if !ok {
+	id, found := c.find(call)
+	if !found {
 		return 0, false
 	}
-	return call.Before() + harness.CutItems(&c.claims.items[id%slots]), true
+	left, ok = harness.CutItems(&c.claims.items[id%slots])
+	return call.Before() + left, ok
 }
 
 // find returns the id under which the call is in flight. The caller holds mu.

@@ -437,8 +437,7 @@ func (p *processes) Abort(c *harness.Call, cause error) bool {
 	return false // its claim was taken back; or see conn.send
 }
 
-// Cut takes back the arguments of a batch that no worker has begun, and returns how
-// many are left. ok is false if it is at no worker.
+// Cut implements [harness.Carrier].
 func (p *processes) Cut(c *harness.Call) (left int, ok bool) {
 	for _, f := range *p.feeders.Load() {
 		if conn := f.current(); conn != nil {
