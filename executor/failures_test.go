@@ -198,7 +198,7 @@ func kind(err error) string {
 		{errImpossible, "not possible"}, {executor.ErrShutdown, "ErrShutdown"}, {harness.ErrCancelled, "ErrCancelled"},
 		{harness.ErrNested, "ErrNested"}, {harness.ErrEncode, "ErrEncode"}, {harness.ErrUnknownTask, "ErrUnknownTask"},
 		{harness.ErrClosed, "ErrClosed"}, {harness.ErrFull, "ErrFull"}, {harness.ErrQuarantined, "ErrQuarantined"},
-		{context.DeadlineExceeded, "DeadlineExceeded"}, {errMine, "the error"},
+		{context.DeadlineExceeded, "DeadlineExceeded"}, {context.Canceled, "Canceled"}, {errMine, "the error"},
 	}
 	var names []string
 	var ie *harness.InitError
@@ -226,6 +226,8 @@ func kind(err error) string {
 	switch {
 	case err == nil:
 		return "no failure"
+	case names == nil && strings.Contains(err.Error(), "executor broken"):
+		return "ErrBroken"
 	case names == nil:
 		return "unknown: " + err.Error()
 	}
@@ -276,6 +278,7 @@ func TestFailures(t *testing.T) {
 	page.WriteString("\n")
 	page.Write(notes.Bytes())
 	page.WriteString(failuresMemory)
+	page.WriteString(stagesSection())
 	const file = "../docs/failures.md"
 	if *update && !t.Failed() {
 		if err := os.WriteFile(file, page.Bytes(), 0o644); err != nil {

@@ -330,13 +330,13 @@ func until(t *testing.T, ok func() (string, bool)) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(20 * time.Second); ; <-tick.C {
+	for deadline := time.Now().Add(patience); ; <-tick.C {
 		what, done := ok()
 		if done {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Errorf("after 20 s %s", what)
+			t.Errorf("after %v %s", patience, what)
 			return
 		}
 	}
@@ -357,13 +357,7 @@ func (l leftover) within(before leftover) bool {
 // processes that this one has started, and its open files.
 func leftovers(t *testing.T) (n leftover) {
 	t.Helper()
-	buf := make([]byte, 1<<20)
-	buf = buf[:runtime.Stack(buf, true)]
-	for g := range strings.SplitSeq(string(buf), "\n\n") {
-		if strings.Contains(g, "f3f4c0de/harness") && !strings.Contains(g, "testing.tRunner") && !strings.Contains(g, "testing.(*M)") {
-			n.goroutines++
-		}
-	}
+	n.goroutines = len(ours())
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // none on other systems
 	for _, path := range stats {
 		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil && child(pid) {
@@ -378,6 +372,19 @@ func leftovers(t *testing.T) (n leftover) {
 		}
 	}
 	return n
+}
+
+// ours returns the stacks of the goroutines of this module that are not the
+// test's.
+func ours() (stacks []string) {
+	buf := make([]byte, 1<<20)
+	buf = buf[:runtime.Stack(buf, true)]
+	for g := range strings.SplitSeq(string(buf), "\n\n") {
+		if strings.Contains(g, "f3f4c0de/harness") && !strings.Contains(g, "testing.tRunner") && !strings.Contains(g, "testing.(*M)") {
+			stacks = append(stacks, g)
+		}
+	}
+	return stacks
 }
 
 // child reports whether the process was started by this one.
