@@ -211,7 +211,7 @@ func newLoad(what string) (l load) {
 	case formless:
 		l.Any = make(chan int)
 	case deep:
-		for range 200_000 {
+		for range 120_000 {
 			l.Any = []any{l.Any}
 		}
 	case huge:

@@ -43,6 +43,7 @@ const (
 	signalled  = "*WorkerLostError: signal: killed"
 	quarantine = ", ErrQuarantined"
 	panicked   = "*PanicError"
+	unopened   = "Canceled or *InitError, Canceled"
 )
 
 var stages = []stage{
@@ -105,8 +106,8 @@ var stages = []stage{
 	{"initialise", goexits, "*InitError, *PanicError", "*InitError, *PanicError", "", "", (*cell).initialise},
 	{"initialise", exits, impossible, "*InitError, " + exited, "", "", (*cell).initialise},
 	{"initialise", killed, impossible, "*InitError, " + signalled, "", "", (*cell).initialise},
-	{"initialise", stops, impossible, "*InitError, Canceled", "", "The context of Open ends.", (*cell).initialise},
-	{"initialise", hangs, "*InitError, Canceled", "*InitError, Canceled", "", "", (*cell).initialise},
+	{"initialise", stops, impossible, unopened, "", "Until the context of Open ends.", (*cell).initialise},
+	{"initialise", hangs, unopened, unopened, "", "", (*cell).initialise},
 	{"initialise", overflows, impossible, "*InitError, " + crashed, "", "", (*cell).initialise},
 
 	{"start", "once", impossible, none, "", "A replacement does not start: it is tried again.", (*cell).startOnce},
@@ -383,6 +384,9 @@ func (c *cell) single() {
 	c.submit(50)
 	if c.want == cancelled {
 		c.unstick(f, mark)
+	}
+	if c.stumbled {
+		return
 	}
 	if !c.done(f) {
 		c.stumble("the task that fails never ended: it is %v; want %s", f.State(), c.want)
@@ -702,8 +706,10 @@ func (c *cell) initialise() {
 	opened := make(chan error, 1)
 	go func() { // ends with Open
 		ex, err := executor.Open(ctx, c.backend.Name, executor.Config{Workers: 1, Init: init, CancelGrace: 10 * time.Millisecond})
-		if err == nil { // workers are started when they are needed
-			_, err = handles.Submit(ctx, ex, newCargo(fault{})).Wait(context.Background())
+		if err == nil { // workers are started when they are needed, and prepared until Stop
+			f := handles.Submit(c.ctx, ex, newCargo(fault{}))
+			context.AfterFunc(ctx, func() { ex.(harness.Manager).Stop(context.Canceled) })
+			_, err = f.Wait(c.ctx)
 			_ = ex.Close()
 		}
 		opened <- err
