@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	beStillborn()
-	harnesstest.Main(m, square, stressed, whoami, mirror, held, failing, sum, channels, dies, deaf, opens,
+	harnesstest.Main(m, square, carriesOut, whoami, mirror, held, failing, sum, channels, dies, deaf, opens,
 		handles, leaves, parks, severs,
 		multiply, size, exit, forever) // of the examples
 }

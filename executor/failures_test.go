@@ -64,10 +64,10 @@ var failures = []struct {
 		return c.fails(failing.Submit(c.ctx, c.open(executor.Config{Workers: 1}), 0))
 	}},
 	{"it panics", "Value and stack are kept. The worker goes on.", func(c *conform) error {
-		return c.fails(stressed.Submit(c.ctx, c.open(executor.Config{Workers: 1}), 1))
+		return c.fails(carriesOut.Submit(c.ctx, c.open(executor.Config{Workers: 1}), order{Do: panicking}))
 	}},
 	{"it calls runtime.Goexit", "The worker's goroutine is replaced.", func(c *conform) error {
-		return c.fails(stressed.Submit(c.ctx, c.open(executor.Config{Workers: 1}), 2))
+		return c.fails(carriesOut.Submit(c.ctx, c.open(executor.Config{Workers: 1}), order{Do: leaving}))
 	}},
 	{"it is cancelled while queued", "It never runs.", func(c *conform) error {
 		ex := c.open(executor.Config{Workers: 1})
