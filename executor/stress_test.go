@@ -199,22 +199,25 @@ func (h *history) live() {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 	defer cancel()
 	before := left(h.t, h.b)
-	rng := h.rng
+	rng, dear := h.rng, 1
+	if !h.b.Shared { // a worker is
+		dear = 10
+	}
 	h.cfg = executor.Config{Workers: 1 + rng.IntN(4), CancelGrace: time.Millisecond, SwitchInterval: 100 * time.Microsecond}
 	if rng.IntN(3) == 0 {
 		h.cfg.CancelGrace = time.Second
 	}
 	if rng.IntN(4) == 0 {
-		h.cfg.MaxTasksPerWorker = 1 + rng.IntN(200)
+		h.cfg.MaxTasksPerWorker = dear * (1 + rng.IntN(200))
 	}
 	if rng.IntN(4) == 0 {
-		h.cfg.IdleTimeout = time.Duration(1+rng.IntN(2000)) * time.Microsecond
+		h.cfg.IdleTimeout = time.Duration(dear*(1+rng.IntN(2000))) * time.Microsecond
 	}
 	if rng.IntN(3) == 0 {
 		h.cfg.Queue, h.cfg.Full = 1+rng.IntN(50), harness.FullPolicy(rng.IntN(2))
 	}
 	if !h.b.Shared && rng.IntN(2) == 0 {
-		h.exits = 20 + rng.IntN(1000)
+		h.exits = 300 + rng.IntN(3000)
 	}
 	h.what = fmt.Sprintf("%+v, one order of %d exits", h.cfg, h.exits)
 	ex, err := executor.Open(ctx, h.b.Name, h.cfg)
@@ -241,9 +244,9 @@ func (h *history) live() {
 		}
 	}
 	for _, meddle := range meddlers {
-		rng, every := fork(rng), 1+rng.IntN(20_000)
+		rng, every, times := fork(rng), dear*(1+rng.IntN(5000)), 1000/(dear*dear)
 		meddling.Go(func() {
-			for {
+			for range times {
 				select {
 				case <-stop:
 					return
@@ -398,8 +401,8 @@ func (h *history) batch(ctx context.Context, rng *rand.Rand, e *entry, task *har
 func (h *history) mapped(ctx context.Context, rng *rand.Rand, e *entry, task *harness.Task[order, int64]) {
 	orders := h.orders(rng, rng.IntN(400))
 	enough := len(orders)
-	if rng.IntN(8) == 0 {
-		enough = rng.IntN(enough + 1)
+	if enough > 0 && rng.IntN(8) == 0 {
+		enough = 1 + rng.IntN(enough)
 	}
 	var values []int64
 	var errs []error
