@@ -113,14 +113,17 @@ var failures = []struct {
 		}
 		return c.fails(dies.Submit(c.ctx, c.open(executor.Config{Workers: 1}), 3))
 	}},
-	{"it has killed three workers in a row", "It is not run any more in this executor. Others are.", func(c *conform) error {
+	{"its worker ends each time it is tried", "If it is idempotent: then it is given up after three. Another call of it is tried again: no task is banned.", func(c *conform) error {
 		if c.backend.Shared {
 			return errImpossible
 		}
 		ex := c.open(executor.Config{Workers: 1})
 		var err error
-		for range 4 {
-			err = c.fails(dies.Submit(c.ctx, ex, 3))
+		for range 2 {
+			err = c.fails(dies.Idempotent().Submit(c.ctx, ex, 3))
+		}
+		if n := ex.Stats().Lost; n != 6 {
+			c.Errorf("two calls of an idempotent task that ends its worker cost %d workers; want 6", n)
 		}
 		return err
 	}},
