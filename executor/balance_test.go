@@ -29,10 +29,10 @@ type stint struct {
 type ending int
 
 const (
-	returns ending = iota
-	fails
-	panics
-	exits
+	endsWell ending = iota
+	endsBadly
+	endsInPanic
+	endsGoroutine
 )
 
 var stints = harness.NewTask("executor.stints", func(_ context.Context, s stint) (int, error) {
@@ -41,11 +41,11 @@ var stints = harness.NewTask("executor.stints", func(_ context.Context, s stint)
 		<-time.After(s.d)
 	}
 	switch s.end {
-	case fails:
+	case endsBadly:
 		return 0, errMine
-	case panics:
+	case endsInPanic:
 		panic("a stint")
-	case exits:
+	case endsGoroutine:
 		runtime.Goexit()
 	}
 	return s.n + 1, nil
@@ -56,7 +56,7 @@ type mapping func(context.Context, harness.Executor, *harness.Task[stint, int], 
 
 var mappings = map[string]mapping{"Map": executor.Map[stint, int], "MapUnordered": executor.MapUnordered[stint, int]}
 
-// took maps inputs on goroutines and returns how much time passed in the bubble.
+// took maps inputs on goroutines and endsWell how much time passed in the bubble.
 // Every input must have been run once and have its own result once, in order if
 // it is to be.
 func took(t *testing.T, name string, workers int, in []stint, opt executor.MapOptions) time.Duration {
