@@ -118,30 +118,57 @@ func (p *pendingBatch[In, Out]) appendInput(b []byte) ([]byte, error) {
 	if p.call.encoded != nil {
 		return append(b, p.call.encoded...), nil
 	}
-	return p.appendItems(b, p.in[p.wire.base:])
+	err := errGoexit
+	p.appendItems(&b, &err, p.in[p.wire.base:])
+	return b, err
 }
 
-func (p *pendingBatch[In, Out]) appendItems(b []byte, in []In) ([]byte, error) {
-	start := len(b)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(in)))
-	b = append(b, 0, 0, 0, 0)
-	var skipped []byte
+// appendItems appends arguments, those of them that can be encoded, and then sets
+// err to nil. It does so even if the goroutine is ended by one of them.
+func (p *pendingBatch[In, Out]) appendItems(b *[]byte, err *error, in []In) {
+	start := len(*b)
+	*b = binary.LittleEndian.AppendUint32(*b, uint32(len(in)))
+	*b = append(*b, 0, 0, 0, 0)
 	if n := p.task.in.fixed; n > 0 && len(in) > 0 {
-		b = append(b, unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(in))), n*len(in))...)
-	} else {
-		for i := range in {
-			var err error
-			if b, err = p.task.in.appendItem(b, &in[i]); err != nil {
+		*b = append(*b, unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(in))), n*len(in))...)
+		*err = endItems(b, start, nil)
+		return
+	}
+	var skipped []byte
+	var from func(i int)
+	from = func(i int) {
+		ended := false
+		defer func() {
+			if ended {
+				return
+			}
+			skipped = binary.LittleEndian.AppendUint32(skipped, uint32(i))
+			p.failed(p.wire.base+i, encodeError("input", p.task.name, errGoexit))
+			from(i + 1)
+		}()
+		for ; i < len(in); i++ {
+			var e error
+			if *b, e = p.task.in.appendItem(*b, &in[i]); e != nil {
 				skipped = binary.LittleEndian.AppendUint32(skipped, uint32(i))
-				p.failed(p.wire.base+i, encodeError("input", p.task.name, err))
+				p.failed(p.wire.base+i, encodeError("input", p.task.name, e))
 			}
 		}
+		ended = true
+		*err = endItems(b, start, skipped)
 	}
-	if uint64(len(b)-start) > maxItem {
-		return b[:start], fmt.Errorf("a batch of %d bytes is too large; the limit is %d", len(b)-start, maxItem)
+	from(0)
+}
+
+// endItems appends what comes after the arguments.
+func endItems(b *[]byte, start int, skipped []byte) error {
+	n := len(*b) - start
+	if n > maxItem {
+		*b = (*b)[:start]
+		return fmt.Errorf("a batch of %d bytes is too large; the limit is %d", n, maxItem)
 	}
-	binary.LittleEndian.PutUint32(b[start+4:], uint32(len(b)-start))
-	return append(b, skipped...), nil
+	binary.LittleEndian.PutUint32((*b)[start+4:], uint32(n))
+	*b = append(*b, skipped...)
+	return nil
 }
 
 func (p *pendingBatch[In, Out]) inputSize() int {
@@ -270,7 +297,6 @@ func (p *pendingBatch[In, Out]) lose(lost error, begun int) (rest bool) {
 		p.failed(w.got, lost)
 		_ = p.takePart(skipped) // it is well formed
 	}
-	p.call.encoded = nil // it holds arguments that have a result now
 	return p.left() > 0
 }
 
@@ -297,10 +323,10 @@ func (p *pendingBatch[In, Out]) outputSize() int                     { return 0 
 func (p *pendingBatch[In, Out]) decodeInput([]byte) error            { return ErrEncode }
 func (p *pendingBatch[In, Out]) appendOutput([]byte) ([]byte, error) { return nil, ErrEncode }
 
-func (p *pendingBatch[In, Out]) encoder() func() ([]byte, error) {
-	in, base := p.in[p.wire.got:], p.wire.got
-	p.wire.base = base
-	return func() ([]byte, error) { return p.appendItems(nil, in) }
+func (p *pendingBatch[In, Out]) encoder() func(*[]byte, *error) {
+	in := p.in[p.wire.got:]
+	p.wire.base = p.wire.got
+	return func(b *[]byte, err *error) { p.appendItems(b, err, in) }
 }
 
 // A BatchStream is how a batch that runs in a worker process hands over its
@@ -348,7 +374,7 @@ func (p *servedBatch[In, Out]) setStream(s BatchStream)       { p.stream = s }
 func (p *servedBatch[In, Out]) cutShort() bool                { return p.short }
 
 func (p *servedBatch[In, Out]) appendInput([]byte) ([]byte, error) { return nil, ErrEncode }
-func (p *servedBatch[In, Out]) encoder() func() ([]byte, error)    { return nil }
+func (p *servedBatch[In, Out]) encoder() func(*[]byte, *error)     { return nil }
 
 func (p *servedBatch[In, Out]) decodeInput(b []byte) error {
 	if len(b) < 8 {

@@ -62,8 +62,8 @@ type body interface {
 	appendOutput(b []byte) ([]byte, error)
 	decodeOutput(b []byte) error
 	keepsOutput() bool
-	foreign() (input, output bool)   // whether methods of the program's own encode them
-	encoder() func() ([]byte, error) // encodes the argument, and looks at no field of the call
+	foreign() (input, output bool)        // whether methods of the program's own encode them
+	encoder() func(b *[]byte, err *error) // encodes the argument, and looks at no field of the call; err is set once it has
 	inputSize() int
 	outputSize() int
 	origin() *TaskIdentity // nil if it is no task's

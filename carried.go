@@ -175,6 +175,9 @@ func (c *Call) giveBack() (again bool) {
 		c.Fail(cause, 0, 0)
 		return false
 	}
+	if c.body.batch() {
+		c.encoded = nil // it holds arguments that have a result now
+	}
 	return c.phase.CompareAndSwap(running, waiting)
 }
 
@@ -193,20 +196,20 @@ func (c *Call) Encode(done func()) bool {
 	encode := c.body.encoder() // while nobody can complete the call, and so let go of its argument
 	c.phase.CompareAndSwap(running, waiting)
 	c.site.Go(func() {
+		began := c.coding()
+		var b []byte
 		err := errGoexit
 		defer func() {
+			c.coded(ArgumentEncoded, began)
 			if err != nil {
 				c.Fail(encodeError("input", c.Task(), err), 0, 0)
+			} else if c.phase.CompareAndSwap(waiting, running) {
+				c.encoded = append([]byte{}, b...) // not nil
+				c.phase.CompareAndSwap(running, waiting)
 			}
 			done()
 		}()
-		began := c.coding()
-		b, e := encode()
-		c.coded(ArgumentEncoded, began)
-		if err = e; err == nil && c.phase.CompareAndSwap(waiting, running) {
-			c.encoded = append([]byte{}, b...) // not nil
-			c.phase.CompareAndSwap(running, waiting)
-		}
+		encode(&b, &err)
 	})
 	return true
 }

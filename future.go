@@ -135,7 +135,7 @@ func (d *derived[Out]) run(context.Context) (err error) {
 
 func (d *derived[Out]) appendInput([]byte) ([]byte, error)  { return nil, ErrEncode }
 func (d *derived[Out]) appendOutput([]byte) ([]byte, error) { return nil, ErrEncode }
-func (d *derived[Out]) encoder() func() ([]byte, error)     { return nil }
+func (d *derived[Out]) encoder() func(*[]byte, *error)      { return nil }
 func (d *derived[Out]) decodeInput([]byte) error            { return ErrEncode }
 func (d *derived[Out]) decodeOutput([]byte) error           { return ErrEncode }
 func (d *derived[Out]) foreign() (input, output bool)       { return false, false }

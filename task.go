@@ -226,9 +226,9 @@ func (p *pending[In, Out]) outputSize() int { return p.task.out.sizeOf(&p.out) }
 
 func (p *pending[In, Out]) foreign() (input, output bool) { return p.task.foreign() }
 
-func (p *pending[In, Out]) encoder() func() ([]byte, error) {
+func (p *pending[In, Out]) encoder() func(*[]byte, *error) {
 	in, codec := p.in, p.task.in
-	return func() ([]byte, error) { return codec.append(nil, &in) }
+	return func(b *[]byte, err *error) { *b, *err = codec.append(nil, &in) }
 }
 
 func (p *pending[In, Out]) keepsOutput() bool { return p.task.out.keeps || p.task.out.foreign }

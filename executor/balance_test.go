@@ -56,7 +56,7 @@ type mapping func(context.Context, harness.Executor, *harness.Task[stint, int], 
 
 var mappings = map[string]mapping{"Map": executor.Map[stint, int], "MapUnordered": executor.MapUnordered[stint, int]}
 
-// took maps inputs on goroutines and endsWell how much time passed in the bubble.
+// took maps inputs on goroutines and returns how much time passed in the bubble.
 // Every input must have been run once and have its own result once, in order if
 // it is to be.
 func took(t *testing.T, name string, workers int, in []stint, opt executor.MapOptions) time.Duration {

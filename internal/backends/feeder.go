@@ -171,15 +171,25 @@ func (f *feeder) pause() time.Duration {
 	return time.Until(f.again)
 }
 
+// stallAfter is after how long a call that was sent and has not begun is offered to
+// workers with nothing to do, although nothing has happened.
+const stallAfter = 20 * time.Millisecond
+
 // sleep waits until something has changed, or the worker may be started again.
-// After the idle timeout it ends a worker that has nothing to do.
+// After the idle timeout it ends a worker that has nothing to do. What has been
+// sent to a worker that does not begin it is offered to others.
 func (f *feeder) sleep() {
-	timeout := f.p.cfg.IdleTimeout
-	retire := timeout > 0 && f.conn != nil && f.conn.busy() == 0
-	if f.conn == nil {
-		timeout, retire = f.pause(), false
+	var timeout time.Duration
+	var then func()
+	switch {
+	case f.conn == nil:
+		timeout = f.pause()
+	case f.conn.waiting() > 0:
+		timeout, then = stallAfter, f.p.wakeAll
+	case f.conn.busy() == 0:
+		timeout, then = f.p.cfg.IdleTimeout, f.retire
 	}
-	if !retire && (f.conn != nil || timeout <= 0) {
+	if timeout <= 0 {
 		<-f.kick
 		return
 	}
@@ -188,8 +198,8 @@ func (f *feeder) sleep() {
 	select {
 	case <-f.kick:
 	case <-t.C:
-		if retire {
-			f.retire()
+		if then != nil {
+			then()
 		}
 	}
 }

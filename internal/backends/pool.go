@@ -188,7 +188,7 @@ func (p *pool) prepare(w *poolWorker, ready chan<- error) (err error) {
 	ended := false
 	defer func() {
 		if !ended {
-			err = errors.New("it ended its goroutine") // and so this one
+			err = w.call.Err() // it ended its goroutine, and so this one
 		}
 		if err != nil {
 			err = &harness.InitError{Worker: w.Index, Err: err}

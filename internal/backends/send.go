@@ -119,8 +119,15 @@ func (c *conn) written(calls []*harness.Call, done int) {
 	c.sending = c.sending[:0]
 	c.noted.Broadcast()
 	c.mu.Unlock()
+	if len(c.out.buf) > pipeBytes {
+		c.feeder.p.wakeAll() // this may take long, if the worker does not read: others may have it
+	}
 	_ = c.out.flush() // if it fails, the worker is lost, and listen ends
 }
+
+// pipeBytes is what a pipe holds at least, so that writing so much to a worker that
+// reads takes no time.
+const pipeBytes = 32 << 10
 
 // flushBytes bounds what is held in memory before it is written.
 const flushBytes = 256 << 10
