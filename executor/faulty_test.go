@@ -45,7 +45,7 @@ const (
 // The ways to fail of a value that the codec has to refuse.
 const (
 	formless = "no form"   // a channel
-	deep     = "too deep"  // nested more than the codec follows
+	deep     = "deep"      // nested more than any stack should follow
 	huge     = "too large" // of a size that no message can have
 )
 

@@ -43,6 +43,7 @@ const (
 	signalled  = "*WorkerLostError: signal: killed"
 	quarantine = ", ErrQuarantined"
 	panicked   = "*PanicError"
+	carried    = none + " or " + encode
 	unopened   = "Canceled or *InitError, Canceled"
 )
 
@@ -52,7 +53,7 @@ var stages = []stage{
 	{encodeArgument, goexits, none, encode, "", "", nil},
 	{encodeArgument, hangs, none, cancelled, "", "Nothing else waits for it.", nil},
 	{encodeArgument, formless, none, encode, "", "A channel, say.", nil},
-	{encodeArgument, deep, none, encode, "", "", nil},
+	{encodeArgument, deep, none, carried, "", "120,000 lists, each in another. A value is carried exactly or refused.", nil},
 	{encodeArgument, huge, none, encode, "", "A message holds 1 GiB.", nil},
 	{encodeArgument, exits, none, impossible, "", "It is the program itself that exits, is killed, stands still or runs out of memory.", nil},
 
@@ -90,7 +91,7 @@ var stages = []stage{
 	{encodeResult, exhausts, none, crashed, crashed + quarantine, "", nil},
 	{encodeResult, overflows, none, crashed, crashed + quarantine, "", nil},
 	{encodeResult, formless, none, encode, "", "", nil},
-	{encodeResult, deep, none, encode, "", "", nil},
+	{encodeResult, deep, none, carried, "", "", nil},
 	{encodeResult, huge, none, encode, "", "", nil},
 
 	{"send back", fails, impossible, "*WorkerLostError: exit status 1", "*WorkerLostError: exit status 1" + quarantine, "The worker's end is closed: it ends.", (*cell).sendBack},
