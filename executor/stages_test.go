@@ -53,7 +53,7 @@ var stages = []stage{
 	{encodeArgument, goexits, none, encode, "", "", nil},
 	{encodeArgument, hangs, none, cancelled, "", "Nothing else waits for it.", nil},
 	{encodeArgument, formless, none, encode, "", "A channel, say.", nil},
-	{encodeArgument, deep, none, carried, "", "120,000 lists, each in another. A value is carried exactly or refused.", nil},
+	{encodeArgument, deep, none, carried, "", "30,000 lists, each in another. A value is carried exactly or refused.", nil},
 	{encodeArgument, huge, none, encode, "", "A message holds 1 GiB.", nil},
 	{encodeArgument, exits, none, impossible, "", "It is the program itself that exits, is killed, stands still or runs out of memory.", nil},
 
