@@ -42,10 +42,10 @@ const (
 	overflows = "stack overflow"
 )
 
-// The ways to fail of a value that the codec has to refuse.
+// What is wrong with a value, for the codec to refuse it; deep it may carry.
 const (
 	formless = "no form"   // a channel
-	deep     = "too deep"  // nested more than the codec follows
+	deep     = "deep"      // nested more than any stack should follow
 	huge     = "too large" // of a size that no message can have
 )
 
@@ -203,7 +203,8 @@ func (i *inbound) UnmarshalBinary(b []byte) error {
 	return fault(*i).at(context.Background(), decodeResult)
 }
 
-// A load is a value that the codec has to refuse, unless it is the zero load.
+// A load is a value that the codec has to refuse, or to carry exactly if it is deep.
+// The zero load is harmless.
 type load struct {
 	Any  any
 	Huge immense
@@ -214,7 +215,7 @@ func newLoad(what string) (l load) {
 	case formless:
 		l.Any = make(chan int)
 	case deep:
-		for range 120_000 {
+		for range 30_000 {
 			l.Any = []any{l.Any}
 		}
 	case huge:
