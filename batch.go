@@ -177,6 +177,9 @@ func (p *pendingBatch[In, Out]) runSome(ctx context.Context, gate Gate, start St
 		v, err := fn(ctx, in[i])
 		if err != nil {
 			p.failed(i, p.call.explain(&TaskError{Task: p.task.name, Err: err}))
+			if p.call.stopped() {
+				p.stop() // it may have heard sooner of the end of its context
+			}
 			continue
 		}
 		values[i] = v

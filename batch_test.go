@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -143,5 +145,80 @@ func TestBatchTriesAgain(t *testing.T) {
 	b, err := f.Wait(t.Context())
 	if err != nil || !errors.Is(b.Errs[0], ErrQuarantined) || !errors.Is(b.Errs[0], lost) || b.Errs[1] != nil || b.Values[1] != 2 {
 		t.Errorf("after %d losses the batch came back as %+v, %v; want argument 0 quarantined, and 2 for the other", maxRuns, b, err)
+	}
+}
+
+// Whenever a batch is cut, or cancelled, each argument has either been run or
+// been taken back, and the batch is done with those that were run.
+func TestBatchCutIsExact(t *testing.T) {
+	const n = 50
+	for round := range 300 {
+		var ran [n]atomic.Int64
+		counts := NewTask("counts", func(_ context.Context, i int) (int, error) {
+			ran[i].Add(1)
+			runtime.Gosched()
+			return i, nil
+		})
+		in := make([]int, n)
+		for i := range in {
+			in[i] = i
+		}
+		var c *Call
+		f := counts.SubmitBatch(t.Context(), submitFunc(func(call *Call) { c = call }), in)
+		var running sync.WaitGroup
+		running.Go(func() { c.Run(&Worker{}) })
+		left := n
+		for ran[round%n].Load() == 0 {
+			runtime.Gosched()
+		}
+		cancel := round%3 == 0
+		if cancel {
+			f.Cancel()
+		} else if to, ok := c.Cut(); ok {
+			left = to
+		}
+		running.Wait()
+		b, err := f.Wait(t.Context())
+		switch {
+		case err != nil && (!cancel || !errors.Is(err, ErrCancelled)):
+			t.Fatalf("the batch failed with %v", err)
+		case err == nil && len(b.Values) != left:
+			t.Fatalf("a batch of which %d arguments were left has %d values", left, len(b.Values))
+		case err != nil:
+			continue
+		}
+		for i := range ran {
+			if got := ran[i].Load(); got != 1 && i < left || got != 0 && i >= left {
+				t.Fatalf("argument %d was run %d times; %d of %d were left", i, got, left, n)
+			}
+		}
+	}
+}
+
+// Nothing begins after the argument that was told to stop.
+func TestBatchStops(t *testing.T) {
+	for _, how := range []string{"Cancel", "the context"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		var f *Future[Batch[int]]
+		began := 0
+		stops := NewTask("stops", func(own context.Context, i int) (int, error) {
+			if began++; i < 3 {
+				return i, nil
+			}
+			if how == "Cancel" {
+				f.Cancel()
+			} else {
+				cancel()
+			}
+			<-own.Done()
+			return 0, own.Err()
+		})
+		var c *Call
+		f = stops.SubmitBatch(ctx, submitFunc(func(call *Call) { c = call }), []int{0, 1, 2, 3, 4, 5, 6})
+		c.Run(&Worker{})
+		if _, err := f.Wait(t.Context()); f.State() != Cancelled || began != 4 {
+			t.Errorf("%s: the batch ended with %v after it had begun %d arguments; want cancelled, 4", how, err, began)
+		}
+		cancel()
 	}
 }

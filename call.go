@@ -492,13 +492,7 @@ func (c *Call) Cancel(cause error) bool {
 			return false
 		} // else its claim was taken back just now
 	}
-	if !c.meeting().interrupt(c, cause) {
-		return false
-	}
-	if !c.carried {
-		if b, ok := c.body.(batch); ok {
-			b.stop()
-		}
+	if !c.meeting().interrupt(c, cause) || !c.carried {
 		return false
 	}
 	if c.site.Carrier.Abort(c, cause) {

@@ -229,18 +229,18 @@ func (m *meeting) interrupt(c *Call, cause error) bool {
 	}
 	m.mu.Unlock()
 	if first {
+		if b, ok := c.body.(batch); ok && !c.carried {
+			b.stop() // before the argument that it is at can return because of it
+		}
 		m.cancel(cause)
 	}
 	return first
 }
 
-// stopped reports whether a running task was told to stop, for less than its
-// context's Err.
+// stopped reports whether a running task was told to stop, or is about to be.
 func (c *Call) stopped() bool {
-	if m := c.meet.Load(); m != nil {
-		return m.told.Load()
-	}
-	return c.ctx.Err() != nil
+	m := c.meet.Load()
+	return m != nil && m.told.Load() || c.ctx.Err() != nil
 }
 
 // A taskContext is the context that a task's function runs with: the

@@ -161,7 +161,7 @@ func TestMapBalancesAnyMix(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	for range 20 {
+	for range 10 {
 		var in []stint
 		for range 1 + rng.IntN(6) {
 			d := []time.Duration{0, 0, 10 * time.Microsecond, time.Millisecond, 50 * time.Millisecond}[rng.IntN(5)]

@@ -210,13 +210,13 @@ func (c *conn) limitItems(id uint32, call *harness.Call) (begun int) {
 	return begun
 }
 
-// cut takes back the arguments of a batch that the worker has not begun, and
-// returns how many are left.
+// cut takes back the arguments of a batch that runs which the worker has not begun,
+// and returns how many are left.
 func (c *conn) cut(call *harness.Call) (left int, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	id, found := c.find(call)
-	if !found {
+	if !found || c.claims.state(id) != slotStarted {
 		return 0, false
 	}
 	left, ok = harness.CutItems(&c.claims.items[id%slots])
