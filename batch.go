@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime/debug"
 	"time"
 )
@@ -73,6 +74,8 @@ func (p *pendingBatch[In, Out]) idempotent() bool { return p.task.again }
 func (p *pendingBatch[In, Out]) origin() *TaskIdentity { return p.task.id }
 func (p *pendingBatch[In, Out]) batch() bool           { return true }
 func (p *pendingBatch[In, Out]) release()              { p.in = nil }
+
+func (p *pendingBatch[In, Out]) argument() reflect.Value { return reflect.ValueOf(p.in) }
 
 func (p *pendingBatch[In, Out]) run(ctx context.Context) error {
 	start := Now()

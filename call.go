@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -69,6 +70,7 @@ type body interface {
 	origin() *TaskIdentity // nil if it is no task's
 	batch() bool
 	release() // lets go of the argument
+	argument() reflect.Value
 }
 
 // The phases of a call. Whoever moves it to settling, by compare-and-swap, is
@@ -442,7 +444,13 @@ func (c *Call) finish(err error, cancelled bool) {
 	if err != nil {
 		c.fault = &fault{err, cancelled}
 	}
-	c.body.release()
+	if m := c.meet.Load(); m != nil && m.looked.Load() {
+		m.mu.Lock()
+		c.body.release()
+		m.mu.Unlock()
+	} else {
+		c.body.release()
+	}
 	if obs := c.site.Observer; obs != nil && obs.End != nil {
 		obs.End(c, err)
 	}
