@@ -2,7 +2,6 @@ package harness
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"runtime/debug"
@@ -27,11 +26,9 @@ type Call struct {
 	// Number tells the calls of one executor apart. The Observer sets it.
 	Number uint64
 
-	// Losses counts the workers that were lost while they ran the call. It is
-	// the backend's.
-	Losses uint8
-
-	carried bool // by site.Carrier, who has claimed it
+	losses  uint8  // workers that were lost while they ran it
+	encoded []byte // its argument, by Encode
+	carried bool   // by site.Carrier, who has claimed it
 	phase   atomic.Uint32
 	body    body
 	ctx     context.Context
@@ -62,9 +59,12 @@ type body interface {
 	idempotent() bool
 	run(ctx context.Context) error
 	appendInput(b []byte) ([]byte, error)
+	decodeInput(b []byte) error
 	appendOutput(b []byte) ([]byte, error)
 	decodeOutput(b []byte) error
 	keepsOutput() bool
+	foreign() (input, output bool)   // whether methods of the program's own encode them
+	encoder() func() ([]byte, error) // encodes the argument, and looks at no field of the call
 	inputSize() int
 	outputSize() int
 	origin() *TaskIdentity // nil if it is no task's
@@ -73,11 +73,18 @@ type body interface {
 	argument() reflect.Value
 }
 
+// batch is what a call of several arguments has beside.
+type batch interface {
+	cut() (left int, ok bool)
+	stop() // run returns after the argument that it is at
+}
+
 // The phases of a call. Whoever moves it to settling, by compare-and-swap, is
 // the only one to write its outcome.
 const (
 	waiting uint32 = iota
 	running
+	decoding // its result, by methods of the program's own
 	settling
 	settled
 )
@@ -92,7 +99,15 @@ var met = func() *meeting {
 func (c *Call) init(ctx context.Context, b body) { c.ctx, c.body, c.site = ctx, b, &nowhere }
 
 // Task returns the name of the task.
-func (c *Call) Task() string { return c.body.name() }
+func (c *Call) Task() string {
+	if c.body.batch() {
+		return c.body.name() + BatchSuffix
+	}
+	return c.body.name()
+}
+
+// TaskName returns the name that the task was declared with.
+func (c *Call) TaskName() string { return c.body.name() }
 
 // Idempotent reports whether the task may be run again after it was cut short.
 func (c *Call) Idempotent() bool { return c.body.idempotent() }
@@ -204,6 +219,27 @@ type Carrier interface {
 
 	// Started reports whether a worker has begun to run the task.
 	Started(c *Call) bool
+
+	// Cut takes back the arguments of a claimed batch that have not begun; see
+	// [Call.Cut].
+	Cut(c *Call) (left int, ok bool)
+}
+
+// Cut takes back the arguments of a running batch, see [Task.SubmitBatch], that
+// have not begun: they never will, and the batch is done with those before them.
+// It returns how many those are, which is how many Values the batch will have,
+// and whether there was anything to take back: there is nothing in a call that
+// is not a batch, waits in a queue, is done, or is told to stop. Cut does not
+// wait and is safe for concurrent use.
+func (c *Call) Cut() (left int, ok bool) {
+	b, ok := c.body.(batch)
+	if !ok || c.phase.Load() != running {
+		return 0, false
+	}
+	if c.carried {
+		return c.site.Carrier.Cut(c)
+	}
+	return b.cut()
 }
 
 // Wanted reports whether the call is still to run: it was not cancelled, and the
@@ -275,22 +311,31 @@ func (c *Call) Run(w *Worker) {
 	}
 	ended := false
 	defer func() {
-		if ended {
+		if ended || c.phase.Load() == settled { // a batch settles itself
 			return
 		}
-		err := &PanicError{Task: c.Task(), Value: "runtime.Goexit was called"}
+		err := goexitError(c.Task())
 		defer func() { c.ran(err, false) }() // whatever methods the panic's value has
 		if v := recover(); v != nil {
-			err.Value, err.Stack = fmt.Sprintf("a value of type %T that cannot be printed", v), string(debug.Stack())
-			err.Value = fmt.Sprint(v)
+			err = newPanicError(c.Task(), v)
 		}
 	}()
 	err := c.body.run(ctx)
+	ended = true
+	c.returned(err)
+}
+
+// goexitError is the error of a task that has called runtime.Goexit.
+func goexitError(task string) *PanicError {
+	return &PanicError{Task: task, Value: "runtime.Goexit was called", Stack: string(debug.Stack())}
+}
+
+// returned completes a call whose function has returned in this process.
+func (c *Call) returned(err error) {
 	cancelled := false
 	if err != nil {
 		err, cancelled = c.outcome(&TaskError{Task: c.Task(), Err: err})
 	}
-	ended = true
 	c.ran(err, cancelled)
 }
 
@@ -382,30 +427,6 @@ func (c *Call) OutputSize() int { return c.body.outputSize() }
 // they may be used again afterwards.
 func (c *Call) KeepsOutput() bool { return c.body.keepsOutput() }
 
-// Complete completes a claimed call with its encoded result. started and ended
-// are when its function began and returned, as the worker's process stamped
-// them.
-func (c *Call) Complete(out []byte, started, ended Stamp) {
-	if !c.phase.CompareAndSwap(running, settling) {
-		return
-	}
-	decoded := false
-	defer func() {
-		if !decoded { // a method of the result's type has ended the goroutine
-			c.finish(encodeError("result", c.Task(), errors.New("decoding it called runtime.Goexit")), false)
-		}
-	}()
-	began := c.coding()
-	err := c.body.decodeOutput(out)
-	c.coded(ResultDecoded, began)
-	decoded = true
-	if err != nil {
-		err = encodeError("result", c.Task(), err)
-	}
-	c.arrived(started, ended)
-	c.finish(err, false)
-}
-
 // Fail completes a call, claimed or not, with an error. started and ended are
 // as for Complete, or zero if the function never ran. If the call was told to
 // stop, it is that which decides; see Cancelled.
@@ -451,6 +472,7 @@ func (c *Call) finish(err error, cancelled bool) {
 	} else {
 		c.body.release()
 	}
+	c.encoded = nil
 	if obs := c.site.Observer; obs != nil && obs.End != nil {
 		obs.End(c, err)
 	}
@@ -469,20 +491,28 @@ func (c *Call) finish(err error, cancelled bool) {
 func (c *Call) Cancel(cause error) bool {
 	for {
 		if c.settle(waiting, cause) {
-			return c.Losses == 0
+			return c.losses == 0
 		}
 		if phase := c.phase.Load(); phase == running {
 			break
 		} else if phase > running {
+			c.settle(decoding, cause) // by methods that may never end
 			return false
 		} // else its claim was taken back just now
 	}
-	if !c.meeting().interrupt(c, cause) || !c.carried {
+	if !c.meeting().interrupt(c, cause) {
+		return false
+	}
+	if !c.carried {
+		if b, ok := c.body.(batch); ok {
+			b.stop()
+		}
 		return false
 	}
 	if c.site.Carrier.Abort(c, cause) {
 		return c.settle(running, cause)
 	}
+	c.settle(decoding, cause)
 	return c.settle(waiting, cause)
 }
 

@@ -2,11 +2,17 @@ package harness
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"reflect"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"sync"
+	"unsafe"
 )
 
 // Errors that a Future reports beside the task's own. All are compared with
@@ -21,9 +27,15 @@ var (
 	// ErrNested: a task waits for its own executor, all of whose workers
 	// wait likewise, or a worker process was to start workers of its own.
 	ErrNested = errors.New("pool inside pool")
-	// ErrQuarantined: the task has killed so many workers in a row that it
-	// is not run any more.
+	// ErrQuarantined: three workers were lost, each while it ran this call of an
+	// idempotent task, or this argument of its batch. It is not tried again.
 	ErrQuarantined = errors.New("task quarantined")
+	// ErrBroken: no worker process can be started any more. What is submitted
+	// fails; resizing the executor has it try again.
+	ErrBroken = errors.New("executor broken")
+	// ErrOtherProgram: a worker process is not the program that has started it,
+	// or knows other tasks.
+	ErrOtherProgram = errors.New("worker is another program")
 	// ErrUnknownTask: the worker process does not know a task of that name.
 	ErrUnknownTask = errors.New("unknown task")
 	// ErrEncode: the input or the result cannot cross a process boundary, or
@@ -47,6 +59,9 @@ func (e *TaskError) Error() string { return "task " + e.Task + ": " + textOf(e.E
 // Unwrap returns the function's error.
 func (e *TaskError) Unwrap() error { return e.Err }
 
+// maxText bounds the text of one error that is carried to another process.
+const maxText = 1 << 20
+
 // textOf returns what err says, even if its method panics. Those who return a
 // nil pointer as an error get that.
 func textOf(err error) (text string) {
@@ -58,20 +73,77 @@ func textOf(err error) (text string) {
 	return err.Error()
 }
 
-// is reports whether err is or wraps target, and that it does not if a method
-// of its panics.
-func is(err, target error) (found bool) {
+// maxCauses bounds the errors that are looked at in an error: one can wrap
+// itself.
+const maxCauses = 10_000
+
+// causes returns err and what it wraps, as errors.Is goes through it. What is
+// wrapped by an error whose method Unwrap panics is not to be had.
+func causes(err error) []error {
+	var all []error
+	stack := []error{err}
+	seen := make(map[unsafe.Pointer]bool) // of those that are pointers
+	for len(stack) > 0 && len(all) < maxCauses {
+		err := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if v := reflect.ValueOf(err); v.Kind() == reflect.Pointer {
+			if p := v.UnsafePointer(); v.Type().Elem().Size() > 0 && seen[p] {
+				continue
+			} else {
+				seen[p] = true
+			}
+		}
+		all = append(all, err)
+		wrapped := unwrap(err)
+		for i := len(wrapped) - 1; i >= 0; i-- {
+			if wrapped[i] != nil {
+				stack = append(stack, wrapped[i])
+			}
+		}
+	}
+	return all
+}
+
+// unwrap returns what err wraps.
+func unwrap(err error) (wrapped []error) {
 	defer func() { _ = recover() }()
-	return errors.Is(err, target)
+	switch u := err.(type) { //nolint:errorlint // each link of the chain is looked at by itself
+	case interface{ Unwrap() error }:
+		return []error{u.Unwrap()}
+	case interface{ Unwrap() []error }:
+		return u.Unwrap()
+	}
+	return nil
+}
+
+// is is errors.Is for errors whose methods may panic or wrap without end.
+func is(err, target error) bool {
+	return err != nil && slices.ContainsFunc(causes(err), func(cause error) bool { return counts(cause, target) })
+}
+
+// counts reports whether err is target, or says that it is, and that it is not if
+// a method of its panics.
+func counts(err, target error) (found bool) {
+	defer func() { _ = recover() }()                          // it may also be that they cannot be compared
+	if reflect.TypeOf(target).Comparable() && err == target { //nolint:errorlint // each link is looked at by itself
+		return true
+	}
+	x, ok := err.(interface{ Is(error) bool })
+	return ok && x.Is(target)
 }
 
 // A RemoteError stands for an error value that stayed behind in another
 // process. It carries the texts and types of the error and of what it wrapped,
 // outermost first, and then of what the standard library lets it count as, such
 // as fs.ErrNotExist. So errors.Is finds there what it would have found in that
-// process; errors.As does not, since the values are not there.
+// process. errors.As finds copies of those errors in the chain whose types both
+// processes know by [Register], as they know those of package os.
 type RemoteError struct {
 	Chain []RemoteCause `json:"chain"`
+
+	encoded [][]byte // for each cause, or nil for none: its value, if that can be carried
+	once    sync.Once
+	values  []error // those of them that can be decoded
 }
 
 // A RemoteCause is one error of a RemoteError's chain.
@@ -80,35 +152,92 @@ type RemoteCause struct {
 	Text string `json:"text"`
 }
 
-// NewRemoteError describes err and everything it wraps.
-func NewRemoteError(err error) *RemoteError {
+// NewRemoteError describes err and everything it wraps, at most 10,000 errors.
+// It calls their methods, and the methods that encode them.
+func NewRemoteError(err error) *RemoteError { return newRemoteError(err, maxLossy) }
+
+// maxLossy bounds how often an error in an error in an error is carried as a
+// RemoteError with values.
+const maxLossy = 2
+
+func newRemoteError(err error, lossy int) *RemoteError {
 	e := &RemoteError{}
-	var add func(error)
-	add = func(err error) {
-		if r, ok := err.(*RemoteError); ok { //nolint:errorlint // each link of the chain is looked at by itself
-			e.Chain = append(e.Chain, r.Chain...) // it came from a third process
-			return
+	add := func(err error, value []byte) {
+		text := textOf(err)
+		if more := len(text) - maxText; more > 0 {
+			text = fmt.Sprintf("%s… and %d more bytes", text[:maxText], more)
 		}
-		e.Chain = append(e.Chain, RemoteCause{Type: fmt.Sprintf("%T", err), Text: textOf(err)})
-		defer func() { _ = recover() }() // what it wraps is not to be had
-		switch u := err.(type) {         //nolint:errorlint // as above
-		case interface{ Unwrap() error }:
-			if inner := u.Unwrap(); inner != nil {
-				add(inner)
-			}
-		case interface{ Unwrap() []error }:
-			for _, err := range u.Unwrap() {
-				add(err)
-			}
-		}
+		e.Chain = append(e.Chain, RemoteCause{Type: fmt.Sprintf("%T", err), Text: text})
+		e.encoded = append(e.encoded, value)
 	}
-	add(err)
+	all := causes(err)
+	for _, cause := range all {
+		if r, ok := cause.(*RemoteError); ok && r != nil { //nolint:errorlint // each link of the chain is looked at by itself
+			e.Chain = append(e.Chain, r.Chain...) // it came from a third process
+			e.encoded = append(e.encoded, r.encoded...)
+			e.encoded = append(e.encoded, make([][]byte, len(e.Chain)-len(e.encoded))...)
+			continue
+		}
+		add(cause, encodeCause(cause, lossy))
+	}
 	for _, s := range sentinels {
-		if is(err, s) && !e.Is(s) {
-			add(s)
+		if slices.ContainsFunc(all, func(cause error) bool { return counts(cause, s) }) && !e.Is(s) {
+			add(s, nil)
 		}
 	}
 	return e
+}
+
+// encodeCause returns the encoding of an error whose type other processes know,
+// or nil.
+func encodeCause(err error, lossy int) []byte {
+	if lossy == 0 {
+		return nil
+	}
+	if _, e := dynamicOf(reflect.TypeOf(err)); e != nil {
+		return nil
+	}
+	v := any(err)
+	b, e := formOf(reflect.TypeFor[any]()).encode(nil, unsafe.Pointer(&v), true, lossy)
+	if e != nil || len(b) > maxText {
+		return nil
+	}
+	return b
+}
+
+// carried returns the errors of the chain that came as values.
+func (e *RemoteError) carried() []error {
+	e.once.Do(func() {
+		for _, b := range e.encoded {
+			var v any
+			if len(b) == 0 {
+				continue
+			}
+			if _, err := formOf(reflect.TypeFor[any]()).decodeFrom(b, unsafe.Pointer(&v), true); err != nil {
+				continue
+			}
+			if err, ok := v.(error); ok {
+				e.values = append(e.values, err)
+			}
+		}
+	})
+	return e.values
+}
+
+// A remoteWire is a RemoteError on its way.
+type remoteWire struct {
+	Chain   []RemoteCause
+	Encoded [][]byte
+}
+
+func appendRemote(b []byte, e *RemoteError) ([]byte, error) {
+	return elemCodecFor[remoteWire]().append(b, &remoteWire{e.Chain, e.encoded})
+}
+
+func takeRemote(b []byte) (*RemoteError, []byte, error) {
+	var w remoteWire
+	b, err := elemCodecFor[remoteWire]().decode(b, &w)
+	return &RemoteError{Chain: w.Chain, encoded: w.Encoded}, b, err
 }
 
 // sentinels are what errors of the standard library report with a method Is to
@@ -116,6 +245,24 @@ func NewRemoteError(err error) *RemoteError {
 var sentinels = []error{
 	fs.ErrInvalid, fs.ErrPermission, fs.ErrExist, fs.ErrNotExist, fs.ErrClosed,
 	errors.ErrUnsupported, os.ErrDeadlineExceeded, context.DeadlineExceeded, context.Canceled,
+}
+
+// wellKnown are errors that are told by which they are. The codec carries them,
+// in an interface, as themselves.
+var wellKnown = append([]error{
+	io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, io.ErrNoProgress, io.ErrShortBuffer, io.ErrShortWrite,
+	os.ErrProcessDone, os.ErrNoDeadline, strconv.ErrRange, strconv.ErrSyntax, fs.SkipDir, fs.SkipAll,
+	ErrCancelled, ErrClosed, ErrFull, ErrNested, ErrQuarantined, ErrUnknownTask, ErrEncode, ErrQueueClosed,
+}, sentinels...)
+
+// sentinelNumber returns which of the well-known errors v is.
+func sentinelNumber(v reflect.Value) (byte, bool) {
+	for i, known := range wellKnown {
+		if v.Type() == reflect.TypeOf(known) && v.Comparable() && v.Interface() == any(known) {
+			return byte(i), true
+		}
+	}
+	return 0, false
 }
 
 func (e *RemoteError) Error() string {
@@ -126,12 +273,35 @@ func (e *RemoteError) Error() string {
 }
 
 // Is reports whether the other process's error was, or wrapped, an error of
-// target's type and text. It is what lets errors.Is find a sentinel on the far
-// side of a process boundary.
+// target's type and text, or one that came as a value and counts as target. It
+// is what lets errors.Is find a sentinel on the far side of a process boundary.
 func (e *RemoteError) Is(target error) bool {
-	typ, text := fmt.Sprintf("%T", target), target.Error()
+	if target == nil {
+		return false
+	}
+	typ, text := fmt.Sprintf("%T", target), textOf(target)
 	for _, c := range e.Chain {
 		if c.Type == typ && c.Text == text {
+			return true
+		}
+	}
+	return slices.ContainsFunc(e.carried(), func(err error) bool { return counts(err, target) })
+}
+
+// As finds the first error of the chain that came as a value and can be assigned
+// to what target points to, as errors.As does. It decodes the values when it is
+// first called, with their types' own methods.
+func (e *RemoteError) As(target any) bool {
+	to := reflect.ValueOf(target)
+	if to.Kind() != reflect.Pointer || to.IsNil() {
+		return false // errors.As has panicked
+	}
+	for _, err := range e.carried() {
+		if reflect.TypeOf(err).AssignableTo(to.Type().Elem()) {
+			to.Elem().Set(reflect.ValueOf(err))
+			return true
+		}
+		if x, ok := err.(interface{ As(any) bool }); ok && x.As(target) {
 			return true
 		}
 	}
@@ -139,14 +309,31 @@ func (e *RemoteError) Is(target error) bool {
 }
 
 // A PanicError reports that a task's function panicked. The panic ends the
-// task, not the worker.
+// task, not the worker. It wraps the panic's value if that is an error.
 type PanicError struct {
 	Task  string // the task's name
 	Value string // the panic's value, as %v prints it
 	Stack string // the stack of the goroutine that panicked
+	Err   error  `json:"-"` // the panic's value if it is an error, else nil; a RemoteError if it came from another process
 }
 
 func (e *PanicError) Error() string { return "task " + e.Task + " panicked: " + e.Value }
+
+// Unwrap returns the panic's value if it is an error, else nil.
+func (e *PanicError) Unwrap() error { return e.Err }
+
+// newPanicError describes a panic of a task with its value, on the goroutine that
+// recovered it.
+func newPanicError(task string, v any) *PanicError {
+	e := &PanicError{Task: task, Stack: string(debug.Stack())}
+	var ok bool
+	if e.Err, ok = v.(error); ok {
+		e.Value = textOf(e.Err)
+	} else {
+		e.Value = fmt.Sprint(v) // which says so if a method of v panics
+	}
+	return e
+}
 
 // A WorkerLostError reports that a worker process ended while it ran a task.
 type WorkerLostError struct {
@@ -186,45 +373,71 @@ func (e *InitError) Unwrap() error { return e.Err }
 
 // A failure is how an error crosses a process boundary.
 type failure struct {
-	Panic *PanicError  `json:"panic,omitempty"`
-	Task  string       `json:"task,omitempty"` // of a TaskError around Err
-	Err   *RemoteError `json:"err,omitempty"`
+	Kind  failureKind
+	Task  string // of a TaskError or PanicError
+	Value string // of a PanicError
+	Stack string // likewise
+	Err   *remoteWire
 }
+
+type failureKind uint8
+
+const (
+	failedOtherwise failureKind = iota + 1
+	failedTask
+	failedPanic
+)
 
 // AppendError encodes the error of a task onto b, for another process.
 // [DecodeError] makes of it an error of the same kind: *PanicError and
-// *TaskError come out as they were, anything else as a *RemoteError. Both are
-// for those who write a backend.
+// *TaskError come out as they were, with a *RemoteError in the place of what
+// they wrap, anything else as a *RemoteError. Both are for those who write a
+// backend. AppendError calls methods of the error; one that panics does no harm.
 func AppendError(b []byte, err error) []byte {
-	var f failure
-	var te *TaskError
-	switch {
-	case errors.As(err, &te): // before anything that asks the function's error
-		f.Task, f.Err = te.Task, NewRemoteError(te.Err)
-	case errors.As(err, &f.Panic):
-	default:
-		f.Err = NewRemoteError(err)
+	f := failure{Kind: failedOtherwise}
+	switch e := err.(type) { //nolint:errorlint // what wraps one of these is another error
+	case *TaskError:
+		if e != nil {
+			f.Kind, f.Task, err = failedTask, e.Task, e.Err
+		}
+	case *PanicError:
+		if e != nil {
+			f.Kind, f.Task, f.Value, f.Stack, err = failedPanic, e.Task, e.Value, e.Stack, e.Err
+		}
 	}
-	text, e := json.Marshal(f)
-	if e != nil {
-		panic("harness: a failure is plain data: " + e.Error())
+	if err != nil {
+		r := NewRemoteError(err)
+		f.Err = &remoteWire{r.Chain, r.encoded}
 	}
-	return append(b, text...)
+	out, e := elemCodecFor[failure]().append(b, &f)
+	if e == nil {
+		return out
+	}
+	f = failure{Kind: f.Kind, Task: f.Task, Value: "its error cannot be carried: " + e.Error()}
+	f.Err = &remoteWire{Chain: []RemoteCause{{Text: f.Value}}}
+	out, _ = elemCodecFor[failure]().append(b, &f)
+	return out
 }
 
-// DecodeError decodes what [AppendError] has encoded.
+// DecodeError decodes what [AppendError] has encoded. It calls no methods of the
+// program: a RemoteError decodes values when it is asked for them.
 func DecodeError(b []byte) error {
 	var f failure
-	if err := json.Unmarshal(b, &f); err != nil {
-		return fmt.Errorf("the error of a worker could not be read: %w", err)
+	rest, err := elemCodecFor[failure]().decode(b, &f)
+	if err != nil || len(rest) > 0 {
+		return fmt.Errorf("the error of a worker could not be read: %w", orCut(err))
+	}
+	var far error
+	if f.Err != nil {
+		far = &RemoteError{Chain: f.Err.Chain, encoded: f.Err.Encoded}
 	}
 	switch {
-	case f.Panic != nil:
-		return f.Panic
-	case f.Err == nil:
+	case f.Kind == failedPanic:
+		return &PanicError{Task: f.Task, Value: f.Value, Stack: f.Stack, Err: far}
+	case far == nil:
 		return errors.New("a worker failed without saying why")
-	case f.Task != "":
-		return &TaskError{Task: f.Task, Err: f.Err}
+	case f.Kind == failedTask:
+		return &TaskError{Task: f.Task, Err: far}
 	}
-	return f.Err
+	return far
 }

@@ -137,7 +137,10 @@ func (d *derived[Out]) run(context.Context) (err error) {
 
 func (d *derived[Out]) appendInput([]byte) ([]byte, error)  { return nil, ErrEncode }
 func (d *derived[Out]) appendOutput([]byte) ([]byte, error) { return nil, ErrEncode }
+func (d *derived[Out]) encoder() func() ([]byte, error)     { return nil }
+func (d *derived[Out]) decodeInput([]byte) error            { return ErrEncode }
 func (d *derived[Out]) decodeOutput([]byte) error           { return ErrEncode }
+func (d *derived[Out]) foreign() (input, output bool)       { return false, false }
 func (d *derived[Out]) keepsOutput() bool                   { return false }
 func (d *derived[Out]) inputSize() int                      { return 0 }
 func (d *derived[Out]) outputSize() int                     { return 0 }

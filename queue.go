@@ -2,9 +2,11 @@ package harness
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
 	"strconv"
 	"sync"
 )
@@ -12,8 +14,10 @@ import (
 // A Queue hands values from some tasks to others, first in, first out, on
 // every backend. It stays in the process that made it. A task gets it as part
 // of its argument: inside that process as it is, in a worker process as a
-// reference through which Put, Get and Close reach back to the submitter, with
-// the values encoded as JSON.
+// reference through which Put, Get and Close reach back to the submitter. The
+// values cross as the arguments of tasks do, exactly or not at all: one that
+// cannot be encoded or decoded is an error that wraps ErrEncode, and stays in the
+// queue if it is in it.
 //
 // A task that waits in Put or Get keeps its worker. If that leaves none for the
 // task that would end the wait, and nothing else does for a second, the executor
@@ -47,7 +51,7 @@ func (q *Queue[T]) Put(ctx context.Context, v T) error {
 	if q.store != nil {
 		return q.store.put(ctx, v)
 	}
-	payload, err := json.Marshal(v)
+	payload, err := elemCodecFor[T]().append(nil, &v)
 	if err != nil {
 		return fmt.Errorf("value for a queue %w: %w", ErrEncode, err)
 	}
@@ -61,14 +65,17 @@ func (q *Queue[T]) Get(ctx context.Context) (T, error) {
 	if q.store != nil {
 		return q.store.get(ctx)
 	}
-	var v T
 	payload, err := q.ask(ctx, QueueGet, nil)
+	var v, zero T
 	if err == nil {
-		if err = json.Unmarshal(payload, &v); err != nil {
+		if _, err = elemCodecFor[T]().decode(payload, &v); err != nil {
 			err = fmt.Errorf("value from a queue %w: %w", ErrEncode, err)
 		}
 	}
-	return v, err
+	if err != nil {
+		return zero, err
+	}
+	return v, nil
 }
 
 // Close lets no more values in. Those that are in can still be taken out, and
@@ -101,11 +108,23 @@ func (q *Queue[T]) MarshalJSON() ([]byte, error) {
 	return strconv.AppendUint(nil, id, 10), nil
 }
 
-// UnmarshalJSON makes q a reference to a queue of the submitter's process.
+// UnmarshalJSON makes q a reference to a queue of the submitter's process, or in
+// the process that made the queue the queue itself.
 func (q *Queue[T]) UnmarshalJSON(b []byte) (err error) {
 	q.store = nil
-	q.id, err = strconv.ParseUint(string(b), 10, 64)
-	return err
+	if q.id, err = strconv.ParseUint(string(b), 10, 64); err != nil || q.id>>32 != queueHome {
+		return err
+	}
+	switch s := published.find(q.id).(type) {
+	case *store[T]:
+		q.store, q.id = s, 0
+	case nil: // it was closed and drained
+		q.store, q.id = NewQueue[T](1).store, 0
+		q.store.close()
+	default:
+		return fmt.Errorf("it is a queue of other values than %v", reflect.TypeFor[T]())
+	}
+	return nil
 }
 
 // A QueueOp is what a worker process asks of a Queue.
@@ -138,9 +157,9 @@ func AnswerQueue(ctx context.Context, op QueueOp, id uint64, payload []byte) ([]
 	}
 	switch op {
 	case QueuePut:
-		return nil, q.putJSON(ctx, payload)
+		return nil, q.putEncoded(ctx, payload)
 	case QueueGet:
-		return q.getJSON(ctx)
+		return q.getEncoded(ctx)
 	case QueueClose:
 		q.close()
 		return nil, nil
@@ -156,6 +175,7 @@ type store[T any] struct {
 	notEmpty sync.Cond
 	notFull  sync.Cond
 	values   []T
+	lent     int // taken out, and put back if they cannot be encoded
 	closed   bool
 	id       uint64 // in the table of published queues; 0 while it is not
 }
@@ -163,7 +183,7 @@ type store[T any] struct {
 func (s *store[T]) put(ctx context.Context, v T) error {
 	closed := false
 	err := s.do(ctx, &s.notFull, func() bool {
-		if closed = s.closed; closed || len(s.values) == s.capacity {
+		if closed = s.closed; closed || len(s.values) >= s.capacity {
 			return closed
 		}
 		s.values = append(s.values, v)
@@ -176,15 +196,19 @@ func (s *store[T]) put(ctx context.Context, v T) error {
 	return err
 }
 
-func (s *store[T]) get(ctx context.Context) (v T, err error) {
+func (s *store[T]) get(ctx context.Context) (v T, err error) { return s.take(ctx, 0) }
+
+// take takes the oldest value out. lend is 1 if giveBack follows, else 0.
+func (s *store[T]) take(ctx context.Context, lend int) (v T, err error) {
 	closed := false
 	err = s.do(ctx, &s.notEmpty, func() bool {
 		if len(s.values) == 0 {
-			closed = s.closed
+			closed = s.closed && s.lent == 0
 			return closed
 		}
 		v, s.values[0] = s.values[0], v
 		s.values = s.values[1:]
+		s.lent += lend
 		s.notFull.Signal()
 		s.retire()
 		return true
@@ -193,6 +217,21 @@ func (s *store[T]) get(ctx context.Context) (v T, err error) {
 		return v, ErrQueueClosed
 	}
 	return v, err
+}
+
+// giveBack ends the loan of a value: it was sent, or becomes the oldest again.
+func (s *store[T]) giveBack(v T, sent bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lent--
+	if !sent {
+		s.values = slices.Insert(s.values, 0, v)
+		s.notEmpty.Signal()
+	}
+	if s.closed {
+		s.notEmpty.Broadcast() // who waits may be told so now
+	}
+	s.retire()
 }
 
 // do tries, with the lock held, until try reports true or ctx ends. Between
@@ -258,33 +297,46 @@ func (s *store[T]) publish() uint64 {
 
 // retire forgets a queue that was published once nothing more can happen to it.
 func (s *store[T]) retire() {
-	if s.id != 0 && s.closed && len(s.values) == 0 {
+	if s.id != 0 && s.closed && len(s.values) == 0 && s.lent == 0 {
 		published.remove(s.id)
 	}
 }
 
-func (s *store[T]) putJSON(ctx context.Context, b []byte) error {
+func (s *store[T]) putEncoded(ctx context.Context, b []byte) error {
 	var v T
-	if err := json.Unmarshal(b, &v); err != nil {
+	if _, err := elemCodecFor[T]().decode(b, &v); err != nil {
 		return fmt.Errorf("value for a queue %w: %w", ErrEncode, err)
 	}
 	return s.put(ctx, v)
 }
 
-func (s *store[T]) getJSON(ctx context.Context) ([]byte, error) {
-	v, err := s.get(ctx)
+// getEncoded takes a value out if it can be sent, and decoded where it arrives:
+// that can fail only where a type's own methods do it, and is tried before.
+func (s *store[T]) getEncoded(ctx context.Context) (b []byte, err error) {
+	v, err := s.take(ctx, 1)
 	if err != nil {
 		return nil, err
 	}
-	b, err := json.Marshal(v)
+	sent := false
+	defer func() { s.giveBack(v, sent) }()
+	c := elemCodecFor[T]()
+	b, err = c.append(nil, &v)
+	if err == nil && c.foreign {
+		var try T
+		_, err = c.decode(b, &try)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("value from a queue %w: %w", ErrEncode, err)
 	}
+	sent = true
 	return b, nil
 }
 
 // published holds the queues that worker processes have references to.
 var published queueTable
+
+// queueHome tells the queues of this process from those of others.
+var queueHome = uint64(rand.Uint32())
 
 type queueTable struct {
 	mu   sync.Mutex
@@ -294,8 +346,8 @@ type queueTable struct {
 
 // An anyStore is a *store whatever its values.
 type anyStore interface {
-	putJSON(ctx context.Context, v []byte) error
-	getJSON(ctx context.Context) ([]byte, error)
+	putEncoded(ctx context.Context, v []byte) error
+	getEncoded(ctx context.Context) ([]byte, error)
 	close()
 }
 
@@ -306,8 +358,9 @@ func (t *queueTable) add(s anyStore) uint64 {
 		t.open = make(map[uint64]anyStore)
 	}
 	t.last++
-	t.open[t.last] = s
-	return t.last
+	id := queueHome<<32 | t.last
+	t.open[id] = s
+	return id
 }
 
 func (t *queueTable) find(id uint64) anyStore {

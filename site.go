@@ -22,7 +22,7 @@ type Site struct {
 	// Carrier takes calls elsewhere; nil if they run in this process.
 	Carrier Carrier
 
-	callbacks tally // sets of callbacks that have not all returned
+	callbacks tally // what runs the program's own code and has not ended: sets of callbacks, codings
 	of        *Site // whose calls these are derived from; nil if from none
 }
 
@@ -71,6 +71,17 @@ func (s *Site) Outside(what string) error {
 		return nil
 	}
 	return fmt.Errorf("%s in a task or a callback of the same executor: %w: it would wait for its caller; call Stop there, and Close outside", what, ErrNested)
+}
+
+// Go runs f, which is code of the program's own, on a goroutine of its own, which
+// the executor waits for and recognises as one of its own.
+func (s *Site) Go(f func()) {
+	home := s.home()
+	home.callbacks.add()
+	go func() { // ends with f; Wait waits for it
+		defer home.callbacks.done()
+		home.Inside(f)
+	}()
 }
 
 // Wait blocks until all callbacks of calls that were submitted here have

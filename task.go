@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"sync"
 )
 
 // A Task is a named function that every backend can run. Inside a process its
@@ -26,7 +25,6 @@ type Task[In, Out any] struct {
 	in    codec[In]
 	out   codec[Out]
 	again bool
-	many  func() manyCodec[In, Out]
 }
 
 // NewTask declares a task. The name identifies it to worker processes and in
@@ -45,7 +43,7 @@ func NewTask[In, Out any](name string, fn func(context.Context, In) (Out, error)
 	if fn == nil {
 		panic("harness: NewTask of " + name + " needs a function")
 	}
-	return &Task[In, Out]{id: identify(name, fn), name: name, fn: fn, in: codecFor[In](), out: codecFor[Out](), many: sync.OnceValue(newManyCodec[In, Out])}
+	return &Task[In, Out]{id: identify(name, fn), name: name, fn: fn, in: codecFor[In](), out: codecFor[Out]()}
 }
 
 // Name returns the name the task was declared with.
@@ -97,6 +95,10 @@ func submit(ctx context.Context, ex Executor, c *Call) {
 	c.Fail(fmt.Errorf("submitting task %s: %w", c.Task(), err), 0, 0)
 }
 
+// foreign reports whether methods of the program's own encode the arguments and
+// the results.
+func (t *Task[In, Out]) foreign() (input, output bool) { return t.in.foreign, t.out.foreign }
+
 // Idempotent returns the same task, declared to do no harm if it is run again
 // after it was cut short: when a worker process is lost, the call that it ran
 // is given to another, at most twice.
@@ -142,25 +144,26 @@ func (j job[In, Out]) Call(ctx context.Context) *Call {
 	return &p.call
 }
 
+// Wire implements [AnyTask].
+func (t *Task[In, Out]) Wire() string {
+	return fmt.Sprintf("a function from %v to %v (%016x, %016x)", reflect.TypeFor[In](), reflect.TypeFor[Out](), t.in.fingerprint(), t.out.fingerprint())
+}
+
 // KeepsInput implements [AnyTask].
 func (t *Task[In, Out]) KeepsInput(batch bool) bool {
-	if batch {
-		return t.many().in.keeps
-	}
-	return t.in.keeps
+	return batch || t.in.keeps
 }
 
 // Incoming implements [AnyTask].
-func (t *Task[In, Out]) Incoming(ctx context.Context, in []byte, batch bool) (*Call, error) {
+func (t *Task[In, Out]) Incoming(ctx context.Context, batch bool) *Call {
 	if batch {
-		return t.incomingBatch(ctx, in)
+		p := &servedBatch[In, Out]{task: t}
+		p.call.init(ctx, p)
+		return &p.call
 	}
 	p := &pending[In, Out]{task: t}
 	p.call.init(ctx, p)
-	if err := t.in.decode(in, &p.in); err != nil {
-		return nil, encodeError("input", t.name, err)
-	}
-	return &p.call, nil
+	return &p.call
 }
 
 // An AnyTask is a *Task whatever its types: what a list of tasks holds.
@@ -169,12 +172,14 @@ type AnyTask interface {
 	// Identity tells the task from another of the same name. It is nil only if
 	// the task is a nil pointer, with which nothing else can be done.
 	Identity() *TaskIdentity
-	// Incoming makes the call that a worker process runs for a message with
-	// this encoded input, of a single call or of one of [Task.SubmitBatch].
-	// The error wraps ErrEncode.
-	Incoming(ctx context.Context, in []byte, batch bool) (*Call, error)
-	// KeepsInput reports whether such a call keeps the bytes. If not, they may
-	// be used again once Incoming has returned.
+	// Wire describes how arguments and results are encoded. It is equal in two
+	// processes that understand each other.
+	Wire() string
+	// Incoming makes the call that a worker process runs for a single call or
+	// for one of [Task.SubmitBatch]. Its argument is set by Call.DecodeInput.
+	Incoming(ctx context.Context, batch bool) *Call
+	// KeepsInput reports whether such a call keeps the bytes that it decodes. If
+	// not, they may be used again once it has run.
 	KeepsInput(batch bool) bool
 }
 
@@ -206,8 +211,13 @@ func (p *pending[In, Out]) run(ctx context.Context) (err error) {
 }
 
 func (p *pending[In, Out]) appendInput(b []byte) ([]byte, error) {
+	if p.call.encoded != nil {
+		return append(b, p.call.encoded...), nil
+	}
 	return p.task.in.append(b, &p.in)
 }
+
+func (p *pending[In, Out]) decodeInput(b []byte) error { return p.task.in.decode(b, &p.in) }
 
 func (p *pending[In, Out]) appendOutput(b []byte) ([]byte, error) {
 	return p.task.out.append(b, &p.out)
@@ -216,7 +226,14 @@ func (p *pending[In, Out]) appendOutput(b []byte) ([]byte, error) {
 func (p *pending[In, Out]) inputSize() int  { return p.task.in.sizeOf(&p.in) }
 func (p *pending[In, Out]) outputSize() int { return p.task.out.sizeOf(&p.out) }
 
-func (p *pending[In, Out]) keepsOutput() bool { return p.task.out.keeps }
+func (p *pending[In, Out]) foreign() (input, output bool) { return p.task.foreign() }
+
+func (p *pending[In, Out]) encoder() func() ([]byte, error) {
+	in, codec := p.in, p.task.in
+	return func() ([]byte, error) { return codec.append(nil, &in) }
+}
+
+func (p *pending[In, Out]) keepsOutput() bool { return p.task.out.keeps || p.task.out.foreign }
 
 func (p *pending[In, Out]) decodeOutput(b []byte) error {
 	return p.task.out.decode(b, &p.out)

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(forgetful) != "" {
 		os.Exit(m.Run())
 	}
-	harnesstest.Main(m, square, stressed, whoami, mirror, held, failing, sum, channels, dies, deaf, opens,
+	harnesstest.Main(m, square, stressed, whoami, mirror, held, heldOrNot, failing, sum, channels, dies, deaf, opens,
 		multiply, size, exit, forever) // of the examples
 }
 

@@ -165,11 +165,15 @@ func (a *arrivals[F]) next(ctx context.Context) (i int, err error) {
 	}
 	if nested := await(ctx, a.futures, wait); nested != nil {
 		for _, f := range a.futures {
-			f.Call().Cancel(fmt.Errorf("waiting for task %s: %w: every worker of the executor waits for a task that needs a worker", f.Call().Task(), nested))
+			f.Call().Cancel(nestedError(f.Call().Task(), nested))
 		}
 		harness.Blocking(ctx, wait)
 	}
 	return i, err
+}
+
+func nestedError(task string, nested error) error {
+	return fmt.Errorf("waiting for task %s: %w: every worker of the executor waits for a task that needs a worker", task, nested)
 }
 
 // await calls wait, in which the caller waits until any of the futures is done.

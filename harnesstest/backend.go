@@ -167,6 +167,7 @@ func TestBackend(t *testing.T, b *harness.Backend) {
 		{"then deep", testThenDeep},
 		{"batch", testBatch},
 		{"batch errors", testBatchErrors},
+		{"batch cut", testBatchCut},
 		{"batch cannot be encoded", testBatchUnencodable},
 		{"batch cancel", testBatchCancel},
 		{"batch cancel last", testBatchCancelLast},

@@ -31,13 +31,6 @@ CPU-bound work scales to the processors, waiting scales to the workers.`,
 }
 
 const (
-	// maxLosses in a row while there was no task to blame mean that a worker
-	// cannot work.
-	maxLosses = 3
-	// maxKills in a row mean that it is the task that kills workers, and
-	// maxRuns is how often an idempotent one is tried.
-	maxKills = 3
-	maxRuns  = 3
 	// maxErrors bounds what Close reports.
 	maxErrors = 10
 
@@ -58,7 +51,6 @@ type processes struct {
 	site    harness.Site
 	feeders atomic.Pointer[[]*feeder] // replaced as a whole, with mu held
 	running sync.WaitGroup            // feeders
-	killers atomic.Int32              // tasks in kills
 	life    context.Context           // what workers are started in; ended by halt when Stop has a cause
 	halt    context.CancelCauseFunc
 
@@ -66,10 +58,10 @@ type processes struct {
 	door     door
 	watched  map[<-chan struct{}]func() bool // ends of contexts that calls at workers were submitted with, and what stops watching
 	calls    ring
-	sleepers []*feeder      // those that found the queue empty
-	woken    int            // feeders that were woken and have not looked yet
-	kills    map[string]int // workers lost in a row, by the task that they ran
-	size     int            // workers wanted
+	sleepers []*feeder              // those that found the queue empty
+	woken    int                    // feeders that were woken and have not looked yet
+	coding   map[*harness.Call]bool // whose arguments are encoded by methods of the program's own
+	size     int                    // workers wanted
 	started  int
 	lost     int
 	closed   bool
@@ -178,6 +170,9 @@ func (p *processes) Stop(cause error) {
 	var queued []*harness.Call
 	if cause != nil {
 		queued = p.empty()
+		for c := range p.coding {
+			queued = append(queued, c)
+		}
 		p.halt(cause)
 	}
 	p.mu.Unlock()
@@ -207,6 +202,12 @@ func (p *processes) Resize(n int) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if errors.Is(p.broken, harness.ErrBroken) && !p.closed {
+		p.broken = nil
+		for _, f := range *p.feeders.Load() {
+			f.wake()
+		}
+	}
 	if err := p.refused(); err != nil {
 		return err
 	}
@@ -217,11 +218,23 @@ func (p *processes) Resize(n int) error {
 	p.size = n
 	staying := 0
 	for _, f := range feeders {
-		if f.leaving {
-			continue
+		if !f.leaving {
+			staying++
 		}
-		if staying++; staying > n {
+	}
+	// Those that are on their way out stay first: so there never are more
+	// processes than were asked for.
+	for _, f := range feeders {
+		if f.leaving && staying < n {
+			f.leaving = false
+			staying++
+			f.wake()
+		}
+	}
+	for _, f := range slices.Backward(feeders) {
+		if !f.leaving && staying > n {
 			f.leaving = true
+			staying--
 			f.wake()
 		}
 	}
@@ -259,7 +272,7 @@ func (p *processes) Stats() harness.Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.Workers, s.Started, s.Lost = p.size, p.started, p.lost
-	s.Queued += p.calls.n
+	s.Queued += p.calls.n + len(p.coding)
 	return s
 }
 
@@ -296,7 +309,7 @@ func (p *processes) take(f *feeder, n int, batch []*harness.Call) (_ []*harness.
 		none := len(batch) == 0
 		// Without the lock: one that is not wanted any more is completed by
 		// this, and what its callbacks do is not known.
-		batch = slices.DeleteFunc(batch, func(c *harness.Call) bool { return !c.Wanted() })
+		batch = slices.DeleteFunc(batch, func(c *harness.Call) bool { return !c.Wanted() || p.encode(c) })
 		if len(batch) > 0 || none {
 			return batch, more
 		}
@@ -317,14 +330,9 @@ func (p *processes) pop(f *feeder, n int, batch []*harness.Call) (_ []*harness.C
 		return batch, leaving
 	}
 	had := p.calls.n
-	var quarantined []*harness.Call
 	n = min(n, max(1, p.calls.n/len(*p.feeders.Load())))
 	for p.calls.n > 0 && len(batch) < n {
-		if c := p.calls.pop(); p.kills[c.Task()] >= maxKills {
-			quarantined = append(quarantined, c)
-		} else {
-			batch = append(batch, c)
-		}
+		batch = append(batch, p.calls.pop())
 	}
 	p.door.left(had - p.calls.n)
 	if len(batch) == 0 {
@@ -332,14 +340,45 @@ func (p *processes) pop(f *feeder, n int, batch []*harness.Call) (_ []*harness.C
 	} else if p.calls.n > 0 {
 		p.wake()
 	}
-	if p.closed {
+	if p.closed && !p.left() {
 		more = closing
 	}
 	p.mu.Unlock()
-	for _, c := range quarantined {
-		c.Fail(fmt.Errorf("%w: %s was running when each of the last %d workers was lost", harness.ErrQuarantined, c.Task(), maxKills), 0, 0)
-	}
 	return batch, more
+}
+
+// left reports whether there are calls that no feeder has. The caller holds mu.
+func (p *processes) left() bool { return p.calls.n > 0 || len(p.coding) > 0 }
+
+// stopping reports whether no more calls are taken.
+func (p *processes) stopping() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed && !p.left()
+}
+
+// encode has the argument of a call encoded apart, if methods of the program's own
+// do that, and reports whether it does. The call comes back when that is done.
+func (p *processes) encode(c *harness.Call) bool {
+	if foreign, _ := c.Foreign(); !foreign || c.Encoded() {
+		return false
+	}
+	p.mu.Lock()
+	if p.coding == nil {
+		p.coding = make(map[*harness.Call]bool)
+	}
+	p.coding[c] = true
+	p.mu.Unlock()
+	encoded := func() {
+		p.mu.Lock()
+		delete(p.coding, c)
+		p.mu.Unlock()
+		p.giveBack([]*harness.Call{c})
+	}
+	if !c.Encode(encoded) {
+		encoded()
+	}
+	return true
 }
 
 // giveBack returns calls that were taken and not finished. They are the next to
@@ -359,33 +398,6 @@ func (p *processes) giveBack(calls []*harness.Call) {
 	}
 	for _, c := range calls {
 		c.Fail(broken, 0, 0) // nobody would take them
-	}
-}
-
-// killed is told that a worker was lost while it ran the call.
-func (p *processes) killed(c *harness.Call, err *harness.WorkerLostError) {
-	p.mu.Lock()
-	if p.kills == nil {
-		p.kills = make(map[string]int)
-	}
-	p.kills[c.Task()]++
-	p.killers.Store(int32(len(p.kills)))
-	p.mu.Unlock()
-	if c.Losses++; c.Idempotent() && c.Losses < maxRuns {
-		c.Unclaim()
-		p.giveBack([]*harness.Call{c})
-		return
-	}
-	c.Fail(err, 0, 0)
-}
-
-// done is told that a worker has survived a task.
-func (p *processes) done(task string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.kills[task] < maxKills {
-		delete(p.kills, task)
-		p.killers.Store(int32(len(p.kills)))
 	}
 }
 
@@ -423,6 +435,18 @@ func (p *processes) Abort(c *harness.Call, cause error) bool {
 		}
 	}
 	return false // its claim was taken back; or see conn.send
+}
+
+// Cut implements [harness.Carrier].
+func (p *processes) Cut(c *harness.Call) (left int, ok bool) {
+	for _, f := range *p.feeders.Load() {
+		if conn := f.current(); conn != nil {
+			if left, ok = conn.cut(c); ok {
+				return left, true
+			}
+		}
+	}
+	return 0, false
 }
 
 // Started implements [harness.Carrier].

@@ -233,21 +233,20 @@ func TestNothingWaitsBehindALongTask(t *testing.T) {
 	}
 }
 
-// slowly has an input that is encoded only once its call was told to stop.
+// slowly has an input that is encoded only once its call is over.
 var slowly = harness.NewTask("slowly", func(context.Context, slowInput) (int, error) { return 0, nil })
 
 type slowInput struct{ call chan *harness.Call }
 
 func (in *slowInput) AppendBinary(b []byte) ([]byte, error) {
-	for call := <-in.call; call.Interrupted() == nil; {
-		runtime.Gosched()
-	}
+	<-(<-in.call).Done()
 	return b, nil
 }
 
 func (*slowInput) UnmarshalBinary([]byte) error { return nil }
 
-// A task that is being encoded for a busy worker has not started.
+// A task whose argument's own methods encode it has not started, and is cancelled
+// however long they take.
 func TestCancelWhileItIsEncoded(t *testing.T) {
 	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
 	started, release := harness.NewQueue[int](1), harness.NewQueue[int](1)
@@ -305,18 +304,33 @@ func TestIdleWorkersFindWork(t *testing.T) {
 	}
 }
 
-func TestTaskThatKillsIsQuarantined(t *testing.T) {
+// A call that kills its workers is tried three times if that does no harm, and no
+// other call of the task is blamed for it.
+func TestCallThatKillsIsQuarantined(t *testing.T) {
 	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
-	var futures []*harness.Future[int]
-	for range 10 {
+	var futures, again []*harness.Future[int]
+	for range 5 {
 		futures = append(futures, die.Submit(ctx, ex, 1))
+	}
+	for range 2 {
+		again = append(again, die.Idempotent().Submit(ctx, ex, 1))
 	}
 	for i, f := range futures {
 		_, err := f.Wait(ctx)
 		var lost *harness.WorkerLostError
-		if i < 3 && !errors.As(err, &lost) || i >= 3 && !errors.Is(err, harness.ErrQuarantined) {
-			t.Errorf("task %d failed with %v; want three lost workers and then ErrQuarantined", i, err)
+		if !errors.As(err, &lost) || errors.Is(err, harness.ErrQuarantined) {
+			t.Errorf("task %d failed with %v; want a lost worker", i, err)
 		}
+	}
+	for i, f := range again {
+		_, err := f.Wait(ctx)
+		var lost *harness.WorkerLostError
+		if !errors.As(err, &lost) || !errors.Is(err, harness.ErrQuarantined) {
+			t.Errorf("idempotent task %d failed with %v; want ErrQuarantined and a lost worker", i, err)
+		}
+	}
+	if got := ex.(harness.Manager).Stats().Lost; got != 5+2*3 {
+		t.Errorf("%d workers were lost; want 5 for those that are tried once, and 6 for two that are tried three times", got)
 	}
 	if _, err := pid.Submit(ctx, ex, 0).Wait(ctx); err != nil {
 		t.Errorf("another task failed with %v; want that it is run", err)

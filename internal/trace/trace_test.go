@@ -79,6 +79,8 @@ func (far) Close() error                    { return nil }
 func (far) Abort(*harness.Call, error) bool { return false }
 func (far) Started(*harness.Call) bool      { return true }
 
+func (far) Cut(*harness.Call) (int, bool) { return 0, false }
+
 var (
 	plainTask = harness.NewTask("plain", func(context.Context, int) (int, error) { return 1, nil })
 	failTask  = harness.NewTask("fails", func(context.Context, int) (int, error) { return 0, errors.New("no\nsecond line") })
