@@ -214,6 +214,17 @@ func (c *Call) Encode(done func()) bool {
 // Encoded reports whether Encode has done its work.
 func (c *Call) Encoded() bool { return c.encoded != nil }
 
+// OwnErr returns what the function of a call that is done failed with, also if the
+// call was told to stop and reports why. It is what a worker process answers: who
+// cancelled is for the submitter to say.
+func (c *Call) OwnErr() error {
+	err := c.Err()
+	if short, ok := err.(*cutShort); ok { //nolint:errorlint // it is never wrapped
+		return short.err
+	}
+	return err
+}
+
 // A batchBody is the body of a batch that is carried to another process.
 type batchBody interface {
 	takePart(b []byte) error

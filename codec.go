@@ -153,14 +153,13 @@ func (c elemCodec[T]) decode(b []byte, v *T) (rest []byte, err error) {
 	return c.form.decodeFrom(b, unsafe.Pointer(v), c.tracked)
 }
 
-const (
-	// maxEncoded bounds what a value is encoded to, and what comes before it in
-	// the same buffer. The exact bound on a message is the backend's.
-	maxEncoded = 1<<30 + 1<<20
-	// maxDepth bounds interfaces in interfaces, each with a value in it that is
-	// not behind a pointer. It takes some 100 MB of stack, of which there is 1 GB.
-	maxDepth = 100_000
-)
+// maxEncoded bounds what a value is encoded to, and what comes before it in the
+// same buffer. The exact bound on a message is the backend's. Tests change it.
+var maxEncoded = 1<<30 + 1<<20
+
+// maxDepth bounds interfaces in interfaces, each with a value in it that is not
+// behind a pointer. It takes less than 256 MB of stack, of which there is 1 GB.
+const maxDepth = 100_000
 
 var (
 	errCut   = errors.New("the encoding is cut short or not one")

@@ -84,7 +84,7 @@ var basics = []reflect.Type{
 	reflect.TypeFor[float32](), reflect.TypeFor[float64](), reflect.TypeFor[complex64](), reflect.TypeFor[complex128](), reflect.TypeFor[string](),
 	reflect.TypeFor[any](), reflect.TypeFor[error](), reflect.TypeFor[struct{}](),
 	reflect.TypeFor[[]byte](), reflect.TypeFor[[]any](), reflect.TypeFor[map[string]any](), reflect.TypeFor[[]string](),
-	timeType, reflect.TypeFor[time.Duration](),
+	timeType, locationType, reflect.TypeFor[time.Duration](),
 }
 
 var basicTags = func() map[reflect.Type]byte {

@@ -16,6 +16,7 @@ type form struct {
 	decode func(b []byte, p unsafe.Pointer, d *decoder) ([]byte, error)
 	least  int  // no value takes fewer bytes
 	fixed  int  // every value is that many bytes of memory; 0 if not
+	unit   int  // of strings and slices of memory: the bytes of each element; else 0
 	own    *own // its methods, if those make the form
 
 	// Of slices and maps, what they refer to: n elements of the slice at p, or
@@ -207,7 +208,7 @@ func takeLength(b []byte, least int) (n int, isNil bool, rest []byte, err error)
 }
 
 func (f *form) makeString() {
-	f.least = 1
+	f.least, f.unit = 1, 1
 	f.append = func(b []byte, p unsafe.Pointer, _ *encoder) ([]byte, error) {
 		s := *(*string)(p)
 		if len(b)+len(s) > maxEncoded {
@@ -230,7 +231,7 @@ func (f *form) makeString() {
 func (f *form) makeMemorySlice() {
 	t := f.t
 	size, align := int(t.Elem().Size()), t.Elem().Align()
-	f.least = 1
+	f.least, f.unit = 1, size
 	f.append = func(b []byte, p unsafe.Pointer, _ *encoder) ([]byte, error) {
 		s := *(*[]byte)(p) // with the length of another type's elements
 		if size > 0 && len(s) > (maxEncoded-len(b))/size {

@@ -147,12 +147,16 @@ var lossyMethods = map[string]bool{
 	"net/url.URL":              true, // RawPath and OmitHost
 }
 
-// familiar are the packages whose methods encode without waiting, panicking or
-// ending the goroutine: those of the standard library, and this one.
+// familiar are the packages of the standard library whose methods encode without
+// waiting, panicking or ending the goroutine.
 var familiar = map[string]bool{
 	"crypto/x509": true, "encoding/json": true, "log/slog": true, "math/big": true, "math/rand": true, "math/rand/v2": true,
 	"net": true, "net/netip": true, "net/url": true, "regexp": true, "time": true,
-	reflect.TypeFor[Call]().PkgPath(): true,
+}
+
+// isQueue reports whether t is a Queue.
+func isQueue(t reflect.Type) bool {
+	return t.PkgPath() == reflect.TypeFor[Call]().PkgPath() && strings.HasPrefix(t.Name(), "Queue[")
 }
 
 var owns sync.Map // *own by type
@@ -175,7 +179,7 @@ func newOwn(t reflect.Type) *own {
 	for _, m := range methods {
 		if p.Implements(m.encodes) && p.Implements(m.decodes) && declares(t, m.marshal) && declares(t, m.restore) {
 			o := m.own
-			o.by, o.foreign = m.by, !familiar[t.PkgPath()]
+			o.by, o.foreign = m.by, !familiar[t.PkgPath()] && !isQueue(t)
 			if t.PkgPath() == "regexp" {
 				o.marshal = regexpMarshal(o.marshal)
 			}

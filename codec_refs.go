@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"slices"
 	"sync"
 	"unsafe"
 )
@@ -320,6 +321,17 @@ func (c compiler) makeSlice(f *form) {
 	elem, size := c.form(t.Elem()), t.Elem().Size()
 	f.least = 1
 	f.contents = func(b []byte, p unsafe.Pointer, n int, e *encoder) (_ []byte, err error) {
+		if n > 64 && elem.unit > 0 {
+			// Make room at once, or find that there cannot be enough.
+			total := n
+			for i := range uintptr(n) {
+				total += elem.unit * len(*(*[]byte)(unsafe.Add(p, i*size))) // also of a string
+				if total > maxEncoded-len(b) {
+					return b, errSize
+				}
+			}
+			b = slices.Grow(b, total)
+		}
 		for i := range uintptr(n) {
 			if b, err = elem.append(b, unsafe.Add(p, i*size), e); err != nil {
 				return b, within("[]", err)

@@ -172,6 +172,10 @@ type zone struct {
 // number of them.
 const maxZones = 1000
 
+// maxChanges bounds the changes of a zone's offset that are looked at; the most
+// that there are is some 250.
+const maxChanges = 10_000
+
 // A boundedMap forgets everything when it has many entries.
 type boundedMap struct {
 	mu sync.RWMutex
@@ -211,19 +215,28 @@ func zoneOf(loc *time.Location) zone {
 	}
 	z := zone{name: loc.String()}
 	h := fnv.New64a()
-	const first, last = -1 << 36, 1 << 33 // years -208 and 2242; what comes later repeats itself
-	at := time.Unix(first, 0).In(loc)
-	changes := 0
-	for {
+	note := func(at time.Time) {
 		name, offset := at.Zone()
+		fmt.Fprintf(h, "%d %s %d %v;", at.Unix(), name, offset, at.IsDST())
+	}
+	// First the changes that are listed, one by one, then the rule for those to
+	// come, week by week.
+	const first, listed, last, week = -1 << 36, 1 << 31, 5 << 29, 7 * 24 * 3600 // years -208, 2038 and 2055
+	at := time.Unix(first, 0).In(loc)
+	name, offset := at.Zone()
+	if start, end := at.ZoneBounds(); start.IsZero() && end.IsZero() && name == z.name {
+		z.fixed, z.offset = true, offset
+	}
+	for n := 0; at.Unix() < listed && n < maxChanges; n++ {
+		note(at)
 		_, end := at.ZoneBounds()
-		fmt.Fprintf(h, "%s %d %v %d;", name, offset, at.IsDST(), end.Unix())
-		if end.IsZero() || end.Unix() > last {
-			z.fixed, z.offset = changes == 0 && end.IsZero() && name == z.name, offset
+		if !end.After(at) { // there is no more
 			break
 		}
 		at = end
-		changes++
+	}
+	for sec := int64(listed); sec < last; sec += week {
+		note(time.Unix(sec, 0).In(loc))
 	}
 	z.rules = h.Sum64()
 	return zones.store(loc, z).(zone)

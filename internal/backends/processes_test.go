@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(parentEnv) != "" {
 		beParent()
 	}
-	harnesstest.Main(m, die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large)
+	harnesstest.Main(m, die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable)
 }
 
 var (
@@ -53,8 +53,10 @@ var (
 		_, err := in.Release.Get(ctx)
 		return in.N, err
 	})
-	mirror  = harness.NewTask("mirror", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
-	environ = harness.NewTask("environ", func(_ context.Context, name string) (string, error) {
+	// unsendable takes what cannot leave the process.
+	unsendable = harness.NewTask("unsendable", func(context.Context, chan int) (int, error) { return 0, nil })
+	mirror     = harness.NewTask("mirror", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
+	environ    = harness.NewTask("environ", func(_ context.Context, name string) (string, error) {
 		if name == "" {
 			return strconv.Itoa(runtime.GOMAXPROCS(0)), nil
 		}
@@ -79,7 +81,7 @@ type gateIn struct {
 	Started, Release *harness.Queue[int]
 }
 
-var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large)
+var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable)
 
 func openProcesses(t *testing.T, cfg harness.Config) (context.Context, harness.Executor) {
 	t.Helper()
@@ -274,7 +276,7 @@ func TestCancelInACallback(t *testing.T) {
 	if _, err := started.Get(ctx); err != nil {
 		t.Fatal(err)
 	}
-	bad := harness.NewTask("mirror", func(context.Context, chan int) (int, error) { return 0, nil }).Submit(ctx, ex, make(chan int))
+	bad := unsendable.Submit(ctx, ex, make(chan int))
 	bad.OnDone(func(*harness.Future[int]) { running.Cancel() })
 	if _, err := bad.Wait(ctx); !errors.Is(err, harness.ErrEncode) {
 		t.Errorf("a task whose input cannot be encoded: %v; want ErrEncode", err)

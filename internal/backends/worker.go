@@ -344,7 +344,7 @@ func (w *worker) run(j job) (err error) {
 	var out []byte // its result, if it was encoded apart
 	at := coding
 	ran := func() {
-		at, j.err = coding, j.call.Err()
+		at, j.err = coding, j.call.OwnErr()
 		if j.call.CutShort() {
 			j.err = nil
 		}
