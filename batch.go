@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"reflect"
 	"sync/atomic"
 	"time"
 )
@@ -106,6 +107,8 @@ func (p *pendingBatch[In, Out]) idempotent() bool { return p.task.again }
 func (p *pendingBatch[In, Out]) origin() *TaskIdentity { return p.task.id }
 func (p *pendingBatch[In, Out]) batch() bool           { return true }
 func (p *pendingBatch[In, Out]) release()              { p.in = nil }
+
+func (p *pendingBatch[In, Out]) argument() reflect.Value { return reflect.ValueOf(p.in) }
 
 // cut takes back the arguments that have not begun. The batch is then done with
 // those that have.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -360,18 +361,19 @@ type servedBatch[In, Out any] struct {
 	broken  error // the way to the submitter
 }
 
-func (p *servedBatch[In, Out]) origin() *TaskIdentity         { return p.task.id }
-func (p *servedBatch[In, Out]) batch() bool                   { return true }
-func (p *servedBatch[In, Out]) release()                      {}
-func (p *servedBatch[In, Out]) name() string                  { return p.task.name }
-func (p *servedBatch[In, Out]) idempotent() bool              { return p.task.again }
-func (p *servedBatch[In, Out]) inputSize() int                { return 0 }
-func (p *servedBatch[In, Out]) outputSize() int               { return 0 }
-func (p *servedBatch[In, Out]) keepsOutput() bool             { return false }
-func (p *servedBatch[In, Out]) foreign() (input, output bool) { return false, false } // when it is answered all is encoded
-func (p *servedBatch[In, Out]) decodeOutput([]byte) error     { return ErrEncode }
-func (p *servedBatch[In, Out]) setStream(s BatchStream)       { p.stream = s }
-func (p *servedBatch[In, Out]) cutShort() bool                { return p.short }
+func (p *servedBatch[In, Out]) origin() *TaskIdentity          { return p.task.id }
+func (p *servedBatch[In, Out]) batch() bool                    { return true }
+func (p *servedBatch[In, Out]) release()                       {}
+func (p *servedBatch[In, Out]) argument() (none reflect.Value) { return none }
+func (p *servedBatch[In, Out]) name() string                   { return p.task.name }
+func (p *servedBatch[In, Out]) idempotent() bool               { return p.task.again }
+func (p *servedBatch[In, Out]) inputSize() int                 { return 0 }
+func (p *servedBatch[In, Out]) outputSize() int                { return 0 }
+func (p *servedBatch[In, Out]) keepsOutput() bool              { return false }
+func (p *servedBatch[In, Out]) foreign() (input, output bool)  { return false, false } // when it is answered all is encoded
+func (p *servedBatch[In, Out]) decodeOutput([]byte) error      { return ErrEncode }
+func (p *servedBatch[In, Out]) setStream(s BatchStream)        { p.stream = s }
+func (p *servedBatch[In, Out]) cutShort() bool                 { return p.short }
 
 func (p *servedBatch[In, Out]) appendInput([]byte) ([]byte, error) { return nil, ErrEncode }
 func (p *servedBatch[In, Out]) encoder() func(*[]byte, *error)     { return nil }

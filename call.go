@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -69,6 +70,7 @@ type body interface {
 	origin() *TaskIdentity // nil if it is no task's
 	batch() bool
 	release() // lets go of the argument
+	argument() reflect.Value
 }
 
 // batch is what a call of several arguments has beside.
@@ -463,7 +465,13 @@ func (c *Call) finish(err error, cancelled bool) {
 	if err != nil {
 		c.fault = &fault{err, cancelled}
 	}
-	c.body.release()
+	if m := c.meet.Load(); m != nil && m.looked.Load() {
+		m.mu.Lock()
+		c.body.release()
+		m.mu.Unlock()
+	} else {
+		c.body.release()
+	}
 	c.encoded = nil
 	if obs := c.site.Observer; obs != nil && obs.End != nil {
 		obs.End(c, err)

@@ -271,6 +271,8 @@ type Worker struct {
 	Crew   *Crew  // the workers that it is one of; nil in a worker process
 	Gate   Gate   // what must be held while running; nil if nothing
 	Link   Link   // the way back to the submitter; nil inside its process
+
+	waits int // of its task, on the Crew and on queues; guarded by Crew.mu
 }
 
 type workerKey struct{}

@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"time"
 )
 
@@ -120,11 +121,12 @@ type derived[Out any] struct {
 	fn   func() (Out, error)
 }
 
-func (d *derived[Out]) name() string          { return d.task }
-func (d *derived[Out]) idempotent() bool      { return false }
-func (d *derived[Out]) origin() *TaskIdentity { return nil }
-func (d *derived[Out]) batch() bool           { return false }
-func (d *derived[Out]) release()              {}
+func (d *derived[Out]) name() string                   { return d.task }
+func (d *derived[Out]) idempotent() bool               { return false }
+func (d *derived[Out]) origin() *TaskIdentity          { return nil }
+func (d *derived[Out]) batch() bool                    { return false }
+func (d *derived[Out]) release()                       {}
+func (d *derived[Out]) argument() (none reflect.Value) { return none }
 
 func (d *derived[Out]) run(context.Context) (err error) {
 	fn := d.fn

@@ -25,7 +25,8 @@ type meeting struct {
 	interrupted error       // why the task was told to stop
 	unwatch     func() bool // stops watching the submitter's context
 
-	told atomic.Bool // interrupted is set
+	told   atomic.Bool // interrupted is set
+	looked atomic.Bool // somebody may look at the argument, with mu held: see MayEnd
 }
 
 // meeting returns where to meet the one who completes the call, and sees to it

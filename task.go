@@ -198,6 +198,8 @@ func (p *pending[In, Out]) idempotent() bool { return p.task.again }
 func (p *pending[In, Out]) origin() *TaskIdentity { return p.task.id }
 func (p *pending[In, Out]) batch() bool           { return false }
 
+func (p *pending[In, Out]) argument() reflect.Value { return reflect.ValueOf(&p.in).Elem() }
+
 func (p *pending[In, Out]) release() {
 	var none In
 	p.in = none

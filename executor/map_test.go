@@ -199,7 +199,7 @@ func conformMapUnordered(c *conform) {
 // one call, but when a worker has nothing to do, that is not kept together.
 func conformMapBalances(c *conform) {
 	ex := c.open(executor.Config{Workers: 2})
-	if c.workers < 2 || !c.backend.Shared { // a worker process keeps what it was given
+	if c.workers < 2 {
 		return
 	}
 	for name, use := range map[string]func(context.Context, harness.Executor, *harness.Task[holding, int64], iter.Seq[holding], executor.MapOptions) iter.Seq2[int64, error]{

@@ -20,7 +20,7 @@ import (
 // Tasks are the tasks that TestBackend submits.
 var Tasks = []harness.AnyTask{
 	double, echo, sends, fails, failsBadly, panics, exits, holds, untilCancelled, unencodable, takes, makes, encodes, produces, nap,
-	prepares, mixed, does, opens, fickle, refuses, takesLong, brackets, double.Idempotent(),
+	prepares, mixed, does, opens, fickle, refuses, takesLong, brackets, double.Idempotent(), consumes,
 }
 
 var (
@@ -198,6 +198,8 @@ func TestBackend(t *testing.T, b *harness.Backend) {
 		{"nested submit", testNestedSubmit},
 		{"nested allowed", testNestedAllowed},
 		{"nested resize", testNestedResize},
+		{"queue stands still", testQueueStandsStill},
+		{"queue waits for others", testQueueWaitsForOthers},
 		{"close waits", testCloseWaits},
 		{"closed", testClosed},
 		{"many submitters", testManySubmitters},

@@ -63,6 +63,7 @@ type pool struct {
 	closed   bool
 	stopped  error // with what Stop cancels
 	broken   error
+	still    standstill
 	reaper   *time.Timer // ends workers that are idle for too long
 	reaping  bool        // it is set
 }
@@ -75,6 +76,7 @@ type poolWorker struct {
 	call  *harness.Call // the last of them
 	since time.Time     // when it became idle; zero if it is not
 	leave bool          // it has been idle for too long
+	extra bool          // it was started although there are enough, for one task
 	gone  bool          // it is no longer counted as alive
 }
 
@@ -83,6 +85,8 @@ func openPool(ctx context.Context, cfg harness.Config, m model) (*pool, error) {
 	p.site = harness.Site{Observer: cfg.Observer, Timing: cfg.Timing, Crew: &p.crew}
 	p.nonEmpty.L = &p.mu
 	p.door = newDoor(&p.mu, cfg, &p.crew, func() int { return p.calls.n - p.idle }, p.refused)
+	p.still = standstill{mu: &p.mu, crew: &p.crew, queued: func() bool { return p.calls.n > p.idle && p.broken == nil }, mend: p.mend}
+	p.still.watch()
 	p.reaper = time.AfterFunc(time.Hour, p.reap)
 	p.reaper.Stop()
 	n := workers(cfg)
@@ -136,7 +140,7 @@ func (p *pool) setSize(n int) {
 
 // start starts a worker, which sends to ready, if that is not nil, once it is
 // prepared. The caller holds mu.
-func (p *pool) start(ready chan<- error) {
+func (p *pool) start(ready chan<- error) *poolWorker {
 	index := len(p.live)
 	if n := len(p.free); n > 0 {
 		index, p.free = p.free[n-1], p.free[:n-1]
@@ -152,6 +156,7 @@ func (p *pool) start(ready chan<- error) {
 	p.alive++
 	p.started++
 	p.running.Go(func() { p.site.Inside(func() { p.work(w, ready) }) })
+	return w
 }
 
 // work is the life of a worker.
@@ -272,8 +277,12 @@ func (p *pool) Submit(ctx context.Context, c *harness.Call) {
 	}
 	p.calls.push(c)
 	wake := p.idle > 0
-	if p.calls.n > p.idle && p.alive < p.size {
-		p.start(nil)
+	if p.calls.n > p.idle {
+		if p.alive < p.size {
+			p.start(nil)
+		} else if p.crew.Standing() {
+			p.still.expect()
+		}
 	}
 	p.mu.Unlock()
 	if wake {
@@ -297,7 +306,9 @@ func (p *pool) next(w *poolWorker) (*harness.Call, bool) {
 	if most := p.cfg.MaxTasksPerWorker; most > 0 && w.tasks >= most || p.model.onDemand && w.tasks > 0 {
 		return nil, false
 	}
-	for p.calls.n == 0 || p.surplus() {
+	extra := w.extra
+	w.extra = false
+	for p.calls.n == 0 || p.surplus() && !extra {
 		if p.surplus() {
 			w.gone = true // before the next one asks
 			p.alive--
@@ -328,6 +339,27 @@ func (p *pool) next(w *poolWorker) (*harness.Call, bool) {
 // surplus reports whether there is a worker too many. As long as all others
 // wait for tasks of the pool, the last one is not. The caller holds mu.
 func (p *pool) surplus() bool { return p.alive > p.size && p.alive-1 > p.crew.Waiting() }
+
+// mend implements standstill: it starts a worker more than there are to be, for
+// the first call that may end the standstill. The caller holds mu.
+func (p *pool) mend(s *harness.Standstill) (refuse func()) {
+	if s.Workers < p.alive {
+		return nil // one that is more than there are to be is at work
+	}
+	for i := range p.calls.n {
+		refuse, ok := p.calls.at(i).MayEnd(s)
+		if !ok {
+			continue
+		}
+		if p.model.maxWorkers > 0 && p.alive >= p.model.maxWorkers || affordOf(limits(), p.model.name, p.alive, p.alive+1, p.model.need()) != nil {
+			return refuse
+		}
+		p.calls.first(i)
+		p.start(nil).extra = true
+		return nil
+	}
+	return nil
+}
 
 // reap ends the workers that have been idle for too long.
 func (p *pool) reap() {
@@ -426,6 +458,7 @@ func (p *pool) Close() error {
 	p.Stop(nil)
 	p.running.Wait()
 	p.reaper.Stop()
+	p.still.stop()
 	p.site.Wait()
 	return nil
 }
