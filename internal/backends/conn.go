@@ -31,6 +31,7 @@ const (
 type conn struct {
 	feeder *feeder
 	proc   *child.Process
+	self   *harness.Worker // as which its task waits for queues
 	claims *shared
 	tasks  map[string]uint16 // index by name
 	header func(b []byte, c *harness.Call) []byte

@@ -71,6 +71,7 @@ func (f *feeder) connect(ctx context.Context) (*conn, error) {
 		return nil, err
 	}
 	c.spawn.PID = c.proc.PID()
+	c.self = &harness.Worker{Index: f.index, PID: c.proc.PID(), Crew: &f.p.crew}
 	c.out = newFrameWriter(lifeline{c.proc}, shared.toWorker, nil)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.endOnce = sync.OnceValue(c.endNow)

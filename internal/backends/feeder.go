@@ -27,6 +27,7 @@ type feeder struct {
 	again    time.Time // when the next is due
 
 	leaving bool // there are too many workers; guarded by p.mu
+	spare   bool // it is for one call, and then leaves
 	woken   bool // by p.wake; guarded by p.mu
 }
 
@@ -108,7 +109,10 @@ func (f *feeder) room() int {
 	if f.conn != nil {
 		return f.conn.room()
 	}
-	if f.pause() > 0 && !f.p.stopping() {
+	switch {
+	case f.spare:
+		return 1
+	case f.pause() > 0 && !f.p.stopping():
 		return 0
 	}
 	if most := f.p.cfg.MaxTasksPerWorker; most > 0 {
@@ -129,6 +133,11 @@ func (f *feeder) supply(batch []*harness.Call) {
 		}
 		f.p.giveBack(batch)
 		return
+	}
+	if f.spare {
+		f.p.mu.Lock()
+		f.spare, f.leaving = false, true
+		f.p.mu.Unlock()
 	}
 	f.conn.send(batch)
 	if f.conn.busy() > 1 {

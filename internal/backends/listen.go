@@ -231,7 +231,7 @@ func (c *conn) pace(ns float64) {
 // take long. There are as many at a time as the worker's task has goroutines
 // that ask.
 func (c *conn) answer(a askFrame) {
-	ctx, cancel := context.WithCancel(c.ctx)
+	ctx, cancel := context.WithCancel(harness.OnWorker(c.ctx, c.self))
 	c.mu.Lock()
 	c.asks[a.request] = cancel
 	c.mu.Unlock()

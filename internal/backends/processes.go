@@ -49,6 +49,8 @@ type processes struct {
 	cfg     harness.Config
 	known   *known
 	site    harness.Site
+	crew    harness.Crew // workers whose tasks wait for queues
+	still   standstill
 	feeders atomic.Pointer[[]*feeder] // replaced as a whole, with mu held
 	running sync.WaitGroup            // feeders
 	life    context.Context           // what workers are started in; ended by halt when Stop has a cause
@@ -90,6 +92,9 @@ func openProcesses(ctx context.Context, cfg harness.Config) (*processes, error) 
 	}
 	p.site = harness.Site{Observer: cfg.Observer, Timing: cfg.Timing, Carrier: p}
 	p.life, p.halt = context.WithCancelCause(context.Background())
+	p.crew.Resize(n)
+	p.still = p.standing()
+	p.still.watch()
 	p.door = newDoor(&p.mu, cfg, nil, p.waiting, p.refused)
 	feeders := make([]*feeder, n)
 	p.feeders.Store(&feeders)
@@ -126,6 +131,7 @@ func (p *processes) Submit(ctx context.Context, c *harness.Call) {
 	}
 	p.calls.push(c)
 	p.wake()
+	p.still.expect()
 	p.mu.Unlock()
 }
 
@@ -285,6 +291,7 @@ func (p *processes) Close() error {
 	}
 	p.Stop(nil)
 	p.running.Wait()
+	p.still.stop()
 	p.site.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
