@@ -61,6 +61,9 @@ type wire struct {
 	at    int      // the argument that losses are counted of
 	lost  uint8    // workers that were lost with it
 	parts [][]byte // results that methods of the program's own will decode
+
+	decoded int  // arguments whose results were decoded then
+	whole   bool // all were
 }
 
 // appendItem appends a value as one of many.
@@ -196,6 +199,7 @@ func (p *pendingBatch[In, Out]) takePart(b []byte) error {
 		p.wire.parts = append(p.wire.parts, b)
 		return nil
 	}
+	p.wire.decoded = p.wire.got
 	return p.put(from, n, b[8], b[partHead:])
 }
 
@@ -301,22 +305,64 @@ func (p *pendingBatch[In, Out]) lose(lost error, begun int) (rest bool) {
 	return p.left() > 0
 }
 
-// decodeOutput implements body: what was taken and not decoded yet.
+// decodeOutput implements body: what was taken and not decoded yet. If a method of
+// a result ends the goroutine, the rest is decoded before it has ended.
 func (p *pendingBatch[In, Out]) decodeOutput([]byte) error {
-	from := 0
-	for _, b := range p.wire.parts {
+	w := &p.wire
+	for len(w.parts) > 0 {
+		b := w.parts[0]
+		w.parts = w.parts[1:]
 		n := int(binary.LittleEndian.Uint32(b[4:]))
-		if err := p.put(from, n, b[8], b[partHead:]); err != nil {
+		from := w.decoded
+		w.decoded += n
+		if b[8] != partValues {
+			if err := p.put(from, n, b[8], b[partHead:]); err != nil {
+				return err
+			}
+			continue
+		}
+		p.out.Values = p.out.Values[:from+n]
+		if err := p.decodeItems(from, n, b[partHead:]); err != nil {
 			return err
 		}
-		from += n
 	}
-	p.wire.parts = nil
-	if len(p.out.Values) != p.wire.got {
+	if w.decoded != w.got {
 		return errBatch
 	}
+	w.whole = true
 	return nil
 }
+
+// decodeItems decodes n results from number from on.
+func (p *pendingBatch[In, Out]) decodeItems(from, n int, b []byte) error {
+	ended := false
+	defer func() {
+		if ended {
+			return
+		}
+		p.failed(from, encodeError("result", p.task.name, errGoexit))
+		if p.decodeItems(from+1, n-1, b) == nil {
+			_ = p.decodeOutput(nil) // whole tells
+		}
+	}()
+	for ; n > 0; from, n = from+1, n-1 {
+		item, rest, err := p.task.out.takeItem(b)
+		if err != nil {
+			ended = true
+			return errBatch
+		}
+		b = rest
+		if err := p.task.out.decode(item, &p.out.Values[from]); err != nil {
+			clear(p.out.Values[from : from+1])
+			p.failed(from, encodeError("result", p.task.name, err))
+		}
+	}
+	ended = true
+	return nil
+}
+
+// whole implements batchBody.
+func (p *pendingBatch[In, Out]) whole() bool { return p.wire.whole }
 
 func (p *pendingBatch[In, Out]) keepsOutput() bool                   { return p.task.out.keeps || p.task.out.foreign }
 func (p *pendingBatch[In, Out]) foreign() (input, output bool)       { return p.task.foreign() }

@@ -71,6 +71,9 @@ func (c *Call) decode(from uint32, out []byte, started, ended Stamp) {
 			return
 		}
 		c.coded(ResultDecoded, began)
+		if b, ok := c.body.(batchBody); ok && b.whole() {
+			err = nil // whatever ends the goroutine
+		}
 		if err != nil {
 			err = encodeError("result", c.Task(), err)
 		}
@@ -238,6 +241,7 @@ type batchBody interface {
 	left() int
 	limit(sent int)
 	lose(lost error, begun int) (rest bool)
+	whole() bool
 }
 
 // A servedBody is the body of a batch in a worker process.

@@ -9,10 +9,11 @@ import (
 
 // A Task is a named function that every backend can run. Inside a process its
 // argument and its result are passed as they are. A backend that crosses a
-// process boundary encodes them: a type with binary, JSON or text methods by
-// those, an any as JSON, whatever else by what it consists of. Channels,
-// functions, other interfaces and structs with private fields that point
-// somewhere cannot cross, and are reported with [ErrEncode].
+// process boundary encodes them: a type with binary, gob, JSON or text methods of
+// its own by those, whatever else by what it consists of. What an interface holds
+// crosses if its type is built of predeclared types or was given to [Register].
+// Channels, functions, locks and structs with private fields that point somewhere
+// cannot cross, and are reported with [ErrEncode].
 //
 // A closure cannot cross either, which is why a task that is to run in another
 // process is declared once, at package level, and uses nothing but its argument.

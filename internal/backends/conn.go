@@ -197,6 +197,7 @@ func (c *conn) withdraw(n int, batch []*harness.Call) []*harness.Call {
 		}
 	}
 	slices.Reverse(batch[from:])
+	c.feeder.wake() // it may have nothing left
 	return batch
 }
 
@@ -263,6 +264,7 @@ func (c *conn) abort(call *harness.Call, cause error) (found, neverRan bool) {
 	if found && c.claims.withdraw(id) {
 		c.calls[id%slots] = nil
 		neverRan = true
+		c.feeder.wake() // it may have nothing left
 	}
 	if found && !neverRan {
 		c.limit(id, call)

@@ -26,6 +26,7 @@ type feeder struct {
 	failures int       // starts in a row after which no task was done
 	again    time.Time // when the next is due
 
+	afresh  bool // Resize has it try again; guarded by p.mu
 	leaving bool // there are too many workers; guarded by p.mu
 	spare   bool // it is for one call, and then leaves
 	woken   bool // by p.wake; guarded by p.mu
@@ -78,7 +79,7 @@ func (f *feeder) run() {
 			f.retire()
 		}
 		if f.replace && f.pause() <= 0 && f.p.wanted(f) {
-			f.restart()
+			f.restart(f.p.open) // for no task: when no more are taken, there is no need
 		}
 		if room := f.room(); room > 0 {
 			var more prospect
@@ -124,7 +125,7 @@ func (f *feeder) room() int {
 // supply sends calls to the worker, after it has started one if need be. If that
 // fails they go back to the queue, for another worker or a later start.
 func (f *feeder) supply(batch []*harness.Call) {
-	if f.conn == nil && !f.restart() {
+	if f.conn == nil && !f.restart(f.p.life) {
 		if cause := context.Cause(f.p.life); cause != nil {
 			for _, c := range batch {
 				c.Cancel(cause)
@@ -146,9 +147,9 @@ func (f *feeder) supply(batch []*harness.Call) {
 }
 
 // restart starts a process for the worker once more.
-func (f *feeder) restart() bool {
-	err := f.start(f.p.life)
-	if err != nil && f.p.life.Err() == nil {
+func (f *feeder) restart(ctx context.Context) bool {
+	err := f.start(ctx)
+	if err != nil && ctx.Err() == nil {
 		f.failed(fmt.Errorf("replacing worker %d: %w", f.index, err))
 	}
 	f.replace = err != nil
@@ -292,6 +293,11 @@ func (p *processes) remove(f *feeder) {
 		p.woken--
 		p.wake()
 	}
+	if p.closed {
+		for _, g := range feeders {
+			g.wake() // there may be nothing left for them either
+		}
+	}
 }
 
 // wanted reports whether f is to have a worker although it has no task for it.
@@ -306,6 +312,9 @@ func (p *processes) wanted(f *feeder) bool {
 func (p *processes) startFailed(f *feeder, err error) {
 	var unprepared *harness.InitError
 	p.mu.Lock()
+	if f.afresh {
+		f.afresh, f.failures = false, 1
+	}
 	if f.failures == 1 && !errors.As(err, &unprepared) {
 		p.note(err) // no task tells
 	}

@@ -55,6 +55,8 @@ type processes struct {
 	running sync.WaitGroup            // feeders
 	life    context.Context           // what workers are started in; ended by halt when Stop has a cause
 	halt    context.CancelCauseFunc
+	open    context.Context // until no more calls are taken
+	shut    context.CancelFunc
 
 	mu       sync.Mutex
 	door     door
@@ -92,6 +94,7 @@ func openProcesses(ctx context.Context, cfg harness.Config) (*processes, error) 
 	}
 	p.site = harness.Site{Observer: cfg.Observer, Timing: cfg.Timing, Carrier: p}
 	p.life, p.halt = context.WithCancelCause(context.Background())
+	p.open, p.shut = context.WithCancel(p.life)
 	p.crew.Resize(n)
 	p.still = p.standing()
 	p.still.watch()
@@ -173,6 +176,7 @@ func (p *processes) Stop(cause error) {
 	p.mu.Lock()
 	p.closed = true
 	p.door.shut()
+	p.shut()
 	var queued []*harness.Call
 	if cause != nil {
 		queued = p.empty()
@@ -211,6 +215,7 @@ func (p *processes) Resize(n int) error {
 	if errors.Is(p.broken, harness.ErrBroken) && !p.closed {
 		p.broken = nil
 		for _, f := range *p.feeders.Load() {
+			f.afresh = true
 			f.wake()
 		}
 	}
