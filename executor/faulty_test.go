@@ -84,6 +84,7 @@ func (f fault) at(ctx context.Context, stage string) error {
 		stand(nil)
 	case stops:
 		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		stand(letGo(f.Mark)) // it may take a moment
 		return errStands
 	case hangs:
 		if w := harness.WorkerOf(ctx); w != nil && w.Link == nil { // nobody could stop it here

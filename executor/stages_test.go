@@ -555,7 +555,7 @@ func (c *cell) close() {
 		go func() { closed <- c.ex.Close() }() // ends with the process, if it hangs
 		select {
 		case err := <-closed:
-			if err != nil && c.stage.stage != "idle" && c.stage.stage != "start" && c.stage.stage != "send" {
+			if err != nil && c.stage.stage != "idle" && c.stage.stage != "start" && !strings.HasPrefix(c.stage.stage, "send") {
 				c.Errorf("Close() = %v", cut(err))
 			}
 		case <-time.After(patience):

@@ -81,11 +81,12 @@ func (f *feeder) run() {
 		if f.replace && f.pause() <= 0 && f.p.wanted(f) {
 			f.restart(f.p.open) // for no task: when no more are taken, there is no need
 		}
-		if room := f.room(); room > 0 {
+		// A worker that stands still has no room and may have nothing left.
+		if room := max(f.room(), 0); room > 0 || f.conn != nil && f.conn.busy() == 0 {
 			var more prospect
 			batch, more = f.p.take(f, room, batch[:0])
 			idle := len(batch) == 0 && (f.conn == nil || f.conn.busy() == 0)
-			if idle && more != leaving {
+			if idle && more != leaving && room > 0 {
 				batch = f.p.steal(f.share(), batch)
 			}
 			switch {

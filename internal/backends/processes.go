@@ -331,6 +331,7 @@ func (p *processes) take(f *feeder, n int, batch []*harness.Call) (_ []*harness.
 // pop is take before it is known whether the calls are still wanted.
 func (p *processes) pop(f *feeder, n int, batch []*harness.Call) (_ []*harness.Call, more prospect) {
 	p.mu.Lock()
+	woken := f.woken
 	if f.woken {
 		f.woken = false
 		p.woken--
@@ -347,9 +348,13 @@ func (p *processes) pop(f *feeder, n int, batch []*harness.Call) (_ []*harness.C
 		batch = append(batch, p.calls.pop())
 	}
 	p.door.left(had - p.calls.n)
-	if len(batch) == 0 {
+	switch {
+	case n == 0 && woken:
+		p.wake() // another, in its place
+	case n == 0:
+	case len(batch) == 0:
 		p.sleepers = append(p.sleepers, f)
-	} else if p.calls.n > 0 {
+	case p.calls.n > 0:
 		p.wake()
 	}
 	if p.closed && !p.left() {
