@@ -295,7 +295,7 @@ func (p *pendingBatch[In, Out]) lose(lost error, begun int) (rest bool) {
 			return true
 		}
 		if p.task.again {
-			lost = quarantined(p.task.name, lost)
+			lost = quarantined(lost)
 		}
 		skipped := binary.LittleEndian.AppendUint32(nil, uint32(p.answered()))
 		skipped = append(binary.LittleEndian.AppendUint32(skipped, 1), partSkipped)

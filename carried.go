@@ -165,7 +165,7 @@ func (c *Call) Lose(lost error, begun int) (again bool) {
 		if c.losses < maxRuns {
 			return c.giveBack()
 		}
-		lost = quarantined(c.Task(), lost)
+		lost = quarantined(lost)
 	}
 	c.Fail(lost, 0, 0)
 	return false
@@ -184,7 +184,7 @@ func (c *Call) giveBack() (again bool) {
 	return c.phase.CompareAndSwap(running, waiting)
 }
 
-func quarantined(task string, lost error) error {
+func quarantined(lost error) error {
 	return fmt.Errorf("%w: it was running when each of %d workers was lost: %w", ErrQuarantined, maxRuns, lost)
 }
 

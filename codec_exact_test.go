@@ -81,14 +81,13 @@ type (
 		s    string
 		at   time.Time
 		addr netip.Addr
-		in   struct{ a [2]string }
+		in   struct{ a [2]string } //nolint:unused // it is there to be carried
 	}
 	exportsInside struct{ Lists [][]string }
 	embedsPrivate struct {
 		exportsInside
 		N int
 	}
-	emptied  struct{}
 	ring     struct{ Next *ring }
 	tree     struct{ Kids []tree }
 	selfMap  map[string]selfMap
@@ -136,7 +135,7 @@ func (g *generic[T]) UnmarshalText(b []byte) error {
 func (s square) Area() int                 { return s.Side * s.Side }
 func (e *codedError) Error() string        { return fmt.Sprintf("code %d: %v", e.Code, e.Err) }
 func (e *codedError) Unwrap() error        { return e.Err }
-func (e *codedError) Is(target error) bool { return target == errCoded } //nolint:errorlint // it is what Is is for
+func (e *codedError) Is(target error) bool { return target == errCoded }
 
 type codedError struct {
 	Code int
@@ -308,11 +307,11 @@ func TestCodecZones(t *testing.T) {
 		t.Errorf("the day after %v is %v there, %v here", summer, b, a)
 	}
 	twice, err := carry(t, []time.Time{summer, summer})
-	if err != nil || twice[0] != twice[1] { //nolint:gocritic // by their zones' addresses, as a map compares keys
+	if err != nil || twice[0] != twice[1] {
 		t.Errorf("two times that are == arrive as %v, %v", twice, err)
 	}
 	monotonic, err := carry(t, time.Now())
-	if err != nil || monotonic != monotonic.Round(0) { //nolint:gocritic // with their monotonic readings
+	if err != nil || monotonic != monotonic.Round(0) {
 		t.Errorf("a time with a monotonic reading arrives as %v, %v; want it without", monotonic, err)
 	}
 	// A zone with the name of one of the database and other rules.
@@ -351,19 +350,19 @@ type (
 	strange struct{ P unsafe.Pointer }
 	panicky struct{ S string }
 	failing struct{ S string }
-	secret  struct{ m map[string]int }
+	secret  struct{ m map[string]int } //nolint:unused // it is there to be refused
 	chained struct {
 		Next *chained
 		Any  any
 	}
 )
 
-func (*noCopy) Lock()                           {}
-func (*noCopy) Unlock()                         {}
-func (panicky) MarshalText() ([]byte, error)    { panic("I will not") }
-func (*panicky) UnmarshalText(b []byte) error   { panic("neither will I") }
-func (failing) MarshalBinary() ([]byte, error)  { return nil, errors.New("cannot") }
-func (*failing) UnmarshalBinary(b []byte) error { return nil }
+func (*noCopy) Lock()                          {}
+func (*noCopy) Unlock()                        {}
+func (panicky) MarshalText() ([]byte, error)   { panic("I will not") }
+func (*panicky) UnmarshalText([]byte) error    { panic("neither will I") }
+func (failing) MarshalBinary() ([]byte, error) { return nil, errors.New("cannot") }
+func (*failing) UnmarshalBinary([]byte) error  { return nil }
 
 func TestCodecRefusesAndNamesTheField(t *testing.T) {
 	long := &chained{Any: func() {}}

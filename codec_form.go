@@ -301,7 +301,7 @@ func (c compiler) makeStruct(f *form) {
 	for sf := range f.t.Fields() {
 		name := "." + sf.Name
 		// The exported fields of an embedded struct are those of this one.
-		if !sf.IsExported() && !(sf.Anonymous && sf.Type.Kind() == reflect.Struct) && !value(sf.Type) {
+		if !sf.IsExported() && (!sf.Anonymous || sf.Type.Kind() != reflect.Struct) && !value(sf.Type) {
 			why := live(sf.Type)
 			if why == nil {
 				why = fmt.Errorf("%v has the private field %s, which points somewhere, and no methods of its own to encode it", f.t, sf.Name)

@@ -131,7 +131,7 @@ func takeZone(b []byte) (_ *time.Location, rest []byte, err error) {
 		}
 		rules, b = binary.LittleEndian.Uint64(b), b[8:]
 	case zoneFixed:
-		n := 0
+		var n int
 		if offset, n = binary.Varint(b); n <= 0 || offset != int64(int32(offset)) {
 			return nil, nil, errCut
 		}

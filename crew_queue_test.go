@@ -72,7 +72,7 @@ func TestMayEnd(t *testing.T) {
 		n    []int
 	}
 	type shared struct {
-		mu sync.Mutex
+		mu sync.Mutex //nolint:unused // it is there to be found
 		q  *Queue[int]
 	}
 	q := NewQueue[int](1)

@@ -87,11 +87,11 @@ func causes(err error) []error {
 		err := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
 		if v := reflect.ValueOf(err); v.Kind() == reflect.Pointer {
-			if p := v.UnsafePointer(); v.Type().Elem().Size() > 0 && seen[p] {
+			p := v.UnsafePointer()
+			if v.Type().Elem().Size() > 0 && seen[p] {
 				continue
-			} else {
-				seen[p] = true
 			}
+			seen[p] = true
 		}
 		all = append(all, err)
 		wrapped := unwrap(err)
@@ -114,11 +114,6 @@ func unwrap(err error) (wrapped []error) {
 		return u.Unwrap()
 	}
 	return nil
-}
-
-// is is errors.Is for errors whose methods may panic or wrap without end.
-func is(err, target error) bool {
-	return err != nil && slices.ContainsFunc(causes(err), func(cause error) bool { return counts(cause, target) })
 }
 
 // counts reports whether err is target, or says that it is, and that it is not if

@@ -20,7 +20,7 @@ type TaskIdentity struct {
 }
 
 func identify[In, Out any](name string, fn func(context.Context, In) (Out, error)) *TaskIdentity {
-	return &TaskIdentity{name, reflect.TypeOf(fn), *(*unsafe.Pointer)(unsafe.Pointer(&fn))}
+	return &TaskIdentity{name, reflect.TypeFor[func(context.Context, In) (Out, error)](), *(*unsafe.Pointer)(unsafe.Pointer(&fn))}
 }
 
 // Name returns the name the task was declared with.

@@ -64,8 +64,8 @@ func (l *look) at(v reflect.Value) *crewWait {
 		if inUse(v.Type()) {
 			return nil
 		}
-		for i := range v.NumField() {
-			if w := l.at(v.Field(i)); w != nil {
+		for _, field := range v.Fields() {
+			if w := l.at(field); w != nil {
 				return w
 			}
 		}
@@ -94,8 +94,8 @@ func (l *look) at(v reflect.Value) *crewWait {
 // inUse reports whether values of the struct type are made to be used by several
 // goroutines: whether it has a lock or something atomic.
 func inUse(t reflect.Type) bool {
-	for i := range t.NumField() {
-		switch f := t.Field(i).Type; f.PkgPath() {
+	for field := range t.Fields() {
+		switch f := field.Type; f.PkgPath() {
 		case "sync", "sync/atomic", "internal/sync":
 			return true
 		}

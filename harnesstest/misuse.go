@@ -76,7 +76,8 @@ func testMisuse(t *testing.T, s *suite) {
 		{"executor.Wait without a context", "nil context", func() { _, _, _ = executor.Wait(none, executor.AllCompleted, f) }},
 		{"AsCompleted without a context", "nil context", func() { executor.AsCompleted(none, f) }},
 		{"Map without a context", "nil context", func() {
-			for range executor.Map(none, ex, double, slices.Values([]int64{1}), executor.MapOptions{}) {
+			for _, err := range executor.Map(none, ex, double, slices.Values([]int64{1}), executor.MapOptions{}) {
+				_ = err
 				break
 			}
 		}},
