@@ -3,6 +3,8 @@ package harness
 import (
 	"context"
 	"fmt"
+	"reflect"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 )
@@ -24,11 +26,9 @@ type Call struct {
 	// Number tells the calls of one executor apart. The Observer sets it.
 	Number uint64
 
-	// Losses counts the workers that were lost while they ran the call. It is
-	// the backend's.
-	Losses uint8
-
-	carried bool // by site.Carrier, who has claimed it
+	losses  uint8  // workers that were lost while they ran it
+	encoded []byte // its argument, by Encode
+	carried bool   // by site.Carrier, who has claimed it
 	phase   atomic.Uint32
 	body    body
 	ctx     context.Context
@@ -39,8 +39,11 @@ type Call struct {
 	fault   *fault // why it failed; written while settling, read once settled
 }
 
-// A fault is an error behind one pointer: few calls have one.
-type fault struct{ error }
+// A fault is why a call failed, behind one pointer: few calls have one.
+type fault struct {
+	error
+	cancelled bool // a cancellation has decided it
+}
 
 // failure returns why a settled call failed, or nil.
 func (c *Call) failure() error {
@@ -50,36 +53,30 @@ func (c *Call) failure() error {
 	return c.fault.error
 }
 
-// A Site is what the calls of an executor have in common. An executor makes one
-// and does not change it.
-type Site struct {
-	// Observer watches the calls; nil watches none.
-	Observer *Observer
-
-	// Timing has the calls timed even without an Observer.
-	Timing bool
-
-	// Crew are the workers that wait for each other, if they do.
-	Crew *Crew
-
-	// Carrier takes calls elsewhere; nil if they run in this process.
-	Carrier Carrier
-}
-
-// nowhere is the site of a call that was not submitted.
-var nowhere Site
-
 // body is what a call needs of its task's types.
 type body interface {
 	name() string
 	idempotent() bool
 	run(ctx context.Context) error
 	appendInput(b []byte) ([]byte, error)
+	decodeInput(b []byte) error
 	appendOutput(b []byte) ([]byte, error)
 	decodeOutput(b []byte) error
 	keepsOutput() bool
+	foreign() (input, output bool)        // whether methods of the program's own encode them
+	encoder() func(b *[]byte, err *error) // encodes the argument, and looks at no field of the call; err is set once it has
 	inputSize() int
 	outputSize() int
+	origin() *TaskIdentity // nil if it is no task's
+	batch() bool
+	release() // lets go of the argument
+	argument() reflect.Value
+}
+
+// batch is what a call of several arguments has beside.
+type batch interface {
+	cut() (left int, ok bool)
+	stop() // run returns after the argument that it is at
 }
 
 // The phases of a call. Whoever moves it to settling, by compare-and-swap, is
@@ -87,6 +84,7 @@ type body interface {
 const (
 	waiting uint32 = iota
 	running
+	decoding // its result, by methods of the program's own
 	settling
 	settled
 )
@@ -101,10 +99,33 @@ var met = func() *meeting {
 func (c *Call) init(ctx context.Context, b body) { c.ctx, c.body, c.site = ctx, b, &nowhere }
 
 // Task returns the name of the task.
-func (c *Call) Task() string { return c.body.name() }
+func (c *Call) Task() string {
+	if c.body.batch() {
+		return c.body.name() + BatchSuffix
+	}
+	return c.body.name()
+}
+
+// TaskName returns the name that the task was declared with.
+func (c *Call) TaskName() string { return c.body.name() }
 
 // Idempotent reports whether the task may be run again after it was cut short.
 func (c *Call) Idempotent() bool { return c.body.idempotent() }
+
+// Origin returns which task it is, which tells it from another of the same name;
+// nil for what [Then] has made.
+func (c *Call) Origin() *TaskIdentity { return c.body.origin() }
+
+// Batch reports whether the call is one of [Task.SubmitBatch]. The name that Task
+// returns ends with [BatchSuffix] then, but so may that of a single call's task.
+func (c *Call) Batch() bool { return c.body.batch() }
+
+// Cancelled reports whether a call that is done was cancelled: whether Cancel, a
+// Stop with a cause or a cancellation of the context that it was submitted with
+// has decided its outcome. A deadline that has passed is no cancellation, nor is
+// an error of the function's own, whichever that is. It is for Observer.End, and
+// for anyone once the call is done.
+func (c *Call) Cancelled() bool { return c.fault != nil && c.fault.cancelled }
 
 // Crew returns the workers that the call was submitted to, or nil if they do not
 // wait for each other.
@@ -168,7 +189,10 @@ func (c *Call) State() State {
 			return Pending
 		}
 	case settled:
-		return doneState(c.failure())
+		if c.Cancelled() {
+			return Cancelled
+		}
+		return Done
 	}
 	return Running
 }
@@ -195,6 +219,27 @@ type Carrier interface {
 
 	// Started reports whether a worker has begun to run the task.
 	Started(c *Call) bool
+
+	// Cut takes back the arguments of a claimed batch that have not begun; see
+	// [Call.Cut].
+	Cut(c *Call) (left int, ok bool)
+}
+
+// Cut takes back the arguments of a running batch, see [Task.SubmitBatch], that
+// have not begun: they never will, and the batch is done with those before them.
+// It returns how many those are, which is how many Values the batch will have,
+// and whether there was anything to take back: there is nothing in a call that
+// is not a batch, waits in a queue, is done, or is told to stop. Cut does not
+// wait and is safe for concurrent use.
+func (c *Call) Cut() (left int, ok bool) {
+	b, ok := c.body.(batch)
+	if !ok || c.phase.Load() != running {
+		return 0, false
+	}
+	if c.carried {
+		return c.site.Carrier.Cut(c)
+	}
+	return b.cut()
 }
 
 // Wanted reports whether the call is still to run: it was not cancelled, and the
@@ -264,46 +309,112 @@ func (c *Call) Run(w *Worker) {
 	if obs := c.site.Observer; obs != nil && obs.Start != nil {
 		ctx = obs.Start(ctx, c)
 	}
-	returned := false
+	ended := false
 	defer func() {
-		if returned {
+		if ended || c.phase.Load() == settled { // a batch settles itself
 			return
 		}
-		err := &PanicError{Task: c.Task(), Value: "runtime.Goexit was called"}
+		err := goexitError(c.Task())
+		defer func() { c.ran(err, false) }() // whatever methods the panic's value has
 		if v := recover(); v != nil {
 			err = newPanicError(c.Task(), v)
 		}
-		c.ran(err)
 	}()
 	err := c.body.run(ctx)
-	returned = true
+	ended = true
+	c.returned(err)
+}
+
+// goexitError is the error of a task that has called runtime.Goexit.
+func goexitError(task string) *PanicError {
+	return &PanicError{Task: task, Value: "runtime.Goexit was called", Stack: string(debug.Stack())}
+}
+
+// returned completes a call whose function has returned in this process.
+func (c *Call) returned(err error) {
+	cancelled := false
 	if err != nil {
-		err = c.explain(&TaskError{Task: c.Task(), Err: err})
+		err, cancelled = c.outcome(&TaskError{Task: c.Task(), Err: err})
 	}
-	c.ran(err)
+	c.ran(err, cancelled)
 }
 
 // ran completes a call whose function has ended in this process.
-func (c *Call) ran(err error) {
+func (c *Call) ran(err error, cancelled bool) {
 	if t := c.timing; t != nil {
 		t.Ended = Now()
 		t.Received = t.Ended
 	}
-	c.finish(err) // nobody else completes a call that runs here
+	c.finish(err, cancelled) // nobody else completes a call that runs here
 }
 
-// explain replaces the error of a task that stopped because its context ended
-// with the reason why it ended, whether the task reported the end or the reason.
-func (c *Call) explain(err error) error {
-	cause := c.Interrupted()
+// outcome returns what a call reports whose function has ended with err, and
+// whether it was cancelled. Who cancelled decides, and not which error came back:
+// if nobody has told the call to stop, err is the task's failure even if it is a
+// context.Canceled. If somebody has, the outcome is why, beside what the function
+// had to say of its own. No method of an error that is the user's is called.
+func (c *Call) outcome(err error) (_ error, cancelled bool) {
+	cause, cancelled := c.cut()
 	if cause == nil {
-		cause = context.Cause((*taskContext)(c))
+		return err, false
 	}
-	if cause != nil && (is(err, context.Canceled) || is(err, context.DeadlineExceeded) || is(err, cause)) {
-		return cause
+	switch e := err.(type) { //nolint:errorlint // what it wraps is the user's
+	case *TaskError:
+		if same(e.Err, cause) || same(e.Err, context.Canceled) || same(e.Err, context.DeadlineExceeded) {
+			return cause, cancelled
+		}
+		return &cutShort{cause, e}, cancelled
+	case *RemoteError: // a worker has put the cause, as it was told, in the place of the function's error
+		if e.Is(context.Canceled) {
+			return cause, cancelled
+		}
+	default:
+		if same(err, cause) {
+			return cause, cancelled
+		}
 	}
+	return err, false
+}
+
+// explain returns the error of outcome.
+func (c *Call) explain(err error) error {
+	err, _ = c.outcome(err)
 	return err
 }
+
+// cut returns why the call was told to stop, or nil if it was not, and whether
+// that is a cancellation and not a deadline.
+func (c *Call) cut() (cause error, cancelled bool) {
+	if cause = c.Interrupted(); cause == nil {
+		if c.ctx.Done() == nil || c.ctx.Err() == nil {
+			return nil, false
+		}
+		cause = context.Cause(c.ctx)
+	}
+	return cause, c.cancels(cause)
+}
+
+// cancels reports whether to end the call with that cause is a cancellation: it
+// is unless the cause is the deadline of the context it was submitted with.
+func (c *Call) cancels(cause error) bool {
+	return c.ctx.Done() == nil || !same(c.ctx.Err(), context.DeadlineExceeded) || !same(cause, context.Cause(c.ctx))
+}
+
+// same reports whether a and b are one error, without asking them.
+func same(a, b error) (equal bool) {
+	defer func() { _ = recover() }() // their type may have no equality
+	return a == b                    //nolint:errorlint // as above
+}
+
+// A cutShort is what a call reports that was told to stop and whose function then
+// returned an error of its own.
+type cutShort struct {
+	cause error
+	err   *TaskError
+}
+
+func (e *cutShort) Error() string   { return textOf(e.cause) + ": " + e.err.Error() }
+func (e *cutShort) Unwrap() []error { return []error{e.cause, e.err} }
 
 // InputSize returns how many bytes AppendInput will append, if that is known
 // beforehand, or else 0.
@@ -316,31 +427,20 @@ func (c *Call) OutputSize() int { return c.body.outputSize() }
 // they may be used again afterwards.
 func (c *Call) KeepsOutput() bool { return c.body.keepsOutput() }
 
-// Complete completes a claimed call with its encoded result. started and ended
-// are when its function began and returned, as the worker's process stamped
-// them.
-func (c *Call) Complete(out []byte, started, ended Stamp) {
+// Fail completes a call, claimed or not, with an error. started and ended are
+// as for Complete, or zero if the function never ran. If the call was told to
+// stop, it is that which decides; see Cancelled.
+func (c *Call) Fail(err error, started, ended Stamp) {
+	if c.phase.CompareAndSwap(waiting, settling) {
+		cause, cancelled := c.cut()
+		c.finish(err, cancelled && same(err, cause))
+		return
+	}
 	if !c.phase.CompareAndSwap(running, settling) {
 		return
 	}
-	began := c.coding()
-	err := c.body.decodeOutput(out)
-	c.coded(ResultDecoded, began)
-	if err != nil {
-		err = encodeError("result", c.Task(), err)
-	}
 	c.arrived(started, ended)
-	c.finish(err)
-}
-
-// Fail completes a call, claimed or not, with an error. started and ended are
-// as for Complete, or zero if the function never ran.
-func (c *Call) Fail(err error, started, ended Stamp) {
-	if c.settle(waiting, err) || !c.phase.CompareAndSwap(running, settling) {
-		return
-	}
-	c.arrived(started, ended)
-	c.finish(c.explain(err))
+	c.finish(c.outcome(err))
 }
 
 func (c *Call) arrived(started, ended Stamp) {
@@ -349,21 +449,30 @@ func (c *Call) arrived(started, ended Stamp) {
 	}
 }
 
-// settle ends the call if it is in phase from, and reports whether it did.
-func (c *Call) settle(from uint32, err error) bool {
+// settle cancels the call if it is in phase from, and reports whether it did.
+func (c *Call) settle(from uint32, cause error) bool {
 	if !c.phase.CompareAndSwap(from, settling) {
 		return false
 	}
-	c.finish(err)
+	c.finish(cause, c.cancels(cause))
 	return true
 }
 
 // finish settles the call. Only one who has moved it to settling calls it, or
-// the only one who can.
-func (c *Call) finish(err error) {
+// the only one who can. Nobody looks at the argument any more: who encodes it has
+// claimed the call, and a claimed call is settled only when that is over.
+func (c *Call) finish(err error, cancelled bool) {
 	if err != nil {
-		c.fault = &fault{err}
+		c.fault = &fault{err, cancelled}
 	}
+	if m := c.meet.Load(); m != nil && m.looked.Load() {
+		m.mu.Lock()
+		c.body.release()
+		m.mu.Unlock()
+	} else {
+		c.body.release()
+	}
+	c.encoded = nil
 	if obs := c.site.Observer; obs != nil && obs.End != nil {
 		obs.End(c, err)
 	}
@@ -382,11 +491,12 @@ func (c *Call) finish(err error) {
 func (c *Call) Cancel(cause error) bool {
 	for {
 		if c.settle(waiting, cause) {
-			return c.Losses == 0
+			return c.losses == 0
 		}
 		if phase := c.phase.Load(); phase == running {
 			break
 		} else if phase > running {
+			c.settle(decoding, cause) // by methods that may never end
 			return false
 		} // else its claim was taken back just now
 	}
@@ -396,6 +506,7 @@ func (c *Call) Cancel(cause error) bool {
 	if c.site.Carrier.Abort(c, cause) {
 		return c.settle(running, cause)
 	}
+	c.settle(decoding, cause)
 	return c.settle(waiting, cause)
 }
 

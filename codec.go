@@ -38,6 +38,7 @@ type codec[T any] struct {
 	size    func(v *T) int // of its encoding; nil if that is only known afterwards
 	keeps   bool           // decode keeps b
 	foreign bool           // append and decode may call methods of the program
+	fixed   int            // every encoding has so many bytes, and is the value's memory; 0 if they differ
 }
 
 func codecFor[T any]() codec[T] {
@@ -91,6 +92,7 @@ func codecFor[T any]() codec[T] {
 	return codec[T]{
 		append:  e.append,
 		foreign: e.foreign,
+		fixed:   e.fixed,
 		decode: func(b []byte, v *T) error {
 			rest, err := e.decode(b, v)
 			if err == nil && len(rest) > 0 {

@@ -82,7 +82,7 @@ type (
 		s    string
 		at   time.Time
 		addr netip.Addr
-		in   struct{ a [2]string }
+		in   struct{ a [2]string } //nolint:unused // it is there to be carried
 	}
 	exportsInside struct{ Lists [][]string }
 	embedsPrivate struct {
@@ -316,7 +316,7 @@ func TestCodecZones(t *testing.T) {
 		t.Errorf("the day after %v is %v there, %v here", summer, b, a)
 	}
 	twice, err := carry(t, []time.Time{summer, summer})
-	if err != nil || twice[0] != twice[1] { // by their zones' addresses, as a map compares keys
+	if err != nil || twice[0] != twice[1] {
 		t.Errorf("two times that are == arrive as %v, %v", twice, err)
 	}
 	monotonic, err := carry(t, time.Now())
@@ -355,7 +355,7 @@ type (
 	strange struct{ P unsafe.Pointer }
 	panicky struct{ S string }
 	failing struct{ S string }
-	secret  struct{ m map[string]int }
+	secret  struct{ m map[string]int } //nolint:unused // it is there to be refused
 	chained struct {
 		Next *chained
 		Any  any

@@ -301,8 +301,8 @@ func (c compiler) makeStruct(f *form) {
 	var fields []field
 	for sf := range f.t.Fields() {
 		name := "." + sf.Name
-		inside := sf.Anonymous && sf.Type.Kind() == reflect.Struct // its fields are looked at in their turn
-		if !sf.IsExported() && !inside && !value(sf.Type) {
+		// The exported fields of an embedded struct are those of this one.
+		if !sf.IsExported() && (!sf.Anonymous || sf.Type.Kind() != reflect.Struct) && !value(sf.Type) {
 			why := live(sf.Type)
 			if why == nil {
 				why = fmt.Errorf("%v has the private field %s, which points somewhere, and no methods of its own to encode it", f.t, sf.Name)

@@ -27,9 +27,15 @@ var (
 	// ErrNested: a task waits for its own executor, all of whose workers
 	// wait likewise, or a worker process was to start workers of its own.
 	ErrNested = errors.New("pool inside pool")
-	// ErrQuarantined: the task has killed so many workers in a row that it
-	// is not run any more.
+	// ErrQuarantined: three workers were lost, each while it ran this call of an
+	// idempotent task, or this argument of its batch. It is not tried again.
 	ErrQuarantined = errors.New("task quarantined")
+	// ErrBroken: no worker process can be started any more. What is submitted
+	// fails; resizing the executor has it try again.
+	ErrBroken = errors.New("executor broken")
+	// ErrOtherProgram: a worker process is not the program that has started it,
+	// or knows other tasks.
+	ErrOtherProgram = errors.New("worker is another program")
 	// ErrUnknownTask: the worker process does not know a task of that name.
 	ErrUnknownTask = errors.New("unknown task")
 	// ErrEncode: the input or the result cannot cross a process boundary, or
@@ -112,11 +118,6 @@ func unwrap(err error) (wrapped []error) {
 		return u.Unwrap()
 	}
 	return nil
-}
-
-// is is errors.Is for errors whose methods may panic or wrap without end.
-func is(err, target error) bool {
-	return err != nil && slices.ContainsFunc(causes(err), func(cause error) bool { return counts(cause, target) })
 }
 
 // counts reports whether err is target, or says that it is, and that it is not if
@@ -251,7 +252,7 @@ var sentinels = []error{
 var wellKnown = append([]error{
 	io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, io.ErrNoProgress, io.ErrShortBuffer, io.ErrShortWrite,
 	os.ErrProcessDone, os.ErrNoDeadline, strconv.ErrRange, strconv.ErrSyntax, fs.SkipDir, fs.SkipAll,
-	ErrCancelled, ErrClosed, ErrFull, ErrNested, ErrQuarantined, ErrUnknownTask, ErrEncode, ErrQueueClosed,
+	ErrCancelled, ErrClosed, ErrFull, ErrNested, ErrQuarantined, ErrUnknownTask, ErrEncode, ErrQueueClosed, ErrBroken, ErrOtherProgram,
 }, sentinels...)
 
 // sentinelNumber returns which of the well-known errors v is.

@@ -16,8 +16,11 @@ type Executor interface {
 
 	// Close takes no more calls, waits for those that were submitted and
 	// releases the workers. Afterwards no goroutine and no process of the
-	// executor remains. Closing twice is harmless. The error tells what went
-	// wrong on the way out, never what a task returned.
+	// executor remains, and its futures' callbacks have returned. Closing twice
+	// is harmless. In a task or a callback of the executor itself, where Close
+	// would wait for its caller, it does nothing and returns an error that wraps
+	// ErrNested. Otherwise the error tells what went wrong on the way out, never
+	// what a task returned.
 	Close() error
 }
 
@@ -268,6 +271,8 @@ type Worker struct {
 	Crew   *Crew  // the workers that it is one of; nil in a worker process
 	Gate   Gate   // what must be held while running; nil if nothing
 	Link   Link   // the way back to the submitter; nil inside its process
+
+	waits int // of its task, on the Crew and on queues; guarded by Crew.mu
 }
 
 type workerKey struct{}

@@ -2,6 +2,8 @@ package harness
 
 import (
 	"context"
+	"fmt"
+	"reflect"
 	"time"
 )
 
@@ -56,12 +58,13 @@ func (f *Future[Out]) Cancel() bool { return f.call.Cancel(ErrCancelled) }
 // State tells how far the task has come.
 func (f *Future[Out]) State() State { return f.call.State() }
 
-// OnDone calls fn once when the task is done, or at once if it already is.
-// Callbacks of one future run in the order in which they were added, on the
-// goroutine that completed it, so they should be short, and must neither wait
-// for another task of the same executor, for room in its queue or for its Close,
-// nor end their goroutine. A panic of one is reported on the default logger of
-// log/slog and does not stop the others.
+// OnDone calls fn once when the task is done, on a goroutine of its own, or at
+// once, on the caller's, if it already is. Callbacks of one future are called one
+// after the other, in the order in which they were added, so one that takes long
+// delays those after it and nothing else. A panic of one is reported on the
+// default logger of log/slog; like a call of runtime.Goexit it does not keep the
+// others from being called. The executor's Close waits for the callbacks, so
+// calling it in one is refused.
 func (f *Future[Out]) OnDone(fn func(*Future[Out])) { f.call.OnDone(func() { fn(f) }) }
 
 // Err returns the error of a task that is done, and nil before.
@@ -91,12 +94,18 @@ type AnyFuture interface {
 // the same error, and fn is not called. A panic of fn becomes a *PanicError.
 // Cancelling what Then returns does not cancel f.
 func Then[Out, Next any](f *Future[Out], fn func(Out) (Next, error)) *Future[Next] {
-	d := &derived[Next]{of: &f.call}
-	d.call.init(context.WithoutCancel(f.call.ctx), d)
-	d.call.site = &Site{Crew: f.call.site.Crew}
+	d := &derived[Next]{task: f.call.Task()}
+	ctx := f.call.ctx
+	if ctx.Done() != nil {
+		ctx = context.WithoutCancel(ctx)
+	}
+	d.call.init(ctx, d)
+	d.call.site = &Site{Crew: f.call.site.Crew, of: f.call.site.home()}
 	f.OnDone(func(f *Future[Out]) {
-		if err := f.call.failure(); err != nil {
-			d.call.Fail(err, 0, 0)
+		if fault := f.call.fault; fault != nil {
+			if d.call.phase.CompareAndSwap(waiting, settling) {
+				d.call.finish(fault.error, fault.cancelled)
+			}
 			return
 		}
 		d.fn = func() (Next, error) { return fn(f.out) }
@@ -108,21 +117,30 @@ func Then[Out, Next any](f *Future[Out], fn func(Out) (Next, error)) *Future[Nex
 // derived is the call that Then makes.
 type derived[Out any] struct {
 	Future[Out]
-	of *Call
-	fn func() (Out, error)
+	task string // whose result it is derived from
+	fn   func() (Out, error)
 }
 
-func (d *derived[Out]) name() string     { return d.of.Task() }
-func (d *derived[Out]) idempotent() bool { return false }
+func (d *derived[Out]) name() string                   { return d.task }
+func (d *derived[Out]) idempotent() bool               { return false }
+func (d *derived[Out]) origin() *TaskIdentity          { return nil }
+func (d *derived[Out]) batch() bool                    { return false }
+func (d *derived[Out]) release()                       {}
+func (d *derived[Out]) argument() (none reflect.Value) { return none }
 
 func (d *derived[Out]) run(context.Context) (err error) {
-	d.out, err = d.fn()
+	fn := d.fn
+	d.fn = nil
+	d.out, err = fn()
 	return err
 }
 
 func (d *derived[Out]) appendInput([]byte) ([]byte, error)  { return nil, ErrEncode }
 func (d *derived[Out]) appendOutput([]byte) ([]byte, error) { return nil, ErrEncode }
+func (d *derived[Out]) encoder() func(*[]byte, *error)      { return nil }
+func (d *derived[Out]) decodeInput([]byte) error            { return ErrEncode }
 func (d *derived[Out]) decodeOutput([]byte) error           { return ErrEncode }
+func (d *derived[Out]) foreign() (input, output bool)       { return false, false }
 func (d *derived[Out]) keepsOutput() bool                   { return false }
 func (d *derived[Out]) inputSize() int                      { return 0 }
 func (d *derived[Out]) outputSize() int                     { return 0 }
@@ -139,7 +157,11 @@ const (
 )
 
 func (s State) String() string {
-	return [...]string{"pending", "running", "done", "cancelled"}[s]
+	names := [...]string{"pending", "running", "done", "cancelled"}
+	if int(s) >= len(names) {
+		return fmt.Sprintf("State(%d)", s)
+	}
+	return names[s]
 }
 
 // A Timing holds the moments of one task's life. Inside one process Sent
@@ -164,12 +186,4 @@ func (t Timing) Run() time.Duration { return t.Ended.Sub(t.Started) }
 // encoding and decoding included; zero where no process was crossed.
 func (t Timing) IPC() time.Duration {
 	return t.Received.Sub(t.Sent) - t.Run()
-}
-
-// doneState tells a cancelled task from one that is done.
-func doneState(err error) State {
-	if err != nil && (is(err, ErrCancelled) || is(err, context.Canceled)) {
-		return Cancelled
-	}
-	return Done
 }

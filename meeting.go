@@ -16,14 +16,17 @@ type meeting struct {
 	done chan struct{} // closed when the call is settled
 
 	mu          sync.Mutex
-	ending      bool     // no callbacks are added any more
-	callbacks   []func() // in order
+	ending      bool      // nothing is added any more
+	notices     []*notice // in no order
+	callbacks   []func()  // in order
+	home        *Site     // which waits for the callbacks; nil without one
 	ctx         context.Context
 	cancel      context.CancelCauseFunc
 	interrupted error       // why the task was told to stop
 	unwatch     func() bool // stops watching the submitter's context
 
-	told atomic.Bool // interrupted is set
+	told   atomic.Bool // interrupted is set
+	looked atomic.Bool // somebody may look at the argument, with mu held: see MayEnd
 }
 
 // meeting returns where to meet the one who completes the call, and sees to it
@@ -53,6 +56,9 @@ func (c *Call) meeting() *meeting {
 
 // wait blocks until the call is done, and then returns nil, or until ctx ends.
 func (c *Call) wait(ctx context.Context) error {
+	if ctx == nil {
+		panic("harness: Wait for task " + c.Task() + " was called with a nil context")
+	}
 	if c.phase.Load() == settled {
 		return nil
 	}
@@ -74,6 +80,46 @@ func (c *Call) wait(ctx context.Context) error {
 
 func (c *Call) unsettled() bool { return c.phase.Load() != settled }
 
+// A notice is a function to be called when a call is done.
+type notice struct {
+	f  func()
+	at int // in the meeting's notices
+}
+
+// Notify has f called once when the call is done: by whoever completes it, or at
+// once if it already is. So f must not block and must not be the user's; it is for
+// those who wait for several calls. stop takes f back, so that nothing of it
+// remains with the call; it may be called at any time and any number of times, and
+// f may be called while it is. Safe for concurrent use.
+func (c *Call) Notify(f func()) (stop func()) {
+	m := c.meeting()
+	m.mu.Lock()
+	if m.ending || c.phase.Load() == settled {
+		m.mu.Unlock()
+		f()
+		return func() {}
+	}
+	n := &notice{f, len(m.notices)}
+	m.notices = append(m.notices, n)
+	m.mu.Unlock()
+	return func() { m.forget(n) }
+}
+
+func (m *meeting) forget(n *notice) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n.at >= len(m.notices) || m.notices[n.at] != n {
+		return // it was called, or forgotten before
+	}
+	last := len(m.notices) - 1
+	m.notices[n.at] = m.notices[last]
+	m.notices[n.at].at = n.at
+	m.notices[last] = nil
+	if m.notices = m.notices[:last]; last == 0 {
+		m.notices = nil
+	}
+}
+
 // OnDone has f called when the call is done, after what was added before; see
 // [Future.OnDone].
 func (c *Call) OnDone(f func()) {
@@ -81,12 +127,39 @@ func (c *Call) OnDone(f func()) {
 	m.mu.Lock()
 	done := m.ending || c.phase.Load() == settled
 	if !done {
+		if m.home == nil {
+			m.home = c.site.home()
+			m.home.callbacks.add()
+		}
 		m.callbacks = append(m.callbacks, f)
 	}
 	m.mu.Unlock()
 	if done {
 		c.callBack(f)
 	}
+}
+
+// callBackAll calls callbacks one after the other. If one ends the goroutine, the
+// rest goes on in a new one.
+func (c *Call) callBackAll(home *Site, callbacks []func()) {
+	defer func() {
+		if len(callbacks) > 0 {
+			c.goCallBack(home, callbacks)
+			return
+		}
+		home.callbacks.done()
+	}()
+	for len(callbacks) > 0 {
+		f := callbacks[0]
+		callbacks = callbacks[1:]
+		c.callBack(f)
+	}
+}
+
+// goCallBack calls callbacks on a goroutine of their own: they are the user's, so
+// they may take long, and end it. The site's Wait waits for it.
+func (c *Call) goCallBack(home *Site, callbacks []func()) {
+	go home.Inside(func() { c.callBackAll(home, callbacks) })
 }
 
 // callBack calls a callback. If it panics, that is reported on the default
@@ -100,8 +173,8 @@ func (c *Call) callBack(f func()) {
 	f()
 }
 
-// end wakes everybody who waits, ends the task's context and runs the
-// callbacks. One that is added from then on is called by whoever adds it. A
+// end wakes everybody who waits, ends the task's context and has the callbacks
+// called. One that is added from then on is called by whoever adds it. A
 // second end does nothing but stop watching the context, which may have begun
 // in between.
 func (m *meeting) end(c *Call) {
@@ -118,11 +191,14 @@ func (m *meeting) end(c *Call) {
 	if m.cancel != nil {
 		m.cancel(nil)
 	}
-	callbacks := m.callbacks
-	m.callbacks = nil
+	notices, callbacks := m.notices, m.callbacks
+	m.notices, m.callbacks = nil, nil
 	m.mu.Unlock()
-	for _, f := range callbacks {
-		c.callBack(f)
+	for _, n := range notices {
+		n.f()
+	}
+	if len(callbacks) > 0 {
+		c.goCallBack(m.home, callbacks)
 	}
 }
 
@@ -154,18 +230,18 @@ func (m *meeting) interrupt(c *Call, cause error) bool {
 	}
 	m.mu.Unlock()
 	if first {
+		if b, ok := c.body.(batch); ok && !c.carried {
+			b.stop() // before the argument that it is at can return because of it
+		}
 		m.cancel(cause)
 	}
 	return first
 }
 
-// stopped reports whether a running task was told to stop, for less than its
-// context's Err.
+// stopped reports whether a running task was told to stop, or is about to be.
 func (c *Call) stopped() bool {
-	if m := c.meet.Load(); m != nil {
-		return m.told.Load()
-	}
-	return c.ctx.Err() != nil
+	m := c.meet.Load()
+	return m != nil && m.told.Load() || c.ctx.Err() != nil
 }
 
 // A taskContext is the context that a task's function runs with: the

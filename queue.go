@@ -19,6 +19,12 @@ import (
 // cannot be encoded or decoded is an error that wraps ErrEncode, and stays in the
 // queue if it is in it.
 //
+// A task that waits in Put or Get keeps its worker. If that leaves none for the
+// task that would end the wait, and nothing else does for a second, the executor
+// starts one more for it, as long as that is needed: for a task whose argument
+// holds the queue. An executor that can have no more workers, such as sequential,
+// refuses the wait with [ErrNested].
+//
 // The zero Queue is not usable; [NewQueue] makes them. All methods are safe for
 // concurrent use. A Queue that was sent to a worker process is kept until it is
 // closed and drained, so close every queue.
@@ -237,6 +243,15 @@ func (s *store[T]) do(ctx context.Context, c *sync.Cond, try func() bool) error 
 	if ok {
 		return nil
 	}
+	refused := false // guarded by s.mu
+	if w := WorkerOf(ctx); w != nil && w.Crew != nil {
+		defer w.Crew.leave(w.Crew.enterQueue(w, s, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			refused = true
+			c.Broadcast()
+		}))
+	}
 	Blocking(ctx, func() {
 		defer context.AfterFunc(ctx, func() {
 			s.mu.Lock()
@@ -245,17 +260,20 @@ func (s *store[T]) do(ctx context.Context, c *sync.Cond, try func() bool) error 
 		})()
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		for ok = try(); !ok && ctx.Err() == nil; ok = try() {
+		for ok = try(); !ok && !refused && ctx.Err() == nil; ok = try() {
 			c.Wait()
 		}
 		if !ok {
 			c.Signal() // the wake-up may have been meant for another
 		}
 	})
-	if !ok {
+	switch {
+	case ok:
+		return nil
+	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
-	return nil
+	return fmt.Errorf("waiting on a queue: %w: every worker of the executor waits, it can have no more, and a task that has the queue waits for one", ErrNested)
 }
 
 func (s *store[T]) close() {

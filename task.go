@@ -4,29 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"reflect"
 )
 
 // A Task is a named function that every backend can run. Inside a process its
 // argument and its result are passed as they are. A backend that crosses a
-// process boundary encodes them: a type that declares binary, gob, JSON or text
-// methods by those, whatever else by what it consists of, and what is shared
-// stays shared. They arrive exactly as they were, or are refused with
-// [ErrEncode], which names the field. Channels, functions, locks and structs
-// with private fields that point somewhere cannot cross. An interface can if the
-// type of what it holds is predeclared or known by [Register].
+// process boundary encodes them: a type with binary, gob, JSON or text methods of
+// its own by those, whatever else by what it consists of. What an interface holds
+// crosses if its type is built of predeclared types or was given to [Register].
+// Channels, functions, locks and structs with private fields that point somewhere
+// cannot cross, and are reported with [ErrEncode].
 //
 // A closure cannot cross either, which is why a task that is to run in another
 // process is declared once, at package level, and uses nothing but its argument.
 //
 // A Task is immutable and safe for concurrent use.
 type Task[In, Out any] struct {
+	id    *TaskIdentity
 	name  string
 	fn    func(context.Context, In) (Out, error)
 	in    codec[In]
 	out   codec[Out]
 	again bool
-	many  func() manyCodec[In, Out]
 }
 
 // NewTask declares a task. The name identifies it to worker processes and in
@@ -38,24 +37,42 @@ type Task[In, Out any] struct {
 // it has neither the values nor the deadline of the latter. It also tells
 // [Blocking] and [Checkpoint] which worker the task runs on.
 //
-// NewTask panics if name is empty or fn is nil.
+// NewTask panics if fn is nil or if the name is empty, longer than 1,024 bytes, not
+// valid UTF-8, or has a control character.
 func NewTask[In, Out any](name string, fn func(context.Context, In) (Out, error)) *Task[In, Out] {
-	if name == "" || fn == nil {
-		panic("harness: NewTask needs a name and a function")
+	checkName(name)
+	if fn == nil {
+		panic("harness: NewTask of " + name + " needs a function")
 	}
-	return &Task[In, Out]{name: name, fn: fn, in: codecFor[In](), out: codecFor[Out](), many: sync.OnceValue(newManyCodec[In, Out])}
+	return &Task[In, Out]{id: identify(name, fn), name: name, fn: fn, in: codecFor[In](), out: codecFor[Out]()}
 }
 
 // Name returns the name the task was declared with.
 func (t *Task[In, Out]) Name() string { return t.name }
 
+// Identity implements [AnyTask].
+func (t *Task[In, Out]) Identity() *TaskIdentity {
+	if t == nil {
+		return nil
+	}
+	return t.id
+}
+
+// declared panics if there is no task, on the goroutine of whoever uses it.
+func (t *Task[In, Out]) declared(use string) {
+	if t == nil || t.id == nil {
+		panic(fmt.Sprintf("harness: %s of a nil task, a %T: NewTask makes tasks", use, t))
+	}
+}
+
 // Submit hands one call of the task to ex and returns its future. It does not
 // block, unless the executor has a bounded queue, which is full, and was not
 // told to reject. It never fails by itself: whatever goes wrong is what the
 // future reports. The end of ctx cancels the task, so it should live as long as
-// the result is wanted; Submit panics if it is nil. The argument must not be
+// the result is wanted; Submit panics if it, or the task, is nil. The argument must not be
 // changed until the future is done.
 func (t *Task[In, Out]) Submit(ctx context.Context, ex Executor, in In) *Future[Out] {
+	t.declared("Submit")
 	p := &pending[In, Out]{task: t, in: in}
 	p.call.init(ctx, p)
 	submit(ctx, ex, &p.call)
@@ -79,17 +96,25 @@ func submit(ctx context.Context, ex Executor, c *Call) {
 	c.Fail(fmt.Errorf("submitting task %s: %w", c.Task(), err), 0, 0)
 }
 
+// foreign reports whether methods of the program's own encode the arguments and
+// the results.
+func (t *Task[In, Out]) foreign() (input, output bool) { return t.in.foreign, t.out.foreign }
+
 // Idempotent returns the same task, declared to do no harm if it is run again
 // after it was cut short: when a worker process is lost, the call that it ran
 // is given to another, at most twice.
 func (t *Task[In, Out]) Idempotent() *Task[In, Out] {
+	t.declared("Idempotent")
 	again := *t
 	again.again = true
 	return &again
 }
 
 // With returns the task together with its argument.
-func (t *Task[In, Out]) With(in In) Job { return job[In, Out]{t, in} }
+func (t *Task[In, Out]) With(in In) Job {
+	t.declared("With")
+	return job[In, Out]{t, in}
+}
 
 // A Job is a task with its argument, whatever their types: something to be run
 // any number of times. It is immutable and safe for concurrent use.
@@ -120,36 +145,42 @@ func (j job[In, Out]) Call(ctx context.Context) *Call {
 	return &p.call
 }
 
+// Wire implements [AnyTask].
+func (t *Task[In, Out]) Wire() string {
+	return fmt.Sprintf("a function from %v to %v (%016x, %016x)", reflect.TypeFor[In](), reflect.TypeFor[Out](), t.in.fingerprint(), t.out.fingerprint())
+}
+
 // KeepsInput implements [AnyTask].
 func (t *Task[In, Out]) KeepsInput(batch bool) bool {
-	if batch {
-		return t.many().in.keeps
-	}
-	return t.in.keeps
+	return batch || t.in.keeps
 }
 
 // Incoming implements [AnyTask].
-func (t *Task[In, Out]) Incoming(ctx context.Context, in []byte, batch bool) (*Call, error) {
+func (t *Task[In, Out]) Incoming(ctx context.Context, batch bool) *Call {
 	if batch {
-		return t.incomingBatch(ctx, in)
+		p := &servedBatch[In, Out]{task: t}
+		p.call.init(ctx, p)
+		return &p.call
 	}
 	p := &pending[In, Out]{task: t}
 	p.call.init(ctx, p)
-	if err := t.in.decode(in, &p.in); err != nil {
-		return nil, encodeError("input", t.name, err)
-	}
-	return &p.call, nil
+	return &p.call
 }
 
 // An AnyTask is a *Task whatever its types: what a list of tasks holds.
 type AnyTask interface {
 	Name() string
-	// Incoming makes the call that a worker process runs for a message with
-	// this encoded input, of a single call or of one of [Task.SubmitBatch].
-	// The error wraps ErrEncode.
-	Incoming(ctx context.Context, in []byte, batch bool) (*Call, error)
-	// KeepsInput reports whether such a call keeps the bytes. If not, they may
-	// be used again once Incoming has returned.
+	// Identity tells the task from another of the same name. It is nil only if
+	// the task is a nil pointer, with which nothing else can be done.
+	Identity() *TaskIdentity
+	// Wire describes how arguments and results are encoded. It is equal in two
+	// processes that understand each other.
+	Wire() string
+	// Incoming makes the call that a worker process runs for a single call or
+	// for one of [Task.SubmitBatch]. Its argument is set by Call.DecodeInput.
+	Incoming(ctx context.Context, batch bool) *Call
+	// KeepsInput reports whether such a call keeps the bytes that it decodes. If
+	// not, they may be used again once it has run.
 	KeepsInput(batch bool) bool
 }
 
@@ -165,14 +196,29 @@ func (p *pending[In, Out]) name() string { return p.task.name }
 
 func (p *pending[In, Out]) idempotent() bool { return p.task.again }
 
+func (p *pending[In, Out]) origin() *TaskIdentity { return p.task.id }
+func (p *pending[In, Out]) batch() bool           { return false }
+
+func (p *pending[In, Out]) argument() reflect.Value { return reflect.ValueOf(&p.in).Elem() }
+
+func (p *pending[In, Out]) release() {
+	var none In
+	p.in = none
+}
+
 func (p *pending[In, Out]) run(ctx context.Context) (err error) {
 	p.out, err = p.task.fn(ctx, p.in)
 	return err
 }
 
 func (p *pending[In, Out]) appendInput(b []byte) ([]byte, error) {
+	if p.call.encoded != nil {
+		return append(b, p.call.encoded...), nil
+	}
 	return p.task.in.append(b, &p.in)
 }
+
+func (p *pending[In, Out]) decodeInput(b []byte) error { return p.task.in.decode(b, &p.in) }
 
 func (p *pending[In, Out]) appendOutput(b []byte) ([]byte, error) {
 	return p.task.out.append(b, &p.out)
@@ -181,7 +227,14 @@ func (p *pending[In, Out]) appendOutput(b []byte) ([]byte, error) {
 func (p *pending[In, Out]) inputSize() int  { return p.task.in.sizeOf(&p.in) }
 func (p *pending[In, Out]) outputSize() int { return p.task.out.sizeOf(&p.out) }
 
-func (p *pending[In, Out]) keepsOutput() bool { return p.task.out.keeps }
+func (p *pending[In, Out]) foreign() (input, output bool) { return p.task.foreign() }
+
+func (p *pending[In, Out]) encoder() func(*[]byte, *error) {
+	in, codec := p.in, p.task.in
+	return func(b *[]byte, err *error) { *b, *err = codec.append(nil, &in) }
+}
+
+func (p *pending[In, Out]) keepsOutput() bool { return p.task.out.keeps || p.task.out.foreign }
 
 func (p *pending[In, Out]) decodeOutput(b []byte) error {
 	return p.task.out.decode(b, &p.out)

@@ -253,6 +253,7 @@ var groups = []group{
 	},
 	ideal("map of 10 µs", "goroutines", 10*time.Microsecond, 20_000, always(1), 0.95),
 	ideal("map of 1 ms", "goroutines", time.Millisecond, 300, always(1), 0.99),
+	turned("map, short then long", "goroutines", true),
 	{
 		name: "process stream", unit: "s",
 		doc: "a single task that does nothing through worker processes, many in flight",
@@ -311,6 +312,7 @@ var groups = []group{
 		}
 		return 1
 	}, 1/1.1),
+	turned("process map, short then long", "processes", false),
 	{
 		name: "payload", unit: "GB/s", more: true,
 		doc: "1 MiB of argument and 1 MiB of result a task",
@@ -390,6 +392,45 @@ func ideal(name, backend string, each time.Duration, n int, length func(i int) i
 		},
 		goals: map[string]float64{"two loops": goal},
 	}
+}
+
+// turned compares portions that are adapted with calls of one input each, for
+// inputs that are short at first and then long.
+func turned(name, backend string, peers bool) group {
+	const short, long, each = 20_000, 64, 10 * time.Millisecond
+	length := func(i int) time.Duration {
+		if i < short {
+			return 0
+		}
+		return each
+	}
+	with := func(opt executor.MapOptions) func(context.Context, harness.Executor) (float64, error) {
+		return func(ctx context.Context, ex harness.Executor) (float64, error) {
+			return perItem(1, func() error { return mapped(ctx, ex, waits, short+long, opt, length) })
+		}
+	}
+	g := group{
+		name: name, unit: "s",
+		doc: fmt.Sprintf("a map of %d inputs that take no time and then %d that wait %v, %v at best", short, long, each, long*each/width),
+		arms: []arm{
+			ours("harness Map", backend, with(executor.MapOptions{})),
+			ours("harness Map, chunk 1", backend, with(executor.MapOptions{Chunk: 1})),
+		},
+		goals: map[string]float64{"harness Map, chunk 1": 0.9},
+	}
+	if peers {
+		g.arms = append(g.arms, plain("conc result pool", "", func(context.Context) (float64, error) {
+			return perItem(1, func() error {
+				p := pool.NewWithResults[int]().WithMaxGoroutines(width)
+				for i := range short + long {
+					p.Go(func() int { wait(length(i)); return i })
+				}
+				p.Wait()
+				return nil
+			})
+		}))
+	}
+	return g
 }
 
 // medianOf returns the median of the times of n calls.

@@ -11,13 +11,19 @@ import (
 )
 
 // tasks are those that worker processes must know.
-var tasks = []harness.AnyTask{nothing, spin, echo}
+var tasks = []harness.AnyTask{nothing, spin, echo, waits}
 
 var (
 	nothing = harness.NewTask("nothing", func(_ context.Context, n int) (int, error) { return n, nil })
 
 	// spin computes for so many steps.
 	spin = harness.NewTask("spin", func(_ context.Context, steps int) (float64, error) { return compute(steps), nil })
+
+	// waits does nothing for so long.
+	waits = harness.NewTask("waits", func(_ context.Context, d time.Duration) (int, error) {
+		wait(d)
+		return 0, nil
+	})
 
 	echo = harness.NewTask("echo", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
 )
@@ -30,6 +36,12 @@ func compute(steps int) float64 {
 		x = math.Sqrt(x + 1)
 	}
 	return x
+}
+
+func wait(d time.Duration) {
+	if d > 0 {
+		<-time.After(d)
+	}
 }
 
 // stepsFor returns how many steps take about d.

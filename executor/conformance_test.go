@@ -23,6 +23,17 @@ var (
 		_, err := h.Release.Get(ctx)
 		return h.N, err
 	})
+	// heldOrNot is held if it is given queues, and else returns at once.
+	heldOrNot = harness.NewTask("executor.heldOrNot", func(ctx context.Context, h holding) (int64, error) {
+		if h.Started == nil {
+			return h.N, nil
+		}
+		if err := h.Started.Put(ctx, h.N); err != nil {
+			return 0, err
+		}
+		_, err := h.Release.Get(ctx)
+		return h.N, err
+	})
 	// failing fails, unless its argument is positive.
 	failing = harness.NewTask("executor.failing", func(_ context.Context, n int64) (int64, error) {
 		if n > 0 {
@@ -216,6 +227,7 @@ func TestConformance(t *testing.T) {
 		{"map with a timeout", "executor.ExecutorTest.test_map_timeout", conformMapTimeout},
 		{"map of endless inputs", "executor.ExecutorTest.test_map_buffersize_on_infinite_iterable", conformMapEndless},
 		{"map that is left", "executor.ExecutorTest.test_map_buffersize_when_buffer_is_full", conformMapLeft},
+		{"map of short and long inputs", "Pool.map, which never divides a chunk", conformMapBalances},
 		{"map of nothing", "_TestPool.test_empty_iterable", conformMapNothing},
 		{"map of inputs that panic", "_TestPool.test_imap_handle_iterable_exception", conformMapInputsPanic},
 		{"map unordered", "_TestPool.test_imap_unordered", conformMapUnordered},
@@ -330,7 +342,10 @@ func conformCallback(c *conform) {
 			})
 		}
 	}
+	cancelled := make(chan bool)
+	futures["cancel"].OnDone(func(*harness.Future[int64]) { close(cancelled) })
 	futures["cancel"].Cancel()
+	<-cancelled
 	mu.Lock()
 	c.want("callbacks of a cancelled task", got["cancel"], []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9})
 	c.want("callbacks of the others", len(got), 1)

@@ -266,7 +266,7 @@ func ExampleApplier_ApplyAsync() {
 	if err := pool.Join(ctx); err != nil { // callbacks included
 		log.Fatal(err)
 	}
-	// Output:
+	// Unordered output:
 	// size 0
 	// not found: true
 }

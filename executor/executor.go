@@ -56,6 +56,7 @@ package executor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -77,6 +78,9 @@ func Backends() []*harness.Backend { return backends.All }
 // The caller must close the executor: its Close waits for what was submitted,
 // and [Shutdown] does so with a deadline.
 func Open(ctx context.Context, name string, cfg Config) (harness.Executor, error) {
+	if ctx == nil {
+		return nil, errors.New("executor: Open was called with a nil context")
+	}
 	if cfg.Workers < 0 || cfg.Queue < 0 || cfg.MaxTasksPerWorker < 0 {
 		return nil, fmt.Errorf("executor: Config has Workers %d, Queue %d and MaxTasksPerWorker %d; want none below 0", cfg.Workers, cfg.Queue, cfg.MaxTasksPerWorker)
 	}
@@ -125,8 +129,10 @@ func FromEnv(ctx context.Context, cfg Config) (harness.Executor, error) {
 // Main makes the program its own worker. In a process that was started as a
 // worker it serves the given tasks and never returns; in any other it returns
 // at once. Call it first thing in main, with every task that is submitted to
-// worker processes, and in the TestMain of tests that do so. Main panics if two
-// tasks have the same name.
+// worker processes, and in the TestMain of tests that do so. A worker never comes
+// to a second call, so one that is given a task that the first was not panics. So
+// does one with a nil task, or with two different tasks of the same name; a task and
+// its Idempotent are the same.
 func Main(tasks ...harness.AnyTask) {
 	backends.Divert(tasks, nil)
 }
@@ -141,8 +147,14 @@ var ErrShutdown = fmt.Errorf("%w: the executor was shut down", harness.ErrCancel
 // Shutdown does not wait for. The error then wraps the cause of ctx and says how
 // many were running. A task inside the process that does not stop is left
 // behind, since it cannot be killed; a worker process is killed after
-// Config.CancelGrace.
+// Config.CancelGrace. In a task or a callback of the executor, Shutdown is
+// refused with an error that wraps [harness.ErrNested].
 func Shutdown(ctx context.Context, ex harness.Executor) error {
+	if ex, ok := ex.(interface{ Outside(what string) error }); ok {
+		if err := ex.Outside("Shutdown"); err != nil {
+			return err
+		}
+	}
 	closed := make(chan error, 1)
 	go func() { closed <- ex.Close() }() // ends with the last task
 	select {

@@ -25,7 +25,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(forgetful) != "" {
 		os.Exit(m.Run())
 	}
-	harnesstest.Main(m, square, stressed, whoami, mirror, held, failing, sum, channels, dies, deaf, opens,
+	beStillborn()
+	harnesstest.Main(m, square, carriesOut, whoami, mirror, held, heldOrNot, failing, sum, channels, dies, deaf, opens,
+		handles, leaves, parks, severs,
 		multiply, size, exit, forever) // of the examples
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/f3f4c0de/harness"
@@ -11,9 +12,9 @@ import (
 
 // MapOptions say how Map deals its inputs out. The zero MapOptions suit most.
 type MapOptions struct {
-	// Chunk is how many inputs make one call; zero is adapted to how long
-	// they take, so that short ones do not pay for a call each and long ones
-	// are not kept behind each other.
+	// Chunk is how many inputs make one call. Zero is adapted to how long they
+	// take, so that short ones do not pay for a call each; and those that wait
+	// in a call behind long ones are given to a worker with nothing to do.
 	Chunk int
 
 	// Ahead bounds how many inputs have been taken whose results have not;
@@ -31,71 +32,48 @@ type MapOptions struct {
 // Nothing runs until the results are ranged over, and each time that is done,
 // everything runs again. in is ranged over on the caller's goroutine.
 func Map[In, Out any](ctx context.Context, ex harness.Executor, task *harness.Task[In, Out], in iter.Seq[In], opt MapOptions) iter.Seq2[Out, error] {
-	return func(yield func(Out, error) bool) {
-		m := newMapper[In, Out](ctx, ex, opt)
-		defer m.cancel()
-		next := func() (*portion[In, Out], error) {
-			p := m.pending[0]
-			_, err := p.future.Wait(ctx)
-			if p.future.State() < harness.Done && err != nil {
-				return nil, err
-			}
-			return p, nil
-		}
-		m.run(task, in, func(*portion[In, Out]) {}, next, yield)
-	}
+	return func(yield func(Out, error) bool) { newMapper(ctx, ex, task, opt).run(in, yield) }
 }
 
 // MapUnordered is [Map] with the results in the order in which they come, so
 // that none waits for one before it.
 func MapUnordered[In, Out any](ctx context.Context, ex harness.Executor, task *harness.Task[In, Out], in iter.Seq[In], opt MapOptions) iter.Seq2[Out, error] {
 	return func(yield func(Out, error) bool) {
-		m := newMapper[In, Out](ctx, ex, opt)
-		defer m.cancel()
-		arrived := make(chan *portion[In, Out], m.workers*maxEach+1)
-		submitted := func(p *portion[In, Out]) {
-			p.future.Call().OnDone(func() { arrived <- p })
-		}
-		next := func() (p *portion[In, Out], err error) {
-			futures := make([]harness.AnyFuture, len(m.pending))
-			for i, p := range m.pending {
-				futures[i] = p.future
-			}
-			nested := await(ctx, futures, func() {
-				select {
-				case p = <-arrived:
-				case <-ctx.Done():
-					err = context.Cause(ctx)
-				}
-			})
-			if nested != nil {
-				return nil, nested
-			}
-			return p, err
-		}
-		m.run(task, in, submitted, next, yield)
+		m := newMapper(ctx, ex, task, opt)
+		m.arrived = make(chan *portion[In, Out], m.workers*maxEach+1)
+		m.run(in, yield)
 	}
 }
 
-// A mapper deals inputs out in portions.
+// A mapper deals inputs out in portions. It does not know beforehand how long
+// an input takes: short ones may be followed by long ones. When a worker has
+// nothing to do while a portion goes on for long, it takes back what has not
+// begun of that, and deals it out anew.
 type mapper[In, Out any] struct {
 	ctx     context.Context
 	ex      harness.Executor
+	task    *harness.Task[In, Out]
 	opt     MapOptions
 	grain   time.Duration
 	workers int
-	most    int                 // portions that may be pending
-	pending []*portion[In, Out] // in the order of their inputs
-	inputs  int                 // in them
-	size    int                 // inputs of the next portion
-	filling time.Duration       // that an input takes to come, lately
-	free    [][]In
+	most    int                    // portions that may be submitted and not yielded
+	pending []*portion[In, Out]    // in the order of their inputs
+	arrived chan *portion[In, Out] // those that are done; nil if they are yielded in order
+	inputs  int                    // in pending
+	cut     int                    // portions that were taken back, and are not submitted
+	size    int                    // inputs of the next portion
+	filling time.Duration          // that an input takes to come, lately
+	freeIn  [][]In                 // memory for the inputs and the results of a portion
+	freeOut [][]Out                // likewise, all zero
+	late    *time.Timer
 }
 
 // A portion is what one call does.
 type portion[In, Out any] struct {
 	in     []In
-	future *harness.Future[harness.Batch[Out]]
+	future *harness.Future[harness.Batch[Out]] // nil until it is submitted
+	shares bool                                // the memory of in with other portions
+	slow   bool                                // it was running when somebody was idle
 }
 
 const (
@@ -111,10 +89,18 @@ const (
 	supply = 4 * time.Millisecond
 	// maxEach bounds the calls that each worker has pending.
 	maxEach = int(2 + supply/nearGrain)
+
+	// patience is how long to wait for a result until looking whether a
+	// portion has turned out too long, and lateness how many grains are.
+	patience = time.Millisecond
+	lateness = 8
 )
 
-func newMapper[In, Out any](ctx context.Context, ex harness.Executor, opt MapOptions) *mapper[In, Out] {
-	m := &mapper[In, Out]{ctx: ctx, ex: ex, opt: opt, grain: nearGrain, workers: runtime.GOMAXPROCS(0), size: 1}
+func newMapper[In, Out any](ctx context.Context, ex harness.Executor, task *harness.Task[In, Out], opt MapOptions) *mapper[In, Out] {
+	m := &mapper[In, Out]{
+		ctx: ctx, ex: ex, task: task, opt: opt, grain: nearGrain, workers: runtime.GOMAXPROCS(0), size: 1,
+		late: time.NewTimer(patience),
+	}
 	if _, far := ex.(harness.Controller); far {
 		m.grain = farGrain
 	}
@@ -135,59 +121,60 @@ func (m *mapper[In, Out]) setSize(n int) {
 	m.size = n
 }
 
-// room reports whether another portion may be submitted.
+// room reports whether a portion of new inputs may be submitted.
 func (m *mapper[In, Out]) room() bool {
 	if m.opt.Ahead > 0 && m.inputs+m.size > m.opt.Ahead && m.inputs > 0 {
 		return false
 	}
-	return len(m.pending) < m.most
+	return m.cut == 0 && len(m.pending) < m.most
 }
 
 // run takes inputs and yields results until there are none or nobody wants
-// them. next returns a portion that is done, and blocks until there is one.
-func (m *mapper[In, Out]) run(task *harness.Task[In, Out], in iter.Seq[In],
-	submitted func(*portion[In, Out]), next func() (*portion[In, Out], error), yield func(Out, error) bool,
-) {
-	var chunk []In
+// them.
+func (m *mapper[In, Out]) run(in iter.Seq[In], yield func(Out, error) bool) {
+	defer m.end()
+	chunk := m.memory()
 	var ended error
 	started := harness.Now()
-	submit := func() {
-		p := &portion[In, Out]{in: chunk, future: task.SubmitBatch(m.ctx, m.ex, chunk)}
+	add := func() {
+		p := &portion[In, Out]{in: chunk}
 		m.pending = append(m.pending, p)
 		m.inputs += len(chunk)
-		submitted(p)
+		m.submit(p)
 		now := harness.Now()
 		m.filling += (now.Sub(started)/time.Duration(len(chunk)) - m.filling) / 4
 	}
 	emit := func() bool {
-		p, err := next()
+		p, err := m.next()
 		if err != nil {
 			m.fail(err, yield)
 			return false
 		}
-		return m.emit(p, yield)
+		if !m.emit(p, yield) {
+			return false
+		}
+		m.deal()
+		return true
 	}
 	for v := range in {
-		if chunk == nil {
-			chunk = m.slice()
-		}
 		if chunk = append(chunk, v); len(chunk) < m.size {
 			continue
 		}
-		submit()
-		for chunk = nil; !m.room() || len(m.pending) > 0 && isDone(m.pending[0].future); {
+		add()
+		for !m.room() || len(m.pending) > 0 && isDone(m.pending[0].future) {
 			if !emit() {
 				return
 			}
 		}
+		chunk = m.memory()
 		if m.ctx.Err() != nil { // whatever came now would fail with it
-			ended = context.Cause(m.ctx)
+			ended, chunk = context.Cause(m.ctx), nil
 			break
 		}
 		started = harness.Now()
 	}
 	if len(chunk) > 0 {
-		submit()
+		add()
 	}
 	for len(m.pending) > 0 {
 		if !emit() {
@@ -199,19 +186,139 @@ func (m *mapper[In, Out]) run(task *harness.Task[In, Out], in iter.Seq[In],
 	}
 }
 
+func (m *mapper[In, Out]) submit(p *portion[In, Out]) {
+	p.future = m.task.SubmitBatchInto(m.ctx, m.ex, p.in, take(&m.freeOut))
+	if m.arrived != nil {
+		p.future.Call().OnDone(func() { m.arrived <- p })
+	}
+}
+
+// next returns the portion to be yielded, and blocks until it is done.
+func (m *mapper[In, Out]) next() (*portion[In, Out], error) {
+	if m.arrived != nil {
+		select {
+		case p := <-m.arrived:
+			return p, nil
+		default:
+			return comes(m, m.arrived)
+		}
+	}
+	p := m.pending[0]
+	if isDone(p.future) {
+		return p, nil
+	}
+	if _, err := comes(m, p.future.Done()); err != nil && !isDone(p.future) {
+		return nil, err
+	}
+	return p, nil
+}
+
+// comes returns what comes out of the channel when the next portion is done.
+func comes[T, In, Out any](m *mapper[In, Out], done <-chan T) (v T, err error) {
+	for late := true; late && err == nil; {
+		late = false
+		nested := await(m.ctx, m.awaited(), func() {
+			m.late.Reset(patience)
+			select {
+			case v = <-done:
+			case <-m.late.C:
+				late = true
+			case <-m.ctx.Done():
+				err = context.Cause(m.ctx)
+			}
+		})
+		switch {
+		case nested != nil:
+			err = nestedError(m.task.Name(), nested)
+		case late:
+			m.look()
+		}
+	}
+	return v, err
+}
+
+// awaited are the futures one of which is the next to be yielded.
+func (m *mapper[In, Out]) awaited() (futures []harness.AnyFuture) {
+	for _, p := range m.pending {
+		if p.future != nil {
+			futures = append(futures, p.future)
+		}
+		if m.arrived == nil {
+			break
+		}
+	}
+	return futures
+}
+
+// look takes back what has not begun of the portions that have been running
+// since it looked last, if a worker is idle.
+func (m *mapper[In, Out]) look() {
+	if m.opt.Chunk > 0 {
+		return
+	}
+	var running []int
+	for i, p := range m.pending {
+		if p.future != nil && !isDone(p.future) {
+			if running = append(running, i); len(running) == m.workers {
+				return
+			}
+		}
+	}
+	for _, i := range slices.Backward(running) { // so that the indexes stay right
+		p := m.pending[i]
+		if !p.slow {
+			p.slow = true
+			continue
+		}
+		left, ok := p.future.Call().Cut()
+		if !ok {
+			continue
+		}
+		m.pending = slices.Insert(m.pending, i+1, &portion[In, Out]{in: p.in[left:], shares: true})
+		p.in, p.shares = p.in[:left], true
+		m.cut++
+		m.size = 1 // until it is known how long they take
+	}
+	m.deal()
+}
+
+// deal submits what was taken back, as far as there is room, and always if it
+// is the next to be yielded.
+func (m *mapper[In, Out]) deal() {
+	if m.cut == 0 {
+		return
+	}
+	room := m.most - (len(m.pending) - m.cut)
+	if m.arrived == nil { // those that are done wait for those that were taken back
+		for _, p := range m.pending {
+			if p.future != nil && isDone(p.future) {
+				room++
+			}
+		}
+	}
+	for i := 0; m.cut > 0 && i < len(m.pending); i++ {
+		p := m.pending[i]
+		switch {
+		case p.future != nil:
+			continue
+		case i > 0 && room <= 0:
+			return
+		case len(p.in) > m.size:
+			rest := p
+			p = &portion[In, Out]{in: rest.in[:m.size], shares: true}
+			rest.in = rest.in[m.size:]
+			m.pending = slices.Insert(m.pending, i, p)
+		default:
+			m.cut--
+		}
+		m.submit(p)
+		room--
+	}
+}
+
 func (m *mapper[In, Out]) fail(err error, yield func(Out, error) bool) (more bool) {
 	var zero Out
 	return yield(zero, err)
-}
-
-// slice returns an empty slice for the inputs of a portion.
-func (m *mapper[In, Out]) slice() []In {
-	if n := len(m.free); n > 0 {
-		s := m.free[n-1]
-		m.free = m.free[:n-1]
-		return s
-	}
-	return make([]In, 0, m.size)
 }
 
 // emit yields the results of a portion.
@@ -237,39 +344,65 @@ func (m *mapper[In, Out]) emit(p *portion[In, Out], yield func(Out, error) bool)
 		return true
 	}
 	m.adapt(len(p.in), batch.Run)
-	n := len(p.in)
-	clear(p.in)
-	m.free = append(m.free, p.in[:0])
-	if batch.Errs == nil {
-		for _, v := range batch.Values {
-			if !yield(v, nil) {
-				return false
-			}
-		}
-		return true
+	if !p.shares {
+		clear(p.in)
+		m.freeIn = append(m.freeIn, p.in[:0])
 	}
-	for i := range n {
-		if !yield(batch.Values[i], batch.Errs[i]) {
+	for i, v := range batch.Values[:min(len(batch.Values), len(p.in))] { // what was cut off is yielded in its own portion
+		var err error
+		if batch.Errs != nil {
+			err = batch.Errs[i]
+		}
+		if !yield(v, err) {
 			return false
 		}
 	}
+	clear(batch.Values)
+	m.freeOut = append(m.freeOut, batch.Values[:0])
 	return true
 }
 
-// adapt sets the size of portions by how long one took. It grows step by step:
-// the first few may not be like the rest.
+// memory returns memory for the inputs of a portion.
+func (m *mapper[In, Out]) memory() []In {
+	n := min(m.size, maxChunk)
+	if in := take(&m.freeIn); cap(in) >= n {
+		return in
+	}
+	return make([]In, 0, n)
+}
+
+// take takes the last of some slices, and returns nil if there is none.
+func take[T any](free *[][]T) []T {
+	n := len(*free)
+	if n == 0 {
+		return nil
+	}
+	last := (*free)[n-1]
+	*free = (*free)[:n-1]
+	return last
+}
+
+// adapt sets the size of portions by how long one of n inputs took. It grows
+// step by step: the first few may not be like the rest. It shrinks at once: the
+// next may all be like the slowest of a portion that took too long.
 func (m *mapper[In, Out]) adapt(n int, run time.Duration) {
 	m.most = max(2*m.workers+2, m.workers*min(maxEach, int(2+supply/max(run, 1))))
-	if m.opt.Chunk > 0 {
+	if m.opt.Chunk > 0 || n == 0 {
 		return
 	}
 	each := max(run/time.Duration(n), m.filling, 1)
+	if run > lateness*m.grain {
+		each = run
+	}
 	m.setSize(int(max(1, min(m.grain/each, 8*time.Duration(n), maxChunk))))
 }
 
-// cancel cancels what nobody will take.
-func (m *mapper[In, Out]) cancel() {
+// end cancels what nobody will take.
+func (m *mapper[In, Out]) end() {
+	m.late.Stop()
 	for _, p := range m.pending {
-		p.future.Cancel()
+		if p.future != nil {
+			p.future.Cancel()
+		}
 	}
 }

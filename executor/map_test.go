@@ -7,6 +7,8 @@ import (
 	"iter"
 	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
@@ -191,4 +193,39 @@ func conformMapUnordered(c *conform) {
 		}
 	}
 	c.want("order of MapUnordered()", order, []int64{8, 7})
+}
+
+// Two inputs wait behind short ones, and each for the other. They were to be in
+// one call, but when a worker has nothing to do, that is not kept together.
+func conformMapBalances(c *conform) {
+	ex := c.open(executor.Config{Workers: 2})
+	if c.workers < 2 {
+		return
+	}
+	for name, use := range map[string]func(context.Context, harness.Executor, *harness.Task[holding, int64], iter.Seq[holding], executor.MapOptions) iter.Seq2[int64, error]{
+		"Map": executor.Map[holding, int64], "MapUnordered": executor.MapUnordered[holding, int64],
+	} {
+		h := c.holding(1)
+		var long, all atomic.Int64
+		var running sync.WaitGroup
+		running.Go(func() {
+			in := append(make([]holding, 5000), h, h)
+			for v, err := range use(c.ctx, ex, heldOrNot, slices.Values(in), executor.MapOptions{}) {
+				if err != nil {
+					c.Errorf("%s() reported %v", name, err)
+				}
+				long.Add(v)
+				all.Add(1)
+			}
+		})
+		for range 2 {
+			if _, err := h.Started.Get(c.ctx); err != nil {
+				c.Errorf("%s(): the long inputs did not run at the same time: %v", name, err)
+			}
+		}
+		c.letGo(h)
+		c.letGo(h)
+		running.Wait()
+		c.want("results, and those of long inputs, of "+name, []int64{all.Load(), long.Load()}, []int64{5002, 2})
+	}
 }

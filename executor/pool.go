@@ -61,7 +61,8 @@ func (p *Pool) stop(cause error) {
 
 // Join waits until every task is done and every worker has ended. When ctx ends
 // first, what is left is cancelled, as by [Shutdown]. It is an error to join
-// a pool that was neither closed nor terminated. Joining again is harmless.
+// a pool that was neither closed nor terminated, or in a task or a callback of
+// the pool, where it wraps [harness.ErrNested]. Joining again is harmless.
 func (p *Pool) Join(ctx context.Context) error {
 	p.mu.Lock()
 	closed := p.closed

@@ -178,7 +178,7 @@ func conformInitFails(c *conform) {
 
 func conformTraceback(c *conform) {
 	ex := c.open(executor.Config{Workers: 1})
-	_, err := stressed.Submit(c.ctx, ex, 1).Wait(c.ctx)
+	_, err := carriesOut.Submit(c.ctx, ex, order{Do: panicking}).Wait(c.ctx)
 	var pe *harness.PanicError
 	if !errors.As(err, &pe) || !strings.Contains(pe.Stack, "stress_test.go") {
 		c.Errorf("a task that panicked gave %v; want a *PanicError with the stack of the task", err)

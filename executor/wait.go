@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"sync/atomic"
 
 	"github.com/f3f4c0de/harness"
 )
@@ -25,26 +24,26 @@ const (
 // each once and in the order given. If ctx ends first, it returns what is done
 // by then and the cause. How the tasks ended is for each future to say.
 func Wait[F harness.AnyFuture](ctx context.Context, until Until, futures ...F) (done, pending []F, err error) {
+	checkContext(ctx, "Wait")
 	futures = distinct(futures)
-	a := watch(futures)
-	over := len(futures) == 0
-	for range futures {
-		var i int
-		if i, err = a.next(ctx); err != nil {
-			break
-		}
-		f := futures[i]
-		over = until == FirstCompleted || until == FirstError && f.State() == harness.Done && f.Err() != nil
-		if over {
-			break
+	if !slices.ContainsFunc(futures, func(f F) bool { return until.met(f) }) {
+		a := watch(futures)
+		defer a.stop()
+		for range futures {
+			var i int
+			if i, err = a.next(ctx); err != nil || until.met(futures[i]) {
+				break
+			}
 		}
 	}
+	over := false
 	for _, f := range futures {
 		if isDone(f) {
 			done = append(done, f)
 		} else {
 			pending = append(pending, f)
 		}
+		over = over || until.met(f)
 	}
 	if len(pending) == 0 || over {
 		err = nil
@@ -52,27 +51,35 @@ func Wait[F harness.AnyFuture](ctx context.Context, until Until, futures ...F) (
 	return done, pending, err
 }
 
+// met reports whether the future is one that Wait need not wait longer for.
+func (u Until) met(f harness.AnyFuture) bool {
+	return u == FirstCompleted && isDone(f) || u == FirstError && f.State() == harness.Done && f.Err() != nil
+}
+
 // AsCompleted returns the futures in the order in which they are done, those
-// that are done already first, and each once. They may be of several executors.
-// The sequence ends early if ctx ends, so look at ctx after the loop.
+// that are done already when it is ranged over first, and each once. They may be
+// of several executors. The sequence ends early if ctx ends, so look at ctx after
+// the loop.
 func AsCompleted[F harness.AnyFuture](ctx context.Context, futures ...F) iter.Seq[F] {
+	checkContext(ctx, "AsCompleted")
 	futures = distinct(futures)
-	var first atomic.Pointer[arrivals[F]]
-	first.Store(watch(futures))
 	return func(yield func(F) bool) {
-		a := first.Swap(nil)
-		if a == nil { // it is ranged over once more
-			a = watch(futures)
-		}
+		a := watch(futures)
+		defer a.stop()
 		for range futures {
 			i, err := a.next(ctx)
-			if err != nil {
-				return
-			}
-			if !yield(futures[i]) {
+			if err != nil || !yield(futures[i]) {
 				return
 			}
 		}
+	}
+}
+
+// checkContext panics if there is no context, on the goroutine of whoever forgot
+// it.
+func checkContext(ctx context.Context, function string) {
+	if ctx == nil {
+		panic("executor: " + function + " was called with a nil context")
 	}
 }
 
@@ -122,15 +129,23 @@ func isDone(f harness.AnyFuture) bool {
 // arrivals tells which of several futures are done.
 type arrivals[F harness.AnyFuture] struct {
 	futures []F
-	done    chan int // has room for all, so that no callback waits
+	done    chan int // has room for all, so that whoever completes one does not wait
+	stops   []func()
 }
 
 func watch[F harness.AnyFuture](futures []F) *arrivals[F] {
-	a := &arrivals[F]{futures, make(chan int, len(futures))}
+	a := &arrivals[F]{futures, make(chan int, len(futures)), make([]func(), len(futures))}
 	for i, f := range futures {
-		f.Call().OnDone(func() { a.done <- i })
+		a.stops[i] = f.Call().Notify(func() { a.done <- i })
 	}
 	return a
+}
+
+// stop leaves nothing behind in those that are not done.
+func (a *arrivals[F]) stop() {
+	for _, stop := range a.stops {
+		stop()
+	}
 }
 
 // next returns the index of the next future that is done. If none ever will be,
@@ -150,11 +165,15 @@ func (a *arrivals[F]) next(ctx context.Context) (i int, err error) {
 	}
 	if nested := await(ctx, a.futures, wait); nested != nil {
 		for _, f := range a.futures {
-			f.Call().Cancel(fmt.Errorf("waiting for task %s: %w: every worker of the executor waits for a task that needs a worker", f.Call().Task(), nested))
+			f.Call().Cancel(nestedError(f.Call().Task(), nested))
 		}
 		harness.Blocking(ctx, wait)
 	}
 	return i, err
+}
+
+func nestedError(task string, nested error) error {
+	return fmt.Errorf("waiting for task %s: %w: every worker of the executor waits for a task that needs a worker", task, nested)
 }
 
 // await calls wait, in which the caller waits until any of the futures is done.

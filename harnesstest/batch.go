@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -11,11 +12,14 @@ import (
 	"github.com/f3f4c0de/harness"
 )
 
-// mixed doubles its argument, or goes wrong: it fails if that is negative, and
-// panics if it is 13.
+// mixed doubles its argument, or goes wrong: it fails if that is negative,
+// panics if it is 13, and ends its goroutine if it is 26.
 var mixed = harness.NewTask("harnesstest.mixed", func(_ context.Context, n int64) (int64, error) {
 	if n == 13 {
 		panic("thirteen")
+	}
+	if n == 26 {
+		runtime.Goexit()
 	}
 	if n < 0 {
 		return 0, errMine
@@ -50,7 +54,7 @@ func testBatchErrors(t *testing.T, s *suite) {
 	for i := range in {
 		in[i] = int64(i)
 	}
-	in[0], in[17], in[39] = -1, -1, -1 // and 13 panics
+	in[0], in[17], in[39] = -1, -1, -1 // and 13 panics, and 26 ends its goroutine
 	f := mixed.SubmitBatch(ctx, ex, in)
 	if got, want := f.Call().Task(), mixed.Name()+harness.BatchSuffix; got != want {
 		t.Errorf("the batch goes by the name %q; want %q", got, want)
@@ -59,8 +63,8 @@ func testBatchErrors(t *testing.T, s *suite) {
 	if err != nil || len(b.Values) != len(in) {
 		t.Fatalf("the batch gave %d values, %v; want %d, nil", len(b.Values), err, len(in))
 	}
-	if got := slices.Sorted(maps.Keys(b.Errs)); !slices.Equal(got, []int{0, 13, 17, 39}) {
-		t.Errorf("there are errors for %v; want 0 13 17 39", got)
+	if got := slices.Sorted(maps.Keys(b.Errs)); !slices.Equal(got, []int{0, 13, 17, 26, 39}) {
+		t.Errorf("there are errors for %v; want 0 13 17 26 39", got)
 	}
 	for i, err := range b.Errs {
 		var te *harness.TaskError
@@ -68,7 +72,9 @@ func testBatchErrors(t *testing.T, s *suite) {
 		switch {
 		case i == 13 && (!errors.As(err, &pe) || pe.Task != mixed.Name() || pe.Value != "thirteen" || !strings.Contains(pe.Stack, "harnesstest")):
 			t.Errorf("error %d is %#v; want a *PanicError of %s with its value and stack", i, err, mixed.Name())
-		case i != 13 && (!errors.As(err, &te) || te.Task != mixed.Name() || !errors.Is(err, errMine)):
+		case i == 26 && (!errors.As(err, &pe) || pe.Task != mixed.Name() || pe.Value != "runtime.Goexit was called"):
+			t.Errorf("error %d is %#v; want a *PanicError of %s that tells of Goexit", i, err, mixed.Name())
+		case i != 13 && i != 26 && (!errors.As(err, &te) || te.Task != mixed.Name() || !errors.Is(err, errMine)):
 			t.Errorf("error %d is %#v; want a *TaskError of %s that wraps the task's", i, err, mixed.Name())
 		}
 	}
@@ -77,22 +83,85 @@ func testBatchErrors(t *testing.T, s *suite) {
 			t.Errorf("value %d is %d; want %d, or 0 where there is an error", i, v, 2*in[i])
 		}
 	}
-	// A task that ends its goroutine ends the batch with it.
-	if _, err := exits.SubmitBatch(ctx, ex, []int64{1, 2}).Wait(ctx); err == nil {
-		t.Error("a batch whose task ended its goroutine reported no error")
+	// A task that ends its goroutine is one that fails, as it is alone.
+	b, err = exits.SubmitBatch(ctx, ex, []int64{1, 2, 3}).Wait(ctx)
+	for i := range 3 {
+		var pe *harness.PanicError
+		if err != nil || !errors.As(b.Errs[i], &pe) {
+			t.Errorf("argument %d of a batch of tasks that end their goroutine gave %v, and the batch %v; want a *PanicError, nil", i, b.Errs[i], err)
+		}
 	}
 	if b, err := double.SubmitBatch(ctx, ex, []int64{4}).Wait(ctx); err != nil || b.Values[0] != 8 {
 		t.Errorf("after it a batch returned %v, %v; want 8", b.Values, err)
 	}
 }
 
+// What is taken back of a batch has not begun and never will, and the rest is
+// done.
+func testBatchCut(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	h := newHold(1)
+	defer h.close(ctx)
+	const n = 5
+	running := holds.SubmitBatch(ctx, ex, slices.Repeat([]hold{h}, n))
+	if _, err := h.Started.Get(ctx); err != nil {
+		t.Fatal(err)
+	}
+	queued := double.SubmitBatch(ctx, ex, []int64{1, 2, 3})
+	single := double.Submit(ctx, ex, 1)
+	for what, c := range map[string]*harness.Call{"a batch in the queue": queued.Call(), "a single call": single.Call()} {
+		if left, ok := c.Cut(); ok {
+			t.Errorf("Cut() of %s = %d, true; want false", what, left)
+		}
+	}
+	left, ok := running.Call().Cut()
+	switch {
+	case !ok && s.b.Shared:
+		t.Error("Cut() of a running batch = false; want that it takes back what has not begun")
+	case !ok:
+		left = n
+	case left != 1:
+		t.Errorf("Cut() of a batch that runs its first argument left %d; want 1", left)
+	}
+	if again, ok := running.Call().Cut(); ok {
+		t.Errorf("a second Cut() = %d, true; want false", again)
+	}
+	for range left {
+		if err := h.Release.Put(ctx, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b, err := running.Wait(ctx); err != nil || len(b.Values) != left || len(b.Errs) != 0 {
+		t.Errorf("the batch gave %d values, errors %v and %v; want %d values", len(b.Values), b.Errs, err, left)
+	}
+	if left, ok := running.Call().Cut(); ok {
+		t.Errorf("Cut() of a batch that is done = %d, true; want false", left)
+	}
+	if b, err := queued.Wait(ctx); err != nil || !slices.Equal(b.Values, []int64{2, 4, 6}) {
+		t.Errorf("the batch behind it gave %v, %v; want 2 4 6", b.Values, err)
+	}
+	if v, err := single.Wait(ctx); err != nil || v != 2 {
+		t.Errorf("the call behind it gave %d, %v; want 2", v, err)
+	}
+	if more := drain(ctx, h.Started); len(more) != left-1 {
+		t.Errorf("%d more arguments began after the first; want %d", len(more), left-1)
+	}
+}
+
+// What cannot be encoded fails alone.
 func testBatchUnencodable(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 1, harness.Config{})
-	_, errIn := encodes.SubmitBatch(ctx, ex, []any{1, make(chan int)}).Wait(ctx)
-	_, errOut := unencodable.SubmitBatch(ctx, ex, []bool{true, false}).Wait(ctx)
-	for what, err := range map[string]error{"input": errIn, "result": errOut} {
-		if s.b.Shared && err != nil || !s.b.Shared && !errors.Is(err, harness.ErrEncode) {
-			t.Errorf("%s of a batch: %v; want ErrEncode where it crosses a process, and else that it is passed as it is", what, err)
+	in, errIn := encodes.SubmitBatch(ctx, ex, []any{true, make(chan int), true}).Wait(ctx)
+	out, errOut := unencodable.SubmitBatch(ctx, ex, []bool{true, false, true}).Wait(ctx)
+	for what, b := range map[string]struct {
+		err  error
+		errs map[int]error
+	}{"input": {errIn, in.Errs}, "result": {errOut, out.Errs}} {
+		switch {
+		case b.err != nil || s.b.Shared && b.errs != nil:
+			t.Errorf("a batch with an %s that cannot be encoded gave %v, errors %v; want none where it is passed as it is", what, b.err, b.errs)
+		case !s.b.Shared && (len(b.errs) != 1 || !errors.Is(b.errs[1], harness.ErrEncode)):
+			t.Errorf("a batch with one %s of three that cannot be encoded gave errors %v; want ErrEncode for number 1", what, b.errs)
 		}
 	}
 }

@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
 )
 
 func containsAll(s string, parts ...string) bool {
@@ -238,3 +241,201 @@ func testCallbacks(t *testing.T, s *suite) {
 		t.Errorf("callbacks ran in the order %v; want 0 1 2 3", got)
 	}
 }
+
+// A callback that takes long keeps nothing waiting but the callbacks that its
+// future has after it.
+func testCallbackBlocks(t *testing.T, s *suite) {
+	ctx, ex, n := s.open(t, 1, harness.Config{})
+	release := occupy(ctx, t, ex, n)
+	f := double.Submit(ctx, ex, 1)
+	begun, end := make(chan struct{}), make(chan struct{})
+	var after atomic.Bool
+	f.OnDone(func(*harness.Future[int64]) {
+		close(begun)
+		<-end
+	})
+	f.OnDone(func(*harness.Future[int64]) { after.Store(true) })
+	release()
+	<-begun
+	for i := range int64(100) {
+		if v, err := double.Submit(ctx, ex, i).Wait(ctx); v != 2*i || err != nil {
+			t.Fatalf("while a callback waits a task returned %d, %v; want %d, nil", v, err, 2*i)
+		}
+	}
+	if after.Load() {
+		t.Error("a callback was called before the one that was added before it had returned")
+	}
+	close(end)
+	s.finish(t)
+	if !after.Load() {
+		t.Error("when Close had returned a callback had not been called")
+	}
+}
+
+// One that ends its goroutine keeps neither the others from being called nor the
+// executor from going on.
+func testCallbackGoexit(t *testing.T, s *suite) {
+	ctx, ex, n := s.open(t, 1, harness.Config{})
+	release := occupy(ctx, t, ex, n)
+	f := double.Submit(ctx, ex, 1)
+	then := harness.Then(f, func(int64) (int64, error) {
+		runtime.Goexit()
+		return 0, nil
+	})
+	var got []int
+	last := make(chan struct{})
+	for i := range 3 {
+		f.OnDone(func(*harness.Future[int64]) {
+			got = append(got, i)
+			runtime.Goexit()
+		})
+	}
+	f.OnDone(func(*harness.Future[int64]) { close(last) })
+	release()
+	<-last
+	if !slices.Equal(got, []int{0, 1, 2}) {
+		t.Errorf("the callbacks that end their goroutine were called as %v; want 0 1 2", got)
+	}
+	var pe *harness.PanicError
+	if _, err := then.Wait(ctx); !errors.As(err, &pe) {
+		t.Errorf("Then of a function that ends its goroutine: %v; want a *PanicError", err)
+	}
+	for i := range int64(10) {
+		if v, err := double.Submit(ctx, ex, i).Wait(ctx); v != 2*i || err != nil {
+			t.Errorf("after that a task returned %d, %v; want %d, nil", v, err, 2*i)
+		}
+	}
+}
+
+// refusedToClose checks what Close gave where it would wait for its caller.
+func refusedToClose(t *testing.T, what string, err error) {
+	t.Helper()
+	if !errors.Is(err, harness.ErrNested) || !containsAll(err.Error(), "Stop") {
+		t.Errorf("%s = %v; want ErrNested and what to do", what, err)
+	}
+}
+
+func testCloseInCallback(t *testing.T, s *suite) {
+	ctx, ex, n := s.open(t, 1, harness.Config{})
+	release := occupy(ctx, t, ex, n)
+	f := double.Submit(ctx, ex, 1)
+	errs := make(chan error, 4)
+	f.OnDone(func(*harness.Future[int64]) {
+		errs <- ex.Close()
+		errs <- executor.Shutdown(ctx, ex)
+	})
+	then := harness.Then(f, func(int64) (int64, error) { return 0, ex.Close() })
+	then.OnDone(func(*harness.Future[int64]) { errs <- ex.Close() })
+	release()
+	refusedToClose(t, "Close() in a callback", <-errs)
+	refusedToClose(t, "Shutdown() in a callback", <-errs)
+	refusedToClose(t, "Close() in a callback of what Then returned", <-errs)
+	_, err := then.Wait(ctx)
+	refusedToClose(t, "Close() in a function of Then", err)
+	if v, err := double.Submit(ctx, ex, 4).Wait(ctx); v != 8 || err != nil {
+		t.Errorf("after that a task returned %d, %v; want 8, nil", v, err)
+	}
+}
+
+// deep calls f with many frames on the stack.
+func deep(n int, f func() error) error {
+	if n == 0 {
+		return f()
+	}
+	err := deep(n-1, f)
+	return err
+}
+
+func testCloseInTask(t *testing.T, s *suite) {
+	if !s.b.Shared {
+		t.Skip("a worker process has no way to its executor")
+	}
+	ctx, ex, _ := s.open(t, 2, harness.Config{})
+	closes := map[string]func(ctx context.Context) error{
+		"Close() in a task":      func(context.Context) error { return ex.Close() },
+		"Close() deep in a task": func(context.Context) error { return deep(1000, ex.Close) },
+		"Shutdown() in a task":   func(ctx context.Context) error { return executor.Shutdown(ctx, ex) },
+		"Close() in Blocking":    func(ctx context.Context) (err error) { harness.Blocking(ctx, func() { err = ex.Close() }); return err },
+		"Close() in a callback of what is done, in a task": func(context.Context) (err error) {
+			f := double.Submit(ctx, nil, 1)
+			f.OnDone(func(*harness.Future[int64]) { err = ex.Close() })
+			return err
+		},
+	}
+	for what, f := range closes {
+		_, err := does.Submit(ctx, ex, f).Wait(ctx)
+		refusedToClose(t, what, err)
+	}
+	// Another executor is no matter of this one's.
+	_, err := does.Submit(ctx, ex, func(ctx context.Context) error {
+		other, err := s.b.Open(ctx, harness.Config{Workers: 1, Tasks: Tasks})
+		if err != nil {
+			return err
+		}
+		if v, err := double.Submit(ctx, other, 4).Wait(ctx); v != 8 || err != nil {
+			t.Errorf("a task of an executor that a task has opened returned %d, %v; want 8, nil", v, err)
+		}
+		return other.Close()
+	}).Wait(ctx)
+	if err != nil {
+		t.Errorf("a task that opens and closes an executor of its own: %v; want no error", err)
+	}
+	if v, err := double.Submit(ctx, ex, 4).Wait(ctx); v != 8 || err != nil {
+		t.Errorf("after that a task returned %d, %v; want 8, nil", v, err)
+	}
+}
+
+// Close returns when no callback is left, those included that are derived.
+func testCloseWaitsForCallbacks(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 2, harness.Config{})
+	var called atomic.Int64
+	const tasks = 20
+	for i := range int64(tasks) {
+		f := double.Submit(ctx, ex, i)
+		if i%2 == 0 {
+			f = harness.Then(f, func(v int64) (int64, error) { return v, nil })
+		}
+		f.OnDone(func(*harness.Future[int64]) {
+			runtime.Gosched()
+			called.Add(1)
+		})
+	}
+	s.finish(t)
+	if n := called.Load(); n != tasks {
+		t.Errorf("when Close had returned %d of %d callbacks had", n, tasks)
+	}
+}
+
+// A long chain takes neither a deep stack nor many goroutines at a time.
+func testThenDeep(t *testing.T, s *suite) {
+	ctx, ex, n := s.open(t, 1, harness.Config{})
+	release := occupy(ctx, t, ex, n)
+	const depth = 20_000
+	most, before := 0, runtime.NumGoroutine()
+	f := double.Submit(ctx, ex, 0)
+	for i := range depth {
+		f = harness.Then(f, func(v int64) (int64, error) {
+			if i%1000 == 0 {
+				most = max(most, runtime.NumGoroutine())
+			}
+			return v + 1, nil
+		})
+	}
+	release()
+	if v, err := f.Wait(ctx); v != depth || err != nil {
+		t.Errorf("a chain of %d returned %d, %v; want %d, nil", depth, v, err, depth)
+	}
+	if most > before+depth/4 {
+		t.Errorf("a chain of %d took %d goroutines; there were %d before it", depth, most, before)
+	}
+	failed := fails.Submit(ctx, ex, "x")
+	f = failed
+	for range 1000 {
+		f = harness.Then(f, func(int64) (int64, error) { panic("called") })
+	}
+	if _, err := f.Wait(ctx); !same(err, failed.Err()) {
+		t.Errorf("the end of a chain whose task fails: %v; want the task's error, %v", err, failed.Err())
+	}
+}
+
+func same(a, b error) bool { return a == b } //nolint:errorlint // the very error

@@ -3,6 +3,9 @@ package harnesstest
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -132,4 +135,179 @@ func testDeadline(t *testing.T, s *suite) {
 	if running.State() != harness.Done {
 		t.Errorf("after its deadline a task is %v; want done: nobody has cancelled it", running.State())
 	}
+}
+
+// errOwn is what fickle fails with.
+var errOwn = errors.New("an error that was there before")
+
+// A fickleness says how fickle ends when it was told to, after it was stopped if
+// it is to wait for that.
+type fickleness struct {
+	How     string
+	Started *harness.Queue[int64]
+}
+
+var fickle = harness.NewTask("harnesstest.fickle", func(ctx context.Context, in fickleness) (int64, error) {
+	if in.Started != nil {
+		if err := in.Started.Put(ctx, 1); err != nil {
+			return 0, err
+		}
+		harness.Blocking(ctx, func() { <-ctx.Done() })
+	}
+	switch in.How {
+	case "the context's error":
+		return 0, ctx.Err()
+	case "the cause":
+		return 0, context.Cause(ctx)
+	case "somebody's cancellation":
+		return 0, fmt.Errorf("reading: %w", context.Canceled)
+	case "the very cancellation":
+		return 0, context.Canceled
+	case "somebody's deadline":
+		return 0, fmt.Errorf("reading: %w", context.DeadlineExceeded)
+	case "ErrCancelled":
+		return 0, harness.ErrCancelled
+	case "an error":
+		return 0, fmt.Errorf("saving: %w", errOwn)
+	case "a panic":
+		panic("fickle")
+	}
+	return 7, nil
+})
+
+// Who cancelled decides, and not which error came back.
+func testWhoCancelled(t *testing.T, s *suite) {
+	ctx, m, _ := s.manager(t, 1, harness.Config{CancelGrace: -1})
+	// Nobody has.
+	for _, tt := range []struct {
+		how  string
+		want error // beside a *TaskError
+	}{
+		{"somebody's cancellation", context.Canceled},
+		{"the very cancellation", context.Canceled},
+		{"somebody's deadline", context.DeadlineExceeded},
+		{"ErrCancelled", harness.ErrCancelled},
+		{"an error", errOwn},
+	} {
+		f := fickle.Submit(ctx, m, fickleness{How: tt.how})
+		_, err := f.Wait(ctx)
+		var te *harness.TaskError
+		if !errors.As(err, &te) || !errors.Is(err, tt.want) || f.State() != harness.Done {
+			t.Errorf("nobody has cancelled, and the function returned %s: %v, %v; want a *TaskError that is %v, done", tt.how, err, f.State(), tt.want)
+		}
+		d := harness.Then(f, func(v int64) (int64, error) { return v, nil })
+		if _, err := d.Wait(ctx); !same(err, f.Err()) || d.State() != harness.Done {
+			t.Errorf("Then of that: %v, %v; want the same error, done", err, d.State())
+		}
+	}
+	own := errors.New("the submitter's reason")
+	ways := []struct {
+		name  string
+		cause error
+		state harness.State
+		start func(in fickleness) (f *harness.Future[int64], stop func())
+	}{
+		{"Cancel", harness.ErrCancelled, harness.Cancelled, func(in fickleness) (*harness.Future[int64], func()) {
+			f := fickle.Submit(ctx, m, in)
+			return f, func() { f.Cancel() }
+		}},
+		{"the context", context.Canceled, harness.Cancelled, func(in fickleness) (*harness.Future[int64], func()) {
+			ctx, cancel := context.WithCancel(ctx)
+			return fickle.Submit(ctx, m, in), cancel
+		}},
+		{"the context, with a cause", own, harness.Cancelled, func(in fickleness) (*harness.Future[int64], func()) {
+			ctx, cancel := context.WithCancelCause(ctx)
+			return fickle.Submit(ctx, m, in), func() { cancel(own) }
+		}},
+		{"a deadline", context.DeadlineExceeded, harness.Done, func(in fickleness) (*harness.Future[int64], func()) {
+			ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+			return fickle.Submit(ctx, m, in), func() { <-ctx.Done(); cancel() }
+		}},
+	}
+	for _, way := range ways {
+		for _, how := range []string{"the context's error", "the cause", "somebody's cancellation", "an error", "a panic", "nothing"} {
+			started := harness.NewQueue[int64](1)
+			f, stop := way.start(fickleness{how, started})
+			if _, err := started.Get(ctx); err != nil {
+				t.Fatal(err)
+			}
+			stop()
+			v, err := f.Wait(ctx)
+			_ = started.Close(ctx)
+			fail := func(want string) {
+				t.Errorf("stopped by %s, the function gave %s: %d, %v, %v; want %s", way.name, how, v, err, f.State(), want)
+			}
+			var te *harness.TaskError
+			var pe *harness.PanicError
+			switch how {
+			case "nothing":
+				if v != 7 || err != nil || f.State() != harness.Done {
+					fail("7, nil, done")
+				}
+			case "a panic":
+				if !errors.As(err, &pe) || f.State() != harness.Done {
+					fail("a *PanicError, done")
+				}
+			case "somebody's cancellation", "an error":
+				with := map[string]error{"an error": errOwn, "somebody's cancellation": context.Canceled}[how]
+				if !errors.Is(err, way.cause) || !errors.Is(err, with) || !errors.As(err, &te) || !strings.HasPrefix(err.Error(), way.cause.Error()) || f.State() != way.state {
+					fail(fmt.Sprintf("%v with the function's own error, %v", way.cause, way.state))
+				}
+			default:
+				if !same(err, way.cause) || f.State() != way.state {
+					fail(fmt.Sprintf("%v, %v", way.cause, way.state))
+				}
+			}
+			if d := harness.Then(f, func(v int64) (int64, error) { return v, nil }); d.State() != f.State() {
+				t.Errorf("Then of that is %v; want %v", d.State(), f.State())
+			}
+		}
+	}
+	started := harness.NewQueue[int64](1)
+	defer func() { _ = started.Close(ctx) }()
+	f := fickle.Submit(ctx, m, fickleness{"an error", started})
+	if _, err := started.Get(ctx); err != nil {
+		t.Fatal(err)
+	}
+	queued := fickle.Submit(ctx, m, fickleness{})
+	m.Stop(own)
+	if _, err := f.Wait(ctx); !errors.Is(err, own) || !errors.Is(err, errOwn) || f.State() != harness.Cancelled {
+		t.Errorf("stopped by Stop: %v, %v; want the cause with the function's error, cancelled", err, f.State())
+	}
+	if _, err := queued.Wait(ctx); !same(err, own) || queued.State() != harness.Cancelled {
+		t.Errorf("queued at Stop: %v, %v; want the cause, cancelled", err, queued.State())
+	}
+}
+
+// takesLong takes an argument whose collection can be seen.
+var takesLong = harness.NewTask("harnesstest.takesLong", func(_ context.Context, in large) (int64, error) {
+	return int64(len(in.Content)), nil
+})
+
+type large struct{ Content *[1 << 16]byte }
+
+// A future that is done does not keep the argument.
+func testArgumentsAreLetGo(t *testing.T, s *suite) {
+	ctx, ex, n := s.open(t, 1, harness.Config{})
+	release := occupy(ctx, t, ex, n)
+	collected := make(chan struct{}, 3)
+	submit := func() *harness.Future[int64] {
+		in := large{new([1 << 16]byte)}
+		runtime.AddCleanup(in.Content, func(int) { collected <- struct{}{} }, 0)
+		return takesLong.Submit(ctx, ex, in)
+	}
+	futures := []*harness.Future[int64]{submit(), submit(), submit()}
+	futures[1].Cancel()
+	release()
+	for _, f := range futures {
+		<-f.Done()
+	}
+	if v, err := double.Submit(ctx, ex, 1).Wait(ctx); v != 2 || err != nil { // and the workers do something else
+		t.Error(v, err)
+	}
+	until(ctx, t, "the arguments of what is done to be collected", func() bool {
+		runtime.GC()
+		return len(collected) == len(futures)
+	})
+	runtime.KeepAlive(futures)
 }

@@ -1,8 +1,10 @@
 package harnesstest
 
 import (
+	"context"
 	"errors"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -43,8 +45,8 @@ func testErrorPanics(t *testing.T, s *suite) {
 		t.Fatal(err)
 	}
 	f.Cancel()
-	if _, err := f.Wait(ctx); !errors.As(err, &te) || f.State() != harness.Done {
-		t.Errorf("after it was cancelled the error is %v, and it is %v; want a *TaskError, done", err, f.State())
+	if _, err := f.Wait(ctx); !errors.Is(err, harness.ErrCancelled) || !errors.As(err, &te) || f.State() != harness.Cancelled {
+		t.Errorf("after it was cancelled the error is %v, and it is %v; want ErrCancelled with a *TaskError, cancelled", err, f.State())
 	}
 	if got, err := double.Submit(ctx, ex, 4).Wait(ctx); got != 8 || err != nil {
 		t.Errorf("after it a task returned %d, %v; want 8, nil", got, err)
@@ -127,5 +129,38 @@ func testUnencodable(t *testing.T, s *suite) {
 	}
 	if got, err := unencodable.Submit(ctx, ex, true).Wait(ctx); got != "fine" || err != nil {
 		t.Errorf("after it a task returned %v, %v; want fine, nil", got, err)
+	}
+}
+
+// A refusal does not tell what it is: its method panics or ends the goroutine.
+type refusal string
+
+func (r refusal) Error() string {
+	switch r {
+	case "goexit":
+		runtime.Goexit()
+	case "panic":
+		panic("a refusal")
+	}
+	return string(r)
+}
+
+// refuses panics with a refusal.
+var refuses = harness.NewTask("harnesstest.refuses", func(_ context.Context, how string) (int64, error) {
+	panic(refusal(how))
+})
+
+// Whatever the methods of a panic's value do, the task is over.
+func testMethodsRefuse(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	for _, how := range []string{"panic", "goexit", "told"} {
+		_, err := refuses.Submit(ctx, ex, how).Wait(ctx)
+		var pe *harness.PanicError
+		if !errors.As(err, &pe) || pe.Stack == "" {
+			t.Errorf("%s: the error is %v; want a *PanicError with the stack", how, err)
+		}
+		if got, err := double.Submit(ctx, ex, 4).Wait(ctx); got != 8 || err != nil {
+			t.Errorf("%s: after it a task returned %d, %v; want 8, nil", how, got, err)
+		}
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -265,6 +267,73 @@ func testResizeDownWhileBusy(t *testing.T, s *suite) {
 		}
 	}
 	until(ctx, t, "workers that are too many to end", func() bool { return m.Stats().Alive <= 1 })
+}
+
+// However often the number of workers is changed while they are being prepared,
+// there are never more than were asked for.
+func testResizeFlaps(t *testing.T, s *suite) {
+	if s.b.MaxWorkers == 1 {
+		t.Skip("there is one worker")
+	}
+	ctx := t.Context()
+	h := newHold(0)
+	if err := h.Release.Put(ctx, 1); err != nil { // for the first worker
+		t.Fatal(err)
+	}
+	ctx, m, _ := s.manager(t, 1, harness.Config{Init: holds.With(h)})
+	release := sync.OnceFunc(func() {
+		for range 500 {
+			if err := h.Release.Put(ctx, 1); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	defer release()
+	const most = 4
+	if err := m.Resize(most); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		if err := m.Resize(1 + i%most); err != nil {
+			t.Fatal(err)
+		}
+		if got := m.Stats(); got.Alive > most || s.b.Shared && got.Started > most+1 {
+			t.Fatalf("after Resize(%d) Stats() = %+v; want at most %d workers, since no more were asked for and only the first can have ended", 1+i%most, got, most)
+		}
+	}
+	release()
+	for i := range int64(20) {
+		if got, err := double.Submit(ctx, m, i).Wait(ctx); got != 2*i || err != nil {
+			t.Errorf("after that task %d returned %d, %v; want %d, nil", i, got, err, 2*i)
+		}
+	}
+	s.finish(t)
+	h.close(ctx)
+}
+
+// More workers than anybody can have are refused at once, with a reason, and
+// nothing changes.
+func testResizeBeyondReason(t *testing.T, s *suite) {
+	ctx, m, n := s.manager(t, 1, harness.Config{})
+	for _, n := range []int{1 << 40, math.MaxInt} {
+		if err := m.Resize(n); err == nil {
+			t.Errorf("Resize(%d) = nil; want an error", n)
+		}
+		if s.b.MaxWorkers == 1 {
+			continue // is 1 whatever is asked for
+		}
+		ex, err := s.b.Open(ctx, harness.Config{Workers: n, Tasks: Tasks})
+		if err == nil {
+			_ = ex.Close()
+			t.Errorf("Open with %d workers gave no error", n)
+		}
+	}
+	if got := m.Stats().Workers; got != n {
+		t.Errorf("after Resize was refused there are to be %d workers; want %d", got, n)
+	}
+	if got, err := double.Submit(ctx, m, 4).Wait(ctx); got != 8 || err != nil {
+		t.Errorf("after that a task returned %d, %v; want 8, nil", got, err)
+	}
 }
 
 func testStats(t *testing.T, s *suite) {

@@ -52,29 +52,34 @@ const (
 
 var outcomeNames = [outcomes]string{"done", "failed", "panicked", "cancelled", "lost", "rejected"}
 
-func outcomeOf(err error) outcome {
+// outcomeOf tells how the call ended, with err. It looks at what the executor has
+// made and not at what that wraps, which is the user's.
+func outcomeOf(c *harness.Call, err error) outcome {
 	if err == nil {
 		return done
 	}
-	var panicErr *harness.PanicError
-	var taskErr *harness.TaskError
-	var lostErr *harness.WorkerLostError
-	switch {
-	case errors.As(err, &panicErr):
+	if c.Cancelled() {
+		return cancelled
+	}
+	switch err.(type) { //nolint:errorlint // as above
+	case *harness.PanicError:
 		return panicked
-	case errors.As(err, &taskErr):
+	case *harness.TaskError:
 		return failed
-	case errors.As(err, &lostErr), errors.Is(err, harness.ErrQuarantined):
+	case *harness.WorkerLostError:
+		return lost
+	}
+	var initErr *harness.InitError
+	switch {
+	case errors.As(err, &initErr):
+		return rejected
+	case errors.Is(err, harness.ErrQuarantined):
 		return lost
 	case errors.Is(err, harness.ErrFull), errors.Is(err, harness.ErrClosed), errors.Is(err, harness.ErrEncode),
 		errors.Is(err, harness.ErrUnknownTask), errors.Is(err, harness.ErrNested):
 		return rejected
 	}
-	var initErr *harness.InitError
-	if errors.As(err, &initErr) {
-		return rejected
-	}
-	return cancelled // the cause of its context may be any error
+	return cancelled // by a deadline, whose cause may be any error
 }
 
 // bounds are the upper bounds of the buckets, in seconds: a microsecond to ten
@@ -160,7 +165,7 @@ func (h *Health) Observer(more *harness.Observer) *harness.Observer {
 // end records a task that has ended.
 func (h *Health) end(c *harness.Call, err error) {
 	t := h.task(c.Task())
-	t.ended[outcomeOf(err)].Add(1)
+	t.ended[outcomeOf(c, err)].Add(1)
 	tm := c.Timing()
 	if tm.Started == 0 {
 		return // it never ran, or was lost while it did

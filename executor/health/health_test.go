@@ -26,6 +26,8 @@ var double = harness.NewTask("double", func(ctx context.Context, in order) (int,
 	switch in.How {
 	case "fail":
 		return 0, errors.New("deliberate")
+	case "fail cancelled":
+		return 0, context.Canceled // somebody else's
 	case "panic":
 		panic("deliberate")
 	case "exit":
@@ -120,6 +122,7 @@ func TestHealth(t *testing.T) {
 				}
 			}
 			_, _ = submit("fail").Wait(ctx)
+			_, _ = submit("fail cancelled").Wait(ctx)
 			_, _ = submit("panic").Wait(ctx)
 
 			// One is running, one waits: that is what a collection sees.
@@ -144,11 +147,11 @@ func TestHealth(t *testing.T) {
 			_, _ = waiting.Wait(ctx)
 			want := map[string]int64{
 				"executor.tasks executor=test outcome=done task=double":      4,
-				"executor.tasks executor=test outcome=failed task=double":    1,
+				"executor.tasks executor=test outcome=failed task=double":    2,
 				"executor.tasks executor=test outcome=panicked task=double":  1,
 				"executor.tasks executor=test outcome=cancelled task=double": 1,
-				"executor.task.run executor=test task=double":                6,
-				"executor.task.queue executor=test task=double":              6,
+				"executor.task.run executor=test task=double":                7,
+				"executor.task.queue executor=test task=double":              7,
 				"executor.workers.wanted executor=test":                      1,
 				"executor.workers.lost executor=test":                        0,
 				"executor.queue.length executor=test":                        0,
@@ -162,7 +165,7 @@ func TestHealth(t *testing.T) {
 				want["executor.tasks executor=test outcome=lost task=double"] = 1
 				want["executor.task.run executor=test task=double"]++ // of the lost one nobody knows
 				want["executor.task.queue executor=test task=double"]++
-				want["executor.task.ipc executor=test task=double"] = 7
+				want["executor.task.ipc executor=test task=double"] = 8
 				want["executor.workers.lost executor=test"] = 1
 			}
 			if err := ex.Close(); err != nil {

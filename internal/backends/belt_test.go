@@ -12,7 +12,7 @@ import (
 func TestBelt(t *testing.T) {
 	mem, taken := make([]byte, 1<<18), new(atomic.Uint64)
 	var wire bytes.Buffer
-	w := frameWriter{w: &wire, belt: &belt{mem: mem, taken: taken}}
+	w := newFrameWriter(&wire, &belt{mem: mem, taken: taken}, nil)
 	far := &belt{mem: mem, taken: taken}
 	r := bufio.NewReader(&wire)
 	payload := func(i int) []byte { return bytes.Repeat([]byte{byte(i), byte(i >> 8), 7}, 10_000+i*100) }
@@ -26,9 +26,7 @@ func TestBelt(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := w.flush(); err != nil {
-			t.Fatal(err)
-		}
+		w.flushNow()
 		for ; next < sent; next++ {
 			f, err := readFrame(r, far)
 			if err != nil || f.kind != frameMessage || !bytes.Equal(f.body, payload(next)) {

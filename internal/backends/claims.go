@@ -29,19 +29,45 @@ const (
 )
 
 // Memory that is shared with a worker: the claims, how far the belts' readers
-// have come, and the belts.
+// have come, the numbers of the other parts, what the worker is about to send, and
+// the belts.
 const (
 	takenAt    = slots * 4
-	beltsAt    = takenAt + 4096 // a page of its own: the belts' mappings are large
+	numbersAt  = takenAt + 128
+	itemsAt    = takenAt + 4096
+	outboxAt   = itemsAt + slots*8
+	roomAt     = outboxAt + outboxBytes
+	beltsAt    = roomAt + roomBytes
 	claimBytes = beltsAt
 	allBytes   = beltsAt + 2*beltBytes
+
+	outboxBytes = 64 << 10
+	roomBytes   = 32 << 10
 )
 
-// shared is memory that the submitter and one worker share.
+// shared is memory that the submitter and one worker share. What a worker has put
+// there outlives it, so no result is lost with it that was ready.
 type shared struct {
 	claims
-	toWorker, fromWorker *belt // nil without memory for them
+	items                *[slots]atomic.Uint64 // of batches, by slot: see harness.Items
+	outbox               outbox
+	room                 room
+	ending               *atomic.Uint32 // not 0: the end of its input is how the worker is told to end
+	toWorker, fromWorker *belt          // nil without memory for them
 	mem                  []byte
+}
+
+// An outbox holds the frames that a worker has not written, or not seen written.
+type outbox struct {
+	mem   []byte
+	whole *atomic.Uint32 // bytes of whole frames that lie there
+}
+
+// A room holds the results of the batch that a worker runs, until they make a part.
+type room struct {
+	mem   []byte
+	id    *atomic.Uint32 // of the batch
+	first *atomic.Uint32 // the number of the argument with which it begins
 }
 
 // newShared makes the memory and the file with which a worker maps it. The
@@ -78,7 +104,15 @@ func mapShared(f *os.File) (*shared, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &shared{claims: claims{(*[slots]atomic.Uint32)(unsafe.Pointer(&mem[0]))}, mem: mem}
+	number := func(i int) *atomic.Uint32 { return (*atomic.Uint32)(unsafe.Pointer(&mem[numbersAt+64*i])) }
+	s := &shared{
+		claims: claims{(*[slots]atomic.Uint32)(unsafe.Pointer(&mem[0]))},
+		items:  (*[slots]atomic.Uint64)(unsafe.Pointer(&mem[itemsAt])),
+		outbox: outbox{mem[outboxAt:outboxAt:roomAt], number(0)},
+		room:   room{mem[roomAt:roomAt:beltsAt], number(1), number(2)},
+		ending: number(3),
+		mem:    mem,
+	}
 	if len(mem) == allBytes {
 		s.toWorker = &belt{mem: mem[beltsAt : beltsAt+beltBytes], taken: (*atomic.Uint64)(unsafe.Pointer(&mem[takenAt]))}
 		s.fromWorker = &belt{mem: mem[beltsAt+beltBytes:], taken: (*atomic.Uint64)(unsafe.Pointer(&mem[takenAt+64]))}

@@ -13,8 +13,11 @@ import (
 )
 
 const (
-	// endTimeout is how long a worker may take to end after its last task.
-	endTimeout = 30 * time.Second
+	// endTimeout is how long a worker may take to end after its last task, and
+	// stillTimeout how long it may neither compute nor wait for a processor then.
+	endTimeout   = 30 * time.Second
+	stillTimeout = 5 * time.Second
+	endTick      = 50 * time.Millisecond
 
 	// ahead is how much work a worker should have been sent, at least: enough
 	// for many short tasks to cross in one write, and for its parent to be
@@ -28,11 +31,12 @@ const (
 type conn struct {
 	feeder *feeder
 	proc   *child.Process
+	self   *harness.Worker // as which its task waits for queues
 	claims *shared
 	tasks  map[string]uint16 // index by name
 	header func(b []byte, c *harness.Call) []byte
 	watch  *harness.ProcessObserver
-	out    frameWriter
+	out    *frameWriter
 	// Guarded by out.mu: what add found last, and what it has added.
 	lastName  string
 	lastIndex uint16
@@ -49,8 +53,9 @@ type conn struct {
 	endOnce func() error
 
 	mu          sync.Mutex
-	sending     []*harness.Call              // what send has not yet noted in calls
-	noted       sync.Cond                    // there is less in sending
+	unsent      []*harness.Call              // what send has not got to
+	sending     []*harness.Call              // what it encodes, and has not yet noted in calls
+	noted       sync.Cond                    // sending is empty
 	answered    atomic.Pointer[harness.Call] // what result is about to complete
 	calls       [slots]*harness.Call         // those sent and not answered, by id; nil if withdrawn
 	first       uint32                       // id of the first, after what prepared the worker
@@ -98,10 +103,17 @@ func (c *conn) spent() bool {
 	return most > 0 && int(c.next-c.first) >= most && c.next == c.done
 }
 
-func (c *conn) inFlight() int {
+// busy returns how many calls the worker has been sent, or is being sent, that
+// are not answered. What was taken back is none of them.
+func (c *conn) busy() (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return int(c.next - c.done)
+	for id := c.done; id != c.next; id++ {
+		if c.calls[id%slots] != nil {
+			n++
+		}
+	}
+	return n + len(c.sending) + len(c.unsent)
 }
 
 func (c *conn) wasUseful() bool {
@@ -119,7 +131,7 @@ func (c *conn) waiting() (n int) {
 			n++
 		}
 	}
-	return n
+	return n + len(c.unsent)
 }
 
 // running reports whether the worker runs a call.
@@ -144,7 +156,7 @@ func (c *conn) sent() (calls []*harness.Call) {
 			calls = append(calls, call)
 		}
 	}
-	return append(calls, c.sending...)
+	return append(append(calls, c.sending...), c.unsent...)
 }
 
 // cancelAll cancels the calls that the worker has been sent, the last ones
@@ -165,22 +177,52 @@ func (c *conn) cancelAll(cause error) {
 }
 
 // withdraw takes back up to n calls that the worker has not started, the last
-// ones first, and appends them to batch in the order in which they were sent.
+// ones first, and appends them to batch in the order in which they were sent. What
+// was not sent yet, because the worker does not read, is the first to be taken.
 func (c *conn) withdraw(n int, batch []*harness.Call) []*harness.Call {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	from := len(batch)
+	for last := len(c.unsent) - 1; last >= 0 && len(batch)-from < n; last-- {
+		batch = append(batch, c.unsent[last])
+		c.unsent[last] = nil
+		c.unsent = c.unsent[:last]
+	}
 	for id := c.next - 1; id != c.done-1 && len(batch)-from < n; id-- {
 		if call := c.calls[id%slots]; call != nil && c.claims.withdraw(id) {
 			c.calls[id%slots] = nil
+			c.limitItems(id, call)
 			call.Unclaim()
 			batch = append(batch, call)
 		}
 	}
-	for i, j := from, len(batch)-1; i < j; i, j = i+1, j-1 {
-		batch[i], batch[j] = batch[j], batch[i]
-	}
+	slices.Reverse(batch[from:])
+	c.feeder.wake() // it may have nothing left
 	return batch
+}
+
+// limitItems tells a batch how many of its arguments were left to the worker, and
+// returns how many of them that has begun.
+func (c *conn) limitItems(id uint32, call *harness.Call) (begun int) {
+	if !call.Batch() {
+		return 1
+	}
+	begun, end := harness.SplitItems(c.claims.items[id%slots].Load())
+	call.Limit(end)
+	return begun
+}
+
+// cut takes back the arguments of a batch that runs which the worker has not begun,
+// and returns how many are left.
+func (c *conn) cut(call *harness.Call) (left int, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id, found := c.find(call)
+	if !found || c.claims.state(id) != slotStarted {
+		return 0, false
+	}
+	left, ok = harness.CutItems(&c.claims.items[id%slots])
+	return call.Before() + left, ok
 }
 
 // find returns the id under which the call is in flight. The caller holds mu.
@@ -191,6 +233,16 @@ func (c *conn) find(call *harness.Call) (id uint32, ok bool) {
 		}
 	}
 	return 0, false
+}
+
+// textOf returns what the cause of a cancellation says, even if its method panics.
+func textOf(err error) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = "cancelled"
+		}
+	}()
+	return err.Error()
 }
 
 func (c *conn) started(call *harness.Call) bool {
@@ -212,13 +264,15 @@ func (c *conn) abort(call *harness.Call, cause error) (found, neverRan bool) {
 	if found && c.claims.withdraw(id) {
 		c.calls[id%slots] = nil
 		neverRan = true
+		c.feeder.wake() // it may have nothing left
 	}
 	if found && !neverRan {
 		c.limit(id, call)
 	}
 	c.mu.Unlock()
 	if found && !neverRan {
-		_ = c.out.write(frameCancel, cancelFrame{id, cause.Error()}.appendTo(nil))
+		_ = c.out.add(frameCancel, cancelFrame{id, textOf(cause)}.appendTo(nil)) // it is short
+		c.feeder.wake()
 	}
 	return found, neverRan
 }
@@ -240,21 +294,30 @@ func (c *conn) limit(id uint32, call *harness.Call) {
 	})
 }
 
-// salvage returns the calls that a lost worker had not started, and the one
-// that it was running, if there is one.
-func (c *conn) salvage() (unstarted, running []*harness.Call) {
+// A victim is a call that was lost with its worker, which had begun so many of the
+// arguments if it is a batch.
+type victim struct {
+	*harness.Call
+	begun int
+}
+
+// salvage returns the calls that a lost worker had not started, and the one that it
+// was running, if there is one. What it had finished was heard, or found in memory.
+func (c *conn) salvage() (unstarted []*harness.Call, running []victim) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for ; c.done != c.next; c.done++ {
 		call := c.calls[c.done%slots]
 		c.calls[c.done%slots] = nil
-		switch {
-		case call == nil: // withdrawn
-		case c.claims.state(c.done) == slotSent:
+		if call == nil { // withdrawn
+			continue
+		}
+		begun := c.limitItems(c.done, call)
+		if c.claims.state(c.done) == slotSent {
 			call.Unclaim()
 			unstarted = append(unstarted, call)
-		default:
-			running = append(running, call)
+		} else {
+			running = append(running, victim{call, begun})
 		}
 	}
 	return unstarted, running
@@ -282,7 +345,8 @@ func (c *conn) control(ctx context.Context, request string, payload []byte) ([]b
 	}
 	c.mu.Unlock()
 	// If the worker has ended, it is being reaped, and then lost is closed.
-	_ = c.out.write(frameControl, controlFrame{n, request, payload}.bytes())
+	_ = c.out.add(frameControl, controlFrame{n, request, payload}.bytes())
+	c.feeder.wake()
 	select {
 	case r := <-ch:
 		return r.value()
@@ -304,12 +368,39 @@ func (c *conn) endNow() error {
 	if c.isLost() {
 		return nil // whoever lost a task by it knows
 	}
+	c.claims.ending.Store(1)
 	c.proc.In.Close()
-	t := time.AfterFunc(endTimeout, c.proc.Kill)
-	defer t.Stop()
-	<-c.lost
-	if c.exit.Code == 0 {
+	why := c.awaitEnd()
+	if c.exit.Code == 0 || c.feeder.p.life.Err() != nil { // Stop has it killed if it takes too long
 		return nil
 	}
-	return fmt.Errorf("worker %d (pid %d) did not end in good order: %s\n%s", c.feeder.index, c.proc.PID(), c.exit.Cause, c.exit.Stderr)
+	return fmt.Errorf("worker %d (pid %d) did not end in good order: %s%s\n%s", c.feeder.index, c.proc.PID(), why, c.exit.Cause, c.exit.Stderr)
+}
+
+// awaitEnd waits until a worker that was told to end has ended. One that does not
+// move is killed, and awaitEnd says so.
+func (c *conn) awaitEnd() (why string) {
+	began := time.Now()
+	tick := time.NewTicker(endTick)
+	defer tick.Stop()
+	moved, active := began, time.Duration(-1)
+	for {
+		select {
+		case <-c.lost:
+			return why
+		case <-tick.C:
+		}
+		if now := c.proc.Active(); now != active {
+			moved, active = time.Now(), now
+		}
+		switch {
+		case c.proc.Stopped():
+			why = "it was stopped by a signal, and killed; "
+		case time.Since(began) > endTimeout, active >= 0 && time.Since(moved) > stillTimeout:
+			why = "it did not move, and was killed; "
+		default:
+			continue
+		}
+		c.proc.Kill()
+	}
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/f3f4c0de/harness/internal/child"
 )
 
-// helloTimeout bounds the start of a worker. A worker needs milliseconds, unless
-// the whole machine stands still; a program that does not divert its workers
-// never answers.
+// helloTimeout bounds the start of a worker: the time in which it is not made to
+// wait for a processor. A worker needs milliseconds; a program that does not divert
+// its workers never answers.
 const helloTimeout = 30 * time.Second
 
 // start starts a process for the worker and waits until it is ready and
@@ -43,9 +43,8 @@ func (f *feeder) start(ctx context.Context) error {
 
 // connect starts a process for the worker and waits until it answers.
 func (f *feeder) connect(ctx context.Context) (*conn, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, helloTimeout,
-		fmt.Errorf("no answer within %v: does the program call executor.Main or cli.Main first thing in main?", helloTimeout))
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	cfg := f.p.cfg
 	c := &conn{
 		feeder: f, watch: cfg.Processes, window: least,
@@ -65,19 +64,22 @@ func (f *feeder) connect(ctx context.Context) (*conn, error) {
 		return nil, err
 	}
 	c.claims = shared
-	c.proc, err = child.Command{Role: WorkerRole, Env: env, Stdout: os.Stdout, Stderr: os.Stderr, Files: []*os.File{file}}.Start()
+	c.proc, err = child.Command{Role: WorkerRole, Env: env, Stdout: os.Stdout, Stderr: os.Stderr, Files: []*os.File{file}, Group: true}.Start()
 	file.Close()
 	if err != nil {
 		c.claims.unmap()
 		return nil, err
 	}
 	c.spawn.PID = c.proc.PID()
-	c.out.w, c.out.belt = lifeline{c.proc}, shared.toWorker
+	c.self = &harness.Worker{Index: f.index, PID: c.proc.PID(), Crew: &f.p.crew}
+	c.out = newFrameWriter(lifeline{c.proc}, shared.toWorker, nil)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.endOnce = sync.OnceValue(c.endNow)
+	patience := c.await(cancel)
 	spare := context.AfterFunc(ctx, c.proc.Kill)
 	in := bufio.NewReaderSize(c.proc.Out, 64<<10)
 	err = c.hello(in, cfg.Tasks)
+	patience.Stop()
 	if !spare() && err == nil {
 		err = context.Cause(ctx) // it is killed although it is ready
 	}
@@ -101,6 +103,23 @@ func (f *feeder) connect(ctx context.Context) (*conn, error) {
 	return c, nil
 }
 
+// await gives the worker up if it does not answer in time. Stopping the timer ends
+// that.
+func (c *conn) await(giveUp context.CancelCauseFunc) *time.Timer {
+	began := time.Now()
+	var patience *time.Timer
+	patience = time.AfterFunc(helloTimeout, func() {
+		computed, waited := c.proc.Times()
+		if left := helloTimeout - (time.Since(began) - waited); left > 0 {
+			patience.Reset(max(left, time.Second))
+			return
+		}
+		giveUp(fmt.Errorf("no answer within %v, in which it computed for %v: does the program call executor.Main or cli.Main first thing in main?",
+			time.Since(began).Round(time.Second), computed.Round(time.Millisecond)))
+	})
+	return patience
+}
+
 // A lifeline writes to a worker, and kills one that no longer listens: it may be
 // alive, and its submitter would wait for an answer for ever.
 type lifeline struct{ *child.Process }
@@ -120,15 +139,23 @@ func (c *conn) hello(in *bufio.Reader, tasks []harness.AnyTask) error {
 	}
 	var h helloFrame
 	if f.kind != frameHello || json.Unmarshal(f.body, &h) != nil || h.Version != protocolVersion {
-		return errors.New("the worker speaks another protocol: the program was replaced while it ran")
+		return fmt.Errorf("%w: it speaks another protocol", harness.ErrOtherProgram)
+	}
+	if here := child.Image(); h.Image != here && h.Image != "" && here != "" {
+		return fmt.Errorf("%w: the program's file was replaced while it ran", harness.ErrOtherProgram)
 	}
 	c.tasks = make(map[string]uint16, len(h.Tasks))
-	for i, name := range h.Tasks {
-		c.tasks[name] = uint16(i)
+	for i, t := range h.Tasks {
+		c.tasks[t.Name] = uint16(i)
 	}
 	for _, t := range tasks {
-		if _, ok := c.tasks[t.Name()]; !ok {
+		i, ok := c.tasks[t.Name()]
+		if !ok {
 			return unknownTask(t.Name())
+		}
+		if there, here := h.Tasks[i].Wire, t.Wire(); there != here {
+			return fmt.Errorf("%w: to it, task %s is %s; here it is %s. The tasks given to executor.Main must not depend on arguments or the environment",
+				harness.ErrOtherProgram, t.Name(), there, here)
 		}
 	}
 	return nil
@@ -153,12 +180,15 @@ func (c *conn) prepare(ctx context.Context) error {
 	select {
 	case <-call.Done():
 	case <-c.lost:
-		_, ran := c.salvage()
-		for _, call := range ran {
+		unstarted, ran := c.salvage()
+		for _, v := range ran {
 			if ctx.Err() != nil {
-				call.Fail(context.Cause(ctx), 0, 0)
+				v.Fail(context.Cause(ctx), 0, 0)
 			}
-			call.Fail(c.lostError(call), 0, 0)
+			v.Fail(c.lostError(v.Call), 0, 0)
+		}
+		for _, call := range unstarted {
+			call.Fail(fmt.Errorf("worker %d (pid %d) was lost before it was prepared: %s", c.feeder.index, c.proc.PID(), c.exit.Cause), 0, 0)
 		}
 	}
 	err := call.Err()

@@ -1,6 +1,7 @@
 package backends
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,9 +22,13 @@ type feeder struct {
 	mu   sync.Mutex
 	conn *conn // nil while there is no process; only run and Open change it
 
-	losses int // in a row, without a task to blame
+	replace  bool      // the process was lost, or could not be started: another is due
+	failures int       // starts in a row after which no task was done
+	again    time.Time // when the next is due
 
+	afresh  bool // Resize has it try again; guarded by p.mu
 	leaving bool // there are too many workers; guarded by p.mu
+	spare   bool // it is for one call, and then leaves
 	woken   bool // by p.wake; guarded by p.mu
 }
 
@@ -64,29 +69,29 @@ func (f *feeder) set(c *conn) {
 func (f *feeder) run() {
 	var batch []*harness.Call
 	for {
-		if f.conn != nil && f.conn.isLost() {
-			if err := f.bury(); err != nil {
-				f.giveUp(err)
-				return
+		if f.conn != nil {
+			f.conn.out.flushNow()
+			if f.conn.isLost() {
+				f.bury()
 			}
 		}
 		if f.conn != nil && f.conn.spent() {
 			f.retire()
 		}
-		if room := f.room(); room > 0 {
+		if f.replace && f.pause() <= 0 && f.p.wanted(f) {
+			f.restart(f.p.open) // for no task: when no more are taken, there is no need
+		}
+		// A worker that stands still has no room and may have nothing left.
+		if room := max(f.room(), 0); room > 0 || f.conn != nil && f.conn.busy() == 0 {
 			var more prospect
 			batch, more = f.p.take(f, room, batch[:0])
-			idle := len(batch) == 0 && (f.conn == nil || f.conn.inFlight() == 0)
-			if idle && more != leaving {
+			idle := len(batch) == 0 && (f.conn == nil || f.conn.busy() == 0)
+			if idle && more != leaving && room > 0 {
 				batch = f.p.steal(f.share(), batch)
 			}
 			switch {
 			case len(batch) > 0:
-				if err := f.supply(batch); err != nil {
-					f.p.giveBack(batch)
-					f.giveUp(err)
-					return
-				}
+				f.supply(batch)
 				clear(batch)
 				continue
 			case idle && more != open:
@@ -106,31 +111,96 @@ func (f *feeder) room() int {
 	if f.conn != nil {
 		return f.conn.room()
 	}
+	switch {
+	case f.spare:
+		return 1
+	case f.pause() > 0 && !f.p.stopping():
+		return 0
+	}
 	if most := f.p.cfg.MaxTasksPerWorker; most > 0 {
 		return min(most, least)
 	}
 	return least
 }
 
-// supply sends calls to the worker, after it has started one if need be.
-func (f *feeder) supply(batch []*harness.Call) error {
-	if f.conn == nil {
-		if err := f.start(f.p.life); err != nil {
-			return fmt.Errorf("replacing worker %d: %w", f.index, err)
+// supply sends calls to the worker, after it has started one if need be. If that
+// fails they go back to the queue, for another worker or a later start.
+func (f *feeder) supply(batch []*harness.Call) {
+	if f.conn == nil && !f.restart(f.p.life) {
+		if cause := context.Cause(f.p.life); cause != nil {
+			for _, c := range batch {
+				c.Cancel(cause)
+			}
+			return
 		}
+		f.p.giveBack(batch)
+		return
+	}
+	if f.spare {
+		f.p.mu.Lock()
+		f.spare, f.leaving = false, true
+		f.p.mu.Unlock()
 	}
 	f.conn.send(batch)
-	if f.conn.inFlight() > 1 {
+	if f.conn.busy() > 1 {
 		f.p.wakeAll()
 	}
-	return nil
 }
 
-// sleep waits until something has changed. After the idle timeout it ends a
-// worker that has nothing to do.
+// restart starts a process for the worker once more.
+func (f *feeder) restart(ctx context.Context) bool {
+	err := f.start(ctx)
+	if err != nil && ctx.Err() == nil {
+		f.failed(fmt.Errorf("replacing worker %d: %w", f.index, err))
+	}
+	f.replace = err != nil
+	return err == nil
+}
+
+const (
+	// A start that fails is tried again after a while, which doubles each time.
+	firstPause = 10 * time.Millisecond
+	lastPause  = time.Second
+	// maxFailures in a row, while there is no other worker, mean that none can be
+	// had: about four seconds.
+	maxFailures = 10
+)
+
+// failed is told that the worker could not be started, or was lost before it had
+// done anything.
+func (f *feeder) failed(err error) {
+	f.failures++
+	f.again = time.Now().Add(min(firstPause<<min(f.failures-1, 16), lastPause))
+	f.p.startFailed(f, err)
+}
+
+// pause returns how long to wait until the worker may be started again.
+func (f *feeder) pause() time.Duration {
+	if f.failures == 0 {
+		return 0
+	}
+	return time.Until(f.again)
+}
+
+// stallAfter is after how long a call that was sent and has not begun is offered to
+// workers with nothing to do, although nothing has happened.
+const stallAfter = 20 * time.Millisecond
+
+// sleep waits until something has changed, or the worker may be started again.
+// After the idle timeout it ends a worker that has nothing to do. What has been
+// sent to a worker that does not begin it is offered to others.
 func (f *feeder) sleep() {
-	timeout := f.p.cfg.IdleTimeout
-	if timeout <= 0 || f.conn == nil || f.conn.inFlight() > 0 {
+	var timeout time.Duration
+	var then func()
+	switch {
+	case f.conn == nil:
+		timeout = f.pause()
+	case f.conn.waiting() > 0:
+		timeout, then = stallAfter, f.p.wakeAll
+	case f.conn.busy() == 0:
+		timeout, then = f.p.cfg.IdleTimeout, f.retire
+	}
+	if timeout <= 0 {
 		<-f.kick
 		return
 	}
@@ -139,7 +209,9 @@ func (f *feeder) sleep() {
 	select {
 	case <-f.kick:
 	case <-t.C:
-		f.retire()
+		if then != nil {
+			then()
+		}
 	}
 }
 
@@ -164,37 +236,31 @@ func (f *feeder) end() error {
 }
 
 // bury looks after the calls of a worker that is lost. The task that it ran is
-// lost with it; those that it had not started go back to the queue. It is an
-// error if that happens again and again without a task to blame.
-func (f *feeder) bury() error {
+// lost with it, or tried again; those that it had not started go back to the queue.
+func (f *feeder) bury() {
 	c := f.conn
 	unstarted, ran := c.salvage()
 	f.set(nil)
-	f.p.giveBack(unstarted)
-	if c.wasUseful() || len(ran) > 0 {
-		f.losses = 0
+	f.replace = true
+	var again []*harness.Call
+	for _, v := range ran {
+		if v.Lose(c.lostError(v.Call), v.begun) {
+			again = append(again, v.Call)
+		}
 	}
 	f.p.mu.Lock()
 	f.p.lost++
-	if len(ran) == 0 {
-		f.losses++
-		if f.p.life.Err() == nil { // or else it may have been killed because of Stop
-			f.p.note(fmt.Errorf("worker %d (pid %d) was lost between two tasks: %s", f.index, c.proc.PID(), c.exit.Cause))
-		}
+	if len(ran) == 0 && f.p.life.Err() == nil { // or else it may have been killed because of Stop
+		f.p.note(fmt.Errorf("worker %d (pid %d) was lost between two tasks: %s", f.index, c.proc.PID(), c.exit.Cause))
 	}
 	f.p.mu.Unlock()
-	for _, call := range ran {
-		if cause := call.Interrupted(); cause != nil {
-			call.Fail(cause, 0, 0) // it may well have been killed for that
-			continue
-		}
-		f.p.killed(call, c.lostError(call))
+	if c.wasUseful() || len(ran) > 0 {
+		f.failures = 0
+	} else {
+		f.failed(fmt.Errorf("worker %d (pid %d) was lost before it had done anything: %s", f.index, c.proc.PID(), c.exit.Cause))
 	}
+	f.p.giveBack(append(again, unstarted...))
 	c.release()
-	if f.losses >= maxLosses {
-		return fmt.Errorf("gave up on worker %d, which was lost %d times in a row, the last time with %s", f.index, f.losses, c.exit.Cause)
-	}
-	return nil
 }
 
 // share is how many calls an idle worker may be given of what others have.
@@ -211,7 +277,7 @@ func (p *processes) dismiss(f *feeder) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	others := slices.ContainsFunc(*p.feeders.Load(), func(g *feeder) bool { return g != f && !g.leaving })
-	if p.broken == nil && p.calls.n > 0 && (!f.leaving || !others) {
+	if p.broken == nil && p.left() && (!f.leaving || !others) || !f.leaving && !p.closed {
 		f.leaving = false
 		return false
 	}
@@ -219,9 +285,8 @@ func (p *processes) dismiss(f *feeder) bool {
 	return true
 }
 
-// remove forgets a feeder that ends, and reports whether none is left. The
-// caller holds mu.
-func (p *processes) remove(f *feeder) (last bool) {
+// remove forgets a feeder that ends. The caller holds mu.
+func (p *processes) remove(f *feeder) {
 	feeders := slices.DeleteFunc(slices.Clone(*p.feeders.Load()), func(g *feeder) bool { return g == f })
 	p.feeders.Store(&feeders)
 	p.sleepers = slices.DeleteFunc(p.sleepers, func(g *feeder) bool { return g == f })
@@ -229,21 +294,37 @@ func (p *processes) remove(f *feeder) (last bool) {
 		p.woken--
 		p.wake()
 	}
-	return !slices.ContainsFunc(feeders, func(g *feeder) bool { return !g.leaving })
+	if p.closed {
+		for _, g := range feeders {
+			g.wake() // there may be nothing left for them either
+		}
+	}
 }
 
-// giveUp leaves the calls to the other workers. If there are none, or none can
-// be prepared, the calls fail.
-func (f *feeder) giveUp(err error) {
-	p := f.p
+// wanted reports whether f is to have a worker although it has no task for it.
+func (p *processes) wanted(f *feeder) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !f.leaving && p.refused() == nil
+}
+
+// startFailed notes that f could not start a worker. If none can be prepared, or
+// none can be had and there is no other, the calls fail.
+func (p *processes) startFailed(f *feeder, err error) {
 	var unprepared *harness.InitError
 	p.mu.Lock()
-	last := p.remove(f)
-	if !last && !errors.As(err, &unprepared) {
-		if p.life.Err() == nil {
-			p.note(err) // no task tells
-		}
-		p.wake()
+	if f.afresh {
+		f.afresh, f.failures = false, 1
+	}
+	if f.failures == 1 && !errors.As(err, &unprepared) {
+		p.note(err) // no task tells
+	}
+	alone := !slices.ContainsFunc(*p.feeders.Load(), func(g *feeder) bool { return g.current() != nil })
+	switch {
+	case errors.As(err, &unprepared):
+	case f.failures >= maxFailures && alone:
+		err = fmt.Errorf("%w: %d starts of a worker have failed in a row, the last with: %w. Resize tries again, and so does another executor", harness.ErrBroken, f.failures, err)
+	default:
 		p.mu.Unlock()
 		return
 	}

@@ -46,9 +46,11 @@ type limited struct {
 }
 
 func (l *limited) Close() error {
-	err := l.pool.Close()
+	if err := l.pool.Close(); err != nil {
+		return err // it is still open
+	}
 	l.release()
-	return err
+	return nil
 }
 
 // oneProcessor sets GOMAXPROCS to 1 while anybody needs it.

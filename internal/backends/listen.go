@@ -2,7 +2,9 @@ package backends
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -25,12 +27,6 @@ func (c *conn) listen(in *bufio.Reader) {
 			break
 		}
 	}
-	c.mu.Lock()
-	c.over = true
-	for _, t := range c.graces {
-		t.Stop()
-	}
-	c.mu.Unlock()
 	c.cancel()
 	c.asking.Wait()
 	if errors.Is(fault, io.EOF) {
@@ -40,12 +36,82 @@ func (c *conn) listen(in *bufio.Reader) {
 		c.exit = c.proc.Wait()
 		c.exit.Cause = fmt.Sprintf("%v; it ended with %s", fault, c.exit.Cause)
 	}
+	c.recover()
+	c.mu.Lock()
+	c.over = true
+	for _, t := range c.graces {
+		t.Stop()
+	}
+	c.mu.Unlock()
 	if c.watch != nil && c.watch.Exited != nil {
 		c.spawn.Ended, c.spawn.Code, c.spawn.Cause = harness.Now(), c.exit.Code, c.exit.Cause
 		c.watch.Exited(c.spawn)
 	}
 	close(c.lost)
 	c.feeder.wake()
+}
+
+// recover takes the results that the worker had not sent when it ended, from the
+// memory that was shared with it.
+func (c *conn) recover() {
+	box := c.claims.outbox
+	left := box.mem[:min(int(box.whole.Load()), cap(box.mem))]
+	for len(left) > 5 {
+		n := binary.LittleEndian.Uint32(left)
+		if n < 1 || uint64(n) > uint64(len(left)-4) {
+			return
+		}
+		kind, body := frameKind(left[4]), bytes.Clone(left[5:4+n])
+		left = left[4+n:]
+		if kind&^byBelt != frameResult {
+			continue // it is nobody's any more
+		}
+		f := frame{kind: kind, body: body}
+		if kind&byBelt != 0 {
+			var err error
+			if f.body, f.end, err = c.claims.fromWorker.find(body); err != nil {
+				return
+			}
+			f.shared = true
+		}
+		r, err := parseResult(f.body)
+		if err != nil {
+			return
+		}
+		if c.arrived(r) {
+			continue
+		}
+		if err := c.result(f, r); err != nil {
+			return
+		}
+	}
+	c.recoverRoom()
+}
+
+// arrived reports whether a result that was found has been heard before.
+func (c *conn) arrived(r resultFrame) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r.id != c.done {
+		return int32(r.id-c.done) < 0
+	}
+	call := c.calls[r.id%slots]
+	return r.outcome == outcomePart && call != nil && harness.PartFirst(r.payload) < call.Answered()
+}
+
+// recoverRoom takes the results of the batch that the worker was running.
+func (c *conn) recoverRoom() {
+	c.mu.Lock()
+	id := c.done
+	call := c.calls[id%slots]
+	running := id != c.next && call != nil && call.Batch() && c.claims.state(id) == slotStarted
+	c.mu.Unlock()
+	room := c.claims.room
+	if !running || room.id.Load() != id || int(room.first.Load()) != call.Answered() {
+		return
+	}
+	begun, _ := harness.SplitItems(c.claims.items[id%slots].Load())
+	_ = call.Room(begun-1, room.mem[:cap(room.mem)]) // what cannot be read was not there
 }
 
 // gone is the error for what is asked of a worker that has ended.
@@ -109,6 +175,19 @@ func (c *conn) result(f frame, r resultFrame) error {
 		return fmt.Errorf("result of task %d; want that of %d", r.id, c.done)
 	}
 	call := c.calls[r.id%slots]
+	if r.outcome == outcomePart {
+		c.mu.Unlock()
+		if call == nil {
+			return fmt.Errorf("part of task %d, which was withdrawn", r.id)
+		}
+		if call.KeepsOutput() {
+			r.payload = f.own(r.payload)
+		}
+		return call.Part(r.payload)
+	}
+	if call != nil && r.outcome == outcomeOK {
+		c.limitItems(r.id, call)
+	}
 	c.answered.Store(call)
 	defer c.answered.Store(nil)
 	c.calls[r.id%slots] = nil
@@ -127,9 +206,6 @@ func (c *conn) result(f frame, r resultFrame) error {
 	if hungry {
 		c.feeder.wake()
 	}
-	if call != nil && c.feeder.p.killers.Load() > 0 {
-		c.feeder.p.done(call.Task())
-	}
 	switch {
 	case call == nil: // withdrawn
 	case r.outcome == outcomeFailed:
@@ -138,7 +214,9 @@ func (c *conn) result(f frame, r resultFrame) error {
 		if call.KeepsOutput() {
 			r.payload = f.own(r.payload)
 		}
-		call.Complete(r.payload, r.started, r.ended)
+		if call.Complete(r.payload, r.started, r.ended) {
+			c.feeder.p.giveBack([]*harness.Call{call})
+		}
 	}
 	return nil
 }
@@ -153,7 +231,7 @@ func (c *conn) pace(ns float64) {
 // take long. There are as many at a time as the worker's task has goroutines
 // that ask.
 func (c *conn) answer(a askFrame) {
-	ctx, cancel := context.WithCancel(c.ctx)
+	ctx, cancel := context.WithCancel(harness.OnWorker(c.ctx, c.self))
 	c.mu.Lock()
 	c.asks[a.request] = cancel
 	c.mu.Unlock()

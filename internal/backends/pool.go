@@ -30,6 +30,14 @@ type model struct {
 	onDemand   bool  // a worker is started when there is a task for it
 }
 
+// need returns what a worker needs.
+func (m model) need() need {
+	if m.locked {
+		return threadNeed
+	}
+	return goroutineNeed
+}
+
 // A pool runs calls on goroutines of this process.
 //
 // Note: the workers are long-lived, unless the configuration says otherwise. A
@@ -55,6 +63,7 @@ type pool struct {
 	closed   bool
 	stopped  error // with what Stop cancels
 	broken   error
+	still    standstill
 	reaper   *time.Timer // ends workers that are idle for too long
 	reaping  bool        // it is set
 }
@@ -67,6 +76,7 @@ type poolWorker struct {
 	call  *harness.Call // the last of them
 	since time.Time     // when it became idle; zero if it is not
 	leave bool          // it has been idle for too long
+	extra bool          // it was started although there are enough, for one task
 	gone  bool          // it is no longer counted as alive
 }
 
@@ -75,14 +85,19 @@ func openPool(ctx context.Context, cfg harness.Config, m model) (*pool, error) {
 	p.site = harness.Site{Observer: cfg.Observer, Timing: cfg.Timing, Crew: &p.crew}
 	p.nonEmpty.L = &p.mu
 	p.door = newDoor(&p.mu, cfg, &p.crew, func() int { return p.calls.n - p.idle }, p.refused)
+	p.still = standstill{mu: &p.mu, crew: &p.crew, queued: func() bool { return p.calls.n > p.idle && p.broken == nil }, mend: p.mend}
+	p.still.watch()
 	p.reaper = time.AfterFunc(time.Hour, p.reap)
 	p.reaper.Stop()
 	n := workers(cfg)
-	if m.onDemand && cfg.Workers == 0 {
-		n = math.MaxInt
-	}
 	if m.maxWorkers > 0 {
 		n = min(n, m.maxWorkers)
+	}
+	if err := afford(m.name, 0, n, m.need()); err != nil {
+		return nil, err
+	}
+	if m.onDemand && cfg.Workers == 0 {
+		n = math.MaxInt
 	}
 	p.setSize(n)
 	if m.onDemand {
@@ -125,7 +140,7 @@ func (p *pool) setSize(n int) {
 
 // start starts a worker, which sends to ready, if that is not nil, once it is
 // prepared. The caller holds mu.
-func (p *pool) start(ready chan<- error) {
+func (p *pool) start(ready chan<- error) *poolWorker {
 	index := len(p.live)
 	if n := len(p.free); n > 0 {
 		index, p.free = p.free[n-1], p.free[:n-1]
@@ -140,7 +155,8 @@ func (p *pool) start(ready chan<- error) {
 	p.live[index] = w
 	p.alive++
 	p.started++
-	p.running.Go(func() { p.work(w, ready) })
+	p.running.Go(func() { p.site.Inside(func() { p.work(w, ready) }) })
+	return w
 }
 
 // work is the life of a worker.
@@ -177,7 +193,7 @@ func (p *pool) prepare(w *poolWorker, ready chan<- error) (err error) {
 	ended := false
 	defer func() {
 		if !ended {
-			err = errors.New("it ended its goroutine") // and so this one
+			err = w.call.Err() // it ended its goroutine, and so this one
 		}
 		if err != nil {
 			err = &harness.InitError{Worker: w.Index, Err: err}
@@ -261,8 +277,12 @@ func (p *pool) Submit(ctx context.Context, c *harness.Call) {
 	}
 	p.calls.push(c)
 	wake := p.idle > 0
-	if p.calls.n > p.idle && p.alive < p.size {
-		p.start(nil)
+	if p.calls.n > p.idle {
+		if p.alive < p.size {
+			p.start(nil)
+		} else if p.crew.Standing() {
+			p.still.expect()
+		}
 	}
 	p.mu.Unlock()
 	if wake {
@@ -286,7 +306,9 @@ func (p *pool) next(w *poolWorker) (*harness.Call, bool) {
 	if most := p.cfg.MaxTasksPerWorker; most > 0 && w.tasks >= most || p.model.onDemand && w.tasks > 0 {
 		return nil, false
 	}
-	for p.calls.n == 0 || p.surplus() {
+	extra := w.extra
+	w.extra = false
+	for p.calls.n == 0 || p.surplus() && !extra {
 		if p.surplus() {
 			w.gone = true // before the next one asks
 			p.alive--
@@ -317,6 +339,27 @@ func (p *pool) next(w *poolWorker) (*harness.Call, bool) {
 // surplus reports whether there is a worker too many. As long as all others
 // wait for tasks of the pool, the last one is not. The caller holds mu.
 func (p *pool) surplus() bool { return p.alive > p.size && p.alive-1 > p.crew.Waiting() }
+
+// mend implements standstill: it starts a worker more than there are to be, for
+// the first call that may end the standstill. The caller holds mu.
+func (p *pool) mend(s *harness.Standstill) (refuse func()) {
+	if s.Workers < p.alive {
+		return nil // one that is more than there are to be is at work
+	}
+	for i := range p.calls.n {
+		refuse, ok := p.calls.at(i).MayEnd(s)
+		if !ok {
+			continue
+		}
+		if p.model.maxWorkers > 0 && p.alive >= p.model.maxWorkers || affordOf(limits(), p.model.name, p.alive, p.alive+1, p.model.need()) != nil {
+			return refuse
+		}
+		p.calls.first(i)
+		p.start(nil).extra = true
+		return nil
+	}
+	return nil
+}
 
 // reap ends the workers that have been idle for too long.
 func (p *pool) reap() {
@@ -370,6 +413,9 @@ func (p *pool) Resize(n int) error {
 	if p.closed {
 		return harness.ErrClosed
 	}
+	if err := afford(p.model.name, p.alive, n, p.model.need()); err != nil {
+		return err
+	}
 	p.setSize(n)
 	for !p.model.onDemand && p.alive < n && p.broken == nil {
 		p.start(nil)
@@ -402,9 +448,17 @@ func (p *pool) Stats() harness.Stats {
 	return s
 }
 
+// Outside implements what executor.Shutdown asks.
+func (p *pool) Outside(what string) error { return p.site.Outside(what) }
+
 func (p *pool) Close() error {
+	if err := p.Outside("Close"); err != nil {
+		return err
+	}
 	p.Stop(nil)
 	p.running.Wait()
 	p.reaper.Stop()
+	p.still.stop()
+	p.site.Wait()
 	return nil
 }

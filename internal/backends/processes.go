@@ -31,13 +31,6 @@ CPU-bound work scales to the processors, waiting scales to the workers.`,
 }
 
 const (
-	// maxLosses in a row while there was no task to blame mean that a worker
-	// cannot work.
-	maxLosses = 3
-	// maxKills in a row mean that it is the task that kills workers, and
-	// maxRuns is how often an idempotent one is tried.
-	maxKills = 3
-	maxRuns  = 3
 	// maxErrors bounds what Close reports.
 	maxErrors = 10
 
@@ -54,21 +47,25 @@ const (
 // others have been sent and have not started.
 type processes struct {
 	cfg     harness.Config
+	known   *known
 	site    harness.Site
+	crew    harness.Crew // workers whose tasks wait for queues
+	still   standstill
 	feeders atomic.Pointer[[]*feeder] // replaced as a whole, with mu held
 	running sync.WaitGroup            // feeders
-	killers atomic.Int32              // tasks in kills
 	life    context.Context           // what workers are started in; ended by halt when Stop has a cause
 	halt    context.CancelCauseFunc
+	open    context.Context // until no more calls are taken
+	shut    context.CancelFunc
 
 	mu       sync.Mutex
 	door     door
 	watched  map[<-chan struct{}]func() bool // ends of contexts that calls at workers were submitted with, and what stops watching
 	calls    ring
-	sleepers []*feeder      // those that found the queue empty
-	woken    int            // feeders that were woken and have not looked yet
-	kills    map[string]int // workers lost in a row, by the task that they ran
-	size     int            // workers wanted
+	sleepers []*feeder              // those that found the queue empty
+	woken    int                    // feeders that were woken and have not looked yet
+	coding   map[*harness.Call]bool // whose arguments are encoded by methods of the program's own
+	size     int                    // workers wanted
 	started  int
 	lost     int
 	closed   bool
@@ -86,9 +83,21 @@ func openProcesses(ctx context.Context, cfg harness.Config) (*processes, error) 
 		cfg.CancelGrace = cancelGrace
 	}
 	n := workers(cfg)
-	p := &processes{cfg: cfg, size: n}
+	if err := afford("processes", 0, n, processNeed); err != nil {
+		return nil, err
+	}
+	p := &processes{cfg: cfg, known: newKnown(tasks), size: n}
+	if cfg.Init != nil {
+		if err := p.known.check(cfg.Init.Task().Identity()); err != nil {
+			return nil, fmt.Errorf("Config.Init: %w", err)
+		}
+	}
 	p.site = harness.Site{Observer: cfg.Observer, Timing: cfg.Timing, Carrier: p}
 	p.life, p.halt = context.WithCancelCause(context.Background())
+	p.open, p.shut = context.WithCancel(p.life)
+	p.crew.Resize(n)
+	p.still = p.standing()
+	p.still.watch()
 	p.door = newDoor(&p.mu, cfg, nil, p.waiting, p.refused)
 	feeders := make([]*feeder, n)
 	p.feeders.Store(&feeders)
@@ -113,6 +122,10 @@ func openProcesses(ctx context.Context, cfg harness.Config) (*processes, error) 
 
 func (p *processes) Submit(ctx context.Context, c *harness.Call) {
 	c.Enter(&p.site)
+	if err := p.known.check(c.Origin()); err != nil {
+		c.Fail(err, 0, 0)
+		return
+	}
 	p.mu.Lock()
 	if err := p.door.admit(ctx); err != nil {
 		p.mu.Unlock()
@@ -121,6 +134,7 @@ func (p *processes) Submit(ctx context.Context, c *harness.Call) {
 	}
 	p.calls.push(c)
 	p.wake()
+	p.still.expect()
 	p.mu.Unlock()
 }
 
@@ -162,9 +176,13 @@ func (p *processes) Stop(cause error) {
 	p.mu.Lock()
 	p.closed = true
 	p.door.shut()
+	p.shut()
 	var queued []*harness.Call
 	if cause != nil {
 		queued = p.empty()
+		for c := range p.coding {
+			queued = append(queued, c)
+		}
 		p.halt(cause)
 	}
 	p.mu.Unlock()
@@ -194,18 +212,40 @@ func (p *processes) Resize(n int) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if errors.Is(p.broken, harness.ErrBroken) && !p.closed {
+		p.broken = nil
+		for _, f := range *p.feeders.Load() {
+			f.afresh = true
+			f.wake()
+		}
+	}
 	if err := p.refused(); err != nil {
 		return err
 	}
-	p.size = n
 	feeders := slices.Clone(*p.feeders.Load())
+	if err := afford("processes", len(feeders), n, processNeed); err != nil {
+		return err
+	}
+	p.size = n
 	staying := 0
 	for _, f := range feeders {
-		if f.leaving {
-			continue
+		if !f.leaving {
+			staying++
 		}
-		if staying++; staying > n {
+	}
+	// Those that are on their way out stay first: so there never are more
+	// processes than were asked for.
+	for _, f := range feeders {
+		if f.leaving && staying < n {
+			f.leaving = false
+			staying++
+			f.wake()
+		}
+	}
+	for _, f := range slices.Backward(feeders) {
+		if !f.leaving && staying > n {
 			f.leaving = true
+			staying--
 			f.wake()
 		}
 	}
@@ -243,13 +283,21 @@ func (p *processes) Stats() harness.Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.Workers, s.Started, s.Lost = p.size, p.started, p.lost
-	s.Queued += p.calls.n
+	s.Queued += p.calls.n + len(p.coding)
 	return s
 }
 
+// Outside implements what executor.Shutdown asks.
+func (p *processes) Outside(what string) error { return p.site.Outside(what) }
+
 func (p *processes) Close() error {
+	if err := p.Outside("Close"); err != nil {
+		return err
+	}
 	p.Stop(nil)
 	p.running.Wait()
+	p.still.stop()
+	p.site.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.unwatch() // all: nothing is in flight
@@ -273,7 +321,7 @@ func (p *processes) take(f *feeder, n int, batch []*harness.Call) (_ []*harness.
 		none := len(batch) == 0
 		// Without the lock: one that is not wanted any more is completed by
 		// this, and what its callbacks do is not known.
-		batch = slices.DeleteFunc(batch, func(c *harness.Call) bool { return !c.Wanted() })
+		batch = slices.DeleteFunc(batch, func(c *harness.Call) bool { return !c.Wanted() || p.encode(c) })
 		if len(batch) > 0 || none {
 			return batch, more
 		}
@@ -283,6 +331,7 @@ func (p *processes) take(f *feeder, n int, batch []*harness.Call) (_ []*harness.
 // pop is take before it is known whether the calls are still wanted.
 func (p *processes) pop(f *feeder, n int, batch []*harness.Call) (_ []*harness.Call, more prospect) {
 	p.mu.Lock()
+	woken := f.woken
 	if f.woken {
 		f.woken = false
 		p.woken--
@@ -294,29 +343,59 @@ func (p *processes) pop(f *feeder, n int, batch []*harness.Call) (_ []*harness.C
 		return batch, leaving
 	}
 	had := p.calls.n
-	var quarantined []*harness.Call
 	n = min(n, max(1, p.calls.n/len(*p.feeders.Load())))
 	for p.calls.n > 0 && len(batch) < n {
-		if c := p.calls.pop(); p.kills[c.Task()] >= maxKills {
-			quarantined = append(quarantined, c)
-		} else {
-			batch = append(batch, c)
-		}
+		batch = append(batch, p.calls.pop())
 	}
 	p.door.left(had - p.calls.n)
-	if len(batch) == 0 {
+	switch {
+	case n == 0 && woken:
+		p.wake() // another, in its place
+	case n == 0:
+	case len(batch) == 0:
 		p.sleepers = append(p.sleepers, f)
-	} else if p.calls.n > 0 {
+	case p.calls.n > 0:
 		p.wake()
 	}
-	if p.closed {
+	if p.closed && !p.left() {
 		more = closing
 	}
 	p.mu.Unlock()
-	for _, c := range quarantined {
-		c.Fail(fmt.Errorf("%w: %s was running when each of the last %d workers was lost", harness.ErrQuarantined, c.Task(), maxKills), 0, 0)
-	}
 	return batch, more
+}
+
+// left reports whether there are calls that no feeder has. The caller holds mu.
+func (p *processes) left() bool { return p.calls.n > 0 || len(p.coding) > 0 }
+
+// stopping reports whether no more calls are taken.
+func (p *processes) stopping() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed && !p.left()
+}
+
+// encode has the argument of a call encoded apart, if methods of the program's own
+// do that, and reports whether it does. The call comes back when that is done.
+func (p *processes) encode(c *harness.Call) bool {
+	if foreign, _ := c.Foreign(); !foreign || c.Encoded() {
+		return false
+	}
+	p.mu.Lock()
+	if p.coding == nil {
+		p.coding = make(map[*harness.Call]bool)
+	}
+	p.coding[c] = true
+	p.mu.Unlock()
+	encoded := func() {
+		p.mu.Lock()
+		delete(p.coding, c)
+		p.mu.Unlock()
+		p.giveBack([]*harness.Call{c})
+	}
+	if !c.Encode(encoded) {
+		encoded()
+	}
+	return true
 }
 
 // giveBack returns calls that were taken and not finished. They are the next to
@@ -336,33 +415,6 @@ func (p *processes) giveBack(calls []*harness.Call) {
 	}
 	for _, c := range calls {
 		c.Fail(broken, 0, 0) // nobody would take them
-	}
-}
-
-// killed is told that a worker was lost while it ran the call.
-func (p *processes) killed(c *harness.Call, err *harness.WorkerLostError) {
-	p.mu.Lock()
-	if p.kills == nil {
-		p.kills = make(map[string]int)
-	}
-	p.kills[c.Task()]++
-	p.killers.Store(int32(len(p.kills)))
-	p.mu.Unlock()
-	if c.Losses++; c.Idempotent() && c.Losses < maxRuns {
-		c.Unclaim()
-		p.giveBack([]*harness.Call{c})
-		return
-	}
-	c.Fail(err, 0, 0)
-}
-
-// done is told that a worker has survived a task.
-func (p *processes) done(task string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.kills[task] < maxKills {
-		delete(p.kills, task)
-		p.killers.Store(int32(len(p.kills)))
 	}
 }
 
@@ -400,6 +452,18 @@ func (p *processes) Abort(c *harness.Call, cause error) bool {
 		}
 	}
 	return false // its claim was taken back; or see conn.send
+}
+
+// Cut implements [harness.Carrier].
+func (p *processes) Cut(c *harness.Call) (left int, ok bool) {
+	for _, f := range *p.feeders.Load() {
+		if conn := f.current(); conn != nil {
+			if left, ok = conn.cut(c); ok {
+				return left, true
+			}
+		}
+	}
+	return 0, false
 }
 
 // Started implements [harness.Carrier].

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(parentEnv) != "" {
 		beParent()
 	}
-	harnesstest.Main(m, die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large)
+	harnesstest.Main(m, die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable)
 }
 
 var (
@@ -53,8 +53,10 @@ var (
 		_, err := in.Release.Get(ctx)
 		return in.N, err
 	})
-	mirror  = harness.NewTask("mirror", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
-	environ = harness.NewTask("environ", func(_ context.Context, name string) (string, error) {
+	// unsendable takes what cannot leave the process.
+	unsendable = harness.NewTask("unsendable", func(context.Context, chan int) (int, error) { return 0, nil })
+	mirror     = harness.NewTask("mirror", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
+	environ    = harness.NewTask("environ", func(_ context.Context, name string) (string, error) {
 		if name == "" {
 			return strconv.Itoa(runtime.GOMAXPROCS(0)), nil
 		}
@@ -79,7 +81,7 @@ type gateIn struct {
 	Started, Release *harness.Queue[int]
 }
 
-var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large)
+var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable)
 
 func openProcesses(t *testing.T, cfg harness.Config) (context.Context, harness.Executor) {
 	t.Helper()
@@ -233,21 +235,20 @@ func TestNothingWaitsBehindALongTask(t *testing.T) {
 	}
 }
 
-// slowly has an input that is encoded only once its call was told to stop.
+// slowly has an input that is encoded only once its call is over.
 var slowly = harness.NewTask("slowly", func(context.Context, slowInput) (int, error) { return 0, nil })
 
 type slowInput struct{ call chan *harness.Call }
 
 func (in *slowInput) AppendBinary(b []byte) ([]byte, error) {
-	for call := <-in.call; call.Interrupted() == nil; {
-		runtime.Gosched()
-	}
+	<-(<-in.call).Done()
 	return b, nil
 }
 
 func (*slowInput) UnmarshalBinary([]byte) error { return nil }
 
-// A task that is being encoded for a busy worker has not started.
+// A task whose argument's own methods encode it has not started, and is cancelled
+// however long they take.
 func TestCancelWhileItIsEncoded(t *testing.T) {
 	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
 	started, release := harness.NewQueue[int](1), harness.NewQueue[int](1)
@@ -275,7 +276,7 @@ func TestCancelInACallback(t *testing.T) {
 	if _, err := started.Get(ctx); err != nil {
 		t.Fatal(err)
 	}
-	bad := harness.NewTask("mirror", func(context.Context, chan int) (int, error) { return 0, nil }).Submit(ctx, ex, make(chan int))
+	bad := unsendable.Submit(ctx, ex, make(chan int))
 	bad.OnDone(func(*harness.Future[int]) { running.Cancel() })
 	if _, err := bad.Wait(ctx); !errors.Is(err, harness.ErrEncode) {
 		t.Errorf("a task whose input cannot be encoded: %v; want ErrEncode", err)
@@ -305,18 +306,33 @@ func TestIdleWorkersFindWork(t *testing.T) {
 	}
 }
 
-func TestTaskThatKillsIsQuarantined(t *testing.T) {
+// A call that kills its workers is tried three times if that does no harm, and no
+// other call of the task is blamed for it.
+func TestCallThatKillsIsQuarantined(t *testing.T) {
 	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
-	var futures []*harness.Future[int]
-	for range 10 {
+	var futures, again []*harness.Future[int]
+	for range 5 {
 		futures = append(futures, die.Submit(ctx, ex, 1))
+	}
+	for range 2 {
+		again = append(again, die.Idempotent().Submit(ctx, ex, 1))
 	}
 	for i, f := range futures {
 		_, err := f.Wait(ctx)
 		var lost *harness.WorkerLostError
-		if i < 3 && !errors.As(err, &lost) || i >= 3 && !errors.Is(err, harness.ErrQuarantined) {
-			t.Errorf("task %d failed with %v; want three lost workers and then ErrQuarantined", i, err)
+		if !errors.As(err, &lost) || errors.Is(err, harness.ErrQuarantined) {
+			t.Errorf("task %d failed with %v; want a lost worker", i, err)
 		}
+	}
+	for i, f := range again {
+		_, err := f.Wait(ctx)
+		var lost *harness.WorkerLostError
+		if !errors.As(err, &lost) || !errors.Is(err, harness.ErrQuarantined) {
+			t.Errorf("idempotent task %d failed with %v; want ErrQuarantined and a lost worker", i, err)
+		}
+	}
+	if got := ex.(harness.Manager).Stats().Lost; got != 5+2*3 {
+		t.Errorf("%d workers were lost; want 5 for those that are tried once, and 6 for two that are tried three times", got)
 	}
 	if _, err := pid.Submit(ctx, ex, 0).Wait(ctx); err != nil {
 		t.Errorf("another task failed with %v; want that it is run", err)
@@ -403,12 +419,40 @@ func TestWorkersKnowTheirIndex(t *testing.T) {
 }
 
 func TestTwoTasksOfOneName(t *testing.T) {
-	defer func() {
-		if v := recover(); v != "harness: two tasks are named pid" {
-			t.Errorf("Divert panicked with %v; want one that names the task", v)
+	other := harness.NewTask("pid", func(_ context.Context, n int) (int, error) { return n, nil })
+	stranger := harness.NewTask("stranger", func(_ context.Context, n int) (int, error) { return n, nil })
+	var none *harness.Task[int, int]
+	tests := []struct {
+		name  string
+		tasks []harness.AnyTask
+		want  string // of the panic
+	}{
+		{"twice, and its copy", []harness.AnyTask{pid, die, pid, pid.Idempotent()}, ""},
+		{"another of the name", []harness.AnyTask{pid, die, pid, other}, "two tasks are named pid"},
+		{"one that the first call was not given", []harness.AnyTask{pid, stranger}, "was not given task stranger"},
+		{"nil", []harness.AnyTask{pid, nil}, "of 2 tasks that were given to executor.Main or cli.Main, number 2 is nil"},
+		{"a nil task", []harness.AnyTask{none}, "number 1 is nil"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			defer func() {
+				v, _ := recover().(string)
+				if (v == "") != (tt.want == "") || !strings.Contains(v, tt.want) {
+					t.Errorf("Divert panicked with %q; want %q", v, tt.want)
+				}
+			}()
+			backends.Divert(tt.tasks, nil)
+		})
+	}
+	for name, cfg := range map[string]harness.Config{"Tasks": {Tasks: []harness.AnyTask{other}}, "Init": {Init: other.With(1)}} {
+		cfg.Workers = 1
+		if _, err := backends.Processes.Open(t.Context(), cfg); !errors.Is(err, harness.ErrUnknownTask) || !strings.Contains(err.Error(), "another task of that name") {
+			t.Errorf("Open with another task of the name as Config.%s = %v; want ErrUnknownTask that tells why", name, err)
 		}
-	}()
-	backends.Divert([]harness.AnyTask{pid, die, pid, harness.NewTask("pid", func(_ context.Context, n int) (int, error) { return n, nil })}, nil)
+	}
+	if _, err := backends.Processes.Open(t.Context(), harness.Config{Workers: 1, Tasks: []harness.AnyTask{none}}); err == nil {
+		t.Error("Open with a nil task gave no error")
+	}
 }
 
 // An executor in a variable is there in the submitter's process only.

@@ -19,7 +19,8 @@ import (
 // little-endian, the last of which takes the rest. The worker speaks first,
 // with hello. It runs one task at a time, in the order in which it gets them,
 // and answers each with a result, in the same order; a task that was withdrawn
-// (claims.go) is answered without being run. The end of its input ends it.
+// (claims.go) is answered without being run, and a batch may be answered in parts.
+// The end of its input ends it.
 type frameKind uint8
 
 const (
@@ -37,7 +38,7 @@ const (
 
 // protocolVersion changes with the frames. Both ends are the same program, so
 // a difference means that the program was replaced while it ran.
-const protocolVersion = 2
+const protocolVersion = 3
 
 // byBelt in the kind of a frame says that its body is a beltRef.
 const byBelt = 1 << 7
@@ -133,12 +134,27 @@ func end(b []byte, start int) ([]byte, error) {
 	return b, nil
 }
 
-// A frameWriter writes whole frames for any number of goroutines.
+// A frameWriter writes whole frames for any number of goroutines. Frames are added
+// to a buffer, and whoever flushes it writes, while others add more.
 type frameWriter struct {
-	mu   sync.Mutex
-	w    io.Writer
-	belt *belt  // for large payloads; nil if there is none
-	buf  []byte // frames that have not been written
+	mu      sync.Mutex
+	w       io.Writer
+	belt    *belt   // for large payloads; nil if there is none
+	keep    *outbox // where frames lie until they are written; nil if that is nobody's affair
+	buf     []byte  // frames that nobody writes yet
+	spare   []byte  // for the next ones
+	writing bool
+	written sync.Cond // somebody has written
+	err     error     // of a write: there is no use in another
+}
+
+func newFrameWriter(to io.Writer, belt *belt, keep *outbox) *frameWriter {
+	w := &frameWriter{w: to, belt: belt, keep: keep}
+	w.written.L = &w.mu
+	if keep != nil {
+		w.buf = keep.mem
+	}
+	return w
 }
 
 // append adds one frame of kind k, whose fields fill appends, without writing
@@ -153,7 +169,20 @@ func (w *frameWriter) append(k frameKind, fill func(b []byte) ([]byte, error)) e
 	if err != nil {
 		w.buf = b[:start]
 	}
+	w.kept()
 	return err
+}
+
+// kept says how much of what was added is whole. If there was no room for it in the
+// outbox, what was there before still is.
+func (w *frameWriter) kept() {
+	if w.keep == nil || len(w.buf) > cap(w.keep.mem) {
+		return
+	}
+	if cap(w.buf) != cap(w.keep.mem) { // it did not have room for a while
+		w.buf = append(w.keep.mem, w.buf...)
+	}
+	w.keep.whole.Store(uint32(len(w.buf)))
 }
 
 // appendLarge is append for a frame whose body may go by the belt. size is about
@@ -180,6 +209,7 @@ func (w *frameWriter) appendLarge(k frameKind, size int, fill func(b []byte) ([]
 		if room, pos := w.belt.reserve(len(body)); room != nil {
 			_ = append(room, body...)
 			w.buf = w.buf[:start]
+			w.kept()
 			w.refer(k, pos, len(body))
 		}
 	}
@@ -192,19 +222,47 @@ func (w *frameWriter) refer(k frameKind, pos uint64, n int) {
 	start := len(w.buf)
 	b := beltRef{pos, uint32(n)}.appendTo(begin(w.buf, k|byBelt))
 	w.buf, _ = end(b, start) // it is short
+	w.kept()
 }
 
-// flush writes what was added. The caller holds mu.
+// flush writes what was added, unless somebody does already, who then writes this
+// too. The caller holds mu, which is free while flush writes.
 func (w *frameWriter) flush() error {
-	if len(w.buf) == 0 {
-		return nil
+	for len(w.buf) > 0 && !w.writing && w.err == nil {
+		b := w.buf
+		w.buf, w.spare, w.writing = w.spare[:0], nil, true
+		w.mu.Unlock()
+		_, err := w.w.Write(b)
+		w.mu.Lock()
+		if cap(b) <= 1<<20 { // one large payload must not be held for ever
+			w.spare = b[:0]
+		}
+		w.writing, w.err = false, err
+		w.written.Broadcast()
 	}
-	_, err := w.w.Write(w.buf)
-	w.buf = w.buf[:0]
-	if cap(w.buf) > 1<<20 { // one large payload must not be held for ever
-		w.buf = nil
+	return w.err
+}
+
+// flushKept writes what was added and keeps it in the outbox until that is done.
+// The caller holds mu.
+func (w *frameWriter) flushKept() error {
+	if len(w.buf) == 0 || w.err != nil {
+		return w.err
 	}
-	return err
+	_, w.err = w.w.Write(w.buf)
+	if w.err == nil {
+		w.buf = w.keep.mem
+		w.kept()
+	}
+	return w.err
+}
+
+// wait blocks while more than limit bytes are waiting to be written by somebody.
+// The caller holds mu, which is free meanwhile.
+func (w *frameWriter) wait(limit int) {
+	for w.writing && len(w.buf) > limit && w.err == nil {
+		w.written.Wait()
+	}
 }
 
 // write writes one frame.
@@ -214,7 +272,24 @@ func (w *frameWriter) write(k frameKind, body []byte) error {
 	if err := w.append(k, func(b []byte) ([]byte, error) { return append(b, body...), nil }); err != nil {
 		return err
 	}
+	if w.keep != nil {
+		return w.flushKept()
+	}
 	return w.flush()
+}
+
+// add adds one frame, which somebody else is to write.
+func (w *frameWriter) add(k frameKind, body []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.append(k, func(b []byte) ([]byte, error) { return append(b, body...), nil })
+}
+
+// flushNow writes what was added by somebody else.
+func (w *frameWriter) flushNow() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_ = w.flush() // if it fails, the other end is gone, and who reads from there knows
 }
 
 // task: id, index of the task in hello's list, header, input.
@@ -259,6 +334,7 @@ const (
 	outcomeOK uint8 = iota
 	outcomeFailed
 	outcomeWithdrawn
+	outcomePart // of a batch that goes on
 )
 
 func (f resultFrame) appendTo(b []byte) []byte {
@@ -397,8 +473,15 @@ func parseCancel(b []byte) (f cancelFrame, err error) {
 
 // hello is sent once, as JSON.
 type helloFrame struct {
-	Version int      `json:"version"`
-	Tasks   []string `json:"tasks"`
+	Version int         `json:"version"`
+	Image   string      `json:"image"` // see child.Image
+	Tasks   []helloTask `json:"tasks"`
+}
+
+// A helloTask is a task that the worker knows, and how its data crosses.
+type helloTask struct {
+	Name string `json:"name"`
+	Wire string `json:"wire"`
 }
 
 // A decoder takes fields off the front of b. Once b is too short, err is set

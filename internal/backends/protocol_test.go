@@ -17,7 +17,7 @@ import (
 
 func TestFrames(t *testing.T) {
 	var wire bytes.Buffer
-	w := frameWriter{w: &wire}
+	w := newFrameWriter(&wire, nil, nil)
 	bodies := [][]byte{nil, []byte("x"), bytes.Repeat([]byte("long"), 1<<19)}
 	for _, b := range bodies {
 		if err := w.write(frameMessage, b); err != nil {
@@ -28,9 +28,7 @@ func TestFrames(t *testing.T) {
 	if err := w.append(frameTask, func(b []byte) ([]byte, error) { return append(b, "half"...), refused }); !errors.Is(err, refused) {
 		t.Errorf("append() = %v; want what fill returned", err)
 	}
-	if err := w.flush(); err != nil {
-		t.Fatal(err)
-	}
+	w.flushNow()
 	r := bufio.NewReader(&wire)
 	for i, want := range bodies {
 		f, err := readFrame(r, nil)

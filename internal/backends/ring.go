@@ -36,6 +36,18 @@ func (r *ring) pop() *harness.Call {
 	return c
 }
 
+// at returns the i-th oldest call.
+func (r *ring) at(i int) *harness.Call { return r.buf[(r.head+i)&(len(r.buf)-1)] }
+
+// first makes the i-th oldest call the oldest.
+func (r *ring) first(i int) {
+	c := r.at(i)
+	for ; i > 0; i-- {
+		r.buf[(r.head+i)&(len(r.buf)-1)] = r.at(i - 1)
+	}
+	r.buf[r.head] = c
+}
+
 func (r *ring) grow() {
 	buf := make([]*harness.Call, max(64, 2*len(r.buf)))
 	n := copy(buf, r.buf[r.head:])

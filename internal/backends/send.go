@@ -3,17 +3,22 @@ package backends
 import (
 	"cmp"
 	"context"
-	"strings"
+	"slices"
 
 	"github.com/f3f4c0de/harness"
 )
+
+// sendGroup is how many calls are encoded at a time. The others can be taken by
+// another worker meanwhile.
+const sendGroup = 64
 
 // send sends calls to the worker, those that were not cancelled. If the worker
 // is lost, salvage finds them.
 func (c *conn) send(batch []*harness.Call) {
 	c.mu.Lock()
-	c.sending = batch
+	c.unsent = append(c.unsent[:0], batch...)
 	c.mu.Unlock()
+	c.feeder.p.watch(batch)
 	// Who told one to stop, or all, may have found it at no worker. If not, it
 	// finds it here from now on.
 	stopped := context.Cause(c.feeder.p.life)
@@ -22,10 +27,27 @@ func (c *conn) send(batch []*harness.Call) {
 			call.Cancel(cause)
 		}
 	}
+	for c.sendSome() {
+	}
+}
+
+// sendSome sends some of what is not sent yet, and reports false if that is nothing.
+func (c *conn) sendSome() bool {
 	c.out.mu.Lock()
-	added := c.adding[:0]
+	defer c.out.mu.Unlock()
+	c.out.wait(flushBytes)
+	c.mu.Lock()
+	n := min(len(c.unsent), sendGroup)
+	c.sending = append(c.sending[:0], c.unsent[:n]...)
+	c.unsent = slices.Delete(c.unsent, 0, n)
+	c.mu.Unlock()
+	if n == 0 {
+		return false
+	}
 	var failed []func()
-	for i, call := range batch {
+	added, done := c.adding[:0], 0
+	for _, call := range c.sending {
+		done++
 		switch ok, err := c.add(call, c.next+uint32(len(added))); {
 		case err != nil:
 			failed = append(failed, func() { call.Fail(err, 0, 0) })
@@ -33,30 +55,36 @@ func (c *conn) send(batch []*harness.Call) {
 			added = append(added, call)
 		}
 		if len(c.out.buf) >= flushBytes {
-			c.written(added, batch[i+1:])
-			added = added[:0]
+			break
 		}
 	}
-	c.written(added, nil)
+	c.written(added, done)
 	clear(added)
 	c.adding = added
-	c.out.mu.Unlock()
-	for _, fail := range failed {
-		fail() // which calls callbacks
+	if failed != nil {
+		c.out.mu.Unlock()
+		for _, fail := range failed {
+			fail()
+		}
+		c.out.mu.Lock()
 	}
-	c.feeder.p.watch(batch)
+	return true
 }
 
 // add claims a call and adds it to what is written next, or reports that it was
 // cancelled. The caller holds out.mu until it has been noted that the call is in
 // flight.
 func (c *conn) add(call *harness.Call, id uint32) (ok bool, err error) {
-	if name := call.Task(); name != c.lastName {
-		index, ok := c.index(name)
+	if name := call.TaskName(); name != c.lastName {
+		index, ok := c.tasks[name]
 		if !ok {
 			return false, unknownTask(name)
 		}
 		c.lastName, c.lastIndex = name, index
+	}
+	index := c.lastIndex
+	if call.Batch() {
+		index |= batchTask
 	}
 	if !call.Claim() {
 		return false, nil
@@ -67,35 +95,39 @@ func (c *conn) add(call *harness.Call, id uint32) (ok bool, err error) {
 		if c.header != nil {
 			header = func(b []byte) []byte { return c.header(b, call) }
 		}
-		return call.AppendInput(taskFrame{id: id, task: c.lastIndex}.appendTo(b, header))
+		return call.AppendInput(taskFrame{id: id, task: index}.appendTo(b, header))
 	})
 	return err == nil, err
 }
 
-// index returns by which index the worker knows a task.
-func (c *conn) index(name string) (uint16, bool) {
-	name, batch := strings.CutSuffix(name, harness.BatchSuffix)
-	index, ok := c.tasks[name]
-	if batch {
-		index |= batchTask
-	}
-	return index, ok
-}
-
-// written notes that calls are in flight, and what is left to be sent, and writes
-// them. The caller holds out.mu.
-func (c *conn) written(calls, left []*harness.Call) {
+// written notes that calls are in flight, after so many of those that were to be
+// sent were looked at, and writes them. The caller holds out.mu.
+func (c *conn) written(calls []*harness.Call, done int) {
 	c.mu.Lock()
 	for _, call := range calls {
+		if call.Batch() {
+			c.claims.items[c.next%slots].Store(harness.Items(call.Sending()))
+		}
 		c.claims.set(c.next, slotSent)
 		c.calls[c.next%slots] = call
 		c.next++
 	}
-	c.sending = left
+	if left := c.sending[done:]; len(left) > 0 {
+		c.unsent = slices.Insert(c.unsent, 0, left...)
+	}
+	clear(c.sending)
+	c.sending = c.sending[:0]
 	c.noted.Broadcast()
 	c.mu.Unlock()
+	if len(c.out.buf) > pipeBytes {
+		c.feeder.p.wakeAll() // this may take long, if the worker does not read: others may have it
+	}
 	_ = c.out.flush() // if it fails, the worker is lost, and listen ends
 }
+
+// pipeBytes is what a pipe holds at least, so that writing so much to a worker that
+// reads takes no time.
+const pipeBytes = 32 << 10
 
 // flushBytes bounds what is held in memory before it is written.
 const flushBytes = 256 << 10

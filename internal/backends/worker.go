@@ -10,10 +10,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/f3f4c0de/harness"
@@ -34,11 +34,12 @@ var diverted atomic.Pointer[[]harness.AnyTask]
 // returns, if it was started as one. In any other process it notes that the
 // program can be a worker, and returns. A program calls it, through
 // executor.Main or cli.Main, first thing in main. hooks is called in a worker
-// only, and may be nil. Divert panics if two tasks have the same name.
+// only, and may be nil. Divert panics if two tasks have the same name, if one is
+// nil, and if it was called before without one of them.
 func Divert(tasks []harness.AnyTask, hooks func() (harness.WorkerHooks, error)) {
 	checkNames(tasks)
 	if child.Role() != WorkerRole {
-		diverted.Store(&tasks)
+		note(tasks)
 		return
 	}
 	var h harness.WorkerHooks
@@ -56,11 +57,30 @@ func Divert(tasks []harness.AnyTask, hooks func() (harness.WorkerHooks, error)) 
 // told only the name. A task may be given more than once.
 func checkNames(tasks []harness.AnyTask) {
 	named := make(map[string]harness.AnyTask)
-	for _, t := range tasks {
-		if other, ok := named[t.Name()]; ok && other != t {
+	for i, t := range tasks {
+		if t == nil || t.Identity() == nil {
+			panic(fmt.Sprintf("harness: of %d tasks that were given to executor.Main or cli.Main, number %d is nil", len(tasks), i+1))
+		}
+		if other, ok := named[t.Name()]; ok && !other.Identity().Is(t.Identity()) {
 			panic("harness: two tasks are named " + t.Name())
 		}
 		named[t.Name()] = t
+	}
+}
+
+// note notes that the program can be a worker for the tasks.
+func note(tasks []harness.AnyTask) {
+	before := diverted.Load()
+	if before == nil {
+		diverted.Store(&tasks)
+		return
+	}
+	first := newKnown(*before)
+	for _, t := range tasks {
+		if first.check(t.Identity()) != nil {
+			panic("harness: executor.Main or cli.Main was called before, and was not given task " + t.Name() +
+				": a worker process serves tasks in the first call and never comes to another, so give all tasks to one call")
+		}
 	}
 }
 
@@ -76,18 +96,24 @@ func knownTasks(tasks []harness.AnyTask) ([]harness.AnyTask, error) {
 	case tasks == nil:
 		return *known, nil
 	}
-	for _, t := range tasks {
-		if !slices.ContainsFunc(*known, func(k harness.AnyTask) bool { return k.Name() == t.Name() }) {
-			return nil, unknownTask(t.Name())
+	all := newKnown(*known)
+	for i, t := range tasks {
+		if t == nil || t.Identity() == nil {
+			return nil, fmt.Errorf("of %d tasks in Config.Tasks, number %d is nil", len(tasks), i+1)
+		}
+		if err := all.check(t.Identity()); err != nil {
+			return nil, err
 		}
 	}
 	return tasks, nil
 }
 
 func serveWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks) {
-	// Ctrl-C in a terminal reaches every process of the program. The parent
-	// decides what it means.
-	signal.Ignore(os.Interrupt)
+	// What ends a program reaches each of its processes if it is sent to a whole
+	// service. The parent decides what it means. They are not ignored, since the
+	// programs that tasks start would ignore them, too. Nor is a worker ended by
+	// writing where nobody reads any more.
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	in, out := child.Parent()
 	shared, err := mapShared(child.File(0))
 	if err == nil {
@@ -106,16 +132,16 @@ type worker struct {
 	hooks  harness.WorkerHooks
 	claims *shared
 	todo   chan job
-	open   atomic.Int32 // jobs that the parent has no result of
 	self   harness.Worker
 	site   harness.Site
 
-	out     frameWriter
+	out     *frameWriter
 	flushed harness.Stamp // when out was last written to
 	late    *time.Timer   // writes results that were held back
 	held    bool          // late is set
 
 	calls [slots]atomic.Pointer[harness.Call] // those not answered, by id
+	input [slots][]byte                       // room for their arguments
 	free  harness.Stamp                       // when the last task ended, if nothing was done since
 
 	mu      sync.Mutex
@@ -123,12 +149,15 @@ type worker struct {
 	lastAsk uint32
 }
 
-// A job is a task that the worker was sent. err says why it cannot be run.
+// A job is a task that the worker was sent. Its argument is decoded when its turn
+// comes: whatever that does to the worker is then known to be its doing.
 type job struct {
 	id     uint32
 	header []byte
+	frame  frame  // holds the argument until done
+	input  []byte // the argument
 	call   *harness.Call
-	err    error
+	err    error // why it cannot be run
 }
 
 func newWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks, shared *shared, out io.Writer) *worker {
@@ -137,7 +166,7 @@ func newWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks, shared *share
 		hooks:  hooks,
 		claims: shared,
 		todo:   make(chan job, slots), // never full: the parent sends no more
-		out:    frameWriter{w: out, belt: shared.fromWorker},
+		out:    newFrameWriter(out, shared.fromWorker, &shared.outbox),
 		asked:  make(map[uint32]chan answerFrame),
 	}
 	index, _ := strconv.Atoi(os.Getenv(indexEnv))
@@ -150,11 +179,7 @@ func newWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks, shared *share
 
 // serve runs tasks until the input ends.
 func (w *worker) serve(in io.Reader) error {
-	hello := helloFrame{Version: protocolVersion}
-	for _, t := range w.tasks {
-		hello.Tasks = append(hello.Tasks, t.Name())
-	}
-	b, err := json.Marshal(hello)
+	b, err := json.Marshal(hello(w.tasks))
 	if err != nil {
 		return err
 	}
@@ -164,9 +189,9 @@ func (w *worker) serve(in io.Reader) error {
 	ended := make(chan error, 1)
 	go func() { // ends with the input; the process does not outlive it
 		err := w.listen(in)
-		if w.open.Load() > 0 && err == nil {
-			// The parent closes the input when nothing is left to do: it
-			// is gone, and nobody wants what is being computed.
+		if w.claims.ending.Load() == 0 && err == nil {
+			// The parent says when nothing is left to do: it is gone, and
+			// nobody wants what is being computed.
 			os.Exit(1)
 		}
 		close(w.todo)
@@ -185,6 +210,16 @@ func (w *worker) serve(in io.Reader) error {
 	})
 }
 
+// hello is what a worker that knows the tasks says first. Its parent compares it
+// with what it would say itself.
+func hello(tasks []harness.AnyTask) helloFrame {
+	h := helloFrame{Version: protocolVersion, Image: child.Image()}
+	for _, t := range tasks {
+		h.Tasks = append(h.Tasks, helloTask{t.Name(), t.Wire()})
+	}
+	return h
+}
+
 // listen takes frames until the input ends, and then returns nil.
 func (w *worker) listen(in io.Reader) error {
 	r := bufio.NewReaderSize(in, 64<<10)
@@ -196,9 +231,7 @@ func (w *worker) listen(in io.Reader) error {
 		if err != nil {
 			return fmt.Errorf("reading from the parent: %w", err)
 		}
-		err = w.take(f)
-		f.done()
-		if err != nil {
+		if err := w.take(f); err != nil {
 			return fmt.Errorf("frame of kind %d from the parent: %w", f.kind, err)
 		}
 	}
@@ -211,7 +244,6 @@ func (w *worker) take(f frame) error {
 		if err != nil {
 			return err
 		}
-		w.open.Add(1)
 		w.todo <- w.accept(f, t)
 		return nil
 	case frameCancel:
@@ -250,7 +282,7 @@ func (w *worker) take(f frame) error {
 
 // accept makes the call for a task, so that it can be cancelled from now on.
 func (w *worker) accept(f frame, t taskFrame) job {
-	j := job{id: t.id}
+	j := job{id: t.id, frame: f}
 	if len(t.header) > 0 {
 		j.header = f.own(t.header)
 	}
@@ -260,25 +292,27 @@ func (w *worker) accept(f frame, t taskFrame) job {
 		return j
 	}
 	batch := t.task&batchTask != 0
-	if w.tasks[index].KeepsInput(batch) {
-		t.input = f.own(t.input)
+	switch {
+	case w.tasks[index].KeepsInput(batch):
+		j.input = f.own(t.input)
+	case f.shared && f.belt == nil: // the next frame takes its place
+		room := &w.input[t.id%slots]
+		*room = append((*room)[:0], t.input...)
+		j.input = *room
+		if cap(*room) > keptInput {
+			*room = nil
+		}
+	default:
+		j.input = t.input
 	}
-	obs := w.hooks.Observer
-	var began harness.Stamp
-	if obs != nil && obs.Coded != nil {
-		began = harness.Now()
-	}
-	j.call, j.err = w.tasks[index].Incoming(context.Background(), t.input, batch)
-	if j.err != nil {
-		return j
-	}
-	if began != 0 {
-		obs.Coded(j.call, harness.ArgumentDecoded, began)
-	}
+	j.call = w.tasks[index].Incoming(context.Background(), batch)
 	j.call.Enter(&w.site)
 	w.calls[t.id%slots].Store(j.call)
 	return j
 }
+
+// keptInput bounds the room for an argument that is kept for the next.
+const keptInput = 1 << 10
 
 // work runs tasks until there are no more or the connection is lost.
 func (w *worker) work(done chan<- error) {
@@ -298,31 +332,95 @@ func (w *worker) work(done chan<- error) {
 	done <- err
 }
 
-// run runs one task and answers it, even if the task ends the goroutine. The
-// error is that of the connection.
+// run runs one task and answers it, even if the task, or a method of its data, ends
+// the goroutine. The error is that of the connection.
 func (w *worker) run(j job) (err error) {
 	res := resultFrame{id: j.id}
 	if !w.claims.start(j.id) {
+		j.frame.done()
 		res.outcome = outcomeWithdrawn
-		return w.answer(j, res)
+		return w.answer(j, res, nil)
 	}
-	if j.err != nil {
-		return w.answer(j, res)
-	}
-	defer func() {
-		j.err = j.call.Err()
+	var out []byte // its result, if it was encoded apart
+	at := coding
+	ran := func() {
+		at, j.err = coding, j.call.OwnErr()
+		if j.call.CutShort() {
+			j.err = nil
+		}
 		res.ended = harness.Now()
 		if obs := w.hooks.Observer; obs != nil && !obs.Untimed { // without what the observer took
 			res.started, res.ended = j.call.Timing().Started, j.call.Timing().Ended
 		}
-		err = w.answer(j, res)
+	}
+	defer func() {
+		j.frame.done()
+		switch at {
+		case coding:
+			j.err = fmt.Errorf("data of task %s %w: its own encoding called runtime.Goexit", j.call.Task(), harness.ErrEncode)
+		case running:
+			ran()
+		}
+		err = w.answer(j, res, out)
 	}()
+	if j.err == nil {
+		j.err = j.call.DecodeInput(j.input)
+		j.frame.done()
+	}
+	if j.err != nil {
+		at = over
+		return nil
+	}
+	if j.call.Batch() {
+		w.stream(j)
+	}
 	w.self.Header = j.header
-	if res.started = w.free; res.started == 0 {
+	if res.started = w.free; res.started == 0 || len(j.input) > quickInput {
 		res.started = harness.Now()
 	}
+	at = running
 	j.call.Run(&w.self)
+	ran()
+	if _, foreign := j.call.Foreign(); foreign && j.err == nil {
+		out, j.err = j.call.AppendOutput(nil)
+	}
+	at = over
 	return nil
+}
+
+// Where run is.
+const (
+	coding  = iota // methods of its data are called
+	running        // its function is
+	over           // nothing of the task is
+)
+
+// quickInput is how many bytes are decoded in no time: a clock reading takes longer.
+const quickInput = 64
+
+// stream sees to it that a batch hands over its results so that they outlive the
+// worker.
+func (w *worker) stream(j job) {
+	room := w.claims.room
+	room.id.Store(j.id)
+	room.first.Store(0)
+	j.call.Stream(harness.BatchStream{
+		Claim: &w.claims.items[j.id%slots],
+		Room:  room.mem,
+		Send: func(part []byte, next int) error {
+			w.out.mu.Lock()
+			defer w.out.mu.Unlock()
+			err := w.out.appendLarge(frameResult, len(part), func(b []byte) ([]byte, error) {
+				return append(resultFrame{id: j.id, outcome: outcomePart}.appendTo(b), part...), nil
+			})
+			room.first.Store(uint32(next))
+			if err != nil || len(w.out.buf) < holdBytes {
+				return err
+			}
+			w.flushed = harness.Now()
+			return w.out.flushKept()
+		},
+	})
 }
 
 // Results are held back for a moment if there is more to do, so that many are
@@ -335,31 +433,30 @@ const (
 	lateAfter = time.Millisecond
 )
 
-func (w *worker) answer(j job, res resultFrame) error {
+// answer answers a job, with its result as it was encoded before, if it was, even
+// if a method of the task's error ends the goroutine.
+func (w *worker) answer(j job, res resultFrame, out []byte) (err error) {
 	w.calls[j.id%slots].Store(nil)
 	w.free = 0
+	var failure []byte
+	defer func() { err = w.send(j, res, out, failure) }()
+	if j.err != nil {
+		failure = harness.AppendError(nil, fmt.Errorf("an error of type %T, which could not be described", j.err))
+		failure = harness.AppendError(nil, j.err)
+	}
+	return nil
+}
+
+// send sends an answer, or holds it back for a moment.
+func (w *worker) send(j job, res resultFrame, out, failure []byte) error {
 	w.out.mu.Lock()
 	defer w.out.mu.Unlock()
-	w.open.Add(-1) // before the parent can know, and close the input
-	err := j.err
-	if err == nil {
-		size := 0
-		if res.outcome != outcomeWithdrawn {
-			size = j.call.OutputSize()
-		}
-		err = w.out.appendLarge(frameResult, size, func(b []byte) ([]byte, error) {
-			b = res.appendTo(b)
-			if res.outcome == outcomeWithdrawn {
-				return b, nil
-			}
-			return j.call.AppendOutput(b)
-		})
+	err := w.add(j, res, out, failure)
+	if err != nil { // the result cannot be sent
+		err = w.add(j, res, nil, harness.AppendError(nil, err))
 	}
 	if err != nil {
-		res.outcome, res.payload = outcomeFailed, harness.AppendError(nil, err)
-		if err := w.out.append(frameResult, func(b []byte) ([]byte, error) { return res.appendTo(b), nil }); err != nil {
-			return err
-		}
+		return err
 	}
 	if len(w.todo) > 0 && len(w.out.buf) < holdBytes && res.ended.Sub(w.flushed) < holdBack {
 		if !w.held {
@@ -370,7 +467,31 @@ func (w *worker) answer(j job, res resultFrame) error {
 		return nil
 	}
 	w.flushed = harness.Now()
-	return w.out.flush()
+	return w.out.flushKept()
+}
+
+// add adds the answer to what is written next. The caller holds out.mu.
+func (w *worker) add(j job, res resultFrame, out, failure []byte) error {
+	size := len(out)
+	switch {
+	case res.outcome == outcomeWithdrawn:
+	case failure != nil:
+		res.outcome, size = outcomeFailed, len(failure)
+	case out == nil:
+		size = j.call.OutputSize()
+	}
+	return w.out.appendLarge(frameResult, size, func(b []byte) ([]byte, error) {
+		b = res.appendTo(b)
+		switch {
+		case res.outcome == outcomeWithdrawn:
+			return b, nil
+		case failure != nil:
+			return append(b, failure...), nil
+		case out != nil:
+			return append(b, out...), nil
+		}
+		return j.call.AppendOutput(b)
+	})
 }
 
 // flushLate writes what is still held back. If that fails, listen ends as well.
@@ -378,7 +499,7 @@ func (w *worker) flushLate() {
 	w.out.mu.Lock()
 	defer w.out.mu.Unlock()
 	w.held = false
-	_ = w.out.flush()
+	_ = w.out.flushKept()
 }
 
 // cancelled is the cause with which a task is cancelled, as its submitter

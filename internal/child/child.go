@@ -1,6 +1,10 @@
 // Package child starts this program again in another role, and sees to it that
 // what was started is heard, is told when to end, and is reaped.
 //
+// A child is started from the very image that its parent runs, although the
+// program's file may have been replaced or deleted since; [Image] tells the two
+// apart where the system cannot.
+//
 // A child talks to its parent on two descriptors of its own, so what it prints
 // cannot disturb the conversation: it reads from descriptor 3 and writes to
 // descriptor 4. When its input ends, its parent is done with it or gone, and
@@ -77,14 +81,17 @@ type Command struct {
 	Env []string
 
 	// Stdout and Stderr get what the child writes there; nil discards it.
-	// The last lines of standard error are kept anyway.
+	// The last lines of standard error are kept anyway. What Stderr refuses is
+	// lost; the child does not learn of it.
 	Stdout, Stderr io.Writer
 
 	// Files are inherited by the child, which gets them with File.
 	Files []*os.File
 
 	// Group makes the child the first of a process group, so that Kill
-	// reaches whatever it has started, and a terminal's Ctrl-C does not.
+	// reaches whatever it has started, and a terminal's Ctrl-C does not. When
+	// it ends by a signal or with another exit code than 0, what it has started
+	// and left is killed.
 	Group bool
 }
 
@@ -108,7 +115,7 @@ func (c Command) Start() (*Process, error) {
 	program := c.Path
 	if program == "" {
 		var err error
-		if program, err = os.Executable(); err != nil {
+		if program, err = thisProgram(); err != nil {
 			return nil, fmt.Errorf("finding this program to start it as %s: %w", c.Role, err)
 		}
 	}
@@ -132,7 +139,7 @@ func (c Command) Start() (*Process, error) {
 		WaitDelay:   time.Second, // for a grandchild that holds the output open
 	}
 	if c.Stderr != nil {
-		p.cmd.Stderr = io.MultiWriter(p.tail, c.Stderr)
+		p.cmd.Stderr = forward{p.tail, c.Stderr}
 	}
 	err = parent.start(p.cmd)
 	// Ours are not the child's ends: it would never see the end of input.
@@ -150,6 +157,10 @@ func (c Command) Start() (*Process, error) {
 var lingers = 30 * time.Second
 
 func (p *Process) reap() {
+	if p.group && !endsWell(p.PID()) {
+		// Its id is its group's until it has been reaped.
+		_ = syscall.Kill(-p.PID(), syscall.SIGKILL)
+	}
 	err := p.cmd.Wait()
 	_ = p.Out.SetReadDeadline(time.Now().Add(lingers)) // on every system that has pipes
 	parent.reaped()
@@ -226,6 +237,20 @@ type Exit struct {
 	// OutOfMemory tells that the child was killed, and that the kernel's
 	// count of processes killed for want of memory went up while it ran.
 	OutOfMemory bool
+}
+
+// A forward keeps the end of what a child writes and passes all of it on. A
+// child whose pipe nobody reads any more would be ended by SIGPIPE, so what the
+// other end refuses, on a full disk, is dropped.
+type forward struct {
+	tail *tail
+	to   io.Writer
+}
+
+func (f forward) Write(b []byte) (int, error) {
+	_, _ = f.tail.Write(b)
+	_, _ = f.to.Write(b)
+	return len(b), nil
 }
 
 // A tail keeps the end of what was written to it.

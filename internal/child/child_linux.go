@@ -1,11 +1,97 @@
 package child
 
 import (
+	"bytes"
+	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"strconv"
 	"sync"
 	"syscall"
+	"time"
+	"unsafe"
 )
+
+// ownImage returns a path that leads to the file that the process runs, also
+// after that was replaced or deleted. In a new process it still does when that
+// starts another program.
+func ownImage() (string, error) {
+	const own = "/proc/self/exe"
+	if _, err := os.Stat(own); err == nil {
+		return own, nil
+	}
+	return os.Executable() // there is no /proc
+}
+
+// endsWell blocks until the child has ended, and reports whether it exited with
+// code 0. It does not reap it. If that cannot be known it reports true.
+func endsWell(pid int) bool {
+	const (
+		byPID  = 1          // P_PID
+		exited = 4          // WEXITED
+		noWait = 0x01000000 // WNOWAIT
+	)
+	// A siginfo_t: three numbers, which are padded to the size of a pointer, then
+	// for a child that ended its process, user and status.
+	var info [16]uint64
+	for {
+		_, _, errno := syscall.Syscall6(syscall.SYS_WAITID, byPID, uintptr(pid), uintptr(unsafe.Pointer(&info)), exited|noWait, 0, 0)
+		if errno == 0 {
+			break
+		}
+		if errno != syscall.EINTR {
+			return true
+		}
+	}
+	const code, exitedByItself = 8, 1 // si_code, CLD_EXITED
+	status := uintptr(20)
+	if unsafe.Sizeof(uintptr(0)) == 8 {
+		status = 24
+	}
+	at := func(offset uintptr) int32 { return *(*int32)(unsafe.Add(unsafe.Pointer(&info), offset)) }
+	return at(code) == exitedByItself && at(status) == 0
+}
+
+// Stopped reports whether the child was stopped, by a signal or a debugger.
+func (p *Process) Stopped() bool {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID()) + "/stat")
+	if err != nil {
+		return false
+	}
+	_, state, ok := bytes.Cut(b[max(0, bytes.LastIndexByte(b, ')')):], []byte(" "))
+	return ok && len(state) > 0 && (state[0] == 'T' || state[0] == 't')
+}
+
+// Times returns for how long the child's first thread has computed, and for how
+// long it has waited for a processor; zero if that is not known.
+func (p *Process) Times() (computed, waited time.Duration) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID()) + "/schedstat")
+	if err != nil {
+		return 0, 0
+	}
+	_, _ = fmt.Sscan(string(b), &computed, &waited) // nanoseconds
+	return computed, waited
+}
+
+// Active returns a time that grows while the child moves: while any of its threads
+// computes, or waits for a processor. It is negative if that is not known.
+func (p *Process) Active() time.Duration {
+	threads, _ := filepath.Glob("/proc/" + strconv.Itoa(p.PID()) + "/task/*/schedstat")
+	if len(threads) == 0 {
+		return -1
+	}
+	sum := time.Duration(0)
+	for _, name := range threads {
+		var computed, waited time.Duration
+		if b, err := os.ReadFile(name); err == nil {
+			_, _ = fmt.Sscan(string(b), &computed, &waited)
+			sum += computed + waited
+		}
+	}
+	return sum
+}
 
 // attributes has the kernel kill the child when its parent dies.
 func attributes(group bool) *syscall.SysProcAttr {

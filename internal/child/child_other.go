@@ -3,9 +3,29 @@
 package child
 
 import (
+	"os"
 	"os/exec"
 	"syscall"
+	"time"
 )
+
+// ownImage returns the path that the program was started from: what runs cannot
+// be reached otherwise here.
+func ownImage() (string, error) { return os.Executable() }
+
+// endsWell reports true: whether a child has ended well is only known here when
+// it has been reaped, and then its group may be somebody else's.
+func endsWell(int) bool { return true }
+
+// Stopped reports false: whether a child was stopped is not known here.
+func (*Process) Stopped() bool { return false }
+
+// Times returns zero: how long a child has computed is not known here before its
+// end.
+func (*Process) Times() (computed, waited time.Duration) { return 0, 0 }
+
+// Active returns -1: whether a child moves is not known here.
+func (*Process) Active() time.Duration { return -1 }
 
 // attributes: no parent-death signal here; the end of input tells the child.
 func attributes(group bool) *syscall.SysProcAttr {

@@ -24,6 +24,9 @@ func TestMain(m *testing.M) {
 	switch Role() {
 	case "":
 		os.Setenv("GORACE", "atexit_sleep_ms=0") // children end at once
+		if os.Getenv(replacedEnv) != "" {
+			beReplaced()
+		}
 		os.Exit(m.Run())
 	case "echo": // until the end of input
 		io.Copy(out, in)
@@ -58,6 +61,22 @@ func TestMain(m *testing.M) {
 		}
 		fmt.Fprintln(out, c.Process.Pid)
 		os.Exit(0)
+	case "image":
+		fmt.Fprint(out, Image())
+		os.Exit(0)
+	case "group": // starts a process, tells its id, and ends as it is told
+		c := exec.Command("sleep", "60")
+		if err := c.Start(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		fmt.Fprintln(out, c.Process.Pid)
+		code, _ := strconv.Atoi(os.Getenv("CODE"))
+		if code < 0 {
+			syscall.Kill(os.Getpid(), syscall.Signal(-code))
+			select {}
+		}
+		os.Exit(code)
 	case "environment":
 		fmt.Fprint(out, os.Getenv("HARNESS_ROLE")+os.Getenv("GIVEN"))
 		os.Exit(0)
@@ -215,4 +234,106 @@ func TestParentDeath(t *testing.T) {
 func zombie(pid int) bool {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && strings.Contains(string(b), ") Z ")
+}
+
+// replacedEnv has the test program replace its own file and then start children.
+const replacedEnv = "CHILD_TEST_REPLACED"
+
+// beReplaced starts a child before and after the program's file was replaced, and
+// after it was deleted, and prints which of them run what this process runs.
+func beReplaced() {
+	self, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	for _, replace := range []func() error{
+		func() error { return nil },
+		func() error { return os.Rename(os.Getenv(replacedEnv), self) },
+		func() error { return os.Remove(self) },
+	} {
+		if err := replace(); err != nil {
+			panic(err)
+		}
+		p, err := Command{Role: "image"}.Start()
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		said, _ := io.ReadAll(p.Out)
+		p.Wait()
+		fmt.Println(string(said) == Image() && Image() != "")
+	}
+	os.Exit(0)
+}
+
+// A child is the image that its parent runs, whatever has become of the file.
+func TestReplacedProgram(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere a program can be started by its path only")
+	}
+	program, other := t.TempDir()+"/program", t.TempDir()+"/other"
+	b, err := os.ReadFile(os.Args[0])
+	if err == nil {
+		err = errors.Join(os.WriteFile(program, b, 0o755), os.WriteFile(other, []byte("#!/bin/sh\necho other\n"), 0o755))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), program)
+	cmd.Env = append(os.Environ(), replacedEnv+"="+other)
+	out, err := cmd.CombinedOutput()
+	if got := string(out); got != "true\ntrue\ntrue\n" || err != nil {
+		t.Errorf("whether children were the program, before its file was replaced, after, and after it was deleted:\n%s%v; want true, true, true", got, err)
+	}
+}
+
+// A child that crashes takes along what it has started; one that ends well leaves
+// it alone.
+func TestGroup(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere a group cannot be told from a later one of the same number")
+	}
+	for _, tt := range []struct {
+		code  int
+		lives bool
+	}{{0, true}, {3, false}, {-int(syscall.SIGKILL), false}} {
+		t.Run(strconv.Itoa(tt.code), func(t *testing.T) {
+			p := start(t, Command{Role: "group", Env: []string{"CODE=" + strconv.Itoa(tt.code)}, Group: true})
+			line, err := bufio.NewReader(p.Out).ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			left, err := strconv.Atoi(strings.TrimSpace(line))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer syscall.Kill(left, syscall.SIGKILL)
+			p.Wait()
+			deadline := time.Now().Add(20 * time.Second)
+			for !tt.lives && running(left) && time.Now().Before(deadline) {
+				runtime.Gosched()
+			}
+			if got := running(left); got != tt.lives {
+				t.Errorf("a process that it had started runs: %v; want %v", got, tt.lives)
+			}
+		})
+	}
+}
+
+// running reports whether a process runs, and is not only left to be reaped.
+func running(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(b), ") Z ")
+}
+
+type refusing struct{}
+
+func (refusing) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// What becomes of its standard error is nothing to a child.
+func TestStderrRefused(t *testing.T) {
+	p := start(t, Command{Role: "fail", Stderr: refusing{}})
+	if e := p.Wait(); e.Code != 3 || !strings.HasSuffix(e.Stderr, "line 1999") {
+		t.Errorf("it ended with %s, and its last lines are %q; want exit status 3, line 1999", e.Cause, e.Stderr)
+	}
 }

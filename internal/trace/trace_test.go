@@ -56,12 +56,12 @@ func (e far) Submit(_ context.Context, c *harness.Call) {
 		return
 	}
 	i := slices.IndexFunc(e.tasks, func(t harness.AnyTask) bool { return t.Name() == c.Task() })
-	there, err := e.tasks[i].Incoming(context.Background(), in, false)
-	if err != nil {
+	there := e.tasks[i].Incoming(context.Background(), false)
+	there.Enter(&harness.Site{Observer: e.hooks.Observer})
+	if err := there.DecodeInput(in); err != nil {
 		c.Fail(err, 0, 0)
 		return
 	}
-	there.Enter(&harness.Site{Observer: e.hooks.Observer})
 	there.Run(&harness.Worker{PID: pid, Header: e.obs.Header(nil, c)})
 	tm := there.Timing()
 	if err := there.Err(); err != nil {
@@ -78,6 +78,8 @@ func (e far) Submit(_ context.Context, c *harness.Call) {
 func (far) Close() error                    { return nil }
 func (far) Abort(*harness.Call, error) bool { return false }
 func (far) Started(*harness.Call) bool      { return true }
+
+func (far) Cut(*harness.Call) (int, bool) { return 0, false }
 
 var (
 	plainTask = harness.NewTask("plain", func(context.Context, int) (int, error) { return 1, nil })

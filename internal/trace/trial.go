@@ -155,7 +155,7 @@ func (t *Trial) Observer() *harness.Observer {
 				x.parent = sc
 			}
 			if err != nil {
-				x.err, x.outcome = firstLine(err.Error()), outcome(err)
+				x.err, x.outcome = firstLine(err.Error()), outcome(c, err)
 			}
 			tm := c.Timing()
 			list := &t.unstarted
@@ -172,9 +172,11 @@ func (t *Trial) Observer() *harness.Observer {
 	}
 }
 
-// outcome is how a task with that error ended.
-func outcome(err error) string {
-	if errors.Is(err, harness.ErrCancelled) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+// outcome is how a call ended that has an error. One that the function returned
+// is its failure, whichever that is, unless the call was cancelled.
+func outcome(c *harness.Call, err error) string {
+	var own *harness.TaskError
+	if c.Cancelled() || !errors.As(err, &own) && errors.Is(err, context.DeadlineExceeded) {
 		return "cancelled"
 	}
 	return "failed"

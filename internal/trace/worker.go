@@ -78,7 +78,7 @@ type workerRecorder struct {
 	errs     []string
 
 	mu       sync.Mutex
-	incoming map[*harness.Call]crossing // decoded, not started
+	incoming map[*harness.Call]crossing // here, not started
 }
 
 // A workerRecord is one task that the worker has run. It holds no pointers, so
@@ -114,19 +114,31 @@ func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
 	propagate()
 	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithResource(w.resource), sdktrace.WithSpanProcessor(&w.live)))
 	return harness.WorkerHooks{
-		Observer: &harness.Observer{Start: w.start, End: w.end, Coded: w.coded},
+		Observer: &harness.Observer{Submit: w.arrived, Start: w.start, End: w.end, Coded: w.coded},
 		Exit:     w.exit,
 	}, nil
 }
 
-// coded is called for an argument before start, beside other tasks, and for a
-// result after end, before the next start.
+// arrived is called when a task is at the worker, beside other tasks.
+func (w *workerRecorder) arrived(c *harness.Call) {
+	now := harness.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.incoming[c] = crossing{decoding: now, decoded: now}
+}
+
+// coded is called for an argument before start, and for a result after end, before
+// the next start. An argument is decoded when its task's turn has come; the record
+// has it decoded when it arrived, so that what it waited behind other tasks is one
+// piece, after that.
 func (w *workerRecorder) coded(c *harness.Call, what harness.Coding, began harness.Stamp) {
 	now := harness.Now()
 	if what == harness.ArgumentDecoded {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.incoming[c] = crossing{decoding: began, decoded: now}
+		x := w.incoming[c]
+		x.decoded = x.decoding + (now - began)
+		w.incoming[c] = x
 		return
 	}
 	if last := w.records.last(); last != nil && last.header.number == c.Number {

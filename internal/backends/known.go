@@ -1,0 +1,45 @@
+package backends
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/f3f4c0de/harness"
+)
+
+// known are the tasks that an executor's worker processes know. A worker is told
+// only the name, so a task of the same name that was not given to it is refused
+// here: it would run the other one's function. check is safe for concurrent use.
+type known struct {
+	byName map[string]*harness.TaskIdentity
+	last   atomic.Pointer[harness.TaskIdentity] // that was found to be known
+}
+
+func newKnown(tasks []harness.AnyTask) *known {
+	k := &known{byName: make(map[string]*harness.TaskIdentity)}
+	for _, t := range tasks {
+		k.byName[t.Name()] = t.Identity()
+	}
+	return k
+}
+
+// check returns nil if the task is known, or else an error that wraps
+// ErrUnknownTask.
+func (k *known) check(id *harness.TaskIdentity) error {
+	if id == k.last.Load() {
+		return nil
+	}
+	is, ok := k.byName[id.Name()]
+	switch {
+	case !ok:
+		return unknownTask(id.Name())
+	case !is.Is(id):
+		return namesake(id.Name())
+	}
+	k.last.Store(id)
+	return nil
+}
+
+func namesake(name string) error {
+	return fmt.Errorf("%w %s: the worker processes were given another task of that name, with another function or other types; give each task a name of its own, and all to executor.Main", harness.ErrUnknownTask, name)
+}
