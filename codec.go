@@ -88,11 +88,34 @@ func codecFor[T any]() codec[T] {
 			foreign: f.own.foreign,
 		}
 	}
+	if n := f.fixed; n > 0 {
+		return codec[T]{
+			append: func(b []byte, v *T) ([]byte, error) {
+				return append(b, unsafe.Slice((*byte)(unsafe.Pointer(v)), n)...), nil
+			},
+			decode: func(b []byte, v *T) error {
+				if len(b) != n {
+					return fmt.Errorf("%d bytes; want %d", len(b), n)
+				}
+				copy(unsafe.Slice((*byte)(unsafe.Pointer(v)), n), b)
+				return nil
+			},
+			fixed: n,
+		}
+	}
 	e := elemCodecFor[T]()
 	return codec[T]{
-		append:  e.append,
+		append: func(b []byte, v *T) ([]byte, error) {
+			if e.traits.tracked {
+				return f.encode(b, unsafe.Pointer(v), e.traits, 0)
+			}
+			out, err := f.append(b, unsafe.Pointer(v), nil)
+			if err != nil || len(out) > maxEncoded {
+				return b, f.refused(err)
+			}
+			return out, nil
+		},
 		foreign: e.foreign,
-		fixed:   e.fixed,
 		decode: func(b []byte, v *T) error {
 			rest, err := e.decode(b, v)
 			if err == nil && len(rest) > 0 {
@@ -171,32 +194,27 @@ var (
 // encode encodes the value at p, whose type has these traits, onto b. If it fails
 // it returns b. For lossy see [encoder].
 func (f *form) encode(b []byte, p unsafe.Pointer, of traits, lossy int) (out []byte, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			out, err = b, panicked(v)
-		}
-	}()
 	if of.tracked {
 		out, err = f.encodeTracked(b, p, of, lossy)
-	} else if out, err = f.append(b, p, nil); err != nil {
-		err = rooted(f.t, err)
+	} else {
+		out, err = f.append(b, p, nil) // which calls no methods but guarded ones
 	}
-	if err == nil && len(out) > maxEncoded {
-		err = errSize
-	}
-	if err != nil {
-		return b, err
+	if err != nil || len(out) > maxEncoded {
+		return b, f.refused(err)
 	}
 	return out, nil
 }
 
+// refused completes the error of a value of the type; with none it is too large.
+func (f *form) refused(err error) error {
+	if err == nil {
+		return errSize
+	}
+	return rooted(f.t, err)
+}
+
 // decodeFrom decodes the value at the beginning of b into p.
 func (f *form) decodeFrom(b []byte, p unsafe.Pointer, of traits) (rest []byte, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			rest, err = nil, panicked(v)
-		}
-	}()
 	if of.tracked {
 		return f.decodeTracked(b, p)
 	}
@@ -223,8 +241,9 @@ func panicked(v any) error {
 
 // A pathError says in which part of a value something is wrong.
 type pathError struct {
-	path string // from the value: ".Lines[].When"
-	err  error
+	path   string // from the value: ".Lines[].When"
+	rooted bool   // it begins with the type of the whole
+	err    error
 }
 
 func (e *pathError) Error() string { return e.path + ": " + textOf(e.err) }
@@ -237,7 +256,7 @@ const maxPath = 300
 func within(step string, err error) error {
 	p, ok := err.(*pathError) //nolint:errorlint // one of our own that has not been wrapped
 	if !ok {
-		return &pathError{step, err}
+		return &pathError{path: step, err: err}
 	}
 	if len(p.path) < maxPath {
 		p.path = step + p.path
@@ -254,9 +273,10 @@ func rooted(t reflect.Type, err error) error {
 		t = t.Elem()
 	}
 	p, ok := err.(*pathError) //nolint:errorlint // as above
-	if !ok {
+	if !ok || p.rooted {
 		return err
 	}
+	p.rooted = true
 	switch {
 	case t.Name() != "":
 		p.path = t.Name() + p.path

@@ -85,6 +85,11 @@ var encoders = sync.Pool{New: func() any { return new(encoder) }}
 const maxSpare = 1 << 14
 
 func (f *form) encodeTracked(b []byte, p unsafe.Pointer, of traits, lossy int) (_ []byte, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = panicked(v)
+		}
+	}()
 	e := encoders.Get().(*encoder)
 	e.at, e.lossy, e.inside = root, lossy, of.inside
 	b, err = f.append(b, p, e)
@@ -274,6 +279,11 @@ type decoder struct {
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
 func (f *form) decodeTracked(b []byte, p unsafe.Pointer) (_ []byte, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = panicked(v)
+		}
+	}()
 	d := decoders.Get().(*decoder)
 	if b, err = f.decode(b, p, d); err != nil {
 		return nil, rooted(f.t, err)
@@ -343,7 +353,7 @@ func (c compiler) makePointer(f *form) {
 		if to == nil {
 			return append(b, 0), nil
 		}
-		if empty { // which of these are one thing is not defined
+		if e == nil || empty { // which empty ones are one thing is not defined
 			return elem.append(append(b, 1), to, e)
 		}
 		b, inline, err := refer(b, place{elem, to, isPointee}, 0, e)
