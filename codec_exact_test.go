@@ -82,7 +82,7 @@ type (
 		s    string
 		at   time.Time
 		addr netip.Addr
-		in   struct{ a [2]string } //nolint:unused // it is there to be carried
+		in   struct{ a [2]string }
 	}
 	exportsInside struct{ Lists [][]string }
 	embedsPrivate struct {
@@ -355,7 +355,7 @@ type (
 	strange struct{ P unsafe.Pointer }
 	panicky struct{ S string }
 	failing struct{ S string }
-	secret  struct{ m map[string]int } //nolint:unused // it is there to be refused
+	secret  struct{ m map[string]int }
 	chained struct {
 		Next *chained
 		Any  any
