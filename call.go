@@ -512,7 +512,10 @@ func (c *Call) Cancel(cause error) bool {
 
 // AppendInput encodes the task's argument onto b. The error wraps ErrEncode.
 func (c *Call) AppendInput(b []byte) ([]byte, error) {
-	began := c.coding()
+	var began Stamp
+	if c.encoded == nil { // or else it was encoded, and that was told, before
+		began = c.coding()
+	}
 	b, err := c.body.appendInput(b)
 	c.coded(ArgumentEncoded, began)
 	if err != nil {

@@ -344,7 +344,13 @@ func (p *processes) pop(f *feeder, n int, batch []*harness.Call) (_ []*harness.C
 	}
 	had := p.calls.n
 	n = min(n, max(1, p.calls.n/len(*p.feeders.Load())))
-	for p.calls.n > 0 && len(batch) < n {
+	for coding := len(p.coding); p.calls.n > 0 && len(batch) < n; {
+		if foreign, _ := p.calls.at(0).Foreign(); foreign && !p.calls.at(0).Encoded() {
+			if coding >= p.size { // more at a time would only slow each other down
+				break
+			}
+			coding++
+		}
 		batch = append(batch, p.calls.pop())
 	}
 	p.door.left(had - p.calls.n)

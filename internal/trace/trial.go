@@ -469,7 +469,10 @@ func (t *Trial) Tasks(most int) []results.LaneTask {
 		}
 		if crossed(tm) {
 			c := t.crossings.at(c.number)
-			l.EncodingNS, l.SentNS, l.DecodingNS, l.DecodedNS = since(c.encoding), since(max(tm.Sent, c.sent)), since(c.decoding), since(c.decoded)
+			// An argument that was encoded apart waited afterwards: that counts as
+			// time in the queue, so that encoding ends when it is sent.
+			sent := max(tm.Sent, c.sent)
+			l.EncodingNS, l.SentNS, l.DecodingNS, l.DecodedNS = since(sent-(c.sent-c.encoding)), since(sent), since(c.decoding), since(c.decoded)
 			l.EncodedNS, l.ArrivedNS = since(c.encoded), since(c.arrived)
 		}
 		tasks = append(tasks, l)
