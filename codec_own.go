@@ -36,6 +36,8 @@ func (o *own) append(b []byte, v any) ([]byte, error) {
 		return b, err
 	case n > maxEncoded:
 		return b, errSize
+	case b == nil:
+		return tail[:n:n], nil // which is only to be read: it may be the value's
 	case n > len(b) && n <= cap(b) && &tail[0] == &b[:n][len(b)]:
 		return b[:n], nil
 	}

@@ -382,7 +382,9 @@ func (w *worker) run(j job) (err error) {
 	j.call.Run(&w.self)
 	ran()
 	if _, foreign := j.call.Foreign(); foreign && j.err == nil {
-		out, j.err = j.call.AppendOutput(nil)
+		if out, j.err = j.call.AppendOutput(nil); out == nil {
+			out = []byte{} // of which the encoding is nothing
+		}
 	}
 	at = over
 	return nil
