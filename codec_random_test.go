@@ -128,8 +128,7 @@ func (r *random) set(v reflect.Value, key bool) {
 			r.set(v.Index(i), key)
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
-			f := v.Field(i)
+		for _, f := range v.Fields() {
 			r.set(reflect.NewAt(f.Type(), f.Addr().UnsafePointer()).Elem(), key)
 		}
 	case reflect.Interface:
