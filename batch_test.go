@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -220,5 +221,54 @@ func TestBatchStops(t *testing.T) {
 			t.Errorf("%s: the batch ended with %v after it had begun %d arguments; want cancelled, 4", how, err, began)
 		}
 		cancel()
+	}
+}
+
+// A spelled is encoded by methods of its own.
+type spelled struct{ n int }
+
+func (s spelled) MarshalText() ([]byte, error) { return strconv.AppendInt(nil, int64(s.n), 10), nil }
+
+func (s *spelled) UnmarshalText(b []byte) (err error) {
+	s.n, err = strconv.Atoi(string(b))
+	return err
+}
+
+var spell = NewTask("spell", func(_ context.Context, s spelled) (int, error) { return s.n, nil })
+
+// While the argument of a call is encoded apart, the call has not begun: there is
+// nothing to be cut, and to cancel it completes it.
+func TestNothingBeginsWhileItIsEncoded(t *testing.T) {
+	for round := range 2000 {
+		var c *Call
+		f := spell.SubmitBatch(t.Context(), submitFunc(func(call *Call) { c = call }), []spelled{{1}, {2}})
+		cancel := round%2 == 0
+		var over atomic.Bool
+		var asks sync.WaitGroup
+		asks.Go(func() {
+			for !over.Load() {
+				switch left, ok := c.Cut(); {
+				case ok:
+					t.Errorf("round %d: Cut() left %d of a batch that nobody has claimed", round, left)
+					return
+				case cancel && f.Cancel():
+					return
+				case cancel:
+					t.Errorf("round %d: Cancel() of a batch that nobody has claimed reported that it may have run", round)
+					return
+				}
+			}
+		})
+		done := make(chan struct{})
+		if c.Encode(func() { close(done) }) {
+			<-done
+		} else if !cancel {
+			t.Fatalf("round %d: it was not encoded", round)
+		}
+		over.Store(true)
+		asks.Wait()
+		if !cancel && f.State() != Pending {
+			t.Fatalf("round %d: it is %v; want pending", round, f.State())
+		}
 	}
 }

@@ -83,6 +83,7 @@ type batch interface {
 // the only one to write its outcome.
 const (
 	waiting uint32 = iota
+	held           // by Encode, for a moment: nobody may touch it
 	running
 	decoding // its result, by methods of the program's own
 	settling
@@ -182,7 +183,7 @@ func (c *Call) Timing() Timing {
 // State tells how far the call has come. Safe for concurrent use.
 func (c *Call) State() State {
 	switch c.phase.Load() {
-	case waiting:
+	case waiting, held:
 		return Pending
 	case running: // and who claims it has said so before
 		if c.carried && !c.site.Carrier.Started(c) && c.phase.Load() <= running {
@@ -245,7 +246,7 @@ func (c *Call) Cut() (left int, ok bool) {
 // Wanted reports whether the call is still to run: it was not cancelled, and the
 // context it was submitted with has not ended. If that has, the call is completed,
 // which calls its callbacks: it is not to be asked with a lock held.
-func (c *Call) Wanted() bool { return !c.ended() && c.phase.Load() == waiting }
+func (c *Call) Wanted() bool { return !c.ended() && c.phase.Load() <= held }
 
 // Claim takes the call for a worker elsewhere, to which the site's Carrier
 // brings it. It reports false if the call was cancelled. From then on it is
@@ -255,7 +256,18 @@ func (c *Call) Claim() bool {
 	if !c.carried {
 		c.carried = true // before anybody can see that it was claimed
 	}
-	return c.phase.CompareAndSwap(waiting, running)
+	return c.take(running)
+}
+
+// take moves a call that waits to another phase, and reports false if it does not
+// wait.
+func (c *Call) take(to uint32) bool {
+	for !c.phase.CompareAndSwap(waiting, to) {
+		if c.phase.Load() > held {
+			return false
+		}
+	}
+	return true
 }
 
 // Unclaim takes a claim back: the task has not started, or may be run again. From
@@ -431,7 +443,7 @@ func (c *Call) KeepsOutput() bool { return c.body.keepsOutput() }
 // as for Complete, or zero if the function never ran. If the call was told to
 // stop, it is that which decides; see Cancelled.
 func (c *Call) Fail(err error, started, ended Stamp) {
-	if c.phase.CompareAndSwap(waiting, settling) {
+	if c.take(settling) {
 		cause, cancelled := c.cut()
 		c.finish(err, cancelled && same(err, cause))
 		return
@@ -451,7 +463,7 @@ func (c *Call) arrived(started, ended Stamp) {
 
 // settle cancels the call if it is in phase from, and reports whether it did.
 func (c *Call) settle(from uint32, cause error) bool {
-	if !c.phase.CompareAndSwap(from, settling) {
+	if from == waiting && !c.take(settling) || from != waiting && !c.phase.CompareAndSwap(from, settling) {
 		return false
 	}
 	c.finish(cause, c.cancels(cause))
@@ -498,7 +510,7 @@ func (c *Call) Cancel(cause error) bool {
 		} else if phase > running {
 			c.settle(decoding, cause) // by methods that may never end
 			return false
-		} // else its claim was taken back just now
+		} // else its claim was taken back just now, or it is held
 	}
 	if !c.meeting().interrupt(c, cause) || !c.carried {
 		return false

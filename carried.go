@@ -189,15 +189,15 @@ func quarantined(lost error) error {
 }
 
 // Encode encodes the argument of a call on a goroutine of its own, for later
-// calls of AppendInput, and then calls done, or fails the call if that cannot be.
-// It is for calls whose argument is Foreign. done is not called if the call was
-// cancelled meanwhile. Encode reports false if it was cancelled before.
+// calls of AppendInput, or fails the call if that cannot be; then it calls done.
+// It is for calls whose argument is Foreign. Encode reports false if the call was
+// cancelled before, and does nothing then.
 func (c *Call) Encode(done func()) bool {
-	if !c.phase.CompareAndSwap(waiting, running) {
+	if !c.phase.CompareAndSwap(waiting, held) {
 		return false
 	}
 	encode := c.body.encoder() // while nobody can complete the call, and so let go of its argument
-	c.phase.CompareAndSwap(running, waiting)
+	c.phase.Store(waiting)
 	c.site.Go(func() {
 		began := c.coding()
 		var b []byte
@@ -206,9 +206,9 @@ func (c *Call) Encode(done func()) bool {
 			c.coded(ArgumentEncoded, began)
 			if err != nil {
 				c.Fail(encodeError("input", c.Task(), err), 0, 0)
-			} else if c.phase.CompareAndSwap(waiting, running) {
-				c.encoded = append([]byte{}, b...) // not nil
-				c.phase.CompareAndSwap(running, waiting)
+			} else if b = append([]byte{}, b...); c.phase.CompareAndSwap(waiting, held) {
+				c.encoded = b // not nil
+				c.phase.Store(waiting)
 			}
 			done()
 		}()

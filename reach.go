@@ -20,7 +20,7 @@ func (c *Call) MayEnd(s *Standstill) (refuse func(), ok bool) {
 	m.looked.Store(true)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if c.phase.Load() != waiting {
+	if c.phase.Load() > held {
 		return nil, false
 	}
 	l := &look{waited: make(map[uintptr]*crewWait), seen: make(map[uintptr]bool)}

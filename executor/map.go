@@ -348,7 +348,7 @@ func (m *mapper[In, Out]) emit(p *portion[In, Out], yield func(Out, error) bool)
 		clear(p.in)
 		m.freeIn = append(m.freeIn, p.in[:0])
 	}
-	for i, v := range batch.Values[:min(len(batch.Values), len(p.in))] { // what was cut off is yielded in its own portion
+	for i, v := range batch.Values {
 		var err error
 		if batch.Errs != nil {
 			err = batch.Errs[i]
