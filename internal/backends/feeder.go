@@ -242,18 +242,18 @@ func (f *feeder) bury() {
 	unstarted, ran := c.salvage()
 	f.set(nil)
 	f.replace = true
+	f.p.mu.Lock()
+	f.p.lost++ // before anybody can know by a task
+	if len(ran) == 0 && f.p.life.Err() == nil { // or else it may have been killed because of Stop
+		f.p.note(fmt.Errorf("worker %d (pid %d) was lost between two tasks: %s", f.index, c.proc.PID(), c.exit.Cause))
+	}
+	f.p.mu.Unlock()
 	var again []*harness.Call
 	for _, v := range ran {
 		if v.Lose(c.lostError(v.Call), v.begun) {
 			again = append(again, v.Call)
 		}
 	}
-	f.p.mu.Lock()
-	f.p.lost++
-	if len(ran) == 0 && f.p.life.Err() == nil { // or else it may have been killed because of Stop
-		f.p.note(fmt.Errorf("worker %d (pid %d) was lost between two tasks: %s", f.index, c.proc.PID(), c.exit.Cause))
-	}
-	f.p.mu.Unlock()
 	if c.wasUseful() || len(ran) > 0 {
 		f.failures = 0
 	} else {
