@@ -479,7 +479,7 @@ func (p *servedBatch[In, Out]) runSome(ctx context.Context) (more bool) {
 		at = i
 		if err := p.runOne(ctx, i); err != nil {
 			at = -1
-			p.fail(i, err)
+			p.fail(i, ownErr(p.call.explain(err)))
 		}
 		at = -1
 	}

@@ -377,7 +377,7 @@ func (c *Call) outcome(err error) (_ error, cancelled bool) {
 		}
 		return &cutShort{cause, e}, cancelled
 	case *RemoteError: // a worker has put the cause, as it was told, in the place of the function's error
-		if e.Is(context.Canceled) {
+		if e.lists(context.Canceled) {
 			return cause, cancelled
 		}
 	default:

@@ -223,8 +223,9 @@ func (c *Call) Encoded() bool { return c.encoded != nil }
 // OwnErr returns what the function of a call that is done failed with, also if the
 // call was told to stop and reports why. It is what a worker process answers: who
 // cancelled is for the submitter to say.
-func (c *Call) OwnErr() error {
-	err := c.Err()
+func (c *Call) OwnErr() error { return ownErr(c.Err()) }
+
+func ownErr(err error) error {
 	if short, ok := err.(*cutShort); ok { //nolint:errorlint // it is never wrapped
 		return short.err
 	}

@@ -279,13 +279,13 @@ func (e *RemoteError) Is(target error) bool {
 	if target == nil {
 		return false
 	}
+	return e.lists(target) || slices.ContainsFunc(e.carried(), func(err error) bool { return counts(err, target) })
+}
+
+// lists is Is without the errors that came as values, which are the user's.
+func (e *RemoteError) lists(target error) bool {
 	typ, text := fmt.Sprintf("%T", target), textOf(target)
-	for _, c := range e.Chain {
-		if c.Type == typ && c.Text == text {
-			return true
-		}
-	}
-	return slices.ContainsFunc(e.carried(), func(err error) bool { return counts(err, target) })
+	return slices.ContainsFunc(e.Chain, func(c RemoteCause) bool { return c.Type == typ && c.Text == text })
 }
 
 // As finds the first error of the chain that came as a value and can be assigned

@@ -1,6 +1,7 @@
 package harnesstest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -205,35 +206,34 @@ func testWhoCancelled(t *testing.T, s *suite) {
 		name  string
 		cause error
 		state harness.State
-		start func(in fickleness) (f *harness.Future[int64], stop func())
+		ctx   func() (_ context.Context, stop func(harness.AnyFuture))
 	}{
-		{"Cancel", harness.ErrCancelled, harness.Cancelled, func(in fickleness) (*harness.Future[int64], func()) {
-			f := fickle.Submit(ctx, m, in)
-			return f, func() { f.Cancel() }
+		{"Cancel", harness.ErrCancelled, harness.Cancelled, func() (context.Context, func(harness.AnyFuture)) {
+			return ctx, func(f harness.AnyFuture) { f.Cancel() }
 		}},
-		{"the context", context.Canceled, harness.Cancelled, func(in fickleness) (*harness.Future[int64], func()) {
+		{"the context", context.Canceled, harness.Cancelled, func() (context.Context, func(harness.AnyFuture)) {
 			ctx, cancel := context.WithCancel(ctx)
-			return fickle.Submit(ctx, m, in), cancel
+			return ctx, func(harness.AnyFuture) { cancel() }
 		}},
-		{"the context, with a cause", own, harness.Cancelled, func(in fickleness) (*harness.Future[int64], func()) {
+		{"the context, with a cause", own, harness.Cancelled, func() (context.Context, func(harness.AnyFuture)) {
 			ctx, cancel := context.WithCancelCause(ctx)
-			return fickle.Submit(ctx, m, in), func() { cancel(own) }
+			return ctx, func(harness.AnyFuture) { cancel(own) }
 		}},
-		{"a deadline", context.DeadlineExceeded, harness.Done, func(in fickleness) (*harness.Future[int64], func()) {
+		{"a deadline", context.DeadlineExceeded, harness.Done, func() (context.Context, func(harness.AnyFuture)) {
 			ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
-			return fickle.Submit(ctx, m, in), func() { <-ctx.Done(); cancel() }
+			return ctx, func(harness.AnyFuture) { <-ctx.Done(); cancel() }
 		}},
 	}
 	for _, way := range ways {
 		for _, how := range []string{"the context's error", "the cause", "somebody's cancellation", "an error", "a panic", "nothing"} {
 			started := harness.NewQueue[int64](1)
-			f, stop := way.start(fickleness{how, started})
+			theirs, stop := way.ctx()
+			f := fickle.Submit(theirs, m, fickleness{how, started})
 			if _, err := started.Get(ctx); err != nil {
 				t.Fatal(err)
 			}
-			stop()
+			stop(f)
 			v, err := f.Wait(ctx)
-			_ = started.Close(ctx)
 			fail := func(want string) {
 				t.Errorf("stopped by %s, the function gave %s: %d, %v, %v; want %s", way.name, how, v, err, f.State(), want)
 			}
@@ -260,6 +260,19 @@ func testWhoCancelled(t *testing.T, s *suite) {
 			}
 			if d := harness.Then(f, func(v int64) (int64, error) { return v, nil }); d.State() != f.State() {
 				t.Errorf("Then of that is %v; want %v", d.State(), f.State())
+			}
+
+			// The only argument of a batch, or the whole of it, reports the same.
+			theirs, stop = way.ctx()
+			of := fickle.SubmitBatch(theirs, m, []fickleness{{how, started}})
+			if _, err := started.Get(ctx); err != nil {
+				t.Fatal(err)
+			}
+			stop(of)
+			b, whole := of.Wait(ctx)
+			_ = started.Close(ctx)
+			if got := cmp.Or(whole, b.Errs[0]); !same(got, way.cause) && fmt.Sprint(got) != fmt.Sprint(err) {
+				t.Errorf("stopped by %s, the function gave %s in a batch: %v; want %v, or %v", way.name, how, got, err, way.cause)
 			}
 		}
 	}

@@ -243,7 +243,7 @@ func (f *feeder) bury() {
 	f.set(nil)
 	f.replace = true
 	f.p.mu.Lock()
-	f.p.lost++ // before anybody can know by a task
+	f.p.lost++                                  // before anybody can know by a task
 	if len(ran) == 0 && f.p.life.Err() == nil { // or else it may have been killed because of Stop
 		f.p.note(fmt.Errorf("worker %d (pid %d) was lost between two tasks: %s", f.index, c.proc.PID(), c.exit.Cause))
 	}

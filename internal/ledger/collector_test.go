@@ -78,7 +78,7 @@ func TestFindsTheCollectorsShare(t *testing.T) {
 			for try := 0; try < tries && closest > stated; try++ {
 				got := allocate(t, tt.backend, tt.workers)
 				off := math.Abs(float64(got.helping-got.accounted)) / float64(got.accounted)
-				t.Logf("the runtime accounts for %v of helping; the trace has %v, and the ledger %v (%.1f %% off), %v with waiting", got.accounted, got.traced, got.helping, 100*off, got.all)
+				t.Logf("the runtime accounts for %v of helping; the trace has %v (%v in those that ended a collection), and the ledger %v (%.1f %% off), %v with waiting", got.accounted, got.traced, got.ending, got.helping, 100*off, got.all)
 				if got.accounted <= 0 || got.helping <= 0 {
 					t.Fatal("nobody was made to help: nothing was injected")
 				}
@@ -97,7 +97,7 @@ func TestFindsTheCollectorsShare(t *testing.T) {
 // A helped amount is for how long a program helped the collector: by the account
 // of the runtime, by the trace for the goroutines that ran tasks, and by the
 // ledger for the tasks, without and with waiting for the collector.
-type helped struct{ accounted, traced, helping, all time.Duration }
+type helped struct{ accounted, traced, ending, helping, all time.Duration }
 
 // allocate runs tasks that allocate.
 func allocate(t *testing.T, b *harness.Backend, workers int) (h helped) {
@@ -148,9 +148,10 @@ func allocate(t *testing.T, b *harness.Backend, workers int) (h helped) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for g, d := range assists(t, path) {
+	for g, a := range assists(t, path) {
 		if ran[g] {
-			h.traced += d
+			h.traced += a.all
+			h.ending += a.ending
 		}
 	}
 	return h
@@ -166,20 +167,34 @@ func read(t *testing.T, path string, f func(io.Reader) error) error {
 	return f(bufio.NewReader(in))
 }
 
-// assists returns for how long each goroutine ran while it was made to help.
-func assists(t *testing.T, path string) map[trace.GoID]time.Duration {
+// An assisting is for how long a goroutine ran while it was made to help, and for
+// how long of that in the helps with which a collection ended.
+type assisting struct{ all, ending time.Duration }
+
+func assists(t *testing.T, path string) map[trace.GoID]assisting {
 	t.Helper()
 	type state struct {
-		helps, stopped bool
-		since          trace.Time
+		helps, ends, stopped bool
+		since                trace.Time
+		ran                  time.Duration // in this help
 	}
-	states, sum := make(map[trace.GoID]state), make(map[trace.GoID]time.Duration)
+	states, sum := make(map[trace.GoID]state), make(map[trace.GoID]assisting)
 	change := func(g trace.GoID, at trace.Time, f func(*state)) {
 		s := states[g]
 		if s.helps && !s.stopped {
-			sum[g] += at.Sub(s.since)
+			s.ran += at.Sub(s.since)
 		}
+		helped := s.helps
 		f(&s)
+		if helped && !s.helps {
+			a := sum[g]
+			a.all += s.ran
+			if s.ends {
+				a.ending += s.ran
+			}
+			sum[g] = a
+			s.ran, s.ends = 0, false
+		}
 		s.since = at
 		states[g] = s
 	}
@@ -198,8 +213,12 @@ func assists(t *testing.T, path string) map[trace.GoID]time.Duration {
 			}
 			switch ev.Kind() {
 			case trace.EventRangeBegin, trace.EventRangeActive, trace.EventRangeEnd:
-				if r := ev.Range(); r.Name == "GC mark assist" {
-					change(r.Scope.Goroutine(), ev.Time(), func(s *state) { s.helps = ev.Kind() != trace.EventRangeEnd })
+				r, ended := ev.Range(), ev.Kind() == trace.EventRangeEnd
+				switch {
+				case r.Name == "GC mark assist":
+					change(r.Scope.Goroutine(), ev.Time(), func(s *state) { s.helps = !ended })
+				case r.Name == "stop-the-world (GC mark termination)" && !ended:
+					change(r.Scope.Goroutine(), ev.Time(), func(s *state) { s.ends = true })
 				}
 			case trace.EventStateTransition:
 				if st := ev.StateTransition(); st.Resource.Kind == trace.ResourceGoroutine {
