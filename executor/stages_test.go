@@ -597,13 +597,18 @@ func (c *cell) park() map[int]func() bool {
 func (c *cell) stop(pid int) {
 	c.Helper()
 	_ = syscall.Kill(pid, syscall.SIGSTOP)
+	c.Cleanup(func() { // long after Close
+		if child(pid) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
 	until(c.T, func() (string, bool) { return fmt.Sprintf("process %d does not stop", pid), stopped(pid) })
 }
 
 // parcel is an argument that no pipe has room for.
 func (c *cell) parcel() cargo {
 	in := newCargo(fault{N: -2})
-	in.Load.Any = strings.Repeat("x", 8<<20)
+	in.Load.Any = strings.Repeat("x", 20<<20)
 	return in
 }
 
@@ -658,7 +663,6 @@ func (c *cell) blocked(then func(still int)) {
 		return
 	}
 	c.stop(still)
-	defer syscall.Kill(still, syscall.SIGKILL)
 	for len(sent) > 0 {
 		<-sent
 	}

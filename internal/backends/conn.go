@@ -37,6 +37,7 @@ type conn struct {
 	header func(b []byte, c *harness.Call) []byte
 	watch  *harness.ProcessObserver
 	out    *frameWriter
+	late   *time.Timer // runs out while a write takes long; see lifeline
 	// Guarded by out.mu: what add found last, and what it has added.
 	lastName  string
 	lastIndex uint16
@@ -368,8 +369,7 @@ func (c *conn) endNow() error {
 	if c.isLost() {
 		return nil // whoever lost a task by it knows
 	}
-	c.claims.ending.Store(1)
-	c.proc.In.Close()
+	c.hangUp()
 	why := c.awaitEnd()
 	if c.exit.Code == 0 || c.feeder.p.life.Err() != nil { // Stop has it killed if it takes too long
 		return nil

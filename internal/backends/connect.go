@@ -72,7 +72,9 @@ func (f *feeder) connect(ctx context.Context) (*conn, error) {
 	}
 	c.spawn.PID = c.proc.PID()
 	c.self = &harness.Worker{Index: f.index, PID: c.proc.PID(), Crew: &f.p.crew}
-	c.out = newFrameWriter(lifeline{c.proc}, shared.toWorker, nil)
+	c.out = newFrameWriter(lifeline{c}, shared.toWorker, nil)
+	c.late = time.AfterFunc(time.Hour, c.unblock)
+	c.late.Stop() // until something is written
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.endOnce = sync.OnceValue(c.endNow)
 	patience := c.await(cancel)
@@ -122,14 +124,37 @@ func (c *conn) await(giveUp context.CancelCauseFunc) *time.Timer {
 
 // A lifeline writes to a worker, and kills one that no longer listens: it may be
 // alive, and its submitter would wait for an answer for ever.
-type lifeline struct{ *child.Process }
+type lifeline struct{ *conn }
 
 func (l lifeline) Write(b []byte) (int, error) {
-	n, err := l.In.Write(b)
+	l.late.Reset(stallAfter)
+	n, err := l.proc.In.Write(b)
+	l.late.Stop()
 	if err != nil && !errors.Is(err, os.ErrClosed) { // or else it was told to end
-		l.Kill()
+		l.proc.Kill()
 	}
 	return n, err
+}
+
+// unblock is called now and then while a write goes on for long. If what is written
+// is wanted by nobody, and the worker is not needed any more, it ends the write.
+func (c *conn) unblock() {
+	c.out.mu.Lock()
+	writing := c.out.writing
+	c.out.mu.Unlock()
+	switch {
+	case !writing:
+	case c.busy() == 0 && c.feeder.p.dispensable(c.feeder):
+		c.hangUp()
+	default:
+		c.late.Reset(stallAfter)
+	}
+}
+
+// hangUp tells the worker that there is no more to do.
+func (c *conn) hangUp() {
+	c.claims.ending.Store(1)
+	c.proc.In.Close()
 }
 
 func (c *conn) hello(in *bufio.Reader, tasks []harness.AnyTask) error {
@@ -175,8 +200,8 @@ func (c *conn) prepare(ctx context.Context) error {
 	if !call.Wanted() {
 		return call.Err()
 	}
+	spare := context.AfterFunc(ctx, c.proc.Kill) // beforehand, since to send it may take long
 	c.send([]*harness.Call{call})
-	spare := context.AfterFunc(ctx, c.proc.Kill)
 	select {
 	case <-call.Done():
 	case <-c.lost:

@@ -380,6 +380,13 @@ func (p *processes) stopping() bool {
 	return p.closed && !p.left()
 }
 
+// dispensable reports whether f has no more to do but what it has.
+func (p *processes) dispensable(f *feeder) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return f.leaving || p.closed && !p.left()
+}
+
 // encode has the argument of a call encoded apart, if methods of the program's own
 // do that, and reports whether it does. The call comes back when that is done.
 func (p *processes) encode(c *harness.Call) bool {

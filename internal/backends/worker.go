@@ -189,10 +189,12 @@ func (w *worker) serve(in io.Reader) error {
 	ended := make(chan error, 1)
 	go func() { // ends with the input; the process does not outlive it
 		err := w.listen(in)
-		if w.claims.ending.Load() == 0 && err == nil {
-			// The parent says when nothing is left to do: it is gone, and
-			// nobody wants what is being computed.
-			os.Exit(1)
+		if err == nil || errors.Is(err, io.ErrUnexpectedEOF) { // nobody wants what was being written
+			if err = nil; w.claims.ending.Load() == 0 {
+				// The parent says when nothing is left to do: it is gone, and
+				// nobody wants what is being computed.
+				os.Exit(1)
+			}
 		}
 		close(w.todo)
 		ended <- err
