@@ -403,8 +403,9 @@ type servedBatch[In, Out any] struct {
 	first   int
 	next    int // number of the next
 	took    time.Duration
-	short   bool  // it was cut short
-	broken  error // the way to the submitter
+	coding  string // what methods of the program's own encode or decode now
+	short   bool   // it was cut short
+	broken  error  // the way to the submitter
 }
 
 func (p *servedBatch[In, Out]) origin() *TaskIdentity          { return p.task.id }
@@ -456,12 +457,15 @@ func (p *servedBatch[In, Out]) runSome(ctx context.Context) (more bool) {
 		if at < 0 {
 			return
 		}
-		err := goexitError(p.task.name)
+		var err error = goexitError(p.task.name)
 		defer func() { p.fail(at, err) }() // even if a method of the value ends the goroutine
 		v := recover()
 		p.short = v == nil // and the rest is for another goroutine
-		if v != nil {
+		switch {
+		case v != nil:
 			err = newPanicError(p.task.name, v)
+		case p.coding != "":
+			err, p.coding = encodeError(p.coding, p.task.name, errGoexit), ""
 		}
 		more = true
 	}()
@@ -493,7 +497,10 @@ func (p *servedBatch[In, Out]) runOne(ctx context.Context, i int) error {
 	}
 	p.in = rest
 	var in In
-	if err := p.task.in.decode(item, &in); err != nil {
+	p.coding = "input"
+	err = p.task.in.decode(item, &in)
+	p.coding = ""
+	if err != nil {
 		return encodeError("input", p.task.name, err)
 	}
 	out, err := p.task.fn(ctx, in)
@@ -501,7 +508,9 @@ func (p *servedBatch[In, Out]) runOne(ctx context.Context, i int) error {
 		return &TaskError{Task: p.task.name, Err: err}
 	}
 	start := len(p.buf)
+	p.coding = "result"
 	b, err := p.task.out.appendItem(p.buf, &out)
+	p.coding = ""
 	if err != nil {
 		return encodeError("result", p.task.name, err)
 	}

@@ -200,7 +200,7 @@ func kind(err error) string {
 	}{
 		{errImpossible, "not possible"}, {executor.ErrShutdown, "ErrShutdown"}, {harness.ErrCancelled, "ErrCancelled"},
 		{harness.ErrNested, "ErrNested"}, {harness.ErrEncode, "ErrEncode"}, {harness.ErrUnknownTask, "ErrUnknownTask"},
-		{harness.ErrClosed, "ErrClosed"}, {harness.ErrFull, "ErrFull"}, {harness.ErrQuarantined, "ErrQuarantined"},
+		{harness.ErrClosed, "ErrClosed"}, {harness.ErrFull, "ErrFull"}, {harness.ErrQuarantined, "ErrQuarantined"}, {harness.ErrBroken, "ErrBroken"},
 		{context.DeadlineExceeded, "DeadlineExceeded"}, {context.Canceled, "Canceled"}, {errMine, "the error"},
 	}
 	var names []string
@@ -229,8 +229,6 @@ func kind(err error) string {
 	switch {
 	case err == nil:
 		return "no failure"
-	case names == nil && strings.Contains(err.Error(), "executor broken"):
-		return "ErrBroken"
 	case names == nil:
 		return "unknown: " + err.Error()
 	}

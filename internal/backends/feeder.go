@@ -78,11 +78,14 @@ func (f *feeder) run() {
 		if f.conn != nil && f.conn.spent() {
 			f.retire()
 		}
-		if f.replace && f.pause() <= 0 && f.p.wanted(f) {
+		pause := f.pause()
+		if f.replace && pause <= 0 && f.p.wanted(f) {
 			f.restart(f.p.open) // for no task: when no more are taken, there is no need
+			pause = f.pause()
 		}
-		// A worker that stands still has no room and may have nothing left.
-		if room := max(f.room(), 0); room > 0 || f.conn != nil && f.conn.busy() == 0 {
+		// A worker that stands still has no room and may have nothing left. Who has
+		// no worker may have been woken instead of another.
+		if room := max(f.room(), 0); room > 0 || f.conn == nil || f.conn.busy() == 0 {
 			var more prospect
 			batch, more = f.p.take(f, room, batch[:0])
 			idle := len(batch) == 0 && (f.conn == nil || f.conn.busy() == 0)
@@ -102,7 +105,7 @@ func (f *feeder) run() {
 				continue
 			}
 		}
-		f.sleep()
+		f.sleep(pause)
 	}
 }
 
@@ -186,15 +189,15 @@ func (f *feeder) pause() time.Duration {
 // workers with nothing to do, although nothing has happened.
 const stallAfter = 20 * time.Millisecond
 
-// sleep waits until something has changed, or the worker may be started again.
-// After the idle timeout it ends a worker that has nothing to do. What has been
+// sleep waits until something has changed, or until the worker may be started
+// again, which was not yet when there was that long to go. After the idle timeout it ends a worker that has nothing to do. What has been
 // sent to a worker that does not begin it is offered to others.
-func (f *feeder) sleep() {
+func (f *feeder) sleep(pause time.Duration) {
 	var timeout time.Duration
 	var then func()
 	switch {
 	case f.conn == nil:
-		timeout = f.pause()
+		timeout = pause
 	case f.conn.waiting() > 0:
 		timeout, then = stallAfter, f.p.wakeAll
 	case f.conn.busy() == 0:

@@ -204,6 +204,53 @@ func TestWorkerNotReplaced(t *testing.T) {
 	}
 }
 
+// While a worker cannot be replaced, an idle one does what comes, whichever of the
+// two was idle for longer.
+func TestIdleWorkerBesideOneThatIsNotReplaced(t *testing.T) {
+	for which := range 2 {
+		spawned := make(chan struct{}, 100)
+		ctx, ex := openProcesses(t, harness.Config{Workers: 2, Processes: &harness.ProcessObserver{
+			Spawning: func(int) []string {
+				if spawned <- struct{}{}; len(spawned) > 2 {
+					return []string{"BACKENDS_TEST_BROKEN=1"}
+				}
+				return nil
+			},
+		}})
+		started, release := harness.NewQueue[int](2), harness.NewQueue[int](2)
+		pids := make([]int, 2)
+		for i := range pids {
+			gate.Submit(ctx, ex, gateIn{i, started, release})
+			pids[i], _ = started.Get(ctx)
+		}
+		for range pids {
+			_ = release.Put(ctx, 0)
+		}
+		untilIdle(ctx, t, ex.(harness.Manager))
+		_ = syscall.Kill(pids[which], syscall.SIGKILL)
+		for len(spawned) < 4 { // the third has failed, and is tried again
+			runtime.Gosched()
+		}
+		for i := range 3 {
+			if got, err := pid.Submit(ctx, ex, 0).Wait(ctx); err != nil || got != pids[1-which] {
+				t.Fatalf("with worker %d gone, task %d: %d, %v; want that process %d does it", which, i, got, err, pids[1-which])
+			}
+		}
+		_, _ = started.Close(ctx), release.Close(ctx)
+		_ = ex.Close() // it tells of the worker
+	}
+}
+
+// untilIdle waits until no worker has a task.
+func untilIdle(ctx context.Context, t *testing.T, m harness.Manager) {
+	t.Helper()
+	for m.Stats().Busy > 0 {
+		if runtime.Gosched(); ctx.Err() != nil {
+			t.Fatalf("Stats() = %+v; want that nobody is busy", m.Stats())
+		}
+	}
+}
+
 // A task behind a long one is given to an idle worker.
 func TestNothingWaitsBehindALongTask(t *testing.T) {
 	ctx, ex := openProcesses(t, harness.Config{Workers: 2})
