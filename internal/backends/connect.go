@@ -29,7 +29,11 @@ func (f *feeder) start(ctx context.Context) error {
 		return err
 	}
 	if err := c.prepare(ctx); err != nil {
-		err = &harness.InitError{Worker: f.index, Err: err}
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause // it is not Init's fault
+		} else {
+			err = &harness.InitError{Worker: f.index, Err: err}
+		}
 		err = errors.Join(err, c.end())
 		c.release()
 		return err
