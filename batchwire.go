@@ -119,8 +119,10 @@ func (p *pendingBatch[In, Out]) limit(sent int) {
 
 func (p *pendingBatch[In, Out]) appendInput(b []byte) ([]byte, error) {
 	p.wire.base = p.wire.got
-	if p.call.encoded != nil {
-		return append(b, p.call.encoded...), nil
+	if p.task.in.foreign {
+		if in := p.call.encoded(); in != nil {
+			return append(b, in...), nil
+		}
 	}
 	err := errGoexit
 	p.appendItems(&b, &err, p.in[p.wire.base:])

@@ -26,9 +26,8 @@ type Call struct {
 	// Number tells the calls of one executor apart. The Observer sets it.
 	Number uint64
 
-	losses  uint8  // workers that were lost while they ran it
-	encoded []byte // its argument, by Encode
-	carried bool   // by site.Carrier, who has claimed it
+	losses  uint8 // workers that were lost while they ran it
+	carried bool  // by site.Carrier, who has claimed it
 	phase   atomic.Uint32
 	body    body
 	ctx     context.Context
@@ -484,7 +483,6 @@ func (c *Call) finish(err error, cancelled bool) {
 	} else {
 		c.body.release()
 	}
-	c.encoded = nil
 	if obs := c.site.Observer; obs != nil && obs.End != nil {
 		obs.End(c, err)
 	}
@@ -524,9 +522,9 @@ func (c *Call) Cancel(cause error) bool {
 
 // AppendInput encodes the task's argument onto b. The error wraps ErrEncode.
 func (c *Call) AppendInput(b []byte) ([]byte, error) {
-	var began Stamp
-	if c.encoded == nil { // or else it was encoded, and that was told, before
-		began = c.coding()
+	began := c.coding()
+	if began != 0 && c.Encoded() {
+		began = 0 // it was told before
 	}
 	b, err := c.body.appendInput(b)
 	c.coded(ArgumentEncoded, began)

@@ -178,8 +178,8 @@ func (c *Call) giveBack() (again bool) {
 		c.Fail(cause, 0, 0)
 		return false
 	}
-	if c.body.batch() {
-		c.encoded = nil // it holds arguments that have a result now
+	if c.body.batch() && c.Encoded() {
+		c.keep(nil) // it holds arguments that have a result now
 	}
 	return c.phase.CompareAndSwap(running, waiting)
 }
@@ -207,7 +207,7 @@ func (c *Call) Encode(done func()) bool {
 			if err != nil {
 				c.Fail(encodeError("input", c.Task(), err), 0, 0)
 			} else if b = append([]byte{}, b...); c.phase.CompareAndSwap(waiting, held) {
-				c.encoded = b // not nil
+				c.keep(b) // not nil
 				c.phase.Store(waiting)
 			}
 			done()
@@ -218,7 +218,29 @@ func (c *Call) Encode(done func()) bool {
 }
 
 // Encoded reports whether Encode has done its work.
-func (c *Call) Encoded() bool { return c.encoded != nil }
+func (c *Call) Encoded() bool { return c.encoded() != nil }
+
+// encoded returns the argument as Encode has encoded it, or nil.
+func (c *Call) encoded() []byte {
+	m := c.meet.Load()
+	if m == nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.few == nil {
+		return nil
+	}
+	return m.few.encoded
+}
+
+// keep keeps the encoded argument of a call that is not settled until it is.
+func (c *Call) keep(b []byte) {
+	m := c.meeting()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.some().encoded = b
+}
 
 // OwnErr returns what the function of a call that is done failed with, also if the
 // call was told to stop and reports why. It is what a worker process answers: who

@@ -16,10 +16,7 @@ type meeting struct {
 	done chan struct{} // closed when the call is settled
 
 	mu          sync.Mutex
-	ending      bool      // nothing is added any more
-	notices     []*notice // in no order
-	callbacks   []func()  // in order
-	home        *Site     // which waits for the callbacks; nil without one
+	few         *few // nil if there is nothing of that
 	ctx         context.Context
 	cancel      context.CancelCauseFunc
 	interrupted error       // why the task was told to stop
@@ -27,6 +24,23 @@ type meeting struct {
 
 	told   atomic.Bool // interrupted is set
 	looked atomic.Bool // somebody may look at the argument, with mu held: see MayEnd
+	ending bool        // no notices and callbacks are added any more; guarded by mu
+}
+
+// What few meetings have.
+type few struct {
+	notices   []*notice // in no order
+	callbacks []func()  // in order
+	home      *Site     // which waits for the callbacks; nil without one
+	encoded   []byte    // the argument, by Encode; for who drives the call
+}
+
+// some returns what few meetings have. The caller holds mu.
+func (m *meeting) some() *few {
+	if m.few == nil {
+		m.few = new(few)
+	}
+	return m.few
 }
 
 // meeting returns where to meet the one who completes the call, and sees to it
@@ -99,8 +113,9 @@ func (c *Call) Notify(f func()) (stop func()) {
 		f()
 		return func() {}
 	}
-	n := &notice{f, len(m.notices)}
-	m.notices = append(m.notices, n)
+	few := m.some()
+	n := &notice{f, len(few.notices)}
+	few.notices = append(few.notices, n)
 	m.mu.Unlock()
 	return func() { m.forget(n) }
 }
@@ -108,15 +123,16 @@ func (c *Call) Notify(f func()) (stop func()) {
 func (m *meeting) forget(n *notice) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if n.at >= len(m.notices) || m.notices[n.at] != n {
+	all := m.few.notices
+	if n.at >= len(all) || all[n.at] != n {
 		return // it was called, or forgotten before
 	}
-	last := len(m.notices) - 1
-	m.notices[n.at] = m.notices[last]
-	m.notices[n.at].at = n.at
-	m.notices[last] = nil
-	if m.notices = m.notices[:last]; last == 0 {
-		m.notices = nil
+	last := len(all) - 1
+	all[n.at] = all[last]
+	all[n.at].at = n.at
+	all[last] = nil
+	if m.few.notices = all[:last]; last == 0 {
+		m.few.notices = nil
 	}
 }
 
@@ -127,11 +143,12 @@ func (c *Call) OnDone(f func()) {
 	m.mu.Lock()
 	done := m.ending || c.phase.Load() == settled
 	if !done {
-		if m.home == nil {
-			m.home = c.site.home()
-			m.home.callbacks.add()
+		few := m.some()
+		if few.home == nil {
+			few.home = c.site.home()
+			few.home.callbacks.add()
 		}
-		m.callbacks = append(m.callbacks, f)
+		few.callbacks = append(few.callbacks, f)
 	}
 	m.mu.Unlock()
 	if done {
@@ -191,14 +208,16 @@ func (m *meeting) end(c *Call) {
 	if m.cancel != nil {
 		m.cancel(nil)
 	}
-	notices, callbacks := m.notices, m.callbacks
-	m.notices, m.callbacks = nil, nil
+	var told few
+	if m.few != nil {
+		told, *m.few = *m.few, few{}
+	}
 	m.mu.Unlock()
-	for _, n := range notices {
+	for _, n := range told.notices {
 		n.f()
 	}
-	if len(callbacks) > 0 {
-		c.goCallBack(m.home, callbacks)
+	if len(told.callbacks) > 0 {
+		c.goCallBack(told.home, told.callbacks)
 	}
 }
 

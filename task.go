@@ -212,8 +212,10 @@ func (p *pending[In, Out]) run(ctx context.Context) (err error) {
 }
 
 func (p *pending[In, Out]) appendInput(b []byte) ([]byte, error) {
-	if p.call.encoded != nil {
-		return append(b, p.call.encoded...), nil
+	if p.task.in.foreign {
+		if in := p.call.encoded(); in != nil {
+			return append(b, in...), nil
+		}
 	}
 	return p.task.in.append(b, &p.in)
 }

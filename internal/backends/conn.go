@@ -37,7 +37,6 @@ type conn struct {
 	header func(b []byte, c *harness.Call) []byte
 	watch  *harness.ProcessObserver
 	out    *frameWriter
-	late   *time.Timer // runs out while a write takes long; see lifeline
 	// Guarded by out.mu: what add found last, and what it has added.
 	lastName  string
 	lastIndex uint16
@@ -198,7 +197,6 @@ func (c *conn) withdraw(n int, batch []*harness.Call) []*harness.Call {
 		}
 	}
 	slices.Reverse(batch[from:])
-	c.feeder.wake() // it may have nothing left
 	return batch
 }
 

@@ -77,8 +77,6 @@ func (f *feeder) connect(ctx context.Context) (*conn, error) {
 	c.spawn.PID = c.proc.PID()
 	c.self = &harness.Worker{Index: f.index, PID: c.proc.PID(), Crew: &f.p.crew}
 	c.out = newFrameWriter(lifeline{c}, shared.toWorker, nil)
-	c.late = time.AfterFunc(time.Hour, c.unblock)
-	c.late.Stop() // until something is written
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.endOnce = sync.OnceValue(c.endNow)
 	patience := c.await(cancel)
@@ -131,28 +129,11 @@ func (c *conn) await(giveUp context.CancelCauseFunc) *time.Timer {
 type lifeline struct{ *conn }
 
 func (l lifeline) Write(b []byte) (int, error) {
-	l.late.Reset(stallAfter)
 	n, err := l.proc.In.Write(b)
-	l.late.Stop()
 	if err != nil && !errors.Is(err, os.ErrClosed) { // or else it was told to end
 		l.proc.Kill()
 	}
 	return n, err
-}
-
-// unblock is called now and then while a write goes on for long. If what is written
-// is wanted by nobody, and the worker is not needed any more, it ends the write.
-func (c *conn) unblock() {
-	c.out.mu.Lock()
-	writing := c.out.writing
-	c.out.mu.Unlock()
-	switch {
-	case !writing:
-	case c.busy() == 0 && c.feeder.p.dispensable(c.feeder):
-		c.hangUp()
-	default:
-		c.late.Reset(stallAfter)
-	}
 }
 
 // hangUp tells the worker that there is no more to do.

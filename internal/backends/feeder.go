@@ -185,23 +185,16 @@ func (f *feeder) pause() time.Duration {
 	return time.Until(f.again)
 }
 
-// stallAfter is after how long a call that was sent and has not begun is offered to
-// workers with nothing to do, although nothing has happened.
-const stallAfter = 20 * time.Millisecond
-
 // sleep waits until something has changed, or until the worker may be started
 // again, which was not yet when there was that long to go. After the idle timeout it ends a worker that has nothing to do. What has been
 // sent to a worker that does not begin it is offered to others.
 func (f *feeder) sleep(pause time.Duration) {
 	var timeout time.Duration
-	var then func()
 	switch {
 	case f.conn == nil:
 		timeout = pause
-	case f.conn.waiting() > 0:
-		timeout, then = stallAfter, f.p.wakeAll
 	case f.conn.busy() == 0:
-		timeout, then = f.p.cfg.IdleTimeout, f.retire
+		timeout = f.p.cfg.IdleTimeout
 	}
 	if timeout <= 0 {
 		<-f.kick
@@ -212,9 +205,7 @@ func (f *feeder) sleep(pause time.Duration) {
 	select {
 	case <-f.kick:
 	case <-t.C:
-		if then != nil {
-			then()
-		}
+		f.retire()
 	}
 }
 

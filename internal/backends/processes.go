@@ -51,6 +51,7 @@ type processes struct {
 	site    harness.Site
 	crew    harness.Crew // workers whose tasks wait for queues
 	still   standstill
+	patrol  patrol
 	feeders atomic.Pointer[[]*feeder] // replaced as a whole, with mu held
 	running sync.WaitGroup            // feeders
 	life    context.Context           // what workers are started in; ended by halt when Stop has a cause
@@ -98,6 +99,8 @@ func openProcesses(ctx context.Context, cfg harness.Config) (*processes, error) 
 	p.crew.Resize(n)
 	p.still = p.standing()
 	p.still.watch()
+	p.patrol.timer = time.AfterFunc(time.Hour, p.look)
+	p.patrol.timer.Stop() // until it is expected
 	p.door = newDoor(&p.mu, cfg, nil, p.waiting, p.refused)
 	feeders := make([]*feeder, n)
 	p.feeders.Store(&feeders)
@@ -297,6 +300,7 @@ func (p *processes) Close() error {
 	p.Stop(nil)
 	p.running.Wait()
 	p.still.stop()
+	p.patrol.timer.Stop()
 	p.site.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -19,6 +19,7 @@ func (c *conn) send(batch []*harness.Call) {
 	c.unsent = append(c.unsent[:0], batch...)
 	c.mu.Unlock()
 	c.feeder.p.watch(batch)
+	c.feeder.p.patrol.expect()
 	// Who told one to stop, or all, may have found it at no worker. If not, it
 	// finds it here from now on.
 	stopped := context.Cause(c.feeder.p.life)
