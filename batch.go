@@ -45,7 +45,7 @@ func (t *Task[In, Out]) SubmitBatchInto(ctx context.Context, ex Executor, in []I
 	t.declared("SubmitBatch")
 	p := &pendingBatch[In, Out]{task: t, in: in}
 	p.out.Values = into[:0]
-	p.call.init(ctx, p)
+	p.call.init(ctx, p, t.traits|batched)
 	if uint64(len(in)) > math.MaxUint32 {
 		p.call.Fail(fmt.Errorf("submitting %d arguments of task %s at once: more than %d", len(in), t.name, uint32(math.MaxUint32)), 0, 0)
 		return &p.Future
@@ -105,7 +105,6 @@ func (p *pendingBatch[In, Out]) name() string     { return p.task.name }
 func (p *pendingBatch[In, Out]) idempotent() bool { return p.task.again }
 
 func (p *pendingBatch[In, Out]) origin() *TaskIdentity { return p.task.id }
-func (p *pendingBatch[In, Out]) batch() bool           { return true }
 func (p *pendingBatch[In, Out]) release()              { p.in = nil }
 
 func (p *pendingBatch[In, Out]) argument() reflect.Value { return reflect.ValueOf(p.in) }

@@ -367,7 +367,6 @@ func (p *pendingBatch[In, Out]) decodeItems(from, n int, b []byte) error {
 func (p *pendingBatch[In, Out]) whole() bool { return p.wire.whole }
 
 func (p *pendingBatch[In, Out]) keepsOutput() bool                   { return p.task.out.keeps || p.task.out.foreign }
-func (p *pendingBatch[In, Out]) foreign() (input, output bool)       { return p.task.foreign() }
 func (p *pendingBatch[In, Out]) outputSize() int                     { return 0 }
 func (p *pendingBatch[In, Out]) decodeInput([]byte) error            { return ErrEncode }
 func (p *pendingBatch[In, Out]) appendOutput([]byte) ([]byte, error) { return nil, ErrEncode }
@@ -411,7 +410,6 @@ type servedBatch[In, Out any] struct {
 }
 
 func (p *servedBatch[In, Out]) origin() *TaskIdentity          { return p.task.id }
-func (p *servedBatch[In, Out]) batch() bool                    { return true }
 func (p *servedBatch[In, Out]) release()                       {}
 func (p *servedBatch[In, Out]) argument() (none reflect.Value) { return none }
 func (p *servedBatch[In, Out]) name() string                   { return p.task.name }
@@ -419,7 +417,6 @@ func (p *servedBatch[In, Out]) idempotent() bool               { return p.task.a
 func (p *servedBatch[In, Out]) inputSize() int                 { return 0 }
 func (p *servedBatch[In, Out]) outputSize() int                { return 0 }
 func (p *servedBatch[In, Out]) keepsOutput() bool              { return false }
-func (p *servedBatch[In, Out]) foreign() (input, output bool)  { return false, false } // when it is answered all is encoded
 func (p *servedBatch[In, Out]) decodeOutput([]byte) error      { return ErrEncode }
 func (p *servedBatch[In, Out]) setStream(s BatchStream)        { p.stream = s }
 func (p *servedBatch[In, Out]) cutShort() bool                 { return p.short }

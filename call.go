@@ -28,6 +28,7 @@ type Call struct {
 
 	losses  uint8 // workers that were lost while they ran it
 	carried bool  // by site.Carrier, who has claimed it
+	traits  callTraits
 	phase   atomic.Uint32
 	body    body
 	ctx     context.Context
@@ -62,15 +63,22 @@ type body interface {
 	appendOutput(b []byte) ([]byte, error)
 	decodeOutput(b []byte) error
 	keepsOutput() bool
-	foreign() (input, output bool)        // whether methods of the program's own encode them
 	encoder() func(b *[]byte, err *error) // encodes the argument, and looks at no field of the call; err is set once it has
 	inputSize() int
 	outputSize() int
 	origin() *TaskIdentity // nil if it is no task's
-	batch() bool
-	release() // lets go of the argument
+	release()              // lets go of the argument
 	argument() reflect.Value
 }
+
+// callTraits are what is known of a call from its task.
+type callTraits uint8
+
+const (
+	batched       callTraits = 1 << iota // it is a batch
+	foreignInput                         // methods of the program's own encode its argument,
+	foreignOutput                        // and its result
+)
 
 // batch is what a call of several arguments has beside.
 type batch interface {
@@ -96,11 +104,13 @@ var met = func() *meeting {
 	return m
 }()
 
-func (c *Call) init(ctx context.Context, b body) { c.ctx, c.body, c.site = ctx, b, &nowhere }
+func (c *Call) init(ctx context.Context, b body, t callTraits) {
+	c.ctx, c.body, c.traits, c.site = ctx, b, t, &nowhere
+}
 
 // Task returns the name of the task.
 func (c *Call) Task() string {
-	if c.body.batch() {
+	if c.Batch() {
 		return c.body.name() + BatchSuffix
 	}
 	return c.body.name()
@@ -118,7 +128,7 @@ func (c *Call) Origin() *TaskIdentity { return c.body.origin() }
 
 // Batch reports whether the call is one of [Task.SubmitBatch]. The name that Task
 // returns ends with [BatchSuffix] then, but so may that of a single call's task.
-func (c *Call) Batch() bool { return c.body.batch() }
+func (c *Call) Batch() bool { return c.traits&batched != 0 }
 
 // Cancelled reports whether a call that is done was cancelled: whether Cancel, a
 // Stop with a cause or a cancellation of the context that it was submitted with

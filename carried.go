@@ -13,7 +13,9 @@ const maxRuns = 3
 // Foreign reports whether the argument, and whether the result, is encoded by
 // methods of the program's own. They may take long, or never end: nobody whom
 // others wait for may call them.
-func (c *Call) Foreign() (input, output bool) { return c.body.foreign() }
+func (c *Call) Foreign() (input, output bool) {
+	return c.traits&foreignInput != 0, c.traits&foreignOutput != 0
+}
 
 // DecodeInput sets the argument of a call that AnyTask.Incoming made. The error
 // wraps ErrEncode. It may call methods of the argument's type, so it is called by
@@ -38,8 +40,8 @@ var errGoexit = errors.New("its own encoding called runtime.Goexit")
 // again. If methods of the program's own decode the result, they do so on a
 // goroutine of the call's own, and Complete does not wait for it.
 func (c *Call) Complete(out []byte, started, ended Stamp) (again bool) {
-	if b, ok := c.body.(batchBody); ok {
-		rest, err := b.takeFinal(out)
+	if c.Batch() {
+		rest, err := c.body.(batchBody).takeFinal(out)
 		if err != nil {
 			c.Fail(encodeError("result", c.Task(), err), started, ended)
 			return false
@@ -48,7 +50,7 @@ func (c *Call) Complete(out []byte, started, ended Stamp) (again bool) {
 			return c.giveBack()
 		}
 	}
-	if _, foreign := c.body.foreign(); foreign {
+	if c.traits&foreignOutput != 0 {
 		if c.phase.CompareAndSwap(running, decoding) {
 			c.site.Go(func() { c.decode(decoding, out, started, ended) })
 		}
@@ -71,7 +73,7 @@ func (c *Call) decode(from uint32, out []byte, started, ended Stamp) {
 			return
 		}
 		c.coded(ResultDecoded, began)
-		if b, ok := c.body.(batchBody); ok && b.whole() {
+		if c.Batch() && c.body.(batchBody).whole() {
 			err = nil // whatever ends the goroutine
 		}
 		if err != nil {
@@ -131,8 +133,8 @@ func (c *Call) Before() int {
 // Sending returns how many arguments AppendInput will encode: those of a batch
 // that have no result, or one.
 func (c *Call) Sending() int {
-	if batch, ok := c.body.(batchBody); ok {
-		return batch.left()
+	if c.Batch() {
+		return c.body.(batchBody).left()
 	}
 	return 1
 }
@@ -178,7 +180,7 @@ func (c *Call) giveBack() (again bool) {
 		c.Fail(cause, 0, 0)
 		return false
 	}
-	if c.body.batch() && c.Encoded() {
+	if c.Batch() && c.Encoded() {
 		c.keep(nil) // it holds arguments that have a result now
 	}
 	return c.phase.CompareAndSwap(running, waiting)
@@ -284,6 +286,9 @@ func (c *Call) Stream(s BatchStream) {
 // before its last argument, because a task has called runtime.Goexit. What it has
 // done is to be answered all the same.
 func (c *Call) CutShort() bool {
+	if !c.Batch() {
+		return false
+	}
 	b, ok := c.body.(servedBody)
 	return ok && b.cutShort() && c.Interrupted() == nil
 }

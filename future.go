@@ -99,7 +99,7 @@ func Then[Out, Next any](f *Future[Out], fn func(Out) (Next, error)) *Future[Nex
 	if ctx.Done() != nil {
 		ctx = context.WithoutCancel(ctx)
 	}
-	d.call.init(ctx, d)
+	d.call.init(ctx, d, 0)
 	d.call.site = &Site{Crew: f.call.site.Crew, of: f.call.site.home()}
 	f.OnDone(func(f *Future[Out]) {
 		if fault := f.call.fault; fault != nil {
@@ -124,7 +124,6 @@ type derived[Out any] struct {
 func (d *derived[Out]) name() string                   { return d.task }
 func (d *derived[Out]) idempotent() bool               { return false }
 func (d *derived[Out]) origin() *TaskIdentity          { return nil }
-func (d *derived[Out]) batch() bool                    { return false }
 func (d *derived[Out]) release()                       {}
 func (d *derived[Out]) argument() (none reflect.Value) { return none }
 
@@ -140,7 +139,6 @@ func (d *derived[Out]) appendOutput([]byte) ([]byte, error) { return nil, ErrEnc
 func (d *derived[Out]) encoder() func(*[]byte, *error)      { return nil }
 func (d *derived[Out]) decodeInput([]byte) error            { return ErrEncode }
 func (d *derived[Out]) decodeOutput([]byte) error           { return ErrEncode }
-func (d *derived[Out]) foreign() (input, output bool)       { return false, false }
 func (d *derived[Out]) keepsOutput() bool                   { return false }
 func (d *derived[Out]) inputSize() int                      { return 0 }
 func (d *derived[Out]) outputSize() int                     { return 0 }

@@ -26,6 +26,8 @@ type Task[In, Out any] struct {
 	in    codec[In]
 	out   codec[Out]
 	again bool
+
+	traits callTraits // of its calls
 }
 
 // NewTask declares a task. The name identifies it to worker processes and in
@@ -44,7 +46,14 @@ func NewTask[In, Out any](name string, fn func(context.Context, In) (Out, error)
 	if fn == nil {
 		panic("harness: NewTask of " + name + " needs a function")
 	}
-	return &Task[In, Out]{id: identify(name, fn), name: name, fn: fn, in: codecFor[In](), out: codecFor[Out]()}
+	t := &Task[In, Out]{id: identify(name, fn), name: name, fn: fn, in: codecFor[In](), out: codecFor[Out]()}
+	if t.in.foreign {
+		t.traits |= foreignInput
+	}
+	if t.out.foreign {
+		t.traits |= foreignOutput
+	}
+	return t
 }
 
 // Name returns the name the task was declared with.
@@ -74,7 +83,7 @@ func (t *Task[In, Out]) declared(use string) {
 func (t *Task[In, Out]) Submit(ctx context.Context, ex Executor, in In) *Future[Out] {
 	t.declared("Submit")
 	p := &pending[In, Out]{task: t, in: in}
-	p.call.init(ctx, p)
+	p.call.init(ctx, p, t.traits)
 	submit(ctx, ex, &p.call)
 	return &p.Future
 }
@@ -95,10 +104,6 @@ func submit(ctx context.Context, ex Executor, c *Call) {
 	}
 	c.Fail(fmt.Errorf("submitting task %s: %w", c.Task(), err), 0, 0)
 }
-
-// foreign reports whether methods of the program's own encode the arguments and
-// the results.
-func (t *Task[In, Out]) foreign() (input, output bool) { return t.in.foreign, t.out.foreign }
 
 // Idempotent returns the same task, declared to do no harm if it is run again
 // after it was cut short: when a worker process is lost, the call that it ran
@@ -141,7 +146,7 @@ func (j job[In, Out]) Start(ctx context.Context, ex Executor) AnyFuture {
 
 func (j job[In, Out]) Call(ctx context.Context) *Call {
 	p := &pending[In, Out]{task: j.task, in: j.in}
-	p.call.init(ctx, p)
+	p.call.init(ctx, p, j.task.traits)
 	return &p.call
 }
 
@@ -159,11 +164,11 @@ func (t *Task[In, Out]) KeepsInput(batch bool) bool {
 func (t *Task[In, Out]) Incoming(ctx context.Context, batch bool) *Call {
 	if batch {
 		p := &servedBatch[In, Out]{task: t}
-		p.call.init(ctx, p)
+		p.call.init(ctx, p, batched) // when it is answered all is encoded
 		return &p.call
 	}
 	p := &pending[In, Out]{task: t}
-	p.call.init(ctx, p)
+	p.call.init(ctx, p, t.traits)
 	return &p.call
 }
 
@@ -197,7 +202,6 @@ func (p *pending[In, Out]) name() string { return p.task.name }
 func (p *pending[In, Out]) idempotent() bool { return p.task.again }
 
 func (p *pending[In, Out]) origin() *TaskIdentity { return p.task.id }
-func (p *pending[In, Out]) batch() bool           { return false }
 
 func (p *pending[In, Out]) argument() reflect.Value { return reflect.ValueOf(&p.in).Elem() }
 
@@ -228,8 +232,6 @@ func (p *pending[In, Out]) appendOutput(b []byte) ([]byte, error) {
 
 func (p *pending[In, Out]) inputSize() int  { return p.task.in.sizeOf(&p.in) }
 func (p *pending[In, Out]) outputSize() int { return p.task.out.sizeOf(&p.out) }
-
-func (p *pending[In, Out]) foreign() (input, output bool) { return p.task.foreign() }
 
 func (p *pending[In, Out]) encoder() func(*[]byte, *error) {
 	in, codec := p.in, p.task.in

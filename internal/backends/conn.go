@@ -103,17 +103,18 @@ func (c *conn) spent() bool {
 	return most > 0 && int(c.next-c.first) >= most && c.next == c.done
 }
 
-// busy returns how many calls the worker has been sent, or is being sent, that
-// are not answered. What was taken back is none of them.
-func (c *conn) busy() (n int) {
+// busy reports whether the worker has been sent, or is being sent, so many calls at
+// least that are not answered. What was taken back is none of them.
+func (c *conn) busy(least int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for id := c.done; id != c.next; id++ {
+	n := len(c.sending) + len(c.unsent)
+	for id := c.done; id != c.next && n < least; id++ {
 		if c.calls[id%slots] != nil {
 			n++
 		}
 	}
-	return n + len(c.sending) + len(c.unsent)
+	return n >= least
 }
 
 func (c *conn) wasUseful() bool {

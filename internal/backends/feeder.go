@@ -85,10 +85,10 @@ func (f *feeder) run() {
 		}
 		// A worker that stands still has no room and may have nothing left. Who has
 		// no worker may have been woken instead of another.
-		if room := max(f.room(), 0); room > 0 || f.conn == nil || f.conn.busy() == 0 {
+		if room := max(f.room(), 0); room > 0 || f.conn == nil || !f.conn.busy(1) {
 			var more prospect
 			batch, more = f.p.take(f, room, batch[:0])
-			idle := len(batch) == 0 && (f.conn == nil || f.conn.busy() == 0)
+			idle := len(batch) == 0 && (f.conn == nil || !f.conn.busy(1))
 			if idle && more != leaving && room > 0 {
 				batch = f.p.steal(f.share(), batch)
 			}
@@ -145,7 +145,7 @@ func (f *feeder) supply(batch []*harness.Call) {
 		f.p.mu.Unlock()
 	}
 	f.conn.send(batch)
-	if f.conn.busy() > 1 {
+	if f.conn.busy(2) {
 		f.p.wakeAll()
 	}
 }
@@ -193,7 +193,7 @@ func (f *feeder) sleep(pause time.Duration) {
 	switch {
 	case f.conn == nil:
 		timeout = pause
-	case f.conn.busy() == 0:
+	case f.p.cfg.IdleTimeout > 0 && !f.conn.busy(1):
 		timeout = f.p.cfg.IdleTimeout
 	}
 	if timeout <= 0 {

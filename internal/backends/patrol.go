@@ -35,7 +35,7 @@ func (p *processes) look() {
 			continue
 		}
 		writing := c.unblock()
-		if c.busy() == 0 {
+		if !c.busy(1) {
 			f.wake() // what it had was taken from it: it may have to end
 		} else {
 			busy = true
@@ -57,7 +57,7 @@ func (c *conn) unblock() (again bool) {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock() // until then the write has not ended, and so the memory is shared
 	writing := c.out.writing
-	if writing && c.busy() == 0 && c.feeder.p.dispensable(c.feeder) {
+	if writing && !c.busy(1) && c.feeder.p.dispensable(c.feeder) {
 		c.hangUp()
 		return false
 	}

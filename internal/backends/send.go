@@ -43,6 +43,7 @@ func (c *conn) sendSome() bool {
 	c.unsent = slices.Delete(c.unsent, 0, n)
 	c.mu.Unlock()
 	if n == 0 {
+		_ = c.out.flush() // the rest may have been taken by another
 		return false
 	}
 	var failed []func()
@@ -102,7 +103,8 @@ func (c *conn) add(call *harness.Call, id uint32) (ok bool, err error) {
 }
 
 // written notes that calls are in flight, after so many of those that were to be
-// sent were looked at, and writes them. The caller holds out.mu.
+// sent were looked at, and writes them once there are enough, or no more. The caller
+// holds out.mu.
 func (c *conn) written(calls []*harness.Call, done int) {
 	c.mu.Lock()
 	for _, call := range calls {
@@ -119,11 +121,15 @@ func (c *conn) written(calls []*harness.Call, done int) {
 	clear(c.sending)
 	c.sending = c.sending[:0]
 	c.noted.Broadcast()
+	last := len(c.unsent) == 0
 	c.mu.Unlock()
-	if len(c.out.buf) > pipeBytes {
+	large := len(c.out.buf) > pipeBytes
+	if large {
 		c.feeder.p.wakeAll() // this may take long, if the worker does not read: others may have it
 	}
-	_ = c.out.flush() // if it fails, the worker is lost, and listen ends
+	if last || large {
+		_ = c.out.flush() // if it fails, the worker is lost, and listen ends
+	}
 }
 
 // pipeBytes is what a pipe holds at least, so that writing so much to a worker that
