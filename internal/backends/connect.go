@@ -185,6 +185,18 @@ func (c *conn) prepare(ctx context.Context) error {
 	if !call.Wanted() {
 		return call.Err()
 	}
+	if foreign, _ := call.Foreign(); foreign {
+		done := make(chan struct{})
+		call.Encode(func() { close(done) }) // it is nobody's yet who could cancel it
+		select {
+		case <-done:
+		case <-ctx.Done():
+			call.Cancel(context.Cause(ctx))
+		}
+		if !call.Wanted() {
+			return call.Err()
+		}
+	}
 	spare := context.AfterFunc(ctx, c.proc.Kill) // beforehand, since to send it may take long
 	c.send([]*harness.Call{call})
 	select {

@@ -28,7 +28,7 @@ func (t *patrol) expect() {
 // do, has those look that have nothing any more, and ends writes that nobody needs.
 func (p *processes) look() {
 	p.patrol.due.Store(false) // first, so that what is sent from now on is looked after later
-	busy, waiting := false, false
+	busy, waiting := p.lookApart(), false
 	for _, f := range *p.feeders.Load() {
 		c := f.current()
 		if c == nil {

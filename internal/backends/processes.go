@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -63,10 +64,10 @@ type processes struct {
 	door     door
 	watched  map[<-chan struct{}]func() bool // ends of contexts that calls at workers were submitted with, and what stops watching
 	calls    ring
-	sleepers []*feeder              // those that found the queue empty
-	woken    int                    // feeders that were woken and have not looked yet
-	coding   map[*harness.Call]bool // whose arguments are encoded by methods of the program's own
-	size     int                    // workers wanted
+	sleepers []*feeder // those that found the queue empty
+	woken    int       // feeders that were woken and have not looked yet
+	apart    apart
+	size     int // workers wanted
 	started  int
 	lost     int
 	closed   bool
@@ -135,7 +136,7 @@ func (p *processes) Submit(ctx context.Context, c *harness.Call) {
 		c.Fail(err, 0, 0)
 		return
 	}
-	p.calls.push(c)
+	p.lane(c).push(c)
 	p.wake()
 	p.still.expect()
 	p.mu.Unlock()
@@ -150,7 +151,7 @@ func (p *processes) refused() error {
 
 // waiting is how many calls are in the queue beside those that feeders are
 // about to take.
-func (p *processes) waiting() int { return p.calls.n - len(p.sleepers) - p.woken }
+func (p *processes) waiting() int { return p.queued() - len(p.sleepers) - p.woken }
 
 // wake wakes one feeder that sleeps because the queue was empty. The caller
 // holds mu.
@@ -183,9 +184,7 @@ func (p *processes) Stop(cause error) {
 	var queued []*harness.Call
 	if cause != nil {
 		queued = p.empty()
-		for c := range p.coding {
-			queued = append(queued, c)
-		}
+		queued = slices.AppendSeq(queued, maps.Keys(p.apart.under))
 		p.halt(cause)
 	}
 	p.mu.Unlock()
@@ -202,8 +201,10 @@ func (p *processes) Stop(cause error) {
 
 // empty empties the queue. The caller holds mu.
 func (p *processes) empty() (queued []*harness.Call) {
-	for p.calls.n > 0 {
-		queued = append(queued, p.calls.pop())
+	for _, r := range []*ring{&p.calls, &p.apart.raw} {
+		for r.n > 0 {
+			queued = append(queued, r.pop())
+		}
 	}
 	return queued
 }
@@ -286,7 +287,7 @@ func (p *processes) Stats() harness.Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.Workers, s.Started, s.Lost = p.size, p.started, p.lost
-	s.Queued += p.calls.n + len(p.coding)
+	s.Queued += p.queued() + len(p.apart.under)
 	return s
 }
 
@@ -325,7 +326,7 @@ func (p *processes) take(f *feeder, n int, batch []*harness.Call) (_ []*harness.
 		none := len(batch) == 0
 		// Without the lock: one that is not wanted any more is completed by
 		// this, and what its callbacks do is not known.
-		batch = slices.DeleteFunc(batch, func(c *harness.Call) bool { return !c.Wanted() || p.encode(c) })
+		batch = slices.DeleteFunc(batch, func(c *harness.Call) bool { return !c.Wanted() })
 		if len(batch) > 0 || none {
 			return batch, more
 		}
@@ -346,25 +347,20 @@ func (p *processes) pop(f *feeder, n int, batch []*harness.Call) (_ []*harness.C
 		p.mu.Unlock()
 		return batch, leaving
 	}
-	had := p.calls.n
-	n = min(n, max(1, p.calls.n/len(*p.feeders.Load())))
-	for coding := len(p.coding); p.calls.n > 0 && len(batch) < n; {
-		if foreign, _ := p.calls.at(0).Foreign(); foreign && !p.calls.at(0).Encoded() {
-			if coding >= p.size { // more at a time would only slow each other down
-				break
-			}
-			coding++
-		}
+	had := p.queued()
+	n = min(n, max(1, had/len(*p.feeders.Load())))
+	p.encode(n - p.calls.n - p.apart.quick)
+	for p.calls.n > 0 && len(batch) < n {
 		batch = append(batch, p.calls.pop())
 	}
-	p.door.left(had - p.calls.n)
+	p.door.left(had - p.queued())
 	switch {
 	case n == 0 && woken:
 		p.wake() // another, in its place
 	case n == 0:
 	case len(batch) == 0:
 		p.sleepers = append(p.sleepers, f)
-	case p.calls.n > 0:
+	case p.queued() > 0:
 		p.wake()
 	}
 	if p.closed && !p.left() {
@@ -373,9 +369,6 @@ func (p *processes) pop(f *feeder, n int, batch []*harness.Call) (_ []*harness.C
 	p.mu.Unlock()
 	return batch, more
 }
-
-// left reports whether there are calls that no feeder has. The caller holds mu.
-func (p *processes) left() bool { return p.calls.n > 0 || len(p.coding) > 0 }
 
 // stopping reports whether no more calls are taken.
 func (p *processes) stopping() bool {
@@ -391,30 +384,6 @@ func (p *processes) dispensable(f *feeder) bool {
 	return f.leaving || p.closed && !p.left()
 }
 
-// encode has the argument of a call encoded apart, if methods of the program's own
-// do that, and reports whether it does. The call comes back when that is done.
-func (p *processes) encode(c *harness.Call) bool {
-	if foreign, _ := c.Foreign(); !foreign || c.Encoded() {
-		return false
-	}
-	p.mu.Lock()
-	if p.coding == nil {
-		p.coding = make(map[*harness.Call]bool)
-	}
-	p.coding[c] = true
-	p.mu.Unlock()
-	encoded := func() {
-		p.mu.Lock()
-		delete(p.coding, c)
-		p.mu.Unlock()
-		p.giveBack([]*harness.Call{c})
-	}
-	if !c.Encode(encoded) {
-		encoded()
-	}
-	return true
-}
-
 // giveBack returns calls that were taken and not finished. They are the next to
 // be taken.
 func (p *processes) giveBack(calls []*harness.Call) {
@@ -422,7 +391,7 @@ func (p *processes) giveBack(calls []*harness.Call) {
 	broken := p.broken
 	if broken == nil {
 		for _, c := range slices.Backward(calls) {
-			p.calls.pushFront(c)
+			p.lane(c).pushFront(c)
 			p.wake()
 		}
 	}

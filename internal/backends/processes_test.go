@@ -313,6 +313,35 @@ func TestCancelWhileItIsEncoded(t *testing.T) {
 	}
 }
 
+// However many encodings never end, they hold up no other task, of the same type or
+// of another.
+func TestEncodingsHoldUpNobody(t *testing.T) {
+	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
+	done := pid.Submit(ctx, ex, 0)
+	if _, err := done.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var hang []slowInput
+	var hung []*harness.Future[int]
+	for range 5 {
+		in := slowInput{make(chan *harness.Call, 1)}
+		hang, hung = append(hang, in), append(hung, slowly.Submit(ctx, ex, in))
+	}
+	quick := slowInput{make(chan *harness.Call, 1)}
+	quick.call <- done.Call()
+	for i, f := range []*harness.Future[int]{pid.Submit(ctx, ex, 0), slowly.Submit(ctx, ex, quick), pid.Submit(ctx, ex, 0)} {
+		if _, err := f.Wait(ctx); err != nil {
+			t.Errorf("task %d behind five that are encoded: %v", i, err)
+		}
+	}
+	for i, f := range hung {
+		if !f.Cancel() {
+			t.Errorf("Cancel() of task %d, which was being encoded = false; want true", i)
+		}
+		hang[i].call <- f.Call()
+	}
+}
+
 // What is called when a task's input cannot be encoded may cancel the task that
 // the worker runs.
 func TestCancelInACallback(t *testing.T) {

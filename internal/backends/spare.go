@@ -17,7 +17,7 @@ func (p *processes) standing() standstill {
 
 // pending reports whether there are calls that have not begun. The caller holds mu.
 func (p *processes) pending() bool {
-	return p.broken == nil && (p.calls.n > 0 || slices.ContainsFunc(*p.feeders.Load(), func(f *feeder) bool {
+	return p.broken == nil && (p.left() || slices.ContainsFunc(*p.feeders.Load(), func(f *feeder) bool {
 		c := f.current()
 		return c != nil && c.waiting() > 0
 	}))
