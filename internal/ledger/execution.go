@@ -216,6 +216,9 @@ func (x *executionReader) transition(ev trace.Event, st trace.StateTransition) {
 	case trace.GoSyscall:
 		x.now(g, ev.Time(), results.PartSyscall, trace.NoStack)
 	case trace.GoWaiting:
+		if from == trace.GoWaiting {
+			return // it is told again, without the reason, about once a second
+		}
 		doing := waitingFor(st.Reason)
 		if doing == results.PartChannel || doing == results.PartLock {
 			doing = cmp.Or(x.special(st.Stack, doing), doing)
