@@ -226,6 +226,9 @@ func (f *form) makeInterface() {
 			return b, errSize
 		}
 		v = v.Elem()
+		if e.lossy == nested && f.t == errorType {
+			return appendRemote(append(b, tagRemote), newRemoteError(v.Interface().(error), 0))
+		}
 		before := e.mark()
 		out, err := e.appendDynamic(b, v, (*[2]unsafe.Pointer)(p)[1])
 		if err != nil && e.lossy > 0 && f.t == errorType && !errors.Is(err, errFound) {

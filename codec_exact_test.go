@@ -138,6 +138,13 @@ func (e *codedError) Error() string        { return fmt.Sprintf("code %d: %v", e
 func (e *codedError) Unwrap() error        { return e.Err }
 func (e *codedError) Is(target error) bool { return target == errCoded }
 
+// RawMessage has the name of what it embeds, whose methods are so short that they
+// may stand in the place of those that are promoted.
+type RawMessage struct {
+	json.RawMessage
+	Currency string
+}
+
 type codedError struct {
 	Code int
 	Err  error
@@ -205,29 +212,30 @@ func TestCodecCarriesExactly(t *testing.T) {
 		"no functions":      exact([0]func(){}),
 
 		// numbers and text
-		"-0, NaN, Inf":    exact([]float64{negativeZero, math.NaN(), math.Float64frombits(0x7ff8000000000123), math.Inf(1), math.Inf(-1), 5e-324}),
-		"float32 NaN":     exact([]float32{float32(math.NaN()), float32(negativeZero)}),
-		"complex":         exact([]complex128{complex(math.NaN(), negativeZero), complex(1, -2)}),
-		"NaN keys":        exact(map[float64]int{math.NaN(): 1, math.NaN(): 2, 0: 3}),
-		"extremes":        exact([]any{int64(math.MinInt64), uint64(math.MaxUint64), int8(-128), uint8(255), uintptr(math.MaxUint)}),
-		"not UTF-8":       exact("caf\xe9\xff\x00"),
-		"not UTF-8 in":    exact(map[string][]string{"\xff": {"\x00", "\xed\xa0\x80"}}),
-		"bytes of it":     exact([]byte("\xff\x00")),
-		"named bytes":     exact(json.RawMessage("{ \"a\" : 1 }")),
-		"raw":             exact(struct{ A, B, C json.RawMessage }{nil, json.RawMessage{}, json.RawMessage(" [1,  2]\n")}),
-		"invalid raw":     exact([]json.RawMessage{json.RawMessage("{not json")}),
-		"number":          exact(json.Number("1e400")),
-		"big float":       exact(precise),
-		"big float -0":    exact(new(big.Float).SetPrec(77).Neg(new(big.Float))),
-		"big float Inf":   exact([]*big.Float{new(big.Float).SetInf(true), nil, {}}),
-		"big int":         exact([]*big.Int{new(big.Int).Lsh(big.NewInt(-3), 300), nil, {}}),
-		"big rat":         exact(big.NewRat(-1, 3)),
-		"IP":              exact([]net.IP{nil, {}, net.IPv4(1, 2, 3, 4).To4(), net.IPv4(1, 2, 3, 4), {1, 2, 3}}),
-		"addresses":       exact([]netip.AddrPort{{}, netip.MustParseAddrPort("[fe80::1%eth0]:80")}),
-		"URL":             exact(u),
-		"URL, opaque":     exact(url.URL{Scheme: "mailto", Opaque: "a@b"}),
-		"private values":  exact(private2{1, "s", time.Unix(1, 2), netip.MustParseAddr("::1"), struct{ a [2]string }{[2]string{"a"}}}),
-		"embedded fields": exact(embedsPrivate{exportsInside{[][]string{{"a"}, nil}}, 3}),
+		"-0, NaN, Inf":          exact([]float64{negativeZero, math.NaN(), math.Float64frombits(0x7ff8000000000123), math.Inf(1), math.Inf(-1), 5e-324}),
+		"float32 NaN":           exact([]float32{float32(math.NaN()), float32(negativeZero)}),
+		"complex":               exact([]complex128{complex(math.NaN(), negativeZero), complex(1, -2)}),
+		"NaN keys":              exact(map[float64]int{math.NaN(): 1, math.NaN(): 2, 0: 3}),
+		"extremes":              exact([]any{int64(math.MinInt64), uint64(math.MaxUint64), int8(-128), uint8(255), uintptr(math.MaxUint)}),
+		"not UTF-8":             exact("caf\xe9\xff\x00"),
+		"not UTF-8 in":          exact(map[string][]string{"\xff": {"\x00", "\xed\xa0\x80"}}),
+		"bytes of it":           exact([]byte("\xff\x00")),
+		"embedded, of its name": exact(RawMessage{json.RawMessage("5"), "EUR"}),
+		"named bytes":           exact(json.RawMessage("{ \"a\" : 1 }")),
+		"raw":                   exact(struct{ A, B, C json.RawMessage }{nil, json.RawMessage{}, json.RawMessage(" [1,  2]\n")}),
+		"invalid raw":           exact([]json.RawMessage{json.RawMessage("{not json")}),
+		"number":                exact(json.Number("1e400")),
+		"big float":             exact(precise),
+		"big float -0":          exact(new(big.Float).SetPrec(77).Neg(new(big.Float))),
+		"big float Inf":         exact([]*big.Float{new(big.Float).SetInf(true), nil, {}}),
+		"big int":               exact([]*big.Int{new(big.Int).Lsh(big.NewInt(-3), 300), nil, {}}),
+		"big rat":               exact(big.NewRat(-1, 3)),
+		"IP":                    exact([]net.IP{nil, {}, net.IPv4(1, 2, 3, 4).To4(), net.IPv4(1, 2, 3, 4), {1, 2, 3}}),
+		"addresses":             exact([]netip.AddrPort{{}, netip.MustParseAddrPort("[fe80::1%eth0]:80")}),
+		"URL":                   exact(u),
+		"URL, opaque":           exact(url.URL{Scheme: "mailto", Opaque: "a@b"}),
+		"private values":        exact(private2{1, "s", time.Unix(1, 2), netip.MustParseAddr("::1"), struct{ a [2]string }{[2]string{"a"}}}),
+		"embedded fields":       exact(embedsPrivate{exportsInside{[][]string{{"a"}, nil}}, 3}),
 
 		// own methods
 		"text":               exact(map[celsius][]celsius{1.5: {2.5, negativeZeroCelsius}}),
@@ -332,6 +340,7 @@ func TestCodecZones(t *testing.T) {
 }
 
 type (
+	spin     uint32
 	locked   struct{ sync.Mutex }
 	counter  struct{ Hits atomic.Int64 }
 	embedded struct {
@@ -362,6 +371,8 @@ type (
 	}
 )
 
+func (*spin) Lock()                            {}
+func (*spin) Unlock()                          {}
 func (*noCopy) Lock()                          {}
 func (*noCopy) Unlock()                        {}
 func (panicky) MarshalText() ([]byte, error)   { panic("I will not") }
@@ -393,6 +404,8 @@ func TestCodecRefusesAndNamesTheField(t *testing.T) {
 		"pool":              refused(struct{ P sync.Pool }{}, "P: sync.Pool lives"),
 		"sync map":          refused(struct{ M sync.Map }{}, "M: sync.Map lives"),
 		"cond":              refused(sync.NewCond(&sync.Mutex{}), "sync.Cond lives"),
+		"spin lock":         refused(struct{ S spin }{}, "S: harness.spin lives"),
+		"regexp, zero":      refused(struct{ R regexp.Regexp }{}, "R: a regexp that was not compiled"),
 		"atomic":            refused(&counter{}, "counter.Hits: atomic.Int64 lives"),
 		"atomic pointer":    refused(struct{ A atomic.Pointer[int] }{}, "A: atomic.Pointer[int] lives"),
 		"atomic value":      refused(struct{ A atomic.Value }{}, "A: atomic.Value lives"),

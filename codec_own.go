@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"reflect"
 	"runtime"
 	"strings"
@@ -194,6 +195,9 @@ func newOwn(t reflect.Type) *own {
 // regexpMarshal refuses what a regexp's text does not say.
 func regexpMarshal(marshal func([]byte, any) ([]byte, error)) func([]byte, any) ([]byte, error) {
 	return func(b []byte, v any) ([]byte, error) {
+		if reflect.ValueOf(v).Elem().IsZero() {
+			return nil, errors.New("a regexp that was not compiled has no text")
+		}
 		if longest := reflect.ValueOf(v).Elem().FieldByName("longest"); !longest.IsValid() || longest.Bool() {
 			return nil, errors.New("a regexp that prefers the longest match does not say so in its text")
 		}
@@ -236,17 +240,31 @@ func written(t reflect.Type, method string) bool {
 		return false
 	}
 	name := receiver(t) + "." + method
+	if t.Kind() == reflect.Pointer {
+		name = t.Elem().PkgPath() + name
+	} else {
+		name = t.PkgPath() + name
+	}
 	// What is called there may stand in its place, at its beginning too.
 	for entry, end := f.Entry(), pc+1<<12; pc < end; pc++ {
 		f := runtime.FuncForPC(pc)
 		if f == nil || f.Entry() != entry {
 			return false
 		}
-		if file, _ := f.FileLine(pc); strings.HasSuffix(f.Name(), name) && strings.HasSuffix(file, ".go") {
+		if file, _ := f.FileLine(pc); function(f) == name && strings.HasSuffix(file, ".go") {
 			return true
 		}
 	}
 	return false
+}
+
+// function returns the name of a function with the path of its package as it is
+// written elsewhere: dots in the last part of it are escaped.
+func function(f *runtime.Func) string {
+	if name, err := url.PathUnescape(f.Name()); err == nil {
+		return name
+	}
+	return f.Name()
 }
 
 // receiver returns how a type is written in the names of its methods.
@@ -296,13 +314,20 @@ func methodOf(t reflect.Type, name string) (reflect.Method, bool) {
 // live returns why a value of the type cannot be copied, if it is something that
 // lives in this process, such as a lock.
 func live(t reflect.Type) error {
-	if t.Kind() != reflect.Struct {
+	locker, p := reflect.TypeFor[sync.Locker](), reflect.PointerTo(t)
+	switch t.Kind() {
+	case reflect.Struct:
+	case reflect.Pointer, reflect.Interface:
 		return nil
+	default: // a number by which goroutines spin, say
+		if t.Implements(locker) || !p.Implements(locker) {
+			return nil
+		}
+		return fmt.Errorf("%v lives in its process and cannot leave it", t)
 	}
 	switch t.PkgPath() {
 	case "sync", "sync/atomic", "hash/maphash", "unique", "weak", "runtime":
 	default:
-		locker, p := reflect.TypeFor[sync.Locker](), reflect.PointerTo(t)
 		// If it is a field that is embedded, that says so.
 		if t.Implements(locker) || !p.Implements(locker) || !declares(t, "Lock") {
 			return nil

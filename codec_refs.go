@@ -70,7 +70,7 @@ type encoder struct {
 	boxes   map[place]int        // the numbers of boxes
 	types   map[reflect.Type]int // the numbers of the types in interfaces
 	depth   int                  // of interfaces in interfaces
-	lossy   int                  // if above 0, an error that has no form crosses as a RemoteError
+	lossy   int                  // if above 0, an error that has no form crosses as a RemoteError; if nested, every error
 	inside  bool                 // note the slices that pointers may point into
 	slices  []region             // those that are no objects
 	target  *place               // if not nil, stop with errFound where it is referred to

@@ -155,16 +155,39 @@ type RemoteCause struct {
 // It calls their methods, and the methods that encode them.
 func NewRemoteError(err error) *RemoteError { return newRemoteError(err, maxLossy) }
 
-// maxLossy bounds how often an error in an error in an error is carried as a
-// RemoteError with values.
-const maxLossy = 2
+const (
+	// maxLossy bounds how often an error in an error in an error is carried as a
+	// RemoteError with values.
+	maxLossy = 2
+	// nested has every error in an error carried as a RemoteError without values.
+	nested = -1
+
+	// maxValues bounds the bytes of all values of a RemoteError, and of one
+	// within another; maxTexts those of all texts before they are cut to less
+	// than maxShort each.
+	maxValues = 16 << 20
+	maxInner  = 64 << 10
+	maxTexts  = 4 << 20
+	maxShort  = 1 << 10
+)
 
 func newRemoteError(err error, lossy int) *RemoteError {
 	e := &RemoteError{}
+	texts, values := maxTexts, maxValues
+	if lossy < maxLossy {
+		values = maxInner
+	}
 	add := func(err error, value []byte) {
 		text := textOf(err)
-		if more := len(text) - maxText; more > 0 {
-			text = fmt.Sprintf("%s… and %d more bytes", text[:maxText], more)
+		most := maxText
+		if texts -= len(text); texts < 0 {
+			most = maxShort
+		}
+		if more := len(text) - most; more > 0 {
+			text = fmt.Sprintf("%s… and %d more bytes", text[:most], more)
+		}
+		if values -= len(value); values < 0 {
+			value = nil
 		}
 		e.Chain = append(e.Chain, RemoteCause{Type: fmt.Sprintf("%T", err), Text: text})
 		e.encoded = append(e.encoded, value)
@@ -177,7 +200,11 @@ func newRemoteError(err error, lossy int) *RemoteError {
 			e.encoded = append(e.encoded, make([][]byte, len(e.Chain)-len(e.encoded))...)
 			continue
 		}
-		add(cause, encodeCause(cause, lossy))
+		var value []byte
+		if values > 0 {
+			value = encodeCause(cause, lossy)
+		}
+		add(cause, value)
 	}
 	for _, s := range sentinels {
 		if slices.ContainsFunc(all, func(cause error) bool { return counts(cause, s) }) && !e.Is(s) {
@@ -188,9 +215,10 @@ func newRemoteError(err error, lossy int) *RemoteError {
 }
 
 // encodeCause returns the encoding of an error whose type other processes know,
-// or nil.
+// or nil. If what it holds has no form, or takes much, errors in it cross as
+// RemoteErrors.
 func encodeCause(err error, lossy int) []byte {
-	if lossy == 0 {
+	if lossy <= 0 {
 		return nil
 	}
 	if _, e := dynamicOf(reflect.TypeOf(err)); e != nil {
@@ -200,6 +228,11 @@ func encodeCause(err error, lossy int) []byte {
 	c := elemCodecFor[any]()
 	b, e := c.form.encode(nil, unsafe.Pointer(&v), c.traits, lossy)
 	if e != nil || len(b) > maxText {
+		if short, e2 := c.form.encode(nil, unsafe.Pointer(&v), c.traits, nested); e2 == nil && (e != nil || len(short) < len(b)/2) {
+			return short
+		}
+	}
+	if e != nil {
 		return nil
 	}
 	return b

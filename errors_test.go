@@ -110,6 +110,18 @@ func TestRegisteredErrorsCross(t *testing.T) {
 			var c *codedError
 			return errors.As(err, &e) && e.Value != "" && errors.As(err, &c) && c.Code == 1
 		}, []error{errCoded}},
+		{"large", &codedError{10, errors.New(strings.Repeat("x", 3<<20))}, func(err error) bool {
+			var e *codedError
+			return errors.As(err, &e) && e.Code == 10
+		}, []error{errCoded}},
+		{"around one without a form", &codedError{11, &formlessError{func() {}}}, func(err error) bool {
+			var e *codedError
+			return errors.As(err, &e) && e.Code == 11 && e.Err.Error() == "formless"
+		}, []error{errCoded}},
+		{"a long chain", chain(200), func(err error) bool {
+			var e *codedError
+			return errors.As(err, &e) && e.Code == 200
+		}, []error{errCoded, io.EOF}},
 		{"text that is not UTF-8", errors.New("\xff"), func(err error) bool { return strings.Contains(err.Error(), "\xff") }, nil},
 	}
 	for _, tt := range tests {
@@ -134,6 +146,22 @@ func TestRegisteredErrorsCross(t *testing.T) {
 	if !errors.As(far, &first) || !errors.As(far, &second) || first != second {
 		t.Errorf("errors.As finds %p, then %p; want the same", first, second)
 	}
+}
+
+// A formlessError is known to other processes, and cannot be carried.
+type formlessError struct{ F func() }
+
+func (*formlessError) Error() string { return "formless" }
+
+func init() { Register[*formlessError]() }
+
+// chain is n errors that can be carried, each in another.
+func chain(n int) error {
+	err := io.EOF
+	for i := range n {
+		err = &codedError{i + 1, err}
+	}
+	return err
 }
 
 func TestPanicErrorUnwraps(t *testing.T) {

@@ -236,11 +236,15 @@ func (c *conn) answer(a askFrame) {
 	c.asks[a.request] = cancel
 	c.mu.Unlock()
 	c.asking.Go(func() {
-		v, err := harness.AnswerQueue(ctx, a.op, a.queue, a.payload)
-		c.mu.Lock()
-		delete(c.asks, a.request)
-		c.mu.Unlock()
-		cancel()
-		_ = c.out.write(frameAnswer, answerOf(a.request, v, err).appendTo(nil))
+		var v []byte
+		err := fmt.Errorf("value of a queue %w: its own encoding called runtime.Goexit", harness.ErrEncode)
+		defer func() { // also if that is so
+			c.mu.Lock()
+			delete(c.asks, a.request)
+			c.mu.Unlock()
+			cancel()
+			_ = c.out.write(frameAnswer, answerOf(a.request, v, err).appendTo(nil))
+		}()
+		v, err = harness.AnswerQueue(ctx, a.op, a.queue, a.payload)
 	})
 }

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(parentEnv) != "" {
 		beParent()
 	}
-	harnesstest.Main(m, die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable)
+	harnesstest.Main(m, die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable, gets)
 }
 
 var (
@@ -81,7 +81,7 @@ type gateIn struct {
 	Started, Release *harness.Queue[int]
 }
 
-var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable)
+var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable, gets)
 
 func openProcesses(t *testing.T, cfg harness.Config) (context.Context, harness.Executor) {
 	t.Helper()
@@ -339,6 +339,37 @@ func TestEncodingsHoldUpNobody(t *testing.T) {
 			t.Errorf("Cancel() of task %d, which was being encoded = false; want true", i)
 		}
 		hang[i].call <- f.Call()
+	}
+}
+
+// gets takes a value from a queue, and tells whether that was refused.
+var gets = harness.NewTask("gets", func(ctx context.Context, q *harness.Queue[leaves]) (bool, error) {
+	_, err := q.Get(ctx)
+	return errors.Is(err, harness.ErrEncode), nil
+})
+
+// The encoding of leaves ends its goroutine.
+type leaves struct{ On bool }
+
+func (l leaves) MarshalText() ([]byte, error) {
+	if l.On {
+		runtime.Goexit()
+	}
+	return []byte("x"), nil
+}
+
+func (l *leaves) UnmarshalText([]byte) error { return nil }
+
+// A worker that asks for a value whose encoding ends the goroutine is answered.
+func TestQueueWhoseValueEndsTheGoroutine(t *testing.T) {
+	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
+	q := harness.NewQueue[leaves](1)
+	defer q.Close(ctx)
+	if err := q.Put(ctx, leaves{true}); err != nil {
+		t.Fatal(err)
+	}
+	if refused, err := gets.Submit(ctx, ex, q).Wait(ctx); err != nil || !refused {
+		t.Errorf("Get in a worker was refused with ErrEncode: %t, %v; want true", refused, err)
 	}
 }
 

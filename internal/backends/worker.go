@@ -445,7 +445,11 @@ func (w *worker) answer(j job, res resultFrame, out []byte) (err error) {
 	var failure []byte
 	defer func() { err = w.send(j, res, out, failure) }()
 	if j.err != nil {
-		failure = harness.AppendError(nil, fmt.Errorf("an error of type %T, which could not be described", j.err))
+		err := fmt.Errorf("an error of type %T, which could not be described", j.err)
+		if j.call != nil {
+			err = &harness.TaskError{Task: j.call.Task(), Err: err}
+		}
+		failure = harness.AppendError(nil, err)
 		failure = harness.AppendError(nil, j.err)
 	}
 	return nil
