@@ -392,6 +392,17 @@ type BatchStream struct {
 	Send func(part []byte, next int) error
 }
 
+// A coding is what is encoded or decoded.
+type coding uint8
+
+const (
+	neither coding = iota
+	theInput
+	theResult
+)
+
+var codings = [...]string{theInput: "input", theResult: "result"}
+
 // servedBatch is a batch in a worker process.
 type servedBatch[In, Out any] struct {
 	Future[struct{}]
@@ -404,7 +415,9 @@ type servedBatch[In, Out any] struct {
 	first   int
 	next    int // number of the next
 	took    time.Duration
-	coding  string // what methods of the program's own encode or decode now
+	arg     In
+	result  Out
+	coding  coding // what methods of the program's own do now
 	short   bool   // it was cut short
 	broken  error  // the way to the submitter
 }
@@ -463,8 +476,8 @@ func (p *servedBatch[In, Out]) runSome(ctx context.Context) (more bool) {
 		switch {
 		case v != nil:
 			err = newPanicError(p.task.name, v)
-		case p.coding != "":
-			err, p.coding = encodeError(p.coding, p.task.name, errGoexit), ""
+		case p.coding != neither:
+			err, p.coding = encodeError(codings[p.coding], p.task.name, errGoexit), neither
 		}
 		more = true
 	}()
@@ -495,21 +508,28 @@ func (p *servedBatch[In, Out]) runOne(ctx context.Context, i int) error {
 		return encodeError("input", p.task.name, err)
 	}
 	p.in = rest
-	var in In
-	p.coding = "input"
-	err = p.task.in.decode(item, &in)
-	p.coding = ""
+	in, out := &p.arg, &p.result // which take no memory for each
+	if p.task.in.foreign {
+		in = new(In) // its methods may keep it
+	}
+	if p.task.out.foreign {
+		out = new(Out)
+	}
+	var none In
+	*in = none
+	p.coding = theInput
+	err = p.task.in.decode(item, in)
+	p.coding = neither
 	if err != nil {
 		return encodeError("input", p.task.name, err)
 	}
-	out, err := p.task.fn(ctx, in)
-	if err != nil {
+	if *out, err = p.task.fn(ctx, *in); err != nil {
 		return &TaskError{Task: p.task.name, Err: err}
 	}
 	start := len(p.buf)
-	p.coding = "result"
-	b, err := p.task.out.appendItem(p.buf, &out)
-	p.coding = ""
+	p.coding = theResult
+	b, err := p.task.out.appendItem(p.buf, out)
+	p.coding = neither
 	if err != nil {
 		return encodeError("result", p.task.name, err)
 	}

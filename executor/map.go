@@ -66,6 +66,7 @@ type mapper[In, Out any] struct {
 	freeIn  [][]In                 // memory for the inputs and the results of a portion
 	freeOut [][]Out                // likewise, all zero
 	late    *time.Timer
+	timed   bool // late is set
 }
 
 // A portion is what one call does.
@@ -90,16 +91,16 @@ const (
 	// maxEach bounds the calls that each worker has pending.
 	maxEach = int(2 + supply/nearGrain)
 
-	// patience is how long to wait for a result until looking whether a
-	// portion has turned out too long, and lateness how many grains are.
-	patience = time.Millisecond
+	// patience is how many grains to wait for a result until looking whether a
+	// portion has turned out too long, and lateness how many are too long.
+	patience = 5
 	lateness = 8
 )
 
 func newMapper[In, Out any](ctx context.Context, ex harness.Executor, task *harness.Task[In, Out], opt MapOptions) *mapper[In, Out] {
 	m := &mapper[In, Out]{
 		ctx: ctx, ex: ex, task: task, opt: opt, grain: nearGrain, workers: runtime.GOMAXPROCS(0), size: 1,
-		late: time.NewTimer(patience),
+		late: time.NewTimer(time.Hour),
 	}
 	if _, far := ex.(harness.Controller); far {
 		m.grain = farGrain
@@ -218,11 +219,14 @@ func comes[T, In, Out any](m *mapper[In, Out], done <-chan T) (v T, err error) {
 	for late := true; late && err == nil; {
 		late = false
 		nested := await(m.ctx, m.awaited(), func() {
-			m.late.Reset(patience)
+			if !m.timed { // to set a timer wakes a thread
+				m.timed = true
+				m.late.Reset(patience * m.grain)
+			}
 			select {
 			case v = <-done:
 			case <-m.late.C:
-				late = true
+				late, m.timed = true, false
 			case <-m.ctx.Done():
 				err = context.Cause(m.ctx)
 			}
