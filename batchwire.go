@@ -464,22 +464,28 @@ func (p *servedBatch[In, Out]) run(ctx context.Context) error {
 // runSome runs arguments until one panics, and then reports true, or until there
 // are no more.
 func (p *servedBatch[In, Out]) runSome(ctx context.Context) (more bool) {
-	at := -1 // the argument that is run
+	at, failing := -1, false // the argument that is run, or whose failure is sent
 	defer func() {
 		if at < 0 {
 			return
 		}
+		p.short = true // if this goroutine ends, the rest is for another
+		if failing {
+			return // a method of the error has ended it
+		}
 		var err error = goexitError(p.task.name)
-		defer func() { p.fail(at, err) }() // even if a method of the value ends the goroutine
 		v := recover()
-		p.short = v == nil // and the rest is for another goroutine
+		defer func() { // even if a method of the value ends the goroutine
+			p.fail(at, err)
+			p.short = !more
+		}()
 		switch {
 		case v != nil:
 			err = newPanicError(p.task.name, v)
+			more = true
 		case p.coding != neither:
 			err, p.coding = encodeError(codings[p.coding], p.task.name, errGoexit), neither
 		}
-		more = true
 	}()
 	for p.broken == nil && !p.call.stopped() {
 		i, ok := claimNext(p.stream.Claim)
@@ -494,8 +500,9 @@ func (p *servedBatch[In, Out]) runSome(ctx context.Context) (more bool) {
 		}
 		at = i
 		if err := p.runOne(ctx, i); err != nil {
-			at = -1
+			failing = true
 			p.fail(i, ownErr(p.call.explain(err)))
+			failing = false
 		}
 		at = -1
 	}

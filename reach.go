@@ -20,7 +20,7 @@ func (c *Call) MayEnd(s *Standstill) (refuse func(), ok bool) {
 	m.looked.Store(true)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if c.phase.Load() > held {
+	if c.phase.Load() > running { // one that a worker was sent is claimed, and need not have begun
 		return nil, false
 	}
 	l := &look{waited: make(map[uintptr]*crewWait), seen: make(map[uintptr]bool)}
