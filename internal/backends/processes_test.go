@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(parentEnv) != "" {
 		beParent()
 	}
-	harnesstest.Main(m, die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable, gets)
+	harnesstest.Main(m, die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable, gets, fails)
 }
 
 var (
@@ -81,7 +81,7 @@ type gateIn struct {
 	Started, Release *harness.Queue[int]
 }
 
-var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable, gets)
+var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable, gets, fails)
 
 func openProcesses(t *testing.T, cfg harness.Config) (context.Context, harness.Executor) {
 	t.Helper()
@@ -370,6 +370,59 @@ func TestQueueWhoseValueEndsTheGoroutine(t *testing.T) {
 	}
 	if refused, err := gets.Submit(ctx, ex, q).Wait(ctx); err != nil || !refused {
 		t.Errorf("Get in a worker was refused with ErrEncode: %t, %v; want true", refused, err)
+	}
+}
+
+// A task that the only worker was sent ahead, and for which the one that it runs
+// waits, is given to a worker of its own.
+func TestStandstillEndedByWhatWasSentAhead(t *testing.T) {
+	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
+	if _, err := pid.Submit(ctx, ex, 0).Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	started, release, closed := harness.NewQueue[int](1), harness.NewQueue[int](1), harness.NewQueue[int](1)
+	_ = closed.Close(ctx)
+	consumer := gate.Submit(ctx, ex, gateIn{1, started, release})
+	producer := gate.Submit(ctx, ex, gateIn{2, release, closed})
+	if n, err := consumer.Wait(ctx); n != 1 || err != nil {
+		t.Errorf("the task that waits for the other returned %d, %v; want 1, nil; the other is %v", n, err, producer.State())
+	}
+	if _, err := producer.Wait(ctx); !errors.Is(err, harness.ErrQueueClosed) {
+		t.Errorf("the other failed with %v; want that a queue was closed", err)
+	}
+	_, _ = started.Close(ctx), release.Close(ctx)
+}
+
+// fails fails in a way whose methods end the goroutine.
+var fails = harness.NewTask("fails", func(_ context.Context, how string) (int, error) {
+	switch how {
+	case "error":
+		return 0, ending{}
+	case "panic":
+		panic(ending{})
+	}
+	return 7, nil
+})
+
+type ending struct{}
+
+func (ending) Error() string { runtime.Goexit(); return "" }
+
+// An argument of a batch whose failure cannot be described is the only one that fails.
+func TestBatchWhoseErrorEndsTheGoroutine(t *testing.T) {
+	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
+	near, err := backends.Goroutines.Open(ctx, harness.Config{Workers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	for _, ex := range []harness.Executor{ex, near} {
+		for _, how := range []string{"error", "panic"} {
+			b, err := fails.SubmitBatch(ctx, ex, []string{"", how, "", ""}).Wait(ctx)
+			if err != nil || len(b.Errs) != 1 || b.Errs[1] == nil || b.Values[3] != 7 {
+				t.Errorf("a batch with one %s: %v, %v, and %d errors; want that of number 1 alone", how, b.Values, err, len(b.Errs))
+			}
+		}
 	}
 }
 
