@@ -235,15 +235,35 @@ func (c *conn) find(call *harness.Call) (id uint32, ok bool) {
 	return 0, false
 }
 
-// textOf returns what the cause of a cancellation says, even if its method panics.
-func textOf(err error) (text string) {
-	defer func() {
-		if recover() != nil {
-			text = "cancelled"
-		}
+// textOf returns what the cause of a cancellation says, unless its method panics,
+// ends the goroutine or takes long.
+func textOf(err error) string {
+	const unsaid = "cancelled"
+	switch err { //nolint:errorlint // these very ones
+	case harness.ErrCancelled, context.Canceled, context.DeadlineExceeded:
+		return err.Error()
+	}
+	said := make(chan string, 1)
+	go func() {
+		text := unsaid
+		defer func() {
+			_ = recover()
+			said <- text
+		}()
+		text = err.Error()
 	}()
-	return err.Error()
+	late := time.NewTimer(textTimeout)
+	defer late.Stop()
+	select {
+	case text := <-said:
+		return text
+	case <-late.C:
+		return unsaid
+	}
 }
+
+// textTimeout bounds how long the method of a cause may take.
+const textTimeout = 10 * time.Millisecond
 
 func (c *conn) started(call *harness.Call) bool {
 	c.mu.Lock()
@@ -253,8 +273,9 @@ func (c *conn) started(call *harness.Call) bool {
 }
 
 // abort takes the call back if it has not started, and else passes on that it
-// is to stop. If it does not within the grace period, the worker is killed.
-func (c *conn) abort(call *harness.Call, cause error) (found, neverRan bool) {
+// is to stop, and what the cause says. If it does not within the grace period, the
+// worker is killed.
+func (c *conn) abort(call *harness.Call, cause string) (found, neverRan bool) {
 	c.mu.Lock()
 	id, found := c.find(call)
 	for !found && slices.Contains(c.sending, call) {
@@ -271,7 +292,7 @@ func (c *conn) abort(call *harness.Call, cause error) (found, neverRan bool) {
 	}
 	c.mu.Unlock()
 	if found && !neverRan {
-		_ = c.out.add(frameCancel, cancelFrame{id, textOf(cause)}.appendTo(nil)) // it is short
+		_ = c.out.add(frameCancel, cancelFrame{id, cause}.appendTo(nil)) // it is short
 		c.feeder.wake()
 	}
 	return found, neverRan

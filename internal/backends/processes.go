@@ -430,9 +430,10 @@ func (p *processes) steal(n int, batch []*harness.Call) []*harness.Call {
 
 // Abort implements [harness.Carrier].
 func (p *processes) Abort(c *harness.Call, cause error) bool {
+	text := textOf(cause) // beforehand, since it may take long
 	for _, f := range *p.feeders.Load() {
 		if conn := f.current(); conn != nil {
-			if found, neverRan := conn.abort(c, cause); found {
+			if found, neverRan := conn.abort(c, text); found {
 				return neverRan
 			}
 		}

@@ -426,6 +426,27 @@ func TestBatchWhoseErrorEndsTheGoroutine(t *testing.T) {
 	}
 }
 
+// A cause whose method ends the goroutine costs no worker that would stop at once.
+func TestCauseThatEndsTheGoroutine(t *testing.T) {
+	ctx, ex := openProcesses(t, harness.Config{Workers: 1, CancelGrace: 30 * time.Second})
+	started, release := harness.NewQueue[int](1), harness.NewQueue[int](1)
+	defer started.Close(ctx)
+	defer release.Close(ctx)
+	theirs, cancel := context.WithCancelCause(ctx)
+	f := gate.Submit(theirs, ex, gateIn{1, started, release})
+	if _, err := started.Get(ctx); err != nil {
+		t.Fatal(err)
+	}
+	cancel(ending{})
+	select {
+	case <-f.Done():
+	case <-ctx.Done():
+	}
+	if lost := ex.(harness.Manager).Stats().Lost; f.State() != harness.Cancelled || lost != 0 {
+		t.Errorf("the task is %v, and %d workers were lost; want cancelled, none", f.State(), lost)
+	}
+}
+
 // What is called when a task's input cannot be encoded may cancel the task that
 // the worker runs.
 func TestCancelInACallback(t *testing.T) {
