@@ -64,6 +64,8 @@ type conn struct {
 	window      uint32                       // how many the worker should have at a time
 	mean        float64                      // nanoseconds of a task, lately
 	useful      bool                         // a task was done
+	seen        uint32                       // done when the patrol came by last
+	stale       int                          // how often it has found nothing done since, and something waiting
 	graces      map[uint32]*time.Timer       // running out for tasks that were told to stop, by id
 	asks        map[uint32]context.CancelFunc
 	replies     map[uint32]chan answerFrame
@@ -127,24 +129,62 @@ func (c *conn) wasUseful() bool {
 func (c *conn) waiting() (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	n, _ = c.count()
+	return n
+}
+
+// offers returns how many calls an idle worker may be given of those that the worker
+// has been sent and has not started. One that the worker is about to start is none of
+// them, unless the patrol has found that it did not so often, and then it is stuck:
+// two workers that are slow to start would take it from each other for ever.
+func (c *conn) offers(patience int) (n int, stuck bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, running := c.count()
+	if n > 1 || running {
+		return n, false
+	}
+	if c.stale < patience {
+		return 0, false
+	}
+	return n, n > 0
+}
+
+// count returns how many calls the worker has been sent and has not started, and
+// whether it runs one. The caller holds mu.
+func (c *conn) count() (n int, running bool) {
 	for id := c.done; id != c.next; id++ {
-		if c.calls[id%slots] != nil && c.claims.state(id) == slotSent {
+		if c.calls[id%slots] == nil {
+			continue
+		}
+		switch c.claims.state(id) {
+		case slotSent:
 			n++
+		case slotStarted:
+			running = true
 		}
 	}
-	return n + len(c.unsent)
+	return n + len(c.unsent), running
+}
+
+// age notes that the patrol has come by.
+func (c *conn) age() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n, _ := c.count(); n > 0 && c.done == c.seen {
+		c.stale++
+	} else {
+		c.stale = 0
+	}
+	c.seen = c.done
 }
 
 // running reports whether the worker runs a call.
-func (c *conn) running() bool {
+func (c *conn) running() (running bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for id := c.done; id != c.next; id++ {
-		if c.calls[id%slots] != nil && c.claims.state(id) == slotStarted {
-			return true
-		}
-	}
-	return false
+	_, running = c.count()
+	return running
 }
 
 // sent returns the calls that the worker has been sent and has not answered, and

@@ -324,6 +324,67 @@ func TestCancelWhatWasTakenFromAStoppedWorker(t *testing.T) {
 	}
 }
 
+// Workers that are all slow to start do not take a task from each other again and
+// again: each time it would have to be sent anew, which makes them slower.
+func TestSlowWorkersDoNotTakeFromEachOther(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("whether a process has stopped is read from /proc")
+	}
+	sent := make(chan struct{}, 1000)
+	ctx, ex := openProcesses(t, harness.Config{Workers: 2, Observer: &harness.Observer{
+		Header: func(b []byte, c *harness.Call) []byte {
+			if c.Task() == mirror.Name() {
+				sent <- struct{}{}
+			}
+			return b
+		},
+	}})
+	started, release := harness.NewQueue[int](2), harness.NewQueue[int](2)
+	var pids [2]int
+	for i := range pids {
+		gate.Submit(ctx, ex, gateIn{i, started, release})
+		pids[i], _ = started.Get(ctx)
+	}
+	for range pids {
+		_ = release.Put(ctx, 1)
+	}
+	for i := range 1000 { // so short that a worker would be sent many at a time
+		if _, err := pid.Submit(ctx, ex, i).Wait(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	untilIdle(ctx, t, ex.(harness.Manager))
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		defer syscall.Kill(pid, syscall.SIGCONT)
+		for !stopped(t, pid) {
+			runtime.Gosched()
+		}
+	}
+	f := mirror.Submit(ctx, ex, make([]byte, 3<<20))
+	times := 0
+	for window := time.After(time.Second); window != nil; {
+		select {
+		case <-sent:
+			times++
+		case <-window:
+			window = nil
+		}
+	}
+	if times < 2 || times > 8 {
+		t.Errorf("within a second in which no worker started it, a task was sent %d times; want that another worker gets it, and ever more seldom", times)
+	}
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, syscall.SIGCONT)
+	}
+	if b, err := f.Wait(ctx); len(b) != 3<<20 || err != nil {
+		t.Errorf("once they go on it returned %d bytes, %v; want %d", len(b), err, 3<<20)
+	}
+	_, _ = started.Close(ctx), release.Close(ctx)
+}
+
 func stopped(t *testing.T, pid int) bool {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

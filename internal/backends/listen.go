@@ -194,6 +194,9 @@ func (c *conn) result(f frame, r resultFrame) error {
 	c.claims.set(r.id, slotFree)
 	c.done++
 	if r.outcome != outcomeWithdrawn {
+		if c.feeder.p.thefts.Load() != 0 {
+			c.feeder.p.thefts.Store(0)
+		}
 		c.useful = true
 		c.pace(float64(r.ended - r.started))
 	}

@@ -34,6 +34,7 @@ func (p *processes) look() {
 		if c == nil {
 			continue
 		}
+		c.age()
 		writing := c.unblock()
 		if !c.busy(1) {
 			f.wake() // what it had was taken from it: it may have to end
@@ -50,6 +51,11 @@ func (p *processes) look() {
 		p.patrol.expect()
 	}
 }
+
+// patience is how often the patrol has to come by until what a worker is about to
+// start is given to another: twice as often each time that this has happened since a
+// task was done.
+func (p *processes) patience() int { return 2 << min(p.thefts.Load(), 6) }
 
 // unblock ends the write that goes on if nobody wants what is written and the worker
 // is not needed any more. It reports whether it is to be asked again.

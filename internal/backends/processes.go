@@ -53,6 +53,7 @@ type processes struct {
 	crew    harness.Crew // workers whose tasks wait for queues
 	still   standstill
 	patrol  patrol
+	thefts  atomic.Int32              // see patience
 	feeders atomic.Pointer[[]*feeder] // replaced as a whole, with mu held
 	running sync.WaitGroup            // feeders
 	life    context.Context           // what workers are started in; ended by halt when Stop has a cause
@@ -409,11 +410,11 @@ func (p *processes) giveBack(calls []*harness.Call) {
 func (p *processes) steal(n int, batch []*harness.Call) []*harness.Call {
 	for {
 		var victim *conn
-		most := 0
+		most, stuck := 0, false
 		for _, f := range *p.feeders.Load() {
 			if c := f.current(); c != nil {
-				if has := c.waiting(); has > most {
-					victim, most = c, has
+				if has, is := c.offers(p.patience()); has > most {
+					victim, most, stuck = c, has, is
 				}
 			}
 		}
@@ -421,6 +422,9 @@ func (p *processes) steal(n int, batch []*harness.Call) []*harness.Call {
 			return batch
 		}
 		if batch = victim.withdraw(min(n, (most+1)/2), batch); len(batch) > 0 {
+			if stuck {
+				p.thefts.Add(1)
+			}
 			return batch
 		}
 		// Another was faster. There may be more elsewhere, of which nobody
