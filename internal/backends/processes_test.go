@@ -171,9 +171,11 @@ func TestQueuedTasksSurviveTheirWorker(t *testing.T) {
 	}
 }
 
-// Close tells of a worker that could not be replaced, though others did its work.
-func TestWorkerNotReplaced(t *testing.T) {
-	spawned := make(chan struct{}, 100)
+// openNoMore opens an executor with two workers, of which none can be replaced.
+// spawned has as many elements as processes were started.
+func openNoMore(t *testing.T) (_ context.Context, _ harness.Executor, spawned chan struct{}) {
+	t.Helper()
+	spawned = make(chan struct{}, 100)
 	ctx, ex := openProcesses(t, harness.Config{Workers: 2, Processes: &harness.ProcessObserver{
 		Spawning: func(int) []string {
 			if spawned <- struct{}{}; len(spawned) > 2 {
@@ -182,6 +184,12 @@ func TestWorkerNotReplaced(t *testing.T) {
 			return nil
 		},
 	}})
+	return ctx, ex, spawned
+}
+
+// Close tells of a worker that could not be replaced, though others did its work.
+func TestWorkerNotReplaced(t *testing.T) {
+	ctx, ex, spawned := openNoMore(t)
 	if _, err := die.Submit(ctx, ex, 1).Wait(ctx); err == nil {
 		t.Fatal("a task that ended its worker did not fail")
 	}
@@ -208,15 +216,7 @@ func TestWorkerNotReplaced(t *testing.T) {
 // two was idle for longer.
 func TestIdleWorkerBesideOneThatIsNotReplaced(t *testing.T) {
 	for which := range 2 {
-		spawned := make(chan struct{}, 100)
-		ctx, ex := openProcesses(t, harness.Config{Workers: 2, Processes: &harness.ProcessObserver{
-			Spawning: func(int) []string {
-				if spawned <- struct{}{}; len(spawned) > 2 {
-					return []string{"BACKENDS_TEST_BROKEN=1"}
-				}
-				return nil
-			},
-		}})
+		ctx, ex, spawned := openNoMore(t)
 		started, release := harness.NewQueue[int](2), harness.NewQueue[int](2)
 		pids := make([]int, 2)
 		for i := range pids {
