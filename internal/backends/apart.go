@@ -60,7 +60,7 @@ func (p *processes) encoded(c *harness.Call) {
 	p.giveBack([]*harness.Call{c})
 }
 
-// lookApart is the part of the patrol that looks after encodings. It reports whether encodings are under way.
+// lookApart is the part of the patrol that looks after encodings. It reports whether it has to come by again.
 func (p *processes) lookApart() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -73,5 +73,5 @@ func (p *processes) lookApart() bool {
 			}
 		}
 	}
-	return len(a.under) > 0
+	return a.quick > 0
 }

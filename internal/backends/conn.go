@@ -66,6 +66,7 @@ type conn struct {
 	useful      bool                         // a task was done
 	seen        uint32                       // done when the patrol came by last
 	stale       int                          // how often it has found nothing done since, and something waiting
+	robbed      bool                         // something was withdrawn, and the feeder has not been told
 	graces      map[uint32]*time.Timer       // running out for tasks that were told to stop, by id
 	asks        map[uint32]context.CancelFunc
 	replies     map[uint32]chan answerFrame
@@ -167,16 +168,22 @@ func (c *conn) count() (n int, running bool) {
 	return n + len(c.unsent), running
 }
 
-// age notes that the patrol has come by.
-func (c *conn) age() {
+// age notes that the patrol has come by. It reports whether all that the worker had
+// has been taken from it since.
+func (c *conn) age() (robbed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if n, _ := c.count(); n > 0 && c.done == c.seen {
+	n, running := c.count()
+	if n > 0 && c.done == c.seen {
 		c.stale++
 	} else {
 		c.stale = 0
 	}
 	c.seen = c.done
+	if robbed = c.robbed && n == 0 && !running; robbed {
+		c.robbed = false
+	}
+	return robbed
 }
 
 // running reports whether the worker runs a call.
@@ -238,6 +245,7 @@ func (c *conn) withdraw(n int, batch []*harness.Call) []*harness.Call {
 		}
 	}
 	slices.Reverse(batch[from:])
+	c.robbed = len(batch) > from || c.robbed
 	return batch
 }
 

@@ -186,8 +186,8 @@ func (f *feeder) pause() time.Duration {
 }
 
 // sleep waits until something has changed, or until the worker may be started
-// again, which was not yet when there was that long to go. After the idle timeout it ends a worker that has nothing to do. What has been
-// sent to a worker that does not begin it is offered to others.
+// again, which was not yet when there was that long to go. After the idle timeout it
+// ends a worker that has nothing to do.
 func (f *feeder) sleep(pause time.Duration) {
 	var timeout time.Duration
 	switch {

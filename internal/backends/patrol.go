@@ -25,7 +25,7 @@ func (t *patrol) expect() {
 }
 
 // look offers what a worker has been sent and has not begun to those with nothing to
-// do, has those look that have nothing any more, and ends writes that nobody needs.
+// do, has those look from whom all was taken, and ends writes that nobody needs.
 func (p *processes) look() {
 	p.patrol.due.Store(false) // first, so that what is sent from now on is looked after later
 	busy, waiting := p.lookApart(), false
@@ -34,14 +34,10 @@ func (p *processes) look() {
 		if c == nil {
 			continue
 		}
-		c.age()
-		writing := c.unblock()
-		if !c.busy(1) {
-			f.wake() // what it had was taken from it: it may have to end
-		} else {
-			busy = true
+		if c.age() {
+			f.wake() // it may have to end
 		}
-		busy = busy || writing
+		busy = c.unblock() || c.busy(1) || busy
 		waiting = waiting || c.waiting() > 0
 	}
 	if waiting {

@@ -241,6 +241,25 @@ func TestIdleWorkerBesideOneThatIsNotReplaced(t *testing.T) {
 	}
 }
 
+// A worker with nothing to do ends after the idle timeout, whatever others do.
+func TestIdleTimeoutBesideABusyWorker(t *testing.T) {
+	ctx, ex := openProcesses(t, harness.Config{Workers: 2, IdleTimeout: 200 * time.Millisecond})
+	started, release := harness.NewQueue[int](1), harness.NewQueue[int](1)
+	f := gate.Submit(ctx, ex, gateIn{1, started, release})
+	if _, err := started.Get(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for m := ex.(harness.Manager); m.Stats().Alive != 1; {
+		if runtime.Gosched(); ctx.Err() != nil {
+			t.Fatalf("Stats() = %+v; want one alive", m.Stats())
+		}
+	}
+	if f.State() != harness.Running {
+		t.Errorf("the task is %v; want running", f.State())
+	}
+	_, _ = started.Close(ctx), release.Close(ctx)
+}
+
 // untilIdle waits until no worker has a task.
 func untilIdle(ctx context.Context, t *testing.T, m harness.Manager) {
 	t.Helper()
