@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"runtime"
 	"runtime/debug"
-	"runtime/metrics"
 	"sync"
 )
 
@@ -89,12 +89,8 @@ func maxThreads() int64 {
 	return int64(most)
 }
 
-// threads returns how many threads the program has; 0 if that is not known.
+// threads returns how many threads the runtime has made that have not ended.
 func threads() int64 {
-	s := []metrics.Sample{{Name: "/sched/threads/total:threads"}}
-	metrics.Read(s)
-	if s[0].Value.Kind() != metrics.KindUint64 {
-		return 0
-	}
-	return int64(s[0].Value.Uint64())
+	n, _ := runtime.ThreadCreateProfile(nil)
+	return int64(n)
 }

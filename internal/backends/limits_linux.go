@@ -38,31 +38,34 @@ func systemLimits() []limit {
 		open, err := os.ReadDir("/proc/self/fd")
 		add(err == nil, limit{fmt.Sprintf("a process may have %d files open (ulimit -n)", rl.Cur), int64(rl.Cur) - int64(len(open)), ofFiles})
 	}
-	for _, dir := range groups("pids") {
-		most, ok1 := number(dir + "/pids.max")
-		there, ok2 := number(dir + "/pids.current")
-		add(ok1 && ok2, limit{fmt.Sprintf("the control group allows %d processes and threads (%s/pids.max)", most, dir), most - there, ofTasks})
+	own, _ := os.ReadFile("/proc/self/cgroup")
+	for _, dir := range groups(own, "pids") {
+		most, ok := number(dir + "/pids.max")
+		if !ok {
+			continue
+		}
+		there, ok := number(dir + "/pids.current")
+		add(ok, limit{fmt.Sprintf("the control group allows %d processes and threads (%s/pids.max)", most, dir), most - there, ofTasks})
 	}
-	for _, dir := range groups("memory") {
+	for _, dir := range groups(own, "memory") {
 		for _, f := range [][3]string{{"memory.max", "memory.current", "inactive_file"}, {"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"}} {
-			most, ok1 := number(dir + "/" + f[0])
-			used, ok2 := number(dir + "/" + f[1])
+			most, ok := number(dir + "/" + f[0])
+			if !ok {
+				continue
+			}
+			used, ok := number(dir + "/" + f[1])
 			cache, _ := field(dir+"/memory.stat", f[2]+" ") // is given up when memory is needed
-			add(ok1 && ok2, limit{fmt.Sprintf("the control group allows %d MiB of memory (%s/%s)", most>>20, dir, f[0]), most - used + cache, ofMemory})
+			add(ok, limit{fmt.Sprintf("the control group allows %d MiB of memory (%s/%s)", most>>20, dir, f[0]), most - used + cache, ofMemory})
 		}
 	}
 	return known
 }
 
-// groups returns the directories of the process's control group and of those that
-// it is in, as far as there are such.
-func groups(controller string) []string {
-	b, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return nil
-	}
+// groups returns the directories of a process's control group and of those that
+// it is in, as far as there are such. own is what the process's cgroup file says.
+func groups(own []byte, controller string) []string {
 	var dirs []string
-	for line := range strings.Lines(string(b)) {
+	for line := range strings.Lines(string(own)) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if len(parts) != 3 {
 			continue
