@@ -275,14 +275,16 @@ func (t *tail) Write(b []byte) (int, error) {
 }
 
 // lastWords is how the Go runtime begins to tell why it crashes.
-var lastWords = regexp.MustCompile(`(?m)^(panic: |fatal error: |runtime: |SIG[A-Z]+: )`)
+var lastWords = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?m)^(panic: |fatal error: |runtime: |SIG[A-Z]+: )`)
+})
 
 // String returns the last lines; of a crash, the lines around its first.
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	from, to := max(0, len(t.buf)-tailBytes), len(t.buf)
-	if at := lastWords.FindIndex(t.buf); at != nil && at[0] < from {
+	if at := lastWords().FindIndex(t.buf); at != nil && at[0] < from {
 		from = max(0, at[0]-512)
 		to = from + tailBytes
 	}
