@@ -3,7 +3,6 @@ package backends
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -147,23 +146,23 @@ func (c *conn) hello(in *bufio.Reader, tasks []harness.AnyTask) error {
 	if err != nil {
 		return err
 	}
-	var h helloFrame
-	if f.kind != frameHello || json.Unmarshal(f.body, &h) != nil || h.Version != protocolVersion {
+	h, err := parseHello(f.body)
+	if f.kind != frameHello || err != nil || h.version != protocolVersion {
 		return fmt.Errorf("%w: it speaks another protocol", harness.ErrOtherProgram)
 	}
-	if here := child.Image(); h.Image != here && h.Image != "" && here != "" {
+	if here := child.Image(); h.image != here && h.image != "" && here != "" {
 		return fmt.Errorf("%w: the program's file was replaced while it ran", harness.ErrOtherProgram)
 	}
-	c.tasks = make(map[string]uint16, len(h.Tasks))
-	for i, t := range h.Tasks {
-		c.tasks[t.Name] = uint16(i)
+	c.tasks = make(map[string]uint16, len(h.tasks))
+	for i, t := range h.tasks {
+		c.tasks[t.name] = uint16(i)
 	}
 	for _, t := range tasks {
 		i, ok := c.tasks[t.Name()]
 		if !ok {
 			return unknownTask(t.Name())
 		}
-		if there, here := h.Tasks[i].Wire, t.Wire(); there != here {
+		if there, here := h.tasks[i].wire, t.Wire(); there != here {
 			return fmt.Errorf("%w: to it, task %s is %s; here it is %s. The tasks given to executor.Main must not depend on arguments or the environment",
 				harness.ErrOtherProgram, t.Name(), there, here)
 		}

@@ -38,7 +38,7 @@ const (
 
 // protocolVersion changes with the frames. Both ends are the same program, so
 // a difference means that the program was replaced while it ran.
-const protocolVersion = 3
+const protocolVersion = 4
 
 // byBelt in the kind of a frame says that its body is a beltRef.
 const byBelt = 1 << 7
@@ -471,17 +471,36 @@ func parseCancel(b []byte) (f cancelFrame, err error) {
 	return f, d.err
 }
 
-// hello is sent once, as JSON.
+// hello: version, image, then the tasks, each with its name and wire form.
 type helloFrame struct {
-	Version int         `json:"version"`
-	Image   string      `json:"image"` // see child.Image
-	Tasks   []helloTask `json:"tasks"`
+	version uint32
+	image   string // see child.Image
+	tasks   []helloTask
 }
 
 // A helloTask is a task that the worker knows, and how its data crosses.
 type helloTask struct {
-	Name string `json:"name"`
-	Wire string `json:"wire"`
+	name string
+	wire string
+}
+
+func (f helloFrame) appendTo(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint32(b, f.version)
+	b = appendText(b, f.image)
+	for _, t := range f.tasks {
+		b = appendText(appendText(b, t.name), t.wire)
+	}
+	return b
+}
+
+func parseHello(b []byte) (f helloFrame, err error) {
+	d := decoder{b: b}
+	f.version = d.uint32()
+	f.image = d.text()
+	for len(d.b) > 0 {
+		f.tasks = append(f.tasks, helloTask{d.text(), d.text()})
+	}
+	return f, d.err
 }
 
 // A decoder takes fields off the front of b. Once b is too short, err is set
@@ -494,7 +513,7 @@ type decoder struct {
 var errShortFrame = errors.New("frame too short")
 
 func (d *decoder) bytes(n int) []byte {
-	if len(d.b) < n {
+	if n < 0 || n > len(d.b) {
 		d.b, d.err = nil, errShortFrame
 		return nil
 	}
@@ -535,11 +554,18 @@ func (d *decoder) bool() bool { return d.uint8() != 0 }
 
 func (d *decoder) string() string { return string(d.bytes(int(d.uint16()))) }
 
+// text takes a string of any length.
+func (d *decoder) text() string { return string(d.bytes(int(d.uint32()))) }
+
 func appendBool(b []byte, v bool) []byte {
 	if v {
 		return append(b, 1)
 	}
 	return append(b, 0)
+}
+
+func appendText(b []byte, s string) []byte {
+	return append(binary.LittleEndian.AppendUint32(b, uint32(len(s))), s...)
 }
 
 // appendString appends a short string: a name, not a payload.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -57,7 +58,7 @@ func TestReadFrameRefuses(t *testing.T) {
 }
 
 func TestFieldsRoundTrip(t *testing.T) {
-	all := cmp.AllowUnexported(taskFrame{}, resultFrame{}, askFrame{}, answerFrame{}, controlFrame{}, messageFrame{}, cancelFrame{})
+	all := cmp.AllowUnexported(taskFrame{}, resultFrame{}, askFrame{}, answerFrame{}, controlFrame{}, messageFrame{}, cancelFrame{}, helloFrame{}, helloTask{})
 	task := taskFrame{id: 7, task: 3, header: []byte("head"), input: []byte("in")}
 	got, err := parseTask(task.appendTo(nil, func(b []byte) []byte { return append(b, "head"...) }))
 	compare(t, task, got, err, all)
@@ -79,6 +80,9 @@ func TestFieldsRoundTrip(t *testing.T) {
 	cancel := cancelFrame{4, "no longer wanted"}
 	gotCancel, err := parseCancel(cancel.appendTo(nil))
 	compare(t, cancel, gotCancel, err, all)
+	hello := helloFrame{protocolVersion, "file 1", []helloTask{{"sum", "a function"}, {"long", strings.Repeat("w", 1<<17)}}}
+	gotHello, err := parseHello(hello.appendTo(nil))
+	compare(t, hello, gotHello, err, all)
 }
 
 func compare[T any](t *testing.T, want, got T, err error, opts ...cmp.Option) {
@@ -130,6 +134,7 @@ func FuzzProtocol(f *testing.F) {
 	f.Add(taskFrame{id: 1, input: []byte("in")}.appendTo(nil, nil), uint8(frameTask))
 	f.Add(resultFrame{id: 1, payload: []byte("{}")}.appendTo(nil), uint8(frameResult))
 	f.Add(controlFrame{1, "name", nil}.bytes(), uint8(frameControl))
+	f.Add(helloFrame{1, "file", []helloTask{{"sum", "a function"}}}.appendTo(nil), uint8(frameHello))
 	f.Fuzz(func(t *testing.T, b []byte, kind uint8) {
 		// What can be parsed must be what is written.
 		check := func(again []byte, err error) {
@@ -156,6 +161,9 @@ func FuzzProtocol(f *testing.F) {
 			check(v.appendTo(nil), err)
 		case frameCancel:
 			v, err := parseCancel(b)
+			check(v.appendTo(nil), err)
+		case frameHello:
+			v, err := parseHello(b)
 			check(v.appendTo(nil), err)
 		case frameAnswer:
 			parseAnswer(b)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -179,11 +178,7 @@ func newWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks, shared *share
 
 // serve runs tasks until the input ends.
 func (w *worker) serve(in io.Reader) error {
-	b, err := json.Marshal(hello(w.tasks))
-	if err != nil {
-		return err
-	}
-	if err := w.out.write(frameHello, b); err != nil {
+	if err := w.out.write(frameHello, hello(w.tasks).appendTo(nil)); err != nil {
 		return err
 	}
 	ended := make(chan error, 1)
@@ -215,9 +210,9 @@ func (w *worker) serve(in io.Reader) error {
 // hello is what a worker that knows the tasks says first. Its parent compares it
 // with what it would say itself.
 func hello(tasks []harness.AnyTask) helloFrame {
-	h := helloFrame{Version: protocolVersion, Image: child.Image()}
+	h := helloFrame{version: protocolVersion, image: child.Image()}
 	for _, t := range tasks {
-		h.Tasks = append(h.Tasks, helloTask{t.Name(), t.Wire()})
+		h.tasks = append(h.tasks, helloTask{t.Name(), t.Wire()})
 	}
 	return h
 }
