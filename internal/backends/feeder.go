@@ -42,6 +42,7 @@ type prospect int
 const (
 	open    prospect = iota // more may come
 	closing                 // what others have is all there is
+	due                     // there are some, for which a worker must be started first
 	leaving                 // it is one too many
 )
 
@@ -80,7 +81,7 @@ func (f *feeder) run() {
 		}
 		pause := f.pause()
 		if f.replace && pause <= 0 && f.p.wanted(f) {
-			f.restart(f.p.open) // for no task: when no more are taken, there is no need
+			f.restart(f.p.needed)
 			pause = f.pause()
 		}
 		// A worker that stands still has no room and may have nothing left. Who has
@@ -89,8 +90,16 @@ func (f *feeder) run() {
 			var more prospect
 			batch, more = f.p.take(f, room, batch[:0])
 			idle := len(batch) == 0 && (f.conn == nil || !f.conn.busy(1))
-			if idle && more != leaving && room > 0 {
+			switch {
+			case more == due:
+				f.restart(f.p.wanting())
+				continue
+			case !idle || more == leaving:
+			case room > 0:
 				batch = f.p.steal(f.share(), batch)
+			case f.startable() && f.p.stealable():
+				f.restart(f.p.needed)
+				continue
 			}
 			switch {
 			case len(batch) > 0:
@@ -111,23 +120,21 @@ func (f *feeder) run() {
 
 // room is how many calls the worker can be sent now.
 func (f *feeder) room() int {
-	if f.conn != nil {
-		return f.conn.room()
-	}
 	switch {
+	case f.conn != nil:
+		return f.conn.room()
 	case f.spare:
 		return 1
-	case f.pause() > 0 && !f.p.stopping():
-		return 0
 	}
-	if most := f.p.cfg.MaxTasksPerWorker; most > 0 {
-		return min(most, least)
-	}
-	return least
+	return 0 // a start may take long, and others could do them meanwhile
 }
 
-// supply sends calls to the worker, after it has started one if need be. If that
-// fails they go back to the queue, for another worker or a later start.
+// startable reports whether it has no worker, and may start one for whatever calls
+// there are.
+func (f *feeder) startable() bool { return f.conn == nil && !f.spare && f.pause() <= 0 }
+
+// supply sends calls to the worker. A spare starts it for them: if that fails they
+// go back to the queue.
 func (f *feeder) supply(batch []*harness.Call) {
 	if f.conn == nil && !f.restart(f.p.life) {
 		if cause := context.Cause(f.p.life); cause != nil {
@@ -152,12 +159,27 @@ func (f *feeder) supply(batch []*harness.Call) {
 
 // restart starts a process for the worker once more.
 func (f *feeder) restart(ctx context.Context) bool {
+	defer time.AfterFunc(slowStart, func() { f.p.passOn(f) }).Stop()
 	err := f.start(ctx)
 	if err != nil && ctx.Err() == nil {
 		f.failed(fmt.Errorf("replacing worker %d: %w", f.index, err))
 	}
 	f.replace = err != nil
 	return err == nil
+}
+
+// slowStart is when a start takes long: somebody else is to do what it is for.
+const slowStart = time.Second
+
+// passOn wakes another feeder in the place of f.
+func (p *processes) passOn(f *feeder) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if f.woken {
+		f.woken = false
+		p.woken--
+		p.wake()
+	}
 }
 
 const (
@@ -289,6 +311,7 @@ func (p *processes) remove(f *feeder) {
 		p.wake()
 	}
 	if p.closed {
+		p.slacken()
 		for _, g := range feeders {
 			g.wake() // there may be nothing left for them either
 		}
@@ -300,6 +323,23 @@ func (p *processes) wanted(f *feeder) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return !f.leaving && p.refused() == nil
+}
+
+// slacken ends the starts of workers for which nothing is left to do. The caller holds
+// mu.
+func (p *processes) slacken() {
+	if p.closed && !p.left() && !slices.ContainsFunc(*p.feeders.Load(), func(f *feeder) bool { return f.current() != nil }) {
+		p.enough()
+	}
+}
+
+// wanting returns the context for the start of a worker while there are calls in the
+// queue.
+func (p *processes) wanting() context.Context {
+	if p.needed.Err() != nil {
+		return p.life // they have come back since
+	}
+	return p.needed
 }
 
 // startFailed notes that f could not start a worker. If none can be prepared, or

@@ -58,8 +58,8 @@ type processes struct {
 	running sync.WaitGroup            // feeders
 	life    context.Context           // what workers are started in; ended by halt when Stop has a cause
 	halt    context.CancelCauseFunc
-	open    context.Context // until no more calls are taken
-	shut    context.CancelFunc
+	needed  context.Context // what workers are started in later: until nothing is left to do, see slacken
+	enough  context.CancelFunc
 
 	mu       sync.Mutex
 	door     door
@@ -97,7 +97,7 @@ func openProcesses(ctx context.Context, cfg harness.Config) (*processes, error) 
 	}
 	p.site = harness.Site{Observer: cfg.Observer, Timing: cfg.Timing, Carrier: p}
 	p.life, p.halt = context.WithCancelCause(context.Background())
-	p.open, p.shut = context.WithCancel(p.life)
+	p.needed, p.enough = context.WithCancel(p.life)
 	p.crew.Resize(n)
 	p.still = p.standing()
 	p.still.watch()
@@ -158,7 +158,7 @@ func (p *processes) waiting() int { return p.queued() - len(p.sleepers) - p.woke
 // holds mu.
 func (p *processes) wake() {
 	if n := len(p.sleepers); n > 0 {
-		f := p.sleepers[n-1]
+		f := p.sleepers[n-1] // those without a worker come first
 		p.sleepers = p.sleepers[:n-1]
 		f.woken = true
 		p.woken++
@@ -181,7 +181,7 @@ func (p *processes) Stop(cause error) {
 	p.mu.Lock()
 	p.closed = true
 	p.door.shut()
-	p.shut()
+	p.slacken()
 	var queued []*harness.Call
 	if cause != nil {
 		queued = p.empty()
@@ -355,7 +355,13 @@ func (p *processes) pop(f *feeder, n int, batch []*harness.Call) (_ []*harness.C
 		batch = append(batch, p.calls.pop())
 	}
 	p.door.left(had - p.queued())
-	switch {
+	switch startable := f.startable(); {
+	case startable && p.queued() > 0:
+		more = due
+		f.woken = true // it takes them when it has started
+		p.woken++
+	case startable:
+		p.sleepers = slices.Insert(p.sleepers, 0, f)
 	case n == 0 && woken:
 		p.wake() // another, in its place
 	case n == 0:
@@ -369,13 +375,6 @@ func (p *processes) pop(f *feeder, n int, batch []*harness.Call) (_ []*harness.C
 	}
 	p.mu.Unlock()
 	return batch, more
-}
-
-// stopping reports whether no more calls are taken.
-func (p *processes) stopping() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.closed && !p.left()
 }
 
 // dispensable reports whether f has no more to do but what it has.
@@ -409,15 +408,7 @@ func (p *processes) giveBack(calls []*harness.Call) {
 // it but no more than n, for a worker with nothing to do.
 func (p *processes) steal(n int, batch []*harness.Call) []*harness.Call {
 	for {
-		var victim *conn
-		most, stuck := 0, false
-		for _, f := range *p.feeders.Load() {
-			if c := f.current(); c != nil {
-				if has, is := c.offers(p.patience()); has > most {
-					victim, most, stuck = c, has, is
-				}
-			}
-		}
+		victim, most, stuck := p.victim()
 		if victim == nil {
 			return batch
 		}
@@ -430,6 +421,25 @@ func (p *processes) steal(n int, batch []*harness.Call) []*harness.Call {
 		// Another was faster. There may be more elsewhere, of which nobody
 		// would tell again.
 	}
+}
+
+// victim returns the worker that has the most that can be taken from it, how much
+// that is, and whether it is stuck; nil if none has anything.
+func (p *processes) victim() (victim *conn, most int, stuck bool) {
+	for _, f := range *p.feeders.Load() {
+		if c := f.current(); c != nil {
+			if has, is := c.offers(p.patience()); has > most {
+				victim, most, stuck = c, has, is
+			}
+		}
+	}
+	return victim, most, stuck
+}
+
+// stealable reports whether there is something for a worker that is to be started.
+func (p *processes) stealable() bool {
+	victim, _, _ := p.victim()
+	return victim != nil && p.needed.Err() == nil
 }
 
 // Abort implements [harness.Carrier].

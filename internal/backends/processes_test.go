@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(parentEnv) != "" {
 		beParent()
 	}
-	harnesstest.Main(m, die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable, gets, fails)
+	harnesstest.Main(m, die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable, gets, fails, stands)
 }
 
 var (
@@ -81,7 +82,7 @@ type gateIn struct {
 	Started, Release *harness.Queue[int]
 }
 
-var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable, gets, fails)
+var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable, gets, fails, stands)
 
 func openProcesses(t *testing.T, cfg harness.Config) (context.Context, harness.Executor) {
 	t.Helper()
@@ -258,6 +259,56 @@ func TestIdleTimeoutBesideABusyWorker(t *testing.T) {
 		t.Errorf("the task is %v; want running", f.State())
 	}
 	_, _ = started.Close(ctx), release.Close(ctx)
+}
+
+// stands does not return if it can remove a file.
+var stands = harness.NewTask("stands", func(_ context.Context, file string) (int, error) {
+	if os.Remove(file) == nil {
+		select {}
+	}
+	return 0, nil
+})
+
+// A worker whose start stands still keeps no task from others, and does not keep Close
+// waiting.
+func TestStartThatStandsStill(t *testing.T) {
+	for name, cfg := range map[string]harness.Config{
+		"after a task":    {MaxTasksPerWorker: 1},
+		"after idle time": {IdleTimeout: time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "stands")
+			cfg.Workers, cfg.Init = 2, stands.With(file)
+			ctx, ex := openProcesses(t, cfg)
+			for cfg.IdleTimeout > 0 && ex.(harness.Manager).Stats().Alive > 0 {
+				if runtime.Gosched(); ctx.Err() != nil {
+					t.Fatal("the workers did not end")
+				}
+			}
+			if err := os.WriteFile(file, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 10 {
+				if _, err := pid.Submit(ctx, ex, i).Wait(ctx); err != nil {
+					t.Fatalf("task %d: %v", i, err)
+				}
+			}
+			if _, err := os.Stat(file); err == nil {
+				t.Fatal("no start stood still")
+			}
+			closed := make(chan error, 1)
+			go func() { closed <- ex.Close() }()
+			select {
+			case err := <-closed:
+				if err != nil {
+					t.Errorf("Close() = %v", err)
+				}
+			case <-ctx.Done():
+				t.Error("Close waits for a worker that nobody needs")
+				ex.(harness.Manager).Stop(errors.New("the test is over"))
+			}
+		})
+	}
 }
 
 // untilIdle waits until no worker has a task.
