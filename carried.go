@@ -68,21 +68,24 @@ func (c *Call) decode(from uint32, out []byte, started, ended Stamp) {
 	}
 	began := c.coding()
 	err := errGoexit
+	var failure error
 	defer func() {
 		if from == decoding && !c.phase.CompareAndSwap(decoding, settling) {
 			return
 		}
 		c.coded(ResultDecoded, began)
-		if c.Batch() && c.body.(batchBody).whole() {
-			err = nil // whatever ends the goroutine
-		}
-		if err != nil {
-			err = encodeError("result", c.Task(), err)
+		switch {
+		case c.Batch() && c.body.(batchBody).whole():
+			failure = nil // whatever ends the goroutine
+		case failure == nil && err != nil:
+			failure = encodeError("result", c.Task(), errGoexit)
 		}
 		c.arrived(started, ended)
-		c.finish(err, false)
+		c.finish(failure, false)
 	}()
-	err = c.body.decodeOutput(out)
+	if err = c.body.decodeOutput(out); err != nil {
+		failure = encodeError("result", c.Task(), err) // before it is settled: a method of err may never return
+	}
 }
 
 // Part takes the results of some of a batch's arguments, which lie before those
@@ -204,17 +207,23 @@ func (c *Call) Encode(done func()) bool {
 		began := c.coding()
 		var b []byte
 		err := errGoexit
+		var failure error
 		defer func() {
 			c.coded(ArgumentEncoded, began)
-			if err != nil {
-				c.Fail(encodeError("input", c.Task(), err), 0, 0)
+			if failure == nil && err != nil {
+				failure = encodeError("input", c.Task(), errGoexit)
+			}
+			if failure != nil {
+				c.Fail(failure, 0, 0)
 			} else if b = append([]byte{}, b...); c.phase.CompareAndSwap(waiting, held) {
 				c.keep(b) // not nil
 				c.phase.Store(waiting)
 			}
 			done()
 		}()
-		encode(&b, &err)
+		if encode(&b, &err); err != nil {
+			failure = encodeError("input", c.Task(), err) // a method of err may end the goroutine
+		}
 	})
 	return true
 }

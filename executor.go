@@ -16,7 +16,8 @@ type Executor interface {
 
 	// Close takes no more calls, waits for those that were submitted and
 	// releases the workers. Afterwards no goroutine and no process of the
-	// executor remains, and its futures' callbacks have returned. Closing twice
+	// executor remains, and its futures' callbacks, and the methods that encode
+	// what crosses, have returned. Closing twice
 	// is harmless. In a task or a callback of the executor itself, where Close
 	// would wait for its caller, it does nothing and returns an error that wraps
 	// ErrNested. Otherwise the error tells what went wrong on the way out, never

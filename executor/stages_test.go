@@ -51,7 +51,7 @@ var stages = []stage{
 	{encodeArgument, fails, none, encode, "", "", nil},
 	{encodeArgument, panics, none, encode, "", "", nil},
 	{encodeArgument, goexits, none, encode, "", "", nil},
-	{encodeArgument, hangs, none, cancelled, "", "Nothing else waits for it.", nil},
+	{encodeArgument, hangs, none, cancelled, "", "Nothing but Close waits for it.", nil},
 	{encodeArgument, formless, none, encode, "", "A channel, say.", nil},
 	{encodeArgument, deep, none, carried, "", "30,000 lists, each in another. A value is carried exactly or refused.", nil},
 	{encodeArgument, huge, none, encode, "", "A message holds 1 GiB.", nil},
@@ -99,7 +99,7 @@ var stages = []stage{
 	{decodeResult, fails, none, encode, "", "", nil},
 	{decodeResult, panics, none, encode, "", "", nil},
 	{decodeResult, goexits, none, encode, "", "", nil},
-	{decodeResult, hangs, none, cancelled, "", "Nothing else waits for it.", nil},
+	{decodeResult, hangs, none, cancelled, "", "Nothing but Close waits for it.", nil},
 	{decodeResult, exits, none, impossible, "", "It is the program itself.", nil},
 
 	{"initialise", fails, "*InitError, *TaskError, the error", "*InitError, *TaskError, the error", "", "Config.Init; what Open reports, or the first task where workers are started later.", (*cell).initialise},

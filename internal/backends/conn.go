@@ -49,7 +49,6 @@ type conn struct {
 
 	ctx     context.Context // ends with the conn: what queues are asked with
 	cancel  context.CancelFunc
-	asking  sync.WaitGroup
 	endOnce func() error
 
 	mu          sync.Mutex

@@ -28,7 +28,6 @@ func (c *conn) listen(in *bufio.Reader) {
 		}
 	}
 	c.cancel()
-	c.asking.Wait()
 	if errors.Is(fault, io.EOF) {
 		c.exit = c.proc.End(endTimeout)
 	} else {
@@ -231,14 +230,14 @@ func (c *conn) pace(ns float64) {
 }
 
 // answer does for the worker what it asked, beside everything else: it may
-// take long. There are as many at a time as the worker's task has goroutines
+// take long, and methods of the program's own may never return. There are as many at a time as the worker's task has goroutines
 // that ask.
 func (c *conn) answer(a askFrame) {
 	ctx, cancel := context.WithCancel(harness.OnWorker(c.ctx, c.self))
 	c.mu.Lock()
 	c.asks[a.request] = cancel
 	c.mu.Unlock()
-	c.asking.Go(func() {
+	c.feeder.p.site.Go(func() {
 		var v []byte
 		err := fmt.Errorf("value of a queue %w: its own encoding called runtime.Goexit", harness.ErrEncode)
 		defer func() { // also if that is so
