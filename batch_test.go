@@ -124,6 +124,46 @@ func TestBatchGoesOn(t *testing.T) {
 	}
 }
 
+// A call that has begun on a worker that was lost is not one that never ran, wherever
+// it is when it is cancelled.
+func TestCancelAfterALoss(t *testing.T) {
+	tests := map[string]func(ex Executor) AnyFuture{
+		"call":  func(ex Executor) AnyFuture { return halve.Idempotent().Submit(t.Context(), ex, 2) },
+		"batch": func(ex Executor) AnyFuture { return halve.SubmitBatch(t.Context(), ex, []int64{2, 4}) },
+	}
+	for name, submit := range tests {
+		for _, claimed := range []bool{false, true} {
+			for _, begun := range []int{0, 1} {
+				if name == "call" && begun == 0 {
+					continue // then it is not lost
+				}
+				var c *Call
+				f := submit(submitFunc(func(call *Call) {
+					c = call
+					c.Enter(&Site{Carrier: takesBack{}})
+				}))
+				if _, err := c.AppendInput(nil); err != nil || !c.Claim() || !c.Lose(errors.New("lost"), begun) {
+					t.Fatalf("%s: AppendInput() = %v, or it could not be claimed, or is over", name, err)
+				}
+				if claimed && !c.Claim() {
+					t.Fatalf("%s: it could not be claimed again", name)
+				}
+				if got, want := f.Cancel(), begun == 0; got != want || f.State() != Cancelled {
+					t.Errorf("Cancel() of a %s of which %d had begun on a worker that was lost, claimed again: %t, reports %t and leaves it %v; want %t, and cancelled",
+						name, begun, claimed, got, f.State(), want)
+				}
+			}
+		}
+	}
+}
+
+// takesBack carries calls that never start.
+type takesBack struct{}
+
+func (takesBack) Abort(*Call, error) bool { return true }
+func (takesBack) Started(*Call) bool      { return false }
+func (takesBack) Cut(*Call) (int, bool)   { return 0, false }
+
 // An argument of an idempotent task is tried three times, and then only it fails.
 func TestBatchTriesAgain(t *testing.T) {
 	var taken *Call

@@ -26,7 +26,8 @@ type Call struct {
 	// Number tells the calls of one executor apart. The Observer sets it.
 	Number uint64
 
-	losses  uint8 // workers that were lost while they ran it
+	losses  uint8 // workers that were lost while they ran it, unless it is a batch
+	began   bool  // on a worker that was lost
 	carried bool  // by site.Carrier, who has claimed it
 	traits  callTraits
 	phase   atomic.Uint32
@@ -511,7 +512,7 @@ func (c *Call) finish(err error, cancelled bool) {
 func (c *Call) Cancel(cause error) bool {
 	for {
 		if c.settle(waiting, cause) {
-			return c.losses == 0
+			return !c.began
 		}
 		if phase := c.phase.Load(); phase == running {
 			break
@@ -524,10 +525,10 @@ func (c *Call) Cancel(cause error) bool {
 		return false
 	}
 	if c.site.Carrier.Abort(c, cause) {
-		return c.settle(running, cause)
+		return c.settle(running, cause) && !c.began
 	}
 	c.settle(decoding, cause)
-	return c.settle(waiting, cause)
+	return c.settle(waiting, cause) && !c.began
 }
 
 // AppendInput encodes the task's argument onto b. The error wraps ErrEncode.

@@ -47,6 +47,7 @@ func (c *Call) Complete(out []byte, started, ended Stamp) (again bool) {
 			return false
 		}
 		if rest {
+			c.began = true
 			return c.giveBack()
 		}
 	}
@@ -161,11 +162,13 @@ func (c *Call) Lose(lost error, begun int) (again bool) {
 		return false
 	}
 	if b, ok := c.body.(batchBody); ok {
+		c.began = c.began || begun > 0
 		if b.lose(lost, begun) {
 			return c.giveBack()
 		}
 		return c.Complete(nil, 0, 0)
 	}
+	c.began = true
 	if c.losses++; c.Idempotent() {
 		if c.losses < maxRuns {
 			return c.giveBack()
