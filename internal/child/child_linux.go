@@ -14,15 +14,23 @@ import (
 	"unsafe"
 )
 
-// ownImage returns a path that leads to the file that the process runs, also
-// after that was replaced or deleted. In a new process it still does when that
-// starts another program.
-func ownImage() (string, error) {
-	const own = "/proc/self/exe"
-	if _, err := os.Stat(own); err == nil {
+// own leads to the file that the process runs, also after that was replaced or
+// deleted. In a new process it still does when that starts another program.
+const own = "/proc/self/exe"
+
+// image identifies the file alone: nobody can write to it while it runs, and another
+// cannot have its number, but its times may change.
+func image() string { return fileAt(own) }
+
+// thisProgram returns a path from which this very program can be started: the one
+// that it was started from, or, if another file is there by now, the way by which
+// the system leads to what runs.
+func thisProgram() (string, error) {
+	path, err := os.Executable()
+	if id := image(); id != "" && (err != nil || fileAt(path) != id) {
 		return own, nil
 	}
-	return os.Executable() // there is no /proc
+	return path, err
 }
 
 // endsWell blocks until the child has ended, and reports whether it exited with

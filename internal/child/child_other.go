@@ -3,15 +3,32 @@
 package child
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"syscall"
 	"time"
 )
 
-// ownImage returns the path that the program was started from: what runs cannot
+// begun identifies the file that this process runs. It is read when the process
+// begins, since another may be there later.
+var begun = func() string {
+	path, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%s size %d modified %d", fileID(info), info.Size(), info.ModTime().UnixNano())
+}()
+
+func image() string { return begun }
+
+// thisProgram returns the path that the program was started from: what runs cannot
 // be reached otherwise here.
-func ownImage() (string, error) { return os.Executable() }
+func thisProgram() (string, error) { return os.Executable() }
 
 // endsWell reports true: whether a child has ended well is only known here when
 // it has been reaped, and then its group may be somebody else's.

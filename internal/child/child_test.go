@@ -239,8 +239,8 @@ func zombie(pid int) bool {
 // replacedEnv has the test program replace its own file and then start children.
 const replacedEnv = "CHILD_TEST_REPLACED"
 
-// beReplaced starts a child before and after the program's file was replaced, and
-// after it was deleted, and prints which of them run what this process runs.
+// beReplaced starts a child before and after the program's file was touched, replaced,
+// and deleted, and prints which of them run what this process runs.
 func beReplaced() {
 	self, err := os.Executable()
 	if err != nil {
@@ -248,6 +248,7 @@ func beReplaced() {
 	}
 	for _, replace := range []func() error{
 		func() error { return nil },
+		func() error { return os.Chtimes(self, time.Now(), time.Now()) },
 		func() error { return os.Rename(os.Getenv(replacedEnv), self) },
 		func() error { return os.Remove(self) },
 	} {
@@ -282,8 +283,8 @@ func TestReplacedProgram(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), program)
 	cmd.Env = append(os.Environ(), replacedEnv+"="+other)
 	out, err := cmd.CombinedOutput()
-	if got := string(out); got != "true\ntrue\ntrue\n" || err != nil {
-		t.Errorf("whether children were the program, before its file was replaced, after, and after it was deleted:\n%s%v; want true, true, true", got, err)
+	if got := string(out); got != "true\ntrue\ntrue\ntrue\n" || err != nil {
+		t.Errorf("whether children were the program, before its file was touched, after, after it was replaced, and after it was deleted:\n%s%v; want four times true", got, err)
 	}
 }
 
