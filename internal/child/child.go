@@ -82,7 +82,8 @@ type Command struct {
 
 	// Stdout and Stderr get what the child writes there; nil discards it.
 	// The last lines of standard error are kept anyway. What Stderr refuses is
-	// lost; the child does not learn of it.
+	// lost; the child does not learn of it. While Stderr takes nothing, a child
+	// that writes more than a pipe holds waits; its end is told all the same.
 	Stdout, Stderr io.Writer
 
 	// Files are inherited by the child, which gets them with File.
@@ -104,7 +105,9 @@ type Process struct {
 	cmd   *exec.Cmd
 	group bool
 	tail  *tail
-	kills int64 // for want of memory, when it was started
+	errs  *os.File      // what it writes to standard error
+	heard chan struct{} // closed when all of that has been passed on
+	kills int64         // for want of memory, when it was started
 	done  chan struct{}
 	exit  Exit
 	once  sync.Once
@@ -127,28 +130,77 @@ func (c Command) Start() (*Process, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting %s: %w", c.Role, err), childIn.Close(), in.Close())
 	}
-	p := &Process{In: in, Out: out, group: c.Group, tail: &tail{}, kills: outOfMemoryKills(), done: make(chan struct{})}
+	errs, childErrs, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("starting %s: %w", c.Role, err), childIn.Close(), in.Close(), out.Close(), childOut.Close())
+	}
+	p := &Process{
+		In: in, Out: out, group: c.Group, tail: &tail{}, errs: errs, heard: make(chan struct{}),
+		kills: outOfMemoryKills(), done: make(chan struct{}),
+	}
 	p.cmd = &exec.Cmd{
 		Path:        program,
 		Args:        os.Args[:1],
 		Env:         append(append(os.Environ(), c.Env...), roleEnv+"="+c.Role),
 		Stdout:      c.Stdout,
-		Stderr:      p.tail,
+		Stderr:      childErrs,
 		ExtraFiles:  append([]*os.File{childIn, childOut}, c.Files...),
 		SysProcAttr: attributes(c.Group),
-		WaitDelay:   time.Second, // for a grandchild that holds the output open
-	}
-	if c.Stderr != nil {
-		p.cmd.Stderr = forward{p.tail, c.Stderr}
+		WaitDelay:   holdsOpen,
 	}
 	err = parent.start(p.cmd)
 	// Ours are not the child's ends: it would never see the end of input.
-	err = errors.Join(err, childIn.Close(), childOut.Close())
+	err = errors.Join(err, childIn.Close(), childOut.Close(), childErrs.Close())
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("starting %s: %w", c.Role, err), in.Close(), out.Close())
+		return nil, errors.Join(fmt.Errorf("starting %s: %w", c.Role, err), in.Close(), out.Close(), errs.Close())
 	}
-	go p.reap() // ends with the process; Wait waits for it
+	go p.hear(c.Stderr) // ends with the process, or when Stderr has taken what it wrote
+	go p.reap()         // ends with the process; Wait waits for it
 	return p, nil
+}
+
+// holdsOpen is for how long a process that the child has started may hold its output
+// open after its end.
+const holdsOpen = time.Second
+
+// hear keeps the end of what the child writes to standard error and passes all of it
+// on. What is refused there, on a full disk, is dropped: a child whose pipe nobody
+// reads any more would be ended by SIGPIPE.
+func (p *Process) hear(to io.Writer) {
+	defer close(p.heard)
+	defer p.errs.Close()
+	buf := make([]byte, 4<<10)
+	for {
+		n, err := p.errs.Read(buf)
+		_, _ = p.tail.Write(buf[:n])
+		if to != nil && n > 0 {
+			_, _ = to.Write(buf[:n])
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// heardAll waits until what the child has written to standard error is heard, but not
+// for ever: a process that it has started may hold that open, and then heardAll reports
+// false, or nobody may take what it has written.
+func (p *Process) heardAll() bool {
+	late := time.NewTimer(holdsOpen)
+	defer late.Stop()
+	select {
+	case <-p.heard:
+		return true
+	case <-late.C:
+	}
+	_ = p.errs.SetReadDeadline(time.Now())
+	late.Reset(holdsOpen)
+	select {
+	case <-p.heard:
+		return false
+	case <-late.C:
+		return true
+	}
 }
 
 // lingers is for how long what a child has said can be read after its end. Then
@@ -162,6 +214,9 @@ func (p *Process) reap() {
 		_ = syscall.Kill(-p.PID(), syscall.SIGKILL)
 	}
 	err := p.cmd.Wait()
+	if !p.heardAll() && err == nil {
+		err = exec.ErrWaitDelay
+	}
 	_ = p.Out.SetReadDeadline(time.Now().Add(lingers)) // on every system that has pipes
 	parent.reaped()
 	s := p.cmd.ProcessState
@@ -237,20 +292,6 @@ type Exit struct {
 	// OutOfMemory tells that the child was killed, and that the kernel's
 	// count of processes killed for want of memory went up while it ran.
 	OutOfMemory bool
-}
-
-// A forward keeps the end of what a child writes and passes all of it on. A
-// child whose pipe nobody reads any more would be ended by SIGPIPE, so what the
-// other end refuses, on a full disk, is dropped.
-type forward struct {
-	tail *tail
-	to   io.Writer
-}
-
-func (f forward) Write(b []byte) (int, error) {
-	_, _ = f.tail.Write(b)
-	_, _ = f.to.Write(b)
-	return len(b), nil
 }
 
 // A tail keeps the end of what was written to it.

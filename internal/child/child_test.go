@@ -288,6 +288,25 @@ func TestReplacedProgram(t *testing.T) {
 	}
 }
 
+// The end of a child is told although nobody takes what it has written.
+func TestStandardErrorThatIsNotTaken(t *testing.T) {
+	never := make(takes)
+	defer close(never)
+	p := start(t, Command{Role: "fail", Stderr: never})
+	exit := p.Wait()
+	if exit.Code != 3 || !strings.Contains(exit.Stderr, "line ") {
+		t.Errorf("it ended with %+v; want code 3 and lines of standard error", exit)
+	}
+}
+
+// takes takes nothing until it is closed.
+type takes chan struct{}
+
+func (t takes) Write(b []byte) (int, error) {
+	<-t
+	return len(b), nil
+}
+
 // A child that crashes takes along what it has started; one that ends well leaves
 // it alone.
 func TestGroup(t *testing.T) {
