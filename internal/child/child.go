@@ -244,9 +244,8 @@ func (p *Process) Kill() {
 	}
 	if p.group {
 		syscall.Kill(-p.PID(), syscall.SIGKILL)
-		return
 	}
-	p.cmd.Process.Kill()
+	p.cmd.Process.Kill() // it may have left its group
 }
 
 // Interrupt asks the child to end, with SIGTERM.

@@ -40,6 +40,13 @@ func TestMain(m *testing.M) {
 	case "deaf": // does not care about the end of input
 		fmt.Fprintln(out, "ready")
 		<-time.After(time.Hour)
+	case "moves": // to its parent's group
+		group, err := syscall.Getpgid(os.Getppid())
+		if err == nil {
+			err = syscall.Setpgid(0, group)
+		}
+		fmt.Fprintln(out, err)
+		<-time.After(time.Hour)
 	case "inherit":
 		io.Copy(out, File(0))
 		os.Exit(0)
@@ -305,6 +312,21 @@ type takes chan struct{}
 func (t takes) Write(b []byte) (int, error) {
 	<-t
 	return len(b), nil
+}
+
+// A child that has left its group is killed all the same.
+func TestKillOutsideOfItsGroup(t *testing.T) {
+	p := start(t, Command{Role: "moves", Group: true})
+	if line, err := bufio.NewReader(p.Out).ReadString('\n'); line != "<nil>\n" {
+		t.Fatalf("moving to another group: %s%v", line, err)
+	}
+	p.Kill()
+	select {
+	case <-p.Done():
+	case <-time.After(time.Minute):
+		_ = p.cmd.Process.Kill()
+		t.Error("it lives on")
+	}
 }
 
 // A child that crashes takes along what it has started; one that ends well leaves
