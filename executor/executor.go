@@ -84,6 +84,12 @@ func Open(ctx context.Context, name string, cfg Config) (harness.Executor, error
 	if cfg.Workers < 0 || cfg.Queue < 0 || cfg.MaxTasksPerWorker < 0 {
 		return nil, fmt.Errorf("executor: Config has Workers %d, Queue %d and MaxTasksPerWorker %d; want none below 0", cfg.Workers, cfg.Queue, cfg.MaxTasksPerWorker)
 	}
+	if cfg.IdleTimeout < 0 || cfg.SwitchInterval < 0 {
+		return nil, fmt.Errorf("executor: Config has IdleTimeout %v and SwitchInterval %v; want neither below 0", cfg.IdleTimeout, cfg.SwitchInterval)
+	}
+	if cfg.Full > harness.Reject {
+		return nil, fmt.Errorf("executor: Config has Full %d; want harness.Block (%d) or harness.Reject (%d)", cfg.Full, harness.Block, harness.Reject)
+	}
 	var names []string
 	for _, b := range backends.All {
 		if b.Name == name {

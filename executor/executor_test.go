@@ -140,7 +140,7 @@ func TestUnlistedTask(t *testing.T) {
 }
 
 func TestOpenRefusesNegativeSettings(t *testing.T) {
-	for _, cfg := range []executor.Config{{Workers: -1}, {Queue: -1}, {MaxTasksPerWorker: -1}} {
+	for _, cfg := range []executor.Config{{Workers: -1}, {Queue: -1}, {MaxTasksPerWorker: -1}, {IdleTimeout: -1}, {SwitchInterval: -1}, {Full: 2}} {
 		if ex, err := executor.Open(t.Context(), "goroutines", cfg); err == nil {
 			_ = ex.Close()
 			t.Errorf("Open with %+v gave no error", cfg)
