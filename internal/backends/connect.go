@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/f3f4c0de/harness"
@@ -24,6 +26,9 @@ const helloTimeout = 30 * time.Second
 // prepared.
 func (f *feeder) start(ctx context.Context) error {
 	c, err := f.connect(ctx)
+	for tries := 1; tries < maxTries && errors.Is(err, errMeantForAll); tries++ {
+		c, err = f.connect(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -43,6 +48,16 @@ func (f *feeder) start(ctx context.Context) error {
 	f.p.mu.Unlock()
 	return nil
 }
+
+// errMeantForAll is why a worker did not become ready that was ended by a signal which
+// ends programs, before it could survive that: it may have been sent to each process
+// of a service, and the parent decides what it means.
+var errMeantForAll = errors.New("it had not come to executor.Main or cli.Main")
+
+var meantForAll = []string{syscall.SIGINT.String(), syscall.SIGTERM.String(), syscall.SIGHUP.String()}
+
+// maxTries bounds how often a worker is started that ends so.
+const maxTries = 5
 
 // connect starts a process for the worker and waits until it answers.
 func (f *feeder) connect(ctx context.Context) (*conn, error) {
@@ -96,6 +111,8 @@ func (f *feeder) connect(ctx context.Context) (*conn, error) {
 		switch {
 		case ctx.Err() != nil:
 			err = context.Cause(ctx)
+		case errors.Is(err, io.EOF) && slices.Contains(meantForAll, exit.Signal):
+			err = fmt.Errorf("the worker was ended by a signal before it was ready, %s: %w", exit.Signal, errMeantForAll)
 		case errors.Is(err, io.EOF):
 			err = fmt.Errorf("the worker ended before it was ready, with %s\n%s", exit.Cause, exit.Stderr)
 		}

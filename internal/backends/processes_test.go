@@ -25,6 +25,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv("BACKENDS_TEST_DEAF") != "" {
 		select {} // a program that does not divert its workers
 	}
+	if file := os.Getenv("BACKENDS_TEST_ENDED"); file != "" && os.Remove(file) == nil {
+		syscall.Kill(os.Getpid(), syscall.SIGTERM) // before it can survive that
+		select {}
+	}
 	if os.Getenv("BACKENDS_TEST_BROKEN") != "" {
 		os.Exit(7) // one that cannot start
 	}
@@ -308,6 +312,24 @@ func TestStartThatStandsStill(t *testing.T) {
 				ex.(harness.Manager).Stop(errors.New("the test is over"))
 			}
 		})
+	}
+}
+
+// A signal to all processes of a service, which its program survives, does not keep an
+// executor from being opened.
+func TestSignalWhileAWorkerStarts(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ends")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, ex := openProcesses(t, harness.Config{Workers: 2, Processes: &harness.ProcessObserver{
+		Spawning: func(int) []string { return []string{"BACKENDS_TEST_ENDED=" + file} },
+	}})
+	if _, err := os.Stat(file); err == nil {
+		t.Fatal("no worker was ended")
+	}
+	if _, err := pid.Submit(ctx, ex, 0).Wait(ctx); err != nil {
+		t.Error(err)
 	}
 }
 
