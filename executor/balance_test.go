@@ -195,3 +195,38 @@ func TestMapBalancesAnyMix(t *testing.T) {
 		}
 	}
 }
+
+// Inputs that come slowly, after many that come fast, are run as they come.
+func TestMapOfASourceThatTurnsSlow(t *testing.T) {
+	const fast, slow = 30_000, 20
+	for name, mapping := range mappings {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ex, err := executor.Open(t.Context(), "goroutines", executor.Config{Workers: 2})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer ex.Close()
+				var ran atomic.Int64
+				in := func(yield func(stint) bool) {
+					for i := range fast + slow {
+						if i >= fast {
+							<-time.After(50 * time.Millisecond)
+						}
+						if waits := int64(i) - ran.Load(); i > fast && waits > 1 {
+							t.Errorf("before input %d comes, %d before it have not been run; want at most one", i, waits)
+						}
+						if !yield(stint{n: i, ran: &ran}) {
+							return
+						}
+					}
+				}
+				for _, err := range mapping(t.Context(), ex, stints, in, executor.MapOptions{}) {
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+			})
+		})
+	}
+}

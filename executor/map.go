@@ -5,6 +5,7 @@ import (
 	"iter"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/f3f4c0de/harness"
@@ -25,7 +26,8 @@ type MapOptions struct {
 // Map runs the task on every input and returns the results in the order of the
 // inputs: for each its value, or the error that the future of a single call
 // would report. It takes inputs only as results are asked for, a bounded number
-// ahead, so endless inputs do not need endless memory. Leaving the loop, or an
+// ahead, so endless inputs do not need endless memory. Where inputs come slowly
+// after fast ones, some wait for the next to come before they are run. Leaving the loop, or an
 // end of ctx, cancels what has been submitted; the latter is the last error. An
 // error of one input does not end the loop.
 //
@@ -67,6 +69,8 @@ type mapper[In, Out any] struct {
 	freeOut [][]Out                // likewise, all zero
 	late    *time.Timer
 	timed   bool // late is set
+	due     *time.Timer
+	isDue   atomic.Bool // it is time to look at the clock
 }
 
 // A portion is what one call does.
@@ -95,6 +99,10 @@ const (
 	// portion has turned out too long, and lateness how many are too long.
 	patience = 5
 	lateness = 8
+
+	// dueAfter is how often it is looked how long a portion has been filling, and
+	// how long it may. To look for each input would take longer than a short task.
+	dueAfter = 5 * time.Millisecond
 )
 
 func newMapper[In, Out any](ctx context.Context, ex harness.Executor, task *harness.Task[In, Out], opt MapOptions) *mapper[In, Out] {
@@ -110,6 +118,7 @@ func newMapper[In, Out any](ctx context.Context, ex harness.Executor, task *harn
 			m.workers = n
 		}
 	}
+	m.due = time.AfterFunc(dueAfter, func() { m.isDue.Store(true) })
 	m.most = 2*m.workers + 2 // until it is known how long they take
 	m.setSize(max(1, opt.Chunk))
 	return m
@@ -158,7 +167,7 @@ func (m *mapper[In, Out]) run(in iter.Seq[In], yield func(Out, error) bool) {
 		return true
 	}
 	for v := range in {
-		if chunk = append(chunk, v); len(chunk) < m.size {
+		if chunk = append(chunk, v); len(chunk) < m.size && !m.overdue(started) {
 			continue
 		}
 		add()
@@ -185,6 +194,17 @@ func (m *mapper[In, Out]) run(in iter.Seq[In], yield func(Out, error) bool) {
 	if ended != nil {
 		m.fail(ended, yield)
 	}
+}
+
+// overdue reports whether a portion that began to be filled then is to be submitted
+// as it is: its inputs come slowly.
+func (m *mapper[In, Out]) overdue(began harness.Stamp) bool {
+	if !m.isDue.Load() {
+		return false
+	}
+	m.isDue.Store(false)
+	m.due.Reset(dueAfter)
+	return m.opt.Chunk == 0 && harness.Now().Sub(began) > dueAfter
 }
 
 func (m *mapper[In, Out]) submit(p *portion[In, Out]) {
@@ -404,6 +424,7 @@ func (m *mapper[In, Out]) adapt(n int, run time.Duration) {
 // end cancels what nobody will take.
 func (m *mapper[In, Out]) end() {
 	m.late.Stop()
+	m.due.Stop()
 	for _, p := range m.pending {
 		if p.future != nil {
 			p.future.Cancel()
