@@ -196,15 +196,20 @@ func killOne(ts *testscript.TestScript, _ bool, args []string) {
 	})
 }
 
-// cpu returns the processor time that a process has used.
-func cpu(pid int) time.Duration {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", pid))
-	if err != nil {
-		return 0 // it has ended
+// cpu returns the processor time that the threads of a process have used: its first
+// may have nothing to do.
+func cpu(pid int) (sum time.Duration) {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	for _, name := range threads {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			continue // it has ended
+		}
+		var ns time.Duration
+		_, _ = fmt.Sscan(string(b), &ns)
+		sum += ns
 	}
-	var ns time.Duration
-	_, _ = fmt.Sscan(string(b), &ns)
-	return ns
+	return sum
 }
 
 // batches is the key of how many requests a script's receiver got, by signal:

@@ -152,7 +152,10 @@ func (c *Call) OnDone(f func()) {
 	}
 	m.mu.Unlock()
 	if done {
-		c.callBack(f)
+		home := c.site.home()
+		home.callbacks.add()
+		defer home.callbacks.done()
+		home.Inside(func() { c.callBack(f) })
 	}
 }
 
