@@ -123,16 +123,24 @@ type dynamic struct {
 var dynamics sync.Map
 
 func dynamicOf(t reflect.Type) (*dynamic, error) {
+	if d := knownType(t); d != nil {
+		return d, nil
+	}
+	return nil, fmt.Errorf("a %v in an interface is not known to other processes; if it can be, register it with harness.Register[%v]()", t, t)
+}
+
+// knownType returns what other processes know t as, or nil.
+func knownType(t reflect.Type) *dynamic {
 	if d, ok := dynamics.Load(t); ok {
-		return d.(*dynamic), nil
+		return d.(*dynamic)
 	}
 	tag, ok := appendTag(nil, t, maxTag)
 	if !ok {
-		return nil, fmt.Errorf("a %v in an interface is not known to other processes; if it can be, register it with harness.Register[%v]()", t, t)
+		return nil
 	}
 	d := &dynamic{t, formOf(t), tag, traitsOf(t)}
 	dynamics.Store(t, d)
-	return d, nil
+	return d
 }
 
 func appendTag(b []byte, t reflect.Type, most int) (_ []byte, ok bool) {

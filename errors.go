@@ -136,7 +136,8 @@ func counts(err, target error) (found bool) {
 // outermost first, and then of what the standard library lets it count as, such
 // as fs.ErrNotExist. So errors.Is finds there what it would have found in that
 // process. errors.As finds copies of those errors in the chain whose types both
-// processes know by [Register], as they know those of package os.
+// processes know by [Register], as they know those of package os, and errors of
+// the standard library such as context.DeadlineExceeded themselves.
 type RemoteError struct {
 	Chain []RemoteCause `json:"chain"`
 
@@ -214,14 +215,14 @@ func newRemoteError(err error, lossy int) *RemoteError {
 	return e
 }
 
-// encodeCause returns the encoding of an error whose type other processes know,
-// or nil. If what it holds has no form, or takes much, errors in it cross as
-// RemoteErrors.
+// encodeCause returns the encoding of an error that is well known, or whose type
+// other processes know, or else nil. If what it holds has no form, or takes much,
+// errors in it cross as RemoteErrors.
 func encodeCause(err error, lossy int) []byte {
-	if lossy <= 0 {
-		return nil
+	if i, ok := sentinelNumber(reflect.ValueOf(err)); ok {
+		return []byte{tagSentinel, i}
 	}
-	if _, e := dynamicOf(reflect.TypeOf(err)); e != nil {
+	if lossy <= 0 || knownType(reflect.TypeOf(err)) == nil {
 		return nil
 	}
 	v := any(err)
@@ -288,14 +289,21 @@ var wellKnown = append([]error{
 	ErrCancelled, ErrClosed, ErrFull, ErrNested, ErrQuarantined, ErrUnknownTask, ErrEncode, ErrQueueClosed, ErrBroken, ErrOtherProgram,
 }, sentinels...)
 
-// sentinelNumber returns which of the well-known errors v is.
-func sentinelNumber(v reflect.Value) (byte, bool) {
+// sentinelNumbers are the numbers of the well-known errors.
+var sentinelNumbers = func() map[any]byte {
+	m := make(map[any]byte)
 	for i, known := range wellKnown {
-		if v.Type() == reflect.TypeOf(known) && v.Comparable() && v.Interface() == any(known) {
-			return byte(i), true
-		}
+		m[known] = byte(i)
 	}
-	return 0, false
+	return m
+}()
+
+// sentinelNumber returns which of the well-known errors v is.
+func sentinelNumber(v reflect.Value) (i byte, ok bool) {
+	if v.Comparable() {
+		i, ok = sentinelNumbers[v.Interface()]
+	}
+	return i, ok
 }
 
 func (e *RemoteError) Error() string {

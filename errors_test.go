@@ -68,6 +68,12 @@ func cross(err error) error {
 	return DecodeError(AppendError(nil, DecodeError(AppendError(nil, err))))
 }
 
+// times reports whether an error tells of a timeout by its method.
+func times(err error) bool {
+	var e interface{ Timeout() bool }
+	return errors.As(err, &e) && e.Timeout()
+}
+
 func TestRegisteredErrorsCross(t *testing.T) {
 	_, open := os.Open("no such file")
 	_, number := strconv.Atoi("x")
@@ -101,6 +107,8 @@ func TestRegisteredErrorsCross(t *testing.T) {
 			var e interface{ Code() int }
 			return !errors.As(err, &e)
 		}, []error{os.ErrDeadlineExceeded}},
+		{"a timeout", fmt.Errorf("outer: %w", os.ErrDeadlineExceeded), times, []error{os.ErrDeadlineExceeded}},
+		{"a context's timeout", fmt.Errorf("outer: %w", context.DeadlineExceeded), times, []error{context.DeadlineExceeded}},
 		{"a lost worker", fmt.Errorf("inner pool: %w", &WorkerLostError{Worker: 3, Signal: "killed"}), func(err error) bool {
 			var e *WorkerLostError
 			return errors.As(err, &e) && e.Worker == 3 && e.Signal == "killed"
