@@ -161,16 +161,13 @@ func (p *pendingBatch[In, Out]) runSome(ctx context.Context, gate Gate, start St
 			return
 		}
 		err := goexitError(p.task.name)
-		v := recover()
-		defer func() { // even if a method of the value ends the goroutine
-			p.failed(i, err)
-			if !panicked {
-				p.call.returned(p.runRest(ctx, gate, start))
-			}
-		}()
-		if v != nil {
+		if v := recover(); v != nil {
 			err = newPanicError(p.task.name, v)
 			panicked = true
+		}
+		p.failed(i, err)
+		if !panicked {
+			p.call.returned(p.runRest(ctx, gate, start))
 		}
 	}()
 	fn, word, in, values := p.task.fn, &p.claim, p.in, p.out.Values

@@ -474,18 +474,15 @@ func (p *servedBatch[In, Out]) runSome(ctx context.Context) (more bool) {
 			return // a method of the error has ended it
 		}
 		var err error = goexitError(p.task.name)
-		v := recover()
-		defer func() { // even if a method of the value ends the goroutine
-			p.fail(at, err)
-			p.short = !more
-		}()
-		switch {
+		switch v := recover(); {
 		case v != nil:
 			err = newPanicError(p.task.name, v)
 			more = true
 		case p.coding != neither:
 			err, p.coding = encodeError(codings[p.coding], p.task.name, errGoexit), neither
 		}
+		p.fail(at, err)
+		p.short = !more
 	}()
 	for p.broken == nil && !p.call.stopped() {
 		i, ok := claimNext(p.stream.Claim)
@@ -584,14 +581,7 @@ func putPart(b []byte, first, n int, kind uint8) {
 // fail sends the error of one argument, even if its methods panic or end the
 // goroutine.
 func (p *servedBatch[In, Out]) fail(i int, err error) {
-	var b []byte
-	defer func() {
-		if b == nil {
-			b = AppendError(nil, &TaskError{Task: p.task.name, Err: fmt.Errorf("an error of type %T that could not be described", err)})
-		}
-		p.send(i, partFailed, b)
-	}()
-	b = AppendError(nil, err)
+	TellError(err, func(b []byte) { p.send(i, partFailed, b) })
 }
 
 // appendOutput implements body: the end of a batch.

@@ -337,10 +337,10 @@ func (c *Call) Run(w *Worker) {
 			return
 		}
 		err := goexitError(c.Task())
-		defer func() { c.ran(err, false) }() // whatever methods the panic's value has
 		if v := recover(); v != nil {
 			err = newPanicError(c.Task(), v)
 		}
+		c.ran(err, false)
 	}()
 	err := c.body.run(ctx)
 	ended = true

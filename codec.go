@@ -107,7 +107,7 @@ func codecFor[T any]() codec[T] {
 	return codec[T]{
 		append: func(b []byte, v *T) ([]byte, error) {
 			if e.traits.tracked {
-				return f.encode(b, unsafe.Pointer(v), e.traits, 0)
+				return f.encode(b, unsafe.Pointer(v), e.traits, describing{})
 			}
 			out, err := f.append(b, unsafe.Pointer(v), nil)
 			if err != nil || len(out) > maxEncoded {
@@ -160,7 +160,7 @@ func (c elemCodec[T]) append(b []byte, v *T) ([]byte, error) {
 	if c.fixed > 0 {
 		return append(b, unsafe.Slice((*byte)(unsafe.Pointer(v)), c.fixed)...), nil
 	}
-	return c.form.encode(b, unsafe.Pointer(v), c.traits, 0)
+	return c.form.encode(b, unsafe.Pointer(v), c.traits, describing{})
 }
 
 // decode decodes one value from the beginning of b, of which it keeps nothing,
@@ -192,10 +192,10 @@ var (
 )
 
 // encode encodes the value at p, whose type has these traits, onto b. If it fails
-// it returns b. For lossy see [encoder].
-func (f *form) encode(b []byte, p unsafe.Pointer, of traits, lossy int) (out []byte, err error) {
+// it returns b. For errs see [encoder].
+func (f *form) encode(b []byte, p unsafe.Pointer, of traits, errs describing) (out []byte, err error) {
 	if of.tracked {
-		out, err = f.encodeTracked(b, p, of, lossy)
+		out, err = f.encodeTracked(b, p, of, errs)
 	} else {
 		out, err = f.append(b, p, nil) // which calls no methods but guarded ones
 	}

@@ -234,14 +234,14 @@ func (f *form) makeInterface() {
 			return b, errSize
 		}
 		v = v.Elem()
-		if e.lossy == nested && f.t == errorType {
-			return appendRemote(append(b, tagRemote), newRemoteError(v.Interface().(error), 0))
+		if e.errs.lossy == nested && f.t == errorType {
+			return appendRemote(append(b, tagRemote), newRemoteError(v.Interface().(error), describing{0, e.errs.apart}))
 		}
 		before := e.mark()
 		out, err := e.appendDynamic(b, v, (*[2]unsafe.Pointer)(p)[1])
-		if err != nil && e.lossy > 0 && f.t == errorType && !errors.Is(err, errFound) {
+		if err != nil && e.errs.lossy > 0 && f.t == errorType && !errors.Is(err, errFound) {
 			e.rewind(before)
-			return appendRemote(append(b, tagRemote), newRemoteError(v.Interface().(error), e.lossy-1))
+			return appendRemote(append(b, tagRemote), newRemoteError(v.Interface().(error), describing{e.errs.lossy - 1, e.errs.apart}))
 		}
 		return out, err
 	}

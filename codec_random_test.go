@@ -214,7 +214,7 @@ func FuzzCodec(f *testing.F) {
 		sent, got := reflect.New(typ), reflect.New(typ)
 		sent.Elem().Set(reflect.ValueOf(v))
 		form, traits := formOf(typ), traitsOf(typ)
-		b, direct := form.encode(nil, sent.UnsafePointer(), traits, 0)
+		b, direct := form.encode(nil, sent.UnsafePointer(), traits, describing{})
 		if direct != nil && err == nil {
 			t.Fatalf("a %v crosses in an any only: %v", typ, direct)
 		}
@@ -247,7 +247,7 @@ func FuzzCodecDecode(f *testing.F) {
 		typ := reflect.TypeOf(v)
 		sent := reflect.New(typ)
 		sent.Elem().Set(reflect.ValueOf(v))
-		if b, err = formOf(typ).encode(nil, sent.UnsafePointer(), traitsOf(typ), 0); err != nil {
+		if b, err = formOf(typ).encode(nil, sent.UnsafePointer(), traitsOf(typ), describing{}); err != nil {
 			f.Fatal(err)
 		}
 		f.Add(seed, b)
@@ -274,7 +274,7 @@ func FuzzCodecDecode(f *testing.F) {
 			if err != nil {
 				continue
 			}
-			again, err := formOf(typ).encode(nil, v.Addr().UnsafePointer(), traitsOf(typ), 0)
+			again, err := formOf(typ).encode(nil, v.Addr().UnsafePointer(), traitsOf(typ), describing{})
 			if err != nil {
 				t.Fatalf("what was decoded as a %v cannot be encoded: %v", typ, err)
 			}

@@ -70,7 +70,7 @@ type encoder struct {
 	boxes   map[place]int        // the numbers of boxes
 	types   map[reflect.Type]int // the numbers of the types in interfaces
 	depth   int                  // of interfaces in interfaces
-	lossy   int                  // if above 0, an error that has no form crosses as a RemoteError; if nested, every error
+	errs    describing           // if lossy is above 0, an error that has no form crosses as a RemoteError; if nested, every error
 	inside  bool                 // note the slices that pointers may point into
 	slices  []region             // those that are no objects
 	target  *place               // if not nil, stop with errFound where it is referred to
@@ -84,14 +84,14 @@ var encoders = sync.Pool{New: func() any { return new(encoder) }}
 // maxSpare bounds the objects of an encoder or decoder that is kept.
 const maxSpare = 1 << 14
 
-func (f *form) encodeTracked(b []byte, p unsafe.Pointer, of traits, lossy int) (_ []byte, err error) {
+func (f *form) encodeTracked(b []byte, p unsafe.Pointer, of traits, errs describing) (_ []byte, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = panicked(v)
 		}
 	}()
 	e := encoders.Get().(*encoder)
-	e.at, e.lossy, e.inside = root, lossy, of.inside
+	e.at, e.errs, e.inside = root, errs, of.inside
 	b, err = f.append(b, p, e)
 	for err == nil && e.at+1 < len(e.objects) {
 		e.at++
@@ -249,7 +249,7 @@ func (e *encoder) locate(f *form, p unsafe.Pointer, err error) error {
 		if at == root {
 			return rooted(f.t, err)
 		}
-		finder := &encoder{at: root, target: &e.objects[at].place, lossy: e.lossy}
+		finder := &encoder{at: root, target: &e.objects[at].place, errs: e.errs}
 		var found error
 		if at = e.objects[at].from; at == root {
 			_, found = f.append(nil, p, finder)

@@ -79,7 +79,7 @@ const maxCauses = 10_000
 
 // causes returns err and what it wraps, as errors.Is goes through it. What is
 // wrapped by an error whose method Unwrap panics is not to be had.
-func causes(err error) []error {
+func causes(err error, how describing) []error {
 	var all []error
 	stack := []error{err}
 	type pointer struct {
@@ -98,7 +98,7 @@ func causes(err error) []error {
 			seen[p] = true
 		}
 		all = append(all, err)
-		wrapped := unwrap(err)
+		wrapped := how.unwrap(err)
 		for i := len(wrapped) - 1; i >= 0; i-- {
 			if wrapped[i] != nil {
 				stack = append(stack, wrapped[i])
@@ -154,7 +154,64 @@ type RemoteCause struct {
 
 // NewRemoteError describes err and everything it wraps, at most 10,000 errors.
 // It calls their methods, and the methods that encode them.
-func NewRemoteError(err error) *RemoteError { return newRemoteError(err, maxLossy) }
+func NewRemoteError(err error) *RemoteError { return newRemoteError(err, describing{lossy: maxLossy}) }
+
+// describing is how errors are described. Its methods do what the functions of the
+// same names do, apart or not.
+type describing struct {
+	lossy int  // how often an error in an error in an error is still carried as a RemoteError with values, or nested
+	apart bool // each method has a goroutine of its own, and may end it
+}
+
+func (how describing) textOf(err error) string {
+	if how.apart {
+		return apart(func() string { return textOf(err) }, undescribed(err))
+	}
+	return textOf(err)
+}
+
+func (how describing) unwrap(err error) []error {
+	if how.apart {
+		return apart(func() []error { return unwrap(err) }, nil)
+	}
+	return unwrap(err)
+}
+
+func (how describing) counts(err, target error) bool {
+	if how.apart {
+		return apart(func() bool { return counts(err, target) }, false)
+	}
+	return counts(err, target)
+}
+
+func (how describing) encodeHeld(err error) ([]byte, error) {
+	if how.apart {
+		b, e := []byte(nil), errGoexit
+		apart(func() bool { b, e = encodeHeld(err, how); return true }, false)
+		return b, e
+	}
+	return encodeHeld(err, how)
+}
+
+// apart calls f, which calls methods of the program, on a goroutine of its own, and
+// returns what f returns, or otherwise if f panics or ends the goroutine.
+func apart[T any](f func() T, otherwise T) T {
+	got := make(chan T, 1)
+	go func() { // ends with f
+		result := otherwise
+		defer func() {
+			_ = recover()
+			got <- result
+		}()
+		result = f()
+	}()
+	return <-got
+}
+
+// undescribed tells of what has methods that cannot tell.
+func undescribed(v any) string {
+	return fmt.Sprintf("a value of type %T, which could not be described", v)
+}
 
 const (
 	// maxLossy bounds how often an error in an error in an error is carried as a
@@ -172,14 +229,14 @@ const (
 	maxShort  = 1 << 10
 )
 
-func newRemoteError(err error, lossy int) *RemoteError {
+func newRemoteError(err error, how describing) *RemoteError {
 	e := &RemoteError{}
 	texts, values := maxTexts, maxValues
-	if lossy < maxLossy {
+	if how.lossy < maxLossy {
 		values = maxInner
 	}
 	add := func(err error, value []byte) {
-		text := textOf(err)
+		text := how.textOf(err)
 		most := maxText
 		if texts -= len(text); texts < 0 {
 			most = maxShort
@@ -193,7 +250,7 @@ func newRemoteError(err error, lossy int) *RemoteError {
 		e.Chain = append(e.Chain, RemoteCause{Type: fmt.Sprintf("%T", err), Text: text})
 		e.encoded = append(e.encoded, value)
 	}
-	all := causes(err)
+	all := causes(err, how)
 	for _, cause := range all {
 		if r, ok := cause.(*RemoteError); ok && r != nil { //nolint:errorlint // each link of the chain is looked at by itself
 			e.Chain = append(e.Chain, r.Chain...) // it came from a third process
@@ -203,12 +260,12 @@ func newRemoteError(err error, lossy int) *RemoteError {
 		}
 		var value []byte
 		if values > 0 {
-			value = encodeCause(cause, lossy)
+			value = encodeCause(cause, how)
 		}
 		add(cause, value)
 	}
 	for _, s := range sentinels {
-		if slices.ContainsFunc(all, func(cause error) bool { return counts(cause, s) }) && !e.Is(s) {
+		if slices.ContainsFunc(all, func(cause error) bool { return how.counts(cause, s) }) && !e.lists(s) {
 			add(s, nil)
 		}
 	}
@@ -218,18 +275,16 @@ func newRemoteError(err error, lossy int) *RemoteError {
 // encodeCause returns the encoding of an error that is well known, or whose type
 // other processes know, or else nil. If what it holds has no form, or takes much,
 // errors in it cross as RemoteErrors.
-func encodeCause(err error, lossy int) []byte {
+func encodeCause(err error, how describing) []byte {
 	if i, ok := sentinelNumber(reflect.ValueOf(err)); ok {
 		return []byte{tagSentinel, i}
 	}
-	if lossy <= 0 || knownType(reflect.TypeOf(err)) == nil {
+	if how.lossy <= 0 || knownType(reflect.TypeOf(err)) == nil {
 		return nil
 	}
-	v := any(err)
-	c := elemCodecFor[any]()
-	b, e := c.form.encode(nil, unsafe.Pointer(&v), c.traits, lossy)
+	b, e := how.encodeHeld(err)
 	if e != nil || len(b) > maxText {
-		if short, e2 := c.form.encode(nil, unsafe.Pointer(&v), c.traits, nested); e2 == nil && (e != nil || len(short) < len(b)/2) {
+		if short, e2 := (describing{nested, how.apart}).encodeHeld(err); e2 == nil && (e != nil || len(short) < len(b)/2) {
 			return short
 		}
 	}
@@ -237,6 +292,13 @@ func encodeCause(err error, lossy int) []byte {
 		return nil
 	}
 	return b
+}
+
+// encodeHeld encodes err as what an interface holds.
+func encodeHeld(err error, how describing) ([]byte, error) {
+	v := any(err)
+	c := elemCodecFor[any]()
+	return c.form.encode(nil, unsafe.Pointer(&v), c.traits, how)
 }
 
 // carried returns the errors of the chain that came as values.
@@ -366,14 +428,14 @@ func (e *PanicError) Unwrap() error { return e.Err }
 // newPanicError describes a panic of a task with its value, on the goroutine that
 // recovered it.
 func newPanicError(task string, v any) *PanicError {
-	e := &PanicError{Task: task, Stack: string(debug.Stack())}
-	var ok bool
-	if e.Err, ok = v.(error); ok {
-		e.Value = textOf(e.Err)
-	} else {
-		e.Value = fmt.Sprint(v) // which says so if a method of v panics
-	}
-	return e
+	err, _ := v.(error)
+	value := apart(func() string {
+		if err != nil {
+			return textOf(err)
+		}
+		return fmt.Sprint(v) // which says so if a method of v panics
+	}, undescribed(v))
+	return &PanicError{Task: task, Value: value, Stack: string(debug.Stack()), Err: err}
 }
 
 // A WorkerLostError reports that a worker process ended while it ran a task.
@@ -434,7 +496,26 @@ const (
 // *TaskError come out as they were, with a *RemoteError in the place of what
 // they wrap, anything else as a *RemoteError. Both are for those who write a
 // backend. AppendError calls methods of the error; one that panics does no harm.
+// One may end the goroutine: for that there is [TellError].
 func AppendError(b []byte, err error) []byte {
+	return appendError(b, err, describing{lossy: maxLossy})
+}
+
+// TellError calls tell with the error of a task as AppendError encodes it, even if
+// methods of the error end the goroutine. What they should have told is then
+// missing, and the goroutine ends when tell has returned.
+func TellError(err error, tell func(encoded []byte)) {
+	var b []byte
+	defer func() {
+		if b == nil {
+			b = appendError(nil, err, describing{lossy: maxLossy, apart: true})
+		}
+		tell(b)
+	}()
+	b = AppendError(nil, err)
+}
+
+func appendError(b []byte, err error, how describing) []byte {
 	f := failure{Kind: failedOtherwise}
 	switch e := err.(type) { //nolint:errorlint // what wraps one of these is another error
 	case *TaskError:
@@ -447,7 +528,7 @@ func AppendError(b []byte, err error) []byte {
 		}
 	}
 	if err != nil {
-		r := NewRemoteError(err)
+		r := newRemoteError(err, how)
 		f.Err = &remoteWire{r.Chain, r.encoded}
 	}
 	out, e := elemCodecFor[failure]().append(b, &f)

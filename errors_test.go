@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -65,7 +66,14 @@ func TestRemoteErrorCountsAsWhatItDid(t *testing.T) {
 
 // cross sends an error to another process and back again.
 func cross(err error) error {
-	return DecodeError(AppendError(nil, DecodeError(AppendError(nil, err))))
+	return DecodeError(told(DecodeError(told(err))))
+}
+
+// told returns what TellError tells, on a goroutine that its methods may end.
+func told(err error) []byte {
+	encoded := make(chan []byte)
+	go TellError(err, func(b []byte) { encoded <- b })
+	return <-encoded
 }
 
 // times reports whether an error tells of a timeout by its method.
@@ -109,6 +117,10 @@ func TestRegisteredErrorsCross(t *testing.T) {
 		}, []error{os.ErrDeadlineExceeded}},
 		{"a timeout", fmt.Errorf("outer: %w", os.ErrDeadlineExceeded), times, []error{os.ErrDeadlineExceeded}},
 		{"a context's timeout", fmt.Errorf("outer: %w", context.DeadlineExceeded), times, []error{context.DeadlineExceeded}},
+		{"around one that ends the goroutine", &codedError{12, &lasting{errCoded}}, func(err error) bool {
+			var e *codedError
+			return errors.As(err, &e) && e.Code == 12
+		}, []error{errCoded}},
 		{"a lost worker", fmt.Errorf("inner pool: %w", &WorkerLostError{Worker: 3, Signal: "killed"}), func(err error) bool {
 			var e *WorkerLostError
 			return errors.As(err, &e) && e.Worker == 3 && e.Signal == "killed"
@@ -162,6 +174,12 @@ type formlessError struct{ F func() }
 func (*formlessError) Error() string { return "formless" }
 
 func init() { Register[*formlessError]() }
+
+// A lasting error does not say what it is.
+type lasting struct{ err error }
+
+func (*lasting) Error() string   { runtime.Goexit(); return "" }
+func (e *lasting) Unwrap() error { return e.err }
 
 // chain is n errors that can be carried, each in another.
 func chain(n int) error {
@@ -273,7 +291,7 @@ func TestStrangeErrorsCross(t *testing.T) {
 				t.Fatalf("%T arrives as %.200v; want an error that says %q", tt.err, far, tt.text)
 			}
 			is := func(err, target error) bool {
-				return err != nil && slices.ContainsFunc(causes(err), func(cause error) bool { return counts(cause, target) })
+				return err != nil && slices.ContainsFunc(causes(err, describing{}), func(cause error) bool { return counts(cause, target) })
 			}
 			if name == "inner at the same place" && (!is(tt.err, io.EOF) || !errors.Is(far, io.EOF)) {
 				t.Error("what it wraps is not found")

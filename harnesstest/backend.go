@@ -20,7 +20,7 @@ import (
 // Tasks are the tasks that TestBackend submits.
 var Tasks = []harness.AnyTask{
 	double, echo, sends, fails, failsBadly, panics, exits, holds, untilCancelled, unencodable, takes, makes, encodes, produces, nap,
-	prepares, mixed, does, opens, fickle, refuses, takesLong, brackets, double.Idempotent(), consumes,
+	prepares, mixed, does, opens, fickle, refuses, mixes, takesLong, brackets, double.Idempotent(), consumes,
 }
 
 var (
@@ -140,6 +140,7 @@ func TestBackend(t *testing.T, b *harness.Backend) {
 		{"error panics", testErrorPanics},
 		{"panic", testPanic},
 		{"methods refuse", testMethodsRefuse},
+		{"part of an error refuses", testErrorPartRefuses},
 		{"goexit", testGoexit},
 		{"cannot be encoded", testUnencodable},
 		{"encoding panics", testEncodingPanics},

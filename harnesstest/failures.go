@@ -78,19 +78,25 @@ func testGoexit(t *testing.T, s *suite) {
 	}
 }
 
-// A balky value panics when it is encoded or decoded.
+// A balky value panics, ends the goroutine or is refused when it is encoded or
+// decoded.
 type balky struct{ When string }
 
-func (b *balky) MarshalText() ([]byte, error) {
-	if b.When == "encoding" {
-		panic("I will not be " + b.When)
-	}
-	return []byte(b.When), nil
-}
+func (b *balky) MarshalText() ([]byte, error) { return []byte(b.When), b.balk("encoding") }
 
 func (b *balky) UnmarshalText(text []byte) error {
-	if b.When = string(text); b.When == "decoding" {
-		panic("I will not be " + b.When)
+	b.When = string(text)
+	return b.balk("decoding")
+}
+
+func (b *balky) balk(when string) error {
+	switch b.When {
+	case when:
+		panic("I will not be " + when)
+	case "goexit " + when:
+		runtime.Goexit()
+	case "refused " + when:
+		return refusal("goexit")
 	}
 	return nil
 }
@@ -150,14 +156,81 @@ var refuses = harness.NewTask("harnesstest.refuses", func(_ context.Context, how
 	panic(refusal(how))
 })
 
+// A mixture has errors that other processes know and one that refuses.
+type mixture struct{ errs []error }
+
+func (m *mixture) Error() string   { return "a mixture" }
+func (m *mixture) Unwrap() []error { return m.errs }
+
+// A told error is known to other processes. Encoding it may end the goroutine.
+type told struct{ Text balky }
+
+func (e told) Error() string { return "told: " + e.Text.When }
+
+// A closed error does not tell what it wraps.
+type closed struct{}
+
+func (closed) Error() string { return "closed" }
+func (closed) Unwrap() error { runtime.Goexit(); return nil }
+
+func init() { harness.Register[told]() }
+
+var refusals = map[string]error{
+	"Error panics":                    refusal("panic"),
+	"Error ends the goroutine":        refusal("goexit"),
+	"Unwrap ends the goroutine":       closed{},
+	"the encoding ends the goroutine": told{balky{"goexit encoding"}},
+}
+
+// mixes fails with a mixture, or panics with it.
+var mixes = harness.NewTask("harnesstest.mixes", func(_ context.Context, m mix) (int64, error) {
+	bad := refusals[m.Refusal]
+	err := &mixture{[]error{errMine, told{balky{"fine"}}, &harness.InitError{Worker: 7, Err: bad}, bad}}
+	if m.Panics {
+		panic(err)
+	}
+	return 0, err
+})
+
+type mix struct {
+	Refusal string
+	Panics  bool
+}
+
+// Of an error only that is lost whose own methods do not tell it.
+func testErrorPartRefuses(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	for refusal := range refusals {
+		for _, panics := range []bool{false, true} {
+			m := mix{refusal, panics}
+			_, err := mixes.Submit(ctx, ex, m).Wait(ctx)
+			b, errBatch := mixes.SubmitBatch(ctx, ex, []mix{m, m}).Wait(ctx)
+			if errBatch != nil {
+				t.Errorf("%v: the batch ended with %v; want nil", m, errBatch)
+			}
+			for _, err := range []error{err, b.Errs[0], b.Errs[1]} {
+				var te *harness.TaskError
+				var pe *harness.PanicError
+				var known told
+				var around *harness.InitError
+				if panics && !errors.As(err, &pe) || !panics && !errors.As(err, &te) || !strings.HasSuffix(err.Error(), "a mixture") {
+					t.Errorf("%v: the error is %#v; want a *TaskError or a *PanicError of a mixture", m, err)
+				} else if !errors.Is(err, errMine) || !errors.As(err, &known) || known.Text.When != "fine" || !errors.As(err, &around) || around.Worker != 7 {
+					t.Errorf("%v: the error is %#v; want it to wrap errMine, a told and an *InitError", m, err)
+				}
+			}
+		}
+	}
+}
+
 // Whatever the methods of a panic's value do, the task is over.
 func testMethodsRefuse(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 1, harness.Config{})
 	for _, how := range []string{"panic", "goexit", "told"} {
 		_, err := refuses.Submit(ctx, ex, how).Wait(ctx)
 		var pe *harness.PanicError
-		if !errors.As(err, &pe) || pe.Stack == "" {
-			t.Errorf("%s: the error is %v; want a *PanicError with the stack", how, err)
+		if !errors.As(err, &pe) || pe.Stack == "" || how != "told" && !strings.Contains(pe.Value, "harnesstest.refusal") {
+			t.Errorf("%s: the error is %#v; want a *PanicError with the stack, whose value tells its type", how, err)
 		}
 		if got, err := double.Submit(ctx, ex, 4).Wait(ctx); got != 8 || err != nil {
 			t.Errorf("%s: after it a task returned %d, %v; want 8, nil", how, got, err)

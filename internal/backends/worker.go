@@ -437,17 +437,11 @@ const (
 func (w *worker) answer(j job, res resultFrame, out []byte) (err error) {
 	w.calls[j.id%slots].Store(nil)
 	w.free = 0
-	var failure []byte
-	defer func() { err = w.send(j, res, out, failure) }()
-	if j.err != nil {
-		err := fmt.Errorf("an error of type %T, which could not be described", j.err)
-		if j.call != nil {
-			err = &harness.TaskError{Task: j.call.Task(), Err: err}
-		}
-		failure = harness.AppendError(nil, err)
-		failure = harness.AppendError(nil, j.err)
+	if j.err == nil {
+		return w.send(j, res, out, nil)
 	}
-	return nil
+	harness.TellError(j.err, func(failure []byte) { err = w.send(j, res, out, failure) })
+	return err
 }
 
 // send sends an answer, or holds it back for a moment.
