@@ -572,6 +572,9 @@ func (c *Call) coded(what Coding, began Stamp) {
 	}
 }
 
+// encodeError is why what cannot be encoded, even if a method of err ends the
+// goroutine.
 func encodeError(what, task string, err error) error {
-	return fmt.Errorf("%s of task %s %w: %w", what, task, ErrEncode, err)
+	return apart(func() error { return fmt.Errorf("%s of task %s %w: %w", what, task, ErrEncode, err) },
+		fmt.Errorf("%s of task %s %w: %s", what, task, ErrEncode, undescribed(err)))
 }

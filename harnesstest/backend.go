@@ -170,6 +170,7 @@ func TestBackend(t *testing.T, b *harness.Backend) {
 		{"batch errors", testBatchErrors},
 		{"batch cut", testBatchCut},
 		{"batch cannot be encoded", testBatchUnencodable},
+		{"batch encoding", testBatchEncoding},
 		{"batch cancel", testBatchCancel},
 		{"batch cancel last", testBatchCancelLast},
 		{"state", testState},

@@ -121,6 +121,36 @@ func testEncodingPanics(t *testing.T, s *suite) {
 	}
 }
 
+// Of a batch it ends that argument, which has the zero value, and no other.
+func testBatchEncoding(t *testing.T, s *suite) {
+	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	for _, when := range []string{"encoding", "decoding", "goexit encoding", "refused encoding", "refused decoding"} {
+		texts := []string{"a", when, "b", when, "c"}
+		values := make([]balky, len(texts))
+		for i, text := range texts {
+			values[i].When = text
+		}
+		in, errIn := takes.SubmitBatch(ctx, ex, values).Wait(ctx)
+		out, errOut := makes.SubmitBatch(ctx, ex, texts).Wait(ctx)
+		if errIn != nil || errOut != nil {
+			t.Errorf("%s: batches ended with %v and %v; want nil", when, errIn, errOut)
+			continue
+		}
+		for i, text := range texts {
+			bad := text == when && !s.b.Shared
+			if bad {
+				text = ""
+			}
+			if got, err := in.Values[i], in.Errs[i]; got != text || errors.Is(err, harness.ErrEncode) != bad {
+				t.Errorf("%s: argument %d gave %q, %v; want %q, and ErrEncode: %v", when, i, got, err, text, bad)
+			}
+			if got, err := out.Values[i].When, out.Errs[i]; got != text || errors.Is(err, harness.ErrEncode) != bad {
+				t.Errorf("%s: result %d is %q, %v; want %q, and ErrEncode: %v", when, i, got, err, text, bad)
+			}
+		}
+	}
+}
+
 func testUnencodable(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 1, harness.Config{})
 	_, errIn := encodes.Submit(ctx, ex, make(chan int)).Wait(ctx)
