@@ -342,6 +342,7 @@ func (p *pendingBatch[In, Out]) decodeItems(from, n int, b []byte) error {
 		if ended {
 			return
 		}
+		clear(p.out.Values[from : from+1])
 		p.failed(from, encodeError("result", p.task.name, errGoexit))
 		if p.decodeItems(from+1, n-1, b) == nil {
 			_ = p.decodeOutput(nil) // whole tells

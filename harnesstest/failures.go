@@ -124,7 +124,7 @@ func testEncodingPanics(t *testing.T, s *suite) {
 // Of a batch it ends that argument, which has the zero value, and no other.
 func testBatchEncoding(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 1, harness.Config{})
-	for _, when := range []string{"encoding", "decoding", "goexit encoding", "refused encoding", "refused decoding"} {
+	for _, when := range []string{"encoding", "decoding", "goexit encoding", "goexit decoding", "refused encoding", "refused decoding"} {
 		texts := []string{"a", when, "b", when, "c"}
 		values := make([]balky, len(texts))
 		for i, text := range texts {
