@@ -440,28 +440,37 @@ var gets = harness.NewTask("gets", func(ctx context.Context, q *harness.Queue[le
 	return errors.Is(err, harness.ErrEncode), nil
 })
 
-// The encoding of leaves ends its goroutine.
-type leaves struct{ On bool }
+// The encoding of leaves ends its goroutine, or fails.
+type leaves struct{ Err error }
 
 func (l leaves) MarshalText() ([]byte, error) {
-	if l.On {
+	if l.Err == nil {
 		runtime.Goexit()
 	}
-	return []byte("x"), nil
+	return nil, l.Err
 }
 
 func (l *leaves) UnmarshalText([]byte) error { return nil }
 
-// A worker that asks for a value whose encoding ends the goroutine is answered.
+// A secret error does not tell what it wraps.
+type secret struct{}
+
+func (secret) Error() string { return "secret" }
+func (secret) Unwrap() error { runtime.Goexit(); return nil }
+
+// A worker that asks for a value whose encoding, or the error of that, ends the
+// goroutine is answered.
 func TestQueueWhoseValueEndsTheGoroutine(t *testing.T) {
 	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
-	q := harness.NewQueue[leaves](1)
-	defer q.Close(ctx)
-	if err := q.Put(ctx, leaves{true}); err != nil {
-		t.Fatal(err)
-	}
-	if refused, err := gets.Submit(ctx, ex, q).Wait(ctx); err != nil || !refused {
-		t.Errorf("Get in a worker was refused with ErrEncode: %t, %v; want true", refused, err)
+	for _, v := range []leaves{{nil}, {ending{}}, {secret{}}} {
+		q := harness.NewQueue[leaves](1)
+		defer q.Close(ctx)
+		if err := q.Put(ctx, v); err != nil {
+			t.Fatal(err)
+		}
+		if refused, err := gets.Submit(ctx, ex, q).Wait(ctx); err != nil || !refused {
+			t.Errorf("Get of %T in a worker was refused with ErrEncode: %t, %v; want true", v.Err, refused, err)
+		}
 	}
 }
 

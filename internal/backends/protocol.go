@@ -404,7 +404,9 @@ func parseAnswer(b []byte) (f answerFrame, err error) {
 // answerOf makes an answer of a value or an error.
 func answerOf(request uint32, payload []byte, err error) answerFrame {
 	if err != nil {
-		return answerFrame{request, true, harness.AppendError(nil, err)}
+		told := make(chan []byte, 1)
+		go harness.TellError(err, func(b []byte) { told <- b }) // its methods may end the goroutine
+		return answerFrame{request, true, <-told}
 	}
 	return answerFrame{request, false, payload}
 }
