@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"math"
 	"math/big"
 	"net"
@@ -83,6 +84,12 @@ type (
 		at   time.Time
 		addr netip.Addr
 		in   struct{ a [2]string }
+	}
+	privateOwn struct {
+		c  celsius
+		at [2]celsius
+		l  slog.Level
+		in struct{ c celsius }
 	}
 	exportsInside struct{ Lists [][]string }
 	embedsPrivate struct {
@@ -235,6 +242,7 @@ func TestCodecCarriesExactly(t *testing.T) {
 		"URL":                   exact(u),
 		"URL, opaque":           exact(url.URL{Scheme: "mailto", Opaque: "a@b"}),
 		"private values":        exact(private2{1, "s", time.Unix(1, 2), netip.MustParseAddr("::1"), struct{ a [2]string }{[2]string{"a"}}}),
+		"private own numbers":   exact([]privateOwn{{}, {1.5, [2]celsius{2, negativeZeroCelsius}, slog.LevelWarn + 1, struct{ c celsius }{-3}}}),
 		"embedded fields":       exact(embedsPrivate{exportsInside{[][]string{{"a"}, nil}}, 3}),
 
 		// own methods
@@ -410,6 +418,7 @@ func TestCodecRefusesAndNamesTheField(t *testing.T) {
 		"atomic pointer":    refused(struct{ A atomic.Pointer[int] }{}, "A: atomic.Pointer[int] lives"),
 		"atomic value":      refused(struct{ A atomic.Value }{}, "A: atomic.Value lives"),
 		"not to be copied":  refused(&copyNot{}, "copyNot._: harness.noCopy lives"),
+		"private spin lock": refused(struct{ s spin }{}, "s: harness.spin lives"),
 		"private pointer":   refused(secret{m: nil}, "secret.m: harness.secret has the private field m, which points somewhere"),
 		"file":              refused(os.Stdout, "private field"),
 		"regexp, longest":   refused(func() *regexp.Regexp { r := regexp.MustCompile("a"); r.Longest(); return r }(), "longest match"),

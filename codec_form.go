@@ -152,6 +152,8 @@ func value(t reflect.Type) bool {
 		return true
 	case live(t) != nil:
 		return false
+	case t.Kind() <= reflect.Complex128: // a number that has methods of its own
+		return true
 	}
 	switch t.Kind() {
 	case reflect.Array:
