@@ -319,6 +319,14 @@ var twoOffsets = append([]byte("TZif\x00"), slices.Concat(make([]byte, 15),
 	[]byte{0x10, 0, 0, 0}, []byte{1}, // when, to which
 	[]byte{0, 0, 0, 0, 0, 0}, []byte{0, 0, 0x0e, 0x10, 0, 2}, []byte("A\x00B\x00"))...)
 
+// oneOffset is a zone of the same format: "A" at an hour, which is summer time if
+// dst is 1.
+func oneOffset(dst byte) []byte {
+	return append([]byte("TZif\x00"), slices.Concat(make([]byte, 15),
+		[]byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2},
+		[]byte{0, 0, 0x0e, 0x10, dst, 0}, []byte("A\x00"))...)
+}
+
 func TestCodecZones(t *testing.T) {
 	loc := berlin(t)
 	summer := time.Date(2026, 3, 28, 12, 0, 0, 0, loc)
@@ -345,6 +353,19 @@ func TestCodecZones(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(struct{ When time.Time }{time.Date(1950, 7, 1, 0, 0, 0, 0, other)}, "When: its time zone \"Asia/Tokyo\"")(t)
+	// One with a single offset, which is summer time or not.
+	for dst, check := range []func(*testing.T, *time.Location){
+		func(t *testing.T, loc *time.Location) { exact(time.Unix(0, 0).In(loc))(t) },
+		func(t *testing.T, loc *time.Location) {
+			refused(time.Unix(0, 0).In(loc), "its time zone \"A\" is neither one of")(t)
+		},
+	} {
+		loc, err := time.LoadLocationFromTZData("A", oneOffset(byte(dst)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, loc)
+	}
 }
 
 type (

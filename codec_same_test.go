@@ -69,7 +69,7 @@ func (c *comparison) differ(a, b reflect.Value, path string) string {
 			if x.Location() != time.Local { // of which cmp shows the rules
 				xn, xo := x.Zone()
 				yn, yo := y.Zone()
-				if xn != yn || xo != yo || x.Location().String() != y.Location().String() {
+				if xn != yn || xo != yo || x.IsDST() != y.IsDST() || x.Location().String() != y.Location().String() {
 					return diff()
 				}
 			} else if y.Location() != time.Local {

@@ -18,8 +18,8 @@ var (
 // A time crosses as its moment, to the nanosecond, and its zone. The reading of
 // the monotonic clock stays behind, as everywhere where a time is kept.
 //
-// A zone is UTC, the local one, one with a single offset, or one of the time
-// zone database by its name. The last two are compared by their rules with what
+// A zone is UTC, the local one, one as time.FixedZone makes it, or one of the
+// time zone database by its name. The last two are compared by their rules with what
 // the name stands for, on both sides, so that a time never arrives in a zone
 // with other rules. Any other zone is refused.
 func (f *form) makeTime() {
@@ -106,7 +106,7 @@ func appendZone(b []byte, loc *time.Location) ([]byte, error) {
 		}
 	}
 	if !ok || zoneOf(named.(*time.Location)).rules != z.rules {
-		return b, fmt.Errorf("its time zone %q is not one of the time zone database, and has more than one offset", z.name)
+		return b, fmt.Errorf("its time zone %q is neither one of the time zone database nor as time.FixedZone makes it", z.name)
 	}
 	b = binary.LittleEndian.AppendUint64(append(b, zoneNamed), z.rules)
 	b = binary.AppendUvarint(b, uint64(len(z.name)))
@@ -164,7 +164,7 @@ func takeZone(b []byte) (_ *time.Location, rest []byte, err error) {
 type zone struct {
 	name   string // of the location
 	rules  uint64 // a digest of all its offsets
-	fixed  bool   // it has one offset, under its own name
+	fixed  bool   // it is as time.FixedZone makes it: it has one offset, under its own name, and no summer time
 	offset int    // then, in seconds
 }
 
@@ -224,7 +224,7 @@ func zoneOf(loc *time.Location) zone {
 	const first, listed, last, week = -1 << 36, 1 << 31, 5 << 29, 7 * 24 * 3600 // years -208, 2038 and 2055
 	at := time.Unix(first, 0).In(loc)
 	name, offset := at.Zone()
-	if start, end := at.ZoneBounds(); start.IsZero() && end.IsZero() && name == z.name {
+	if start, end := at.ZoneBounds(); start.IsZero() && end.IsZero() && name == z.name && !at.IsDST() {
 		z.fixed, z.offset = true, offset
 	}
 	for n := 0; at.Unix() < listed && n < maxChanges; n++ {
