@@ -36,6 +36,7 @@ type (
 	gobbed   struct{ m map[string]int }
 	Jsonned  struct{ raw string }
 	appended struct{ b []byte }
+	nothing  struct{}
 
 	// methods of an embedded field, and fields beside it
 	event struct {
@@ -117,6 +118,8 @@ func (x *textual) UnmarshalText(b []byte) error {
 	_, err := fmt.Sscanf(string(b), "%d/%d", &x.a, &x.b)
 	return err
 }
+func (nothing) MarshalText() ([]byte, error)    { return nil, nil }
+func (*nothing) UnmarshalText([]byte) error     { return nil }
 func (g gobbed) GobEncode() ([]byte, error)     { return json.Marshal(g.m) }
 func (g *gobbed) GobDecode(b []byte) error      { return json.Unmarshal(b, &g.m) }
 func (j Jsonned) MarshalJSON() ([]byte, error)  { return []byte(" " + j.raw + " "), nil }
@@ -590,6 +593,11 @@ func TestCodecBoundsSize(t *testing.T) {
 		many[i] = part
 	}
 	refused(many, errSize.Error())(t) // a TiB, in no time
+	refused(make([]nothing, 1<<40), errSize.Error())(t)
+	refused(new([1 << 40]nothing), errSize.Error())(t)
+	refused(struct {
+		A, B [1<<63 - 1]struct{ A, B nothing }
+	}{}, "A: "+errSize.Error())(t)
 
 	defer func(n int) { maxEncoded = n }(maxEncoded)
 	maxEncoded = 1 << 22

@@ -14,7 +14,7 @@ type form struct {
 	t      reflect.Type
 	append func(b []byte, p unsafe.Pointer, e *encoder) ([]byte, error)
 	decode func(b []byte, p unsafe.Pointer, d *decoder) ([]byte, error)
-	least  int  // no value takes fewer bytes
+	least  int  // no value takes fewer bytes; of arrays not above maxLeast
 	fixed  int  // every value is that many bytes of memory; 0 if not
 	unit   int  // of strings and slices of memory: the bytes of each element; else 0
 	own    *own // its methods, if those make the form
@@ -24,6 +24,10 @@ type form struct {
 	contents func(b []byte, p unsafe.Pointer, n int, e *encoder) ([]byte, error)
 	fill     func(b []byte, p unsafe.Pointer, n int, d *decoder) ([]byte, error)
 }
+
+// maxLeast bounds the least size of an array, of which elements that take no
+// memory may have any number. A value of so many bytes is refused.
+const maxLeast = 1 << 40
 
 // forms are those worked out so far, by type.
 var (
@@ -275,8 +279,14 @@ func (f *form) makeMemorySlice() {
 
 func (c compiler) makeArray(f *form) {
 	elem, size, n := c.form(f.t.Elem()), f.t.Elem().Size(), uintptr(f.t.Len())
-	f.least = elem.least * int(n)
+	f.least = maxLeast
+	if elem.least == 0 || n <= maxLeast/uintptr(elem.least) {
+		f.least = elem.least * int(n)
+	}
 	f.append = func(b []byte, p unsafe.Pointer, e *encoder) (_ []byte, err error) {
+		if f.least > maxEncoded-len(b) {
+			return b, errSize
+		}
 		for i := range n {
 			if b, err = elem.append(b, unsafe.Add(p, i*size), e); err != nil {
 				return b, within("[]", err)

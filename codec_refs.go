@@ -391,6 +391,9 @@ func (c compiler) makeSlice(f *form) {
 	elem, size := c.form(t.Elem()), t.Elem().Size()
 	f.least = 1
 	f.contents = func(b []byte, p unsafe.Pointer, n int, e *encoder) (_ []byte, err error) {
+		if elem.least > 0 && n > (maxEncoded-len(b))/elem.least {
+			return b, errSize
+		}
 		if n > 64 && elem.unit > 0 {
 			// Make room at once, or find that there cannot be enough.
 			total := n
