@@ -486,21 +486,83 @@ func TestCodecPointersInside(t *testing.T) {
 	nums := []int{1, 2, 3}
 	lone := &entry{Key: "c"}
 	self := &entry{}
+	type (
+		point2 struct {
+			X int `json:"x"`
+			Y int
+		}
+		number  int
+		viewing struct {
+			Arr  [4]*int
+			Data [8]byte
+			View []*int
+			Raw  []byte
+		}
+		rows struct {
+			P *[4]int
+			S []int
+		}
+		window struct {
+			S []*int
+			P *[4]*int
+		}
+		bytes struct {
+			P *[8]byte
+			S []byte
+		}
+	)
+	Register[viewing]()
+	p, arr, more, ptrs, octets := &point{1, 2}, &[4]int{1, 2, 3, 4}, make([]int, 5), make([]*int, 5), new([8]byte)
+	grid := &struct {
+		In  *[2][4]int
+		Row *[3]int
+	}{In: new([2][4]int)}
+	grid.Row = (*[3]int)(grid.In[1][1:])
+	view := func(set func(*viewing)) *viewing { v := new(viewing); set(v); return v }
 	const inside = "it points into something else that crosses"
 	for name, f := range map[string]func(*testing.T){
-		"first":          refused(table{First: &all[1], All: all}, "table.First: "+inside),
-		"last":           refused(table{All: all, Keys: map[string]*entry{"b": &all[1]}}, "table.Keys[]: "+inside),
-		"beginning":      refused(table{All: all, Keys: map[string]*entry{"a": &all[0]}}, "table.Keys[]: "+inside),
-		"number":         refused(table{Last: &nums[2], Nums: nums}, "table.Last: "+inside),
-		"field":          refused(table{First: lone, Last: &lone.N[1]}, "table.Last: "+inside),
-		"in any":         refused(table{Any: []any{nums, &nums[1]}}, inside),
-		"own field":      refused(func() *table { v := &table{}; v.Any = &v.Nums; return v }(), inside),
-		"out of it":      exact(table{First: &all[1], Keys: map[string]*entry{"b": &all[1]}}),
-		"elsewhere":      exact(table{First: lone, All: []entry{{Next: lone}, {Next: lone}}, Last: new(int), Nums: nums}),
-		"neighbours":     exact([]any{&all[0], &all[1], nums[:1], nums[1:]}),
-		"itself":         exact(func() *entry { self.Next = self; return self }()),
-		"windows":        exact(table{Any: []any{nums[:2], nums[1:], nums}}),
-		"lists of lists": exact([][]*entry{{lone}, {lone, lone}}),
+		"first":     refused(table{First: &all[1], All: all}, "table.First: "+inside),
+		"last":      refused(table{All: all, Keys: map[string]*entry{"b": &all[1]}}, "table.Keys[]: "+inside),
+		"beginning": refused(table{All: all, Keys: map[string]*entry{"a": &all[0]}}, "table.Keys[]: "+inside),
+		"number":    refused(table{Last: &nums[2], Nums: nums}, "table.Last: "+inside),
+		"field":     refused(table{First: lone, Last: &lone.N[1]}, "table.Last: "+inside),
+		"in any":    refused(table{Any: []any{nums, &nums[1]}}, inside),
+		"own field": refused(func() *table { v := &table{}; v.Any = &v.Nums; return v }(), inside),
+		"other type": refused(struct {
+			P *point
+			Q *point2
+		}{p, (*point2)(p)}, "Q: "+inside),
+		"other number": refused(struct {
+			P *int
+			Q *number
+		}{&nums[0], (*number)(&nums[0])}, "Q: "+inside),
+		"other number in": refused(struct {
+			P *number
+			Q *point
+		}{(*number)(&p.Y), p}, "P: "+inside),
+		"shorter array": refused(struct {
+			P *[4]int
+			Q *[2]int
+		}{arr, (*[2]int)(arr[1:])}, "Q: "+inside),
+		"arrays that overlap": refused([]*[3]int{(*[3]int)(arr[1:]), (*[3]int)(arr[:])}, "[]: "+inside),
+		"part of a row":       refused(grid, "Row: "+inside),
+		"array, slice":        refused(rows{arr, arr[:]}, "rows.S: "+inside),
+		"array, part":         refused(rows{arr, arr[3:]}, "rows.S: "+inside),
+		"slice, array":        refused(rows{(*[4]int)(more[1:]), more}, "rows.P: "+inside),
+		"of pointers":         refused(window{ptrs, (*[4]*int)(ptrs)}, "window.P: "+inside),
+		"bytes":               refused(&bytes{octets, octets[2:4]}, "bytes.S: "+inside),
+		"view":                refused(view(func(v *viewing) { v.View = v.Arr[:] }), "viewing.View: "+inside),
+		"view of bytes":       refused(view(func(v *viewing) { v.Raw = v.Data[1:] }), "viewing.Raw: "+inside),
+		"view in any":         refused([]any{view(func(v *viewing) { v.Raw = v.Data[1:] })}, "[].(*harness.viewing).Raw: "+inside),
+		"no view":             exact(view(func(v *viewing) { v.View, v.Raw = ptrs, octets[:] })),
+		"arrays apart":        exact([]*[2]int{(*[2]int)(arr[:]), (*[2]int)(arr[2:]), (*[2]int)(arr[:])}),
+		"array beside":        exact(rows{arr, more}),
+		"out of it":           exact(table{First: &all[1], Keys: map[string]*entry{"b": &all[1]}}),
+		"elsewhere":           exact(table{First: lone, All: []entry{{Next: lone}, {Next: lone}}, Last: new(int), Nums: nums}),
+		"neighbours":          exact([]any{&all[0], &all[1], nums[:1], nums[1:]}),
+		"itself":              exact(func() *entry { self.Next = self; return self }()),
+		"windows":             exact(table{Any: []any{nums[:2], nums[1:], nums}}),
+		"lists of lists":      exact([][]*entry{{lone}, {lone, lone}}),
 	} {
 		t.Run(name, f)
 	}
@@ -653,6 +715,33 @@ func TestCodecTracksOnlyWhatCanBeShared(t *testing.T) {
 			A *int
 			B *string
 		}]().traits.tracked, false},
+		"pointer and slice": {elemCodecFor[struct {
+			A *point
+			B []string
+			C []byte
+		}]().traits.tracked, false},
+		"structs of one shape": {elemCodecFor[struct {
+			A *struct{ V *int }
+			B *struct{ V *string }
+		}]().traits.tracked, false},
+		"array":  {elemCodecFor[*[9]int]().traits.tracked, false},
+		"arrays": {elemCodecFor[[]*[9]int]().traits.inside, true},
+		"array, slice": {elemCodecFor[*struct {
+			A [9]int
+			B []int
+		}]().traits.inside, true},
+		"array, other slice": {elemCodecFor[*struct {
+			A [9]int
+			B []string
+			T time.Time
+			D []uint64
+		}]().traits.tracked, false},
+		"tree": {elemCodecFor[*benchTree]().traits.inside, false},
+		"two types": {elemCodecFor[struct {
+			A *int
+			B *spin
+			C *uint32
+		}]().traits.inside, true},
 		"pointers":        {elemCodecFor[struct{ A, B *int }]().traits.tracked, true},
 		"in a list":       {elemCodecFor[[]*int]().traits.tracked, true},
 		"two names":       {elemCodecFor[aliased]().traits.tracked, true},

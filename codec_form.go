@@ -240,7 +240,9 @@ func (f *form) makeMemorySlice() {
 	f.least, f.unit = 1, size
 	f.append = func(b []byte, p unsafe.Pointer, e *encoder) ([]byte, error) {
 		s := *(*[]byte)(p) // with the length of another type's elements
-		e.note(unsafe.Pointer(unsafe.SliceData(s)), len(s), uintptr(size))
+		if err := e.note(place{f, unsafe.Pointer(unsafe.SliceData(s)), len(s)}, uintptr(size)); err != nil {
+			return b, err
+		}
 		if size > 0 && len(s) > (maxEncoded-len(b))/size {
 			return b, errSize
 		}

@@ -22,8 +22,9 @@ import (
 //
 // Slices are one thing if they begin at the same element and have the same
 // length. Otherwise those that overlap arrive as copies, and so does each slice
-// of elements that refer to nothing. A pointer into something else that crosses,
-// a slice or a struct, is refused: it would arrive as one to a copy.
+// of elements that refer to nothing. A pointer into something else that crosses is
+// refused, and so is a slice of what a pointer points to: they would arrive as
+// references to a copy. So are two pointers of different types to one thing.
 
 // A place is something that is referred to.
 type place struct {
@@ -72,7 +73,8 @@ type encoder struct {
 	depth   int                  // of interfaces in interfaces
 	errs    describing           // if lossy is above 0, an error that has no form crosses as a RemoteError; if nested, every error
 	inside  bool                 // note the slices that pointers may point into
-	slices  []region             // those that are no objects
+	slices  []object             // those that are none of the objects
+	regions []region             // of pointsInside
 	target  *place               // if not nil, stop with errFound where it is referred to
 }
 
@@ -112,7 +114,8 @@ func (f *form) encodeTracked(b []byte, p unsafe.Pointer, of traits, errs describ
 		clear(e.index)
 		clear(e.boxes)
 		clear(e.types)
-		*e = encoder{objects: e.objects[:0], index: e.index, boxes: e.boxes, types: e.types, slices: e.slices[:0]}
+		clear(e.slices)
+		*e = encoder{objects: e.objects[:0], index: e.index, boxes: e.boxes, types: e.types, slices: e.slices[:0], regions: e.regions[:0]}
 		encoders.Put(e)
 	}
 	return b, nil
@@ -165,53 +168,64 @@ func (e *encoder) reindex() {
 	}
 }
 
-// A region is memory that something takes which is referred to.
-type region struct {
-	from, to uintptr
-	pointee  int // the number of the object that a pointer points to; root of a slice
-}
-
-// note notes a slice that is no object, of n elements.
-func (e *encoder) note(data unsafe.Pointer, n int, size uintptr) {
-	if e != nil && e.inside && n > 0 && size > 0 {
-		e.slices = append(e.slices, region{uintptr(data), uintptr(data) + uintptr(n)*size, root})
+// note notes a slice that is no object, whose elements take so many bytes.
+func (e *encoder) note(at place, size uintptr) error {
+	switch {
+	case e == nil:
+	case e.target != nil && *e.target == at:
+		return errFound
+	case e.inside && at.is > 0 && size > 0:
+		e.slices = append(e.slices, object{place: at, from: e.at})
 	}
+	return nil
 }
 
 var errInside = errors.New("it points into something else that crosses, and would arrive as a pointer to a copy")
 
-// pointsInside looks for a pointer into something else, and returns the object
-// that it points to.
-func (e *encoder) pointsInside() (object int, err error) {
-	pointers := 0
-	all := e.slices
-	for i, o := range e.objects {
-		switch from := uintptr(o.p); {
-		case o.is == isPointee:
-			all = append(all, region{from, from + o.f.t.Size(), i})
-			pointers++
-		case o.is > 0:
-			all = append(all, region{from, from + uintptr(o.n)*o.f.t.Elem().Size(), root})
+// A region is the memory of an object.
+type region struct {
+	from, to uintptr
+	object   int
+	pointee  bool // a pointer points to it, and no slice
+}
+
+// pointsInside looks for two things that share memory, and returns the object that
+// begins later, or that was come across later. Two slices may share.
+func (e *encoder) pointsInside() (at int, err error) {
+	all, pointers := e.regions[:0], false
+	for i, objects := range [][]object{e.objects, e.slices} {
+		for k, o := range objects {
+			from := uintptr(o.p)
+			switch {
+			case o.is == isPointee:
+				all = append(all, region{from, from + o.f.t.Size(), k, true})
+				pointers = true
+			case o.is > 0:
+				all = append(all, region{from, from + uintptr(o.is)*o.f.t.Elem().Size(), i*len(e.objects) + k, false})
+			}
 		}
 	}
-	if e.slices = all; pointers == 0 || len(all) == 1 {
+	if e.regions = all; !pointers || len(all) == 1 {
 		return root, nil
 	}
-	slices.SortFunc(all, func(a, b region) int { return cmp.Compare(a.from, b.from) })
-	var any, pointee region // those seen so far that end last
-	any.pointee, pointee.pointee = root, root
+	slices.SortFunc(all, func(a, b region) int {
+		switch {
+		case a.from != b.from:
+			return cmp.Compare(a.from, b.from)
+		case a.to != b.to:
+			return cmp.Compare(b.to, a.to)
+		}
+		return cmp.Compare(a.object, b.object)
+	})
+	var end, pointeeEnd uintptr // of those seen so far
 	for _, r := range all {
-		if r.from < any.to && r.pointee != root {
-			return r.pointee, errInside
+		if r.from < pointeeEnd || r.pointee && r.from < end {
+			e.objects = append(e.objects, e.slices...) // for locate
+			return r.object, errInside
 		}
-		if r.from < pointee.to {
-			return pointee.pointee, errInside
-		}
-		if r.to > any.to {
-			any = r
-		}
-		if r.pointee != root && r.to > pointee.to {
-			pointee = r
+		end = max(end, r.to)
+		if r.pointee {
+			pointeeEnd = max(pointeeEnd, r.to)
 		}
 	}
 	return root, nil
@@ -441,7 +455,7 @@ func (c compiler) makeSlice(f *form) {
 			b, inline, err = refer(b, place{same, data, len(s)}, len(s), e)
 		} else {
 			b = binary.AppendUvarint(b, uint64(len(s))<<1|1)
-			e.note(data, len(s), size)
+			err = e.note(place{f, data, len(s)}, size)
 		}
 		if !inline || err != nil {
 			return b, err

@@ -27,10 +27,10 @@ func traitsOf(t reflect.Type) traits {
 		foreign: foreign(t, make(map[reflect.Type]bool)),
 	}
 	if k.linked {
-		var p parts
-		p.add(t)
+		p := parts{seen: make(map[reflect.Type]bool), inPointee: make(map[reflect.Type]bool), inSlice: make(map[reflect.Type]bool)}
+		p.add(t, false)
 		k.inside = p.inside()
-		k.tracked = k.inside || tracked(t, make(map[reflect.Type]bool))
+		k.tracked = k.inside || p.twice
 	}
 	knownTraits.Store(t, k)
 	return k
@@ -68,89 +68,135 @@ func linked(t reflect.Type, known map[reflect.Type]bool) (is bool) {
 	return false
 }
 
-// tracked reports whether a value of the type may refer to one thing twice. seen
-// has the types that were come across.
-func tracked(t reflect.Type, seen map[reflect.Type]bool) bool {
-	if !traitsLinked(t) {
-		return false
-	}
-	if seen[t] {
-		return true
-	}
-	seen[t] = true
-	switch t.Kind() {
-	case reflect.Pointer:
-		// A pointer type of another name may hold the same pointer.
-		if p := reflect.PointerTo(t.Elem()); p != t {
-			return tracked(p, seen)
-		}
-		return tracked(t.Elem(), seen)
-	case reflect.Map:
-		if m := reflect.MapOf(t.Key(), t.Elem()); m != t {
-			return tracked(m, seen)
-		}
-		return traitsLinked(t.Key()) || traitsLinked(t.Elem())
-	case reflect.Array:
-		return t.Len() > 1 || tracked(t.Elem(), seen)
-	case reflect.Struct:
-		for f := range t.Fields() {
-			if tracked(f.Type, seen) {
-				return true
-			}
-		}
-		return false
-	}
-	return true // an interface, or a slice of what refers to something
-}
-
 func traitsLinked(t reflect.Type) bool { return linked(t, make(map[reflect.Type]bool)) }
 
-// parts are the types that pointers in values of a type point to, and those of
-// which a part of something else may be that is referred to.
+// parts are the types that what is behind values of a type consists of. The
+// elements of a slice or an array, which a pointer to an array may point to, stand
+// there as an array of length 0.
 type parts struct {
-	seen             map[reflect.Type]bool
-	pointedTo, parts map[reflect.Type]bool
-	unknown          bool // there is an interface
+	seen      map[reflect.Type]bool // the types behind; true if of several values
+	inPointee map[reflect.Type]bool // the parts of what pointers point to
+	inSlice   map[reflect.Type]bool // the parts of what slices refer to
+	unknown   bool                  // there is an interface
+	twice     bool                  // a value may refer to one thing twice
 }
 
+// inside reports whether a pointer may point into something else, also one that
+// was converted, or a slice may be of an array in what a pointer points to.
 func (p *parts) inside() bool {
-	for t := range p.pointedTo {
-		if p.parts[t] {
+	for t, several := range p.seen {
+		switch {
+		case t.Kind() == reflect.Slice && p.inPointee[reflect.ArrayOf(0, t.Elem())]:
 			return true
+		case t.Kind() == reflect.Pointer && t.Elem().Size() > 0:
+			// Of two pointers of one type, only those to arrays overlap in part.
+			if several && t.Elem().Kind() == reflect.Array && t.Elem().Len() > 1 || p.meets(t) {
+				return true
+			}
 		}
 	}
 	return p.unknown
 }
 
-// add adds what is behind values of a type.
-func (p *parts) add(t reflect.Type) {
-	if p.seen == nil {
-		p.seen, p.pointedTo, p.parts = make(map[reflect.Type]bool), make(map[reflect.Type]bool), make(map[reflect.Type]bool)
+// meets reports whether a pointer of type t may point to what something of
+// another type refers to.
+func (p *parts) meets(t reflect.Type) bool {
+	to := part(t.Elem())
+	for other := range p.seen {
+		if other.Kind() == reflect.Pointer && other != t && alike(to, part(other.Elem())) {
+			return true
+		}
 	}
-	if p.seen[t] {
-		return
+	for _, in := range []map[reflect.Type]bool{p.inPointee, p.inSlice} {
+		for other := range in {
+			if alike(to, other) {
+				return true
+			}
+		}
 	}
-	p.seen[t] = true
+	return false
+}
+
+// part returns what stands for a type among parts.
+func part(t reflect.Type) reflect.Type {
+	if t.Kind() == reflect.Array {
+		return reflect.ArrayOf(0, t.Elem())
+	}
+	return t
+}
+
+// alike reports whether a pointer to one type may be converted to a pointer to the
+// other. It takes all interfaces for alike.
+//
+// Note: reflect's ConvertibleTo does not end if two types that functions declare
+// have the same name and refer to themselves.
+func alike(a, b reflect.Type) bool {
+	if a == b {
+		return true
+	}
+	if a.Kind() != b.Kind() || a.Size() != b.Size() {
+		return false
+	}
+	same := func(a, b reflect.Type) bool {
+		return a == b || a.Name() == "" && b.Name() == "" && alike(a, b)
+	}
+	switch a.Kind() {
+	case reflect.Array, reflect.Pointer, reflect.Slice:
+		return same(a.Elem(), b.Elem())
+	case reflect.Map:
+		return same(a.Key(), b.Key()) && same(a.Elem(), b.Elem())
+	case reflect.Struct:
+		if a.NumField() != b.NumField() {
+			return false
+		}
+		for i := range a.NumField() {
+			if f, g := a.Field(i), b.Field(i); f.Name != g.Name || !same(f.Type, g.Type) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// add adds what is behind values of a type, of which there may be several.
+func (p *parts) add(t reflect.Type, several bool) {
 	if leaf(t) {
 		return
 	}
+	switch t.Kind() { // one of another name may hold the same
+	case reflect.Pointer:
+		t = reflect.PointerTo(t.Elem())
+	case reflect.Map:
+		t = reflect.MapOf(t.Key(), t.Elem())
+	case reflect.Slice:
+		t = reflect.SliceOf(t.Elem())
+	}
+	before, again := p.seen[t]
+	if before {
+		return
+	}
+	several = several || again
+	p.seen[t] = several
 	switch t.Kind() {
 	case reflect.Slice:
-		p.parts[t.Elem()] = true
-		p.addParts(t.Elem())
-		p.add(t.Elem())
+		p.twice = p.twice || several && traitsLinked(t.Elem())
+		of := reflect.ArrayOf(0, t.Elem())
+		p.inSlice[of] = true
+		addParts(p.inSlice, of)
+		p.add(t.Elem(), true)
 	case reflect.Pointer:
-		p.pointedTo[t.Elem()] = true
-		p.addParts(t.Elem())
-		p.add(t.Elem())
+		p.twice = p.twice || several
+		addParts(p.inPointee, t.Elem())
+		p.add(t.Elem(), several)
 	case reflect.Map:
-		p.add(t.Key())
-		p.add(t.Elem())
+		p.twice = p.twice || several
+		p.add(t.Key(), true)
+		p.add(t.Elem(), true)
 	case reflect.Array:
-		p.add(t.Elem())
+		p.add(t.Elem(), several || t.Len() > 1)
 	case reflect.Struct:
 		for f := range t.Fields() {
-			p.add(f.Type)
+			p.add(f.Type, several)
 		}
 	case reflect.Interface:
 		p.unknown = true
@@ -158,19 +204,20 @@ func (p *parts) add(t reflect.Type) {
 }
 
 // addParts adds the types of what a value consists of.
-func (p *parts) addParts(t reflect.Type) {
-	switch t.Kind() {
-	case reflect.Array:
-		if !p.parts[t.Elem()] {
-			p.parts[t.Elem()] = true
-			p.addParts(t.Elem())
+func addParts(to map[reflect.Type]bool, t reflect.Type) {
+	add := func(t reflect.Type) {
+		if !to[part(t)] {
+			to[part(t)] = true
+			addParts(to, t)
 		}
-	case reflect.Struct:
+	}
+	switch own := ownOf(t); {
+	case t == timeType || own != nil && !own.foreign: // nobody has a pointer into it
+	case t.Kind() == reflect.Array:
+		add(t.Elem())
+	case t.Kind() == reflect.Struct:
 		for f := range t.Fields() {
-			if !p.parts[f.Type] {
-				p.parts[f.Type] = true
-				p.addParts(f.Type)
-			}
+			add(f.Type)
 		}
 	}
 }
