@@ -104,7 +104,7 @@ const (
 	tagNamed                 // the name follows
 	tagSentinel              // the error of a number
 	tagRemote                // a RemoteError
-	tagBox                   // the value of a number, once more
+	tagBox                   // the value of a number, or the RemoteError, once more
 	tagAgain                 // and above: the type of a number, once more
 )
 
@@ -235,13 +235,13 @@ func (f *form) makeInterface() {
 		}
 		v = v.Elem()
 		if e.errs.lossy == nested && f.t == errorType {
-			return appendRemote(append(b, tagRemote), newRemoteError(v.Interface().(error), describing{0, e.errs.apart}))
+			return e.appendRemote(b, newRemoteError(v.Interface().(error), describing{0, e.errs.apart}))
 		}
 		before := e.mark()
 		out, err := e.appendDynamic(b, v, (*[2]unsafe.Pointer)(p)[1])
 		if err != nil && e.errs.lossy > 0 && f.t == errorType && !errors.Is(err, errFound) {
 			e.rewind(before)
-			return appendRemote(append(b, tagRemote), newRemoteError(v.Interface().(error), describing{e.errs.lossy - 1, e.errs.apart}))
+			return e.appendRemote(b, newRemoteError(v.Interface().(error), describing{e.errs.lossy - 1, e.errs.apart}))
 		}
 		return out, err
 	}
@@ -274,7 +274,7 @@ var errorType = reflect.TypeFor[error]()
 func (e *encoder) appendDynamic(b []byte, v reflect.Value, data unsafe.Pointer) ([]byte, error) {
 	t := v.Type()
 	if r, ok := v.Interface().(*RemoteError); ok && r != nil {
-		return appendRemote(append(b, tagRemote), r)
+		return e.appendRemote(b, r)
 	}
 	known, err := dynamicOf(t)
 	if err != nil {
@@ -311,12 +311,27 @@ func (e *encoder) appendDynamic(b []byte, v reflect.Value, data unsafe.Pointer) 
 		return b, within(".("+t.String()+")", err)
 	}
 	if boxed {
-		if e.boxes == nil {
-			e.boxes = make(map[place]int)
-		}
-		e.boxes[box] = len(e.boxes)
+		e.number(box)
 	}
 	return b, nil
+}
+
+// number gives a box the next number.
+func (e *encoder) number(box place) {
+	if e.boxes == nil {
+		e.boxes = make(map[place]int)
+	}
+	e.boxes[box] = len(e.boxes)
+}
+
+// appendRemote encodes a RemoteError that an interface holds.
+func (e *encoder) appendRemote(b []byte, r *RemoteError) ([]byte, error) {
+	box := place{p: unsafe.Pointer(r), is: isBox}
+	if i, ok := e.boxes[box]; ok {
+		return binary.AppendUvarint(append(b, tagBox), uint64(i)), nil
+	}
+	e.number(box)
+	return appendRemote(append(b, tagRemote), r)
 }
 
 func (d *decoder) takeDynamic(b []byte) (v reflect.Value, rest []byte, err error) {
@@ -328,7 +343,9 @@ func (d *decoder) takeDynamic(b []byte) (v reflect.Value, rest []byte, err error
 		return reflect.ValueOf(wellKnown[b[1]]), b[2:], nil
 	case tagRemote:
 		r, b, err := takeRemote(b[1:])
-		return reflect.ValueOf(r), b, err
+		v = reflect.ValueOf(r)
+		d.boxes = append(d.boxes, v)
+		return v, b, err
 	case tagBox:
 		i, k := binary.Uvarint(b[1:])
 		if k <= 0 || i >= uint64(len(d.boxes)) {

@@ -971,3 +971,32 @@ func (m *memory) read() {
 	runtime.ReadMemStats(&s)
 	m.allocated = s.TotalAlloc
 }
+
+// A RemoteError that is there twice is one there, beside errors that become such.
+func TestCodecRemoteErrorTwice(t *testing.T) {
+	r, mine := NewRemoteError(io.EOF), errors.New("mine")
+	shared := nest{}
+	v := []error{r, mine, &codedError{1, r}, mine, r, &codedError{2, NewRemoteError(io.EOF)}}
+	b, err := formOf(typeOf[[]any]()).encode(nil, unsafe.Pointer(&[]any{nest{v[0], &shared}, &shared, v[4], nest{r, r}}), traitsOf(typeOf[[]any]()), describing{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var anys []any
+	if err := codecFor[[]any]().decode(b, &anys); err != nil {
+		t.Fatal(err)
+	}
+	if last := anys[3].(nest); anys[2] != last.A || last.A != last.B || anys[0].(nest).A != anys[2] || anys[0].(nest).B != anys[1] {
+		t.Errorf("one RemoteError arrives as %v", anys)
+	}
+	b, err = formOf(typeOf[[]error]()).encode(nil, unsafe.Pointer(&v), traitsOf(typeOf[[]error]()), describing{lossy: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var came []error
+	if err := codecFor[[]error]().decode(b, &came); err != nil {
+		t.Fatal(err)
+	}
+	if came[0] != came[4] || came[2].(*codedError).Err != came[0] || came[5].(*codedError).Err == came[0] || came[1].Error() != "mine" || came[3].Error() != "mine" {
+		t.Errorf("%v arrives as %v", v, came)
+	}
+}
