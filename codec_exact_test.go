@@ -996,7 +996,7 @@ func TestCodecRemoteErrorTwice(t *testing.T) {
 	if err := codecFor[[]error]().decode(b, &came); err != nil {
 		t.Fatal(err)
 	}
-	if came[0] != came[4] || came[2].(*codedError).Err != came[0] || came[5].(*codedError).Err == came[0] || came[1].Error() != "mine" || came[3].Error() != "mine" {
+	if came[0] != came[4] || came[2].(*codedError).Err != came[0] || came[5].(*codedError).Err == came[0] || came[1].Error() != "mine" || came[3].Error() != "mine" { //nolint:errorlint // these very ones
 		t.Errorf("%v arrives as %v", v, came)
 	}
 }

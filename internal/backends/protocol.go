@@ -486,8 +486,8 @@ type helloTask struct {
 	wire string
 }
 
-func (f helloFrame) appendTo(b []byte) []byte {
-	b = binary.LittleEndian.AppendUint32(b, f.version)
+func (f helloFrame) bytes() []byte {
+	b := binary.LittleEndian.AppendUint32(nil, f.version)
 	b = appendText(b, f.image)
 	for _, t := range f.tasks {
 		b = appendText(appendText(b, t.name), t.wire)

@@ -178,7 +178,7 @@ func newWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks, shared *share
 
 // serve runs tasks until the input ends.
 func (w *worker) serve(in io.Reader) error {
-	if err := w.out.write(frameHello, hello(w.tasks).appendTo(nil)); err != nil {
+	if err := w.out.write(frameHello, hello(w.tasks).bytes()); err != nil {
 		return err
 	}
 	ended := make(chan error, 1)
