@@ -42,7 +42,7 @@ const (
 	allBytes   = beltsAt + 2*beltBytes
 
 	outboxBytes = 64 << 10
-	roomBytes   = 32 << 10
+	roomBytes   = 128 << 10
 )
 
 // shared is memory that the submitter and one worker share. What a worker has put
