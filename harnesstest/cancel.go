@@ -176,6 +176,23 @@ var fickle = harness.NewTask("harnesstest.fickle", func(ctx context.Context, in 
 	return 7, nil
 })
 
+// A passing is a context whose deadline passes when the test says so.
+type passing struct {
+	context.Context
+	passed chan struct{}
+}
+
+func (p *passing) Done() <-chan struct{} { return p.passed }
+
+func (p *passing) Err() error {
+	select {
+	case <-p.passed:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
 // Who cancelled decides, and not which error came back.
 func testWhoCancelled(t *testing.T, s *suite) {
 	ctx, m, _ := s.manager(t, 1, harness.Config{CancelGrace: -1})
@@ -220,8 +237,8 @@ func testWhoCancelled(t *testing.T, s *suite) {
 			return ctx, func(harness.AnyFuture) { cancel(own) }
 		}},
 		{"a deadline", context.DeadlineExceeded, harness.Done, func() (context.Context, func(harness.AnyFuture)) {
-			ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
-			return ctx, func(harness.AnyFuture) { <-ctx.Done(); cancel() }
+			ctx := &passing{ctx, make(chan struct{})}
+			return ctx, func(harness.AnyFuture) { close(ctx.passed) }
 		}},
 	}
 	for _, way := range ways {

@@ -171,7 +171,7 @@ func TestWorkersThatAreReplacedLoseNoSpan(t *testing.T) {
 			}
 			o.say(9, "hello")
 			return 45
-		}, 4},
+		}, 3},
 		{"when tasks fail", harness.Config{Workers: 2, MaxTasksPerWorker: 2}, func(o *traced) int {
 			if failed := o.say(4, "fail") + o.say(4, "panic"); failed != 8 {
 				o.Errorf("%d tasks failed; want 8", failed)
