@@ -44,8 +44,11 @@ type sickParams struct {
 
 var (
 	sickLock sync.Mutex
-	garbage  atomic.Pointer[[]*[64]*int]
+	garbage  atomic.Pointer[node]
 )
+
+// A node is work for the garbage collector, which looks at each of its pointers.
+type node [64]*node
 
 var sickTask = harness.NewTask("sick", func(_ context.Context, fault string) (int, error) {
 	switch fault {
@@ -62,11 +65,15 @@ var sickTask = harness.NewTask("sick", func(_ context.Context, fault string) (in
 	case "long":
 		computeFor(150 * time.Millisecond)
 	case "garbage":
-		var kept []*[64]*int
-		for range 20_000 {
-			kept = append(kept, new([64]*int))
+		var last *node
+		for range 10_000 {
+			next := new(node)
+			for i := range next {
+				next[i] = last
+			}
+			last = next
 		}
-		garbage.Store(&kept)
+		garbage.Store(last)
 	case "tiny":
 	default:
 		spinFor(2 * time.Millisecond)
