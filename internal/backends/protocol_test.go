@@ -213,3 +213,28 @@ func TestClaims(t *testing.T) {
 		t.Error("what was withdrawn was started, or could not be withdrawn")
 	}
 }
+
+// A task is not cancelled in the place of one that had its slot before.
+func TestCancelOfWhatWasAnswered(t *testing.T) {
+	shared, f, err := newShared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shared.unmap()
+	f.Close()
+	task := harness.NewTask("backends.cancelled", func(_ context.Context, n int) (int, error) { return n, nil })
+	w := newWorker([]harness.AnyTask{task}, harness.WorkerHooks{}, shared, io.Discard)
+	const id = 5 + slots
+	j := w.accept(frame{}, taskFrame{id: id, input: make([]byte, 8)})
+	for _, tt := range []struct {
+		id     uint32
+		wanted bool
+	}{{id - slots, true}, {id, false}} {
+		if err := w.take(frame{kind: frameCancel, body: cancelFrame{tt.id, "stop"}.appendTo(nil)}); err != nil {
+			t.Fatal(err)
+		}
+		if got := j.call.Wanted(); got != tt.wanted {
+			t.Errorf("after task %d was cancelled, task %d is wanted: %t; want %t", tt.id, id, got, tt.wanted)
+		}
+	}
+}

@@ -140,6 +140,7 @@ type worker struct {
 	held    bool          // late is set
 
 	calls [slots]atomic.Pointer[harness.Call] // those not answered, by id
+	ids   [slots]uint32                       // their ids; for listen alone
 	input [slots][]byte                       // room for their arguments
 	free  harness.Stamp                       // when the last task ended, if nothing was done since
 
@@ -248,9 +249,9 @@ func (w *worker) take(f frame) error {
 		if err != nil {
 			return err
 		}
-		// It may have been answered meanwhile, but the next to use the slot
-		// cannot have come yet: it is sent after the answer has arrived.
-		if call := w.calls[c.id%slots].Load(); call != nil {
+		// It may have been answered meanwhile, and the next have come that uses
+		// the slot.
+		if call := w.calls[c.id%slots].Load(); call != nil && w.ids[c.id%slots] == c.id {
 			call.Cancel(cancelled(c.cause))
 		}
 		return nil
@@ -304,6 +305,7 @@ func (w *worker) accept(f frame, t taskFrame) job {
 	}
 	j.call = w.tasks[index].Incoming(context.Background(), batch)
 	j.call.Enter(&w.site)
+	w.ids[t.id%slots] = t.id
 	w.calls[t.id%slots].Store(j.call)
 	return j
 }
