@@ -92,7 +92,9 @@ func (f *feeder) run() {
 			idle := len(batch) == 0 && (f.conn == nil || !f.conn.busy(1))
 			switch {
 			case more == due:
-				f.restart(f.p.wanting())
+				if !f.restart(f.p.wanting()) {
+					f.p.cancelQueued()
+				}
 				continue
 			case !idle || more == leaving:
 			case room > 0:
@@ -340,6 +342,21 @@ func (p *processes) wanting() context.Context {
 		return p.life // they have come back since
 	}
 	return p.needed
+}
+
+// cancelQueued cancels what has come back to the queue of an executor that was stopped
+// with a cause, where nobody starts a worker for it any more.
+func (p *processes) cancelQueued() {
+	cause := context.Cause(p.life)
+	if cause == nil {
+		return
+	}
+	p.mu.Lock()
+	queued := p.empty()
+	p.mu.Unlock()
+	for _, c := range queued {
+		c.Cancel(cause)
+	}
 }
 
 // startFailed notes that f could not start a worker. If none can be prepared, or

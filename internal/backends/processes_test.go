@@ -333,6 +333,35 @@ func TestSignalWhileAWorkerStarts(t *testing.T) {
 	}
 }
 
+// What comes back to the queue after Stop, when there is no worker, keeps nobody.
+func TestStopWhileThereIsNoWorker(t *testing.T) {
+	ctx, ex := openProcesses(t, harness.Config{Workers: 1, IdleTimeout: time.Millisecond})
+	m := ex.(harness.Manager)
+	in := slowInput{make(chan *harness.Call)}
+	f := slowly.Submit(ctx, ex, in)
+	in.call <- f.Call() // it is being encoded, until it is done
+	for m.Stats().Alive > 0 {
+		if runtime.Gosched(); ctx.Err() != nil {
+			t.Fatal("the worker did not end")
+		}
+	}
+	cause := errors.New("stopped by the test")
+	m.Stop(cause)
+	if _, err := f.Wait(ctx); !errors.Is(err, cause) {
+		t.Errorf("Wait() = %v; want the cause of Stop", err)
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- ex.Close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Errorf("Close() = %v", err)
+		}
+	case <-ctx.Done():
+		t.Fatal("Close does not return")
+	}
+}
+
 // untilIdle waits until no worker has a task.
 func untilIdle(ctx context.Context, t *testing.T, m harness.Manager) {
 	t.Helper()
