@@ -339,7 +339,7 @@ func (c *conn) abort(call *harness.Call, cause string) (found, neverRan bool) {
 	}
 	c.mu.Unlock()
 	if found && !neverRan {
-		_ = c.out.add(frameCancel, cancelFrame{id, cause}.appendTo(nil)) // it is short
+		_ = c.out.add(frameCancel, cancelFrame{id, cause}.bytes()) // it is short
 		c.feeder.wake()
 	}
 	return found, neverRan

@@ -462,8 +462,8 @@ type cancelFrame struct {
 	cause string
 }
 
-func (f cancelFrame) appendTo(b []byte) []byte {
-	return append(binary.LittleEndian.AppendUint32(b, f.id), f.cause...)
+func (f cancelFrame) bytes() []byte {
+	return append(binary.LittleEndian.AppendUint32(nil, f.id), f.cause...)
 }
 
 func parseCancel(b []byte) (f cancelFrame, err error) {
