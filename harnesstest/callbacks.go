@@ -332,6 +332,8 @@ func testCloseInCallback(t *testing.T, s *suite) {
 	refusedToClose(t, "Close() in a callback of what Then returned", <-errs)
 	_, err := then.Wait(ctx)
 	refusedToClose(t, "Close() in a function of Then", err)
+	f.OnDone(func(*harness.Future[int64]) { errs <- ex.Close() })
+	refusedToClose(t, "Close() in a callback of a future that was done", <-errs)
 	if v, err := double.Submit(ctx, ex, 4).Wait(ctx); v != 8 || err != nil {
 		t.Errorf("after that a task returned %d, %v; want 8, nil", v, err)
 	}

@@ -162,16 +162,25 @@ func TestWorkersThatAreReplacedLoseNoSpan(t *testing.T) {
 			return 6
 		}, 4},
 		{"for being too many", harness.Config{Workers: 3}, func(o *traced) int {
-			for _, n := range []int{1, 4, 2, 3} {
+			tasks := 0
+			say := func() {
 				o.say(9, "hello")
+				tasks += 9
+			}
+			for _, n := range []int{1, 4, 2, 3} {
+				say()
 				if err := o.Resize(n); err != nil {
 					o.Error(err)
 				}
 				o.until("the workers to end", func() bool { return o.Stats().Alive <= n })
 			}
-			o.say(9, "hello")
-			return 45
-		}, 3},
+			for range 1000 { // more workers start when those there are do not take all at once
+				if say(); o.Stats().Started > 3 {
+					break
+				}
+			}
+			return tasks
+		}, 4},
 		{"when tasks fail", harness.Config{Workers: 2, MaxTasksPerWorker: 2}, func(o *traced) int {
 			if failed := o.say(4, "fail") + o.say(4, "panic"); failed != 8 {
 				o.Errorf("%d tasks failed; want 8", failed)
