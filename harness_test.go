@@ -27,6 +27,7 @@ import (
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/cli"
+	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
 )
@@ -36,7 +37,6 @@ var update = flag.Bool("update", false, "rewrite the expectations of the scripts
 // The commands of the scripts: harness, and harness with a workload that makes
 // trouble. Both are this test program, started again, workers included.
 func TestMain(m *testing.M) {
-	mainOfTest()
 	testscript.Main(m, map[string]func(){
 		"harness":         func() { cli.Main() },
 		"trouble-harness": func() { cli.Main(&trouble) },
@@ -372,7 +372,7 @@ var trouble = harness.Workload{
 	Name:    "trouble",
 	Doc:     "goes wrong as it is told",
 	Params:  &troubleParams{Mode: "none"},
-	Tasks:   []harness.AnyTask{troubleTask},
+	Tasks:   []core.AnyTask{troubleTask},
 	Workers: func(int) int { return 2 },
 	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
 		p := *env.Params.(*troubleParams)
@@ -393,7 +393,7 @@ type troubleIn struct {
 	Home int // process that submitted it
 }
 
-var troubleTask = harness.NewTask("trouble", func(ctx context.Context, in troubleIn) (int, error) {
+var troubleTask = core.NewTask("trouble", func(ctx context.Context, in troubleIn) (int, error) {
 	if in.I != 2 {
 		return in.I, nil
 	}
@@ -421,7 +421,7 @@ var troubleTask = harness.NewTask("trouble", func(ctx context.Context, in troubl
 			return 17, nil
 		}
 	case "slow":
-		harness.Blocking(ctx, func() {
+		core.Blocking(ctx, func() {
 			select {
 			case <-time.After(5 * time.Second):
 			case <-ctx.Done():
@@ -436,11 +436,11 @@ type troubleSession struct {
 	got  []int
 }
 
-func (s *troubleSession) Run(ctx context.Context, ex harness.Executor) error {
-	_, away := ex.(harness.Controller)
+func (s *troubleSession) Run(ctx context.Context, ex core.Executor) error {
+	_, away := ex.(core.Controller)
 	switch traced := oteltrace.SpanContextFromContext(ctx).IsValid(); {
 	case s.mode == "resize":
-		return s.resize(ctx, ex.(harness.Manager))
+		return s.resize(ctx, ex.(core.Manager))
 	case s.mode == "interrupt" && away && traced: // as Ctrl-C would, amid the evidence
 		defer func() { _ = syscall.Kill(os.Getppid(), syscall.SIGINT) }()
 	}
@@ -448,8 +448,8 @@ func (s *troubleSession) Run(ctx context.Context, ex harness.Executor) error {
 }
 
 // resize has worker processes end and others start while the program runs.
-func (s *troubleSession) resize(ctx context.Context, ex harness.Manager) error {
-	if _, ok := ex.(harness.Controller); !ok {
+func (s *troubleSession) resize(ctx context.Context, ex core.Manager) error {
+	if _, ok := ex.(core.Controller); !ok {
 		return s.submit(ctx, ex)
 	}
 	tick := time.NewTicker(time.Millisecond)
@@ -474,8 +474,8 @@ func (s *troubleSession) resize(ctx context.Context, ex harness.Manager) error {
 	return s.submit(ctx, ex)
 }
 
-func (s *troubleSession) submit(ctx context.Context, ex harness.Executor) error {
-	var futures []*harness.Future[int]
+func (s *troubleSession) submit(ctx context.Context, ex core.Executor) error {
+	var futures []*core.Future[int]
 	for i := range 4 {
 		futures = append(futures, troubleTask.Submit(ctx, ex, troubleIn{s.mode, i, os.Getpid()}))
 	}

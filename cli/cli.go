@@ -23,6 +23,7 @@ import (
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/backends"
 	"github.com/f3f4c0de/harness/internal/calibrate"
+	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/experiment"
 	"github.com/f3f4c0de/harness/internal/workloads"
 )
@@ -61,7 +62,7 @@ func Run(ctx context.Context, stdout, stderr io.Writer, args []string, more ...*
 
 // divert makes this process what it was started as, if that was by us.
 func divert(ctx context.Context, kinds experiment.Kinds) {
-	backends.Divert(kinds.Tasks(), func() (harness.WorkerHooks, error) { return experiment.WorkerHooks(ctx) })
+	backends.Divert(kinds.Tasks(), func() (core.WorkerHooks, error) { return experiment.WorkerHooks(ctx) })
 	experiment.Divert(ctx, kinds)
 	calibrate.Divert(ctx, kinds.Backends)
 }

@@ -13,8 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // A stint is an input that takes some time and ends in some way. ran counts how
@@ -35,7 +35,7 @@ const (
 	endsGoroutine
 )
 
-var stints = harness.NewTask("executor.stints", func(_ context.Context, s stint) (int, error) {
+var stints = core.NewTask("executor.stints", func(_ context.Context, s stint) (int, error) {
 	s.ran.Add(1)
 	if s.d > 0 {
 		<-time.After(s.d)
@@ -52,7 +52,7 @@ var stints = harness.NewTask("executor.stints", func(_ context.Context, s stint)
 })
 
 // mapping is Map or MapUnordered.
-type mapping func(context.Context, harness.Executor, *harness.Task[stint, int], iter.Seq[stint], executor.MapOptions) iter.Seq2[int, error]
+type mapping func(context.Context, core.Executor, *core.Task[stint, int], iter.Seq[stint], executor.MapOptions) iter.Seq2[int, error]
 
 var mappings = map[string]mapping{"Map": executor.Map[stint, int], "MapUnordered": executor.MapUnordered[stint, int]}
 
@@ -103,7 +103,7 @@ func took(t *testing.T, name string, workers int, in []stint, opt executor.MapOp
 }
 
 func resultOf(v int, err error) string {
-	var p *harness.PanicError
+	var p *core.PanicError
 	switch {
 	case errors.As(err, &p):
 		return "panicked: " + p.Value

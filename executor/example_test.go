@@ -11,30 +11,30 @@ import (
 	"slices"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // The tasks of the examples. A worker process knows them because TestMain
 // gives them to Main, as main does in a program.
 var (
-	multiply = harness.NewTask("multiply", func(_ context.Context, p executor.Pair[int, int]) (int, error) {
+	multiply = core.NewTask("multiply", func(_ context.Context, p executor.Pair[int, int]) (int, error) {
 		return p.First * p.Second, nil
 	})
-	size = harness.NewTask("size", func(_ context.Context, name string) (int64, error) {
+	size = core.NewTask("size", func(_ context.Context, name string) (int64, error) {
 		info, err := os.Stat(name)
 		if err != nil {
 			return 0, err
 		}
 		return info.Size(), nil
 	})
-	exit = harness.NewTask("exit", func(_ context.Context, code int) (int, error) {
+	exit = core.NewTask("exit", func(_ context.Context, code int) (int, error) {
 		os.Exit(code)
 		return 0, nil
 	})
 	// forever waits until it is cancelled.
-	forever = harness.NewTask("forever", func(ctx context.Context, _ int) (int, error) {
-		harness.Blocking(ctx, func() { <-ctx.Done() })
+	forever = core.NewTask("forever", func(ctx context.Context, _ int) (int, error) {
+		core.Blocking(ctx, func() { <-ctx.Done() })
 		return 0, context.Cause(ctx)
 	})
 )
@@ -88,7 +88,7 @@ func ExampleFromEnv() {
 		log.Fatal(err)
 	}
 	defer ex.Close()
-	fmt.Println(ex.(harness.Manager).Stats().Workers, "workers")
+	fmt.Println(ex.(core.Manager).Stats().Workers, "workers")
 	// Output: 3 workers
 }
 
@@ -181,7 +181,7 @@ func ExampleWait() {
 	defer ex.Close()
 
 	long, fails := forever.Submit(ctx, ex, 0), size.Submit(ctx, ex, "no such file")
-	done, pending, err := executor.Wait[harness.AnyFuture](ctx, executor.FirstError, long, fails)
+	done, pending, err := executor.Wait[core.AnyFuture](ctx, executor.FirstError, long, fails)
 	fmt.Println(len(done), len(pending), err)
 	for _, f := range pending {
 		f.Cancel()
@@ -197,7 +197,7 @@ func ExampleAll() {
 	}
 	defer ex.Close()
 
-	var futures []*harness.Future[int]
+	var futures []*core.Future[int]
 	for n := range 5 {
 		futures = append(futures, square.Submit(ctx, ex, n))
 	}
@@ -221,7 +221,7 @@ func Example_failures() {
 	ended := exit.Submit(ctx, ex, 3)
 	after := square.Submit(ctx, ex, 12)
 	_, err = ended.Wait(ctx)
-	if lost, ok := errors.AsType[*harness.WorkerLostError](err); ok {
+	if lost, ok := errors.AsType[*core.WorkerLostError](err); ok {
 		fmt.Println("lost:", lost.Task, lost.Cause)
 	}
 	fmt.Println(after.Wait(ctx))
@@ -340,7 +340,7 @@ func ExampleShutdown() {
 		log.Fatal(err)
 	}
 	f := forever.Submit(ctx, ex, 0)
-	for f.State() == harness.Pending {
+	for f.State() == core.Pending {
 		runtime.Gosched()
 	}
 
@@ -348,7 +348,7 @@ func ExampleShutdown() {
 	defer cancel()
 	fmt.Println(executor.Shutdown(patience, ex))
 	_, err = f.Wait(ctx)
-	fmt.Println(errors.Is(err, executor.ErrShutdown), errors.Is(err, harness.ErrCancelled))
+	fmt.Println(errors.Is(err, executor.ErrShutdown), errors.Is(err, core.ErrCancelled))
 	// Output:
 	// shutting down: context deadline exceeded, with 1 tasks running and 0 waiting
 	// true true

@@ -1,7 +1,7 @@
 // Package executor runs tasks on an execution model that is chosen by name. The
 // model is one value, and nothing else in the program changes:
 //
-//	var square = harness.NewTask("square", func(ctx context.Context, n int) (int, error) {
+//	var square = core.NewTask("square", func(ctx context.Context, n int) (int, error) {
 //		return n * n, nil
 //	})
 //
@@ -17,8 +17,8 @@
 //		fmt.Println(n, err)
 //	}
 //
-// Tasks are declared with [harness.NewTask] and submitted with Task.Submit,
-// which gives a [harness.Future]. On futures there are [Wait], [AsCompleted] and
+// Tasks are declared with [core.NewTask] and submitted with Task.Submit,
+// which gives a [core.Future]. On futures there are [Wait], [AsCompleted] and
 // [All]; for many inputs there are [Map] and [MapUnordered]. A [Pool] has the
 // verbs of Python's multiprocessing.Pool, a [Thread] those of threading.Thread.
 // All functions of the package are safe for concurrent use. docs/executor.md is
@@ -29,8 +29,8 @@
 // [Backends] lists them, with a description of each:
 //
 //   - sequential: one task after the other, in the order of submission
-//   - eventloop: a task runs until it waits in [harness.Blocking], as in asyncio
-//   - gil: an emulation of CPython's lock; see also [harness.Checkpoint]
+//   - eventloop: a task runs until it waits in [core.Blocking], as in asyncio
+//   - gil: an emulation of CPython's lock; see also [core.Checkpoint]
 //   - gomaxprocs1: goroutines on one processor
 //   - goroutines: long-lived goroutines on all processors
 //   - spawn: a new goroutine for each task
@@ -50,7 +50,7 @@
 // what it made goes into its result. Both are encoded on the way, and arrive
 // exactly or are refused: they are data, without channels, functions or locks.
 // Types that are in an any, an error or another interface are registered with
-// [harness.Register] before Main. A [harness.Queue] may be among the data. Of the
+// [core.Register] before Main. A [core.Queue] may be among the data. Of the
 // context, its end reaches the worker; its values and its deadline do not.
 package executor
 
@@ -61,23 +61,23 @@ import (
 	"os"
 	"strconv"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // Config says how to open an executor. The zero Config is usable.
-type Config = harness.Config
+type Config = core.Config
 
 // Backends returns the backends that Open knows, in the order in which they
 // should be listed.
-func Backends() []*harness.Backend { return backends.All }
+func Backends() []*core.Backend { return backends.All }
 
 // Open opens the named backend. It blocks until the workers are ready, ctx
 // ends, or a worker cannot be started or prepared; the executor then outlives
 // ctx. With no cfg.Tasks, worker processes know those that were given to [Main].
 // The caller must close the executor: its Close waits for what was submitted,
 // and [Shutdown] does so with a deadline.
-func Open(ctx context.Context, name string, cfg Config) (harness.Executor, error) {
+func Open(ctx context.Context, name string, cfg Config) (core.Executor, error) {
 	if ctx == nil {
 		return nil, errors.New("executor: Open was called with a nil context")
 	}
@@ -87,8 +87,8 @@ func Open(ctx context.Context, name string, cfg Config) (harness.Executor, error
 	if cfg.IdleTimeout < 0 || cfg.SwitchInterval < 0 {
 		return nil, fmt.Errorf("executor: Config has IdleTimeout %v and SwitchInterval %v; want neither below 0", cfg.IdleTimeout, cfg.SwitchInterval)
 	}
-	if cfg.Full > harness.Reject {
-		return nil, fmt.Errorf("executor: Config has Full %d; want harness.Block (%d) or harness.Reject (%d)", cfg.Full, harness.Block, harness.Reject)
+	if cfg.Full > core.Reject {
+		return nil, fmt.Errorf("executor: Config has Full %d; want core.Block (%d) or core.Reject (%d)", cfg.Full, core.Block, core.Reject)
 	}
 	var names []string
 	for _, b := range backends.All {
@@ -113,7 +113,7 @@ const (
 // FromEnv is [Open] with the backend that the environment variable
 // HARNESS_BACKEND names, or goroutines if it is not set, and with as many
 // workers as HARNESS_WORKERS says, if that is set, in the place of cfg.Workers.
-func FromEnv(ctx context.Context, cfg Config) (harness.Executor, error) {
+func FromEnv(ctx context.Context, cfg Config) (core.Executor, error) {
 	name := os.Getenv(EnvBackend)
 	if name == "" {
 		name = backends.Goroutines.Name
@@ -139,13 +139,13 @@ func FromEnv(ctx context.Context, cfg Config) (harness.Executor, error) {
 // to a second call, so one that is given a task that the first was not panics. So
 // does one with a nil task, or with two different tasks of the same name; a task and
 // its Idempotent are the same.
-func Main(tasks ...harness.AnyTask) {
+func Main(tasks ...core.AnyTask) {
 	backends.Divert(tasks, nil)
 }
 
 // ErrShutdown is what tasks are cancelled with that [Shutdown] or
 // [Pool.Terminate] did not wait for.
-var ErrShutdown = fmt.Errorf("%w: the executor was shut down", harness.ErrCancelled)
+var ErrShutdown = fmt.Errorf("%w: the executor was shut down", core.ErrCancelled)
 
 // Shutdown closes an executor with a deadline: it takes no more calls and waits
 // for those that were submitted until ctx ends. Then it cancels them: those
@@ -154,8 +154,8 @@ var ErrShutdown = fmt.Errorf("%w: the executor was shut down", harness.ErrCancel
 // many were running. A task inside the process that does not stop is left
 // behind, since it cannot be killed; a worker process is killed after
 // Config.CancelGrace. In a task or a callback of the executor, Shutdown is
-// refused with an error that wraps [harness.ErrNested].
-func Shutdown(ctx context.Context, ex harness.Executor) error {
+// refused with an error that wraps [core.ErrNested].
+func Shutdown(ctx context.Context, ex core.Executor) error {
 	if ex, ok := ex.(interface{ Outside(what string) error }); ok {
 		if err := ex.Outside("Shutdown"); err != nil {
 			return err
@@ -168,7 +168,7 @@ func Shutdown(ctx context.Context, ex harness.Executor) error {
 		return err
 	case <-ctx.Done():
 	}
-	m, ok := ex.(harness.Manager)
+	m, ok := ex.(core.Manager)
 	if !ok {
 		return fmt.Errorf("shutting down: %w", context.Cause(ctx))
 	}

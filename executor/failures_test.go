@@ -14,8 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 var update = flag.Bool("update", false, "rewrite docs/failures.md")
@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "rewrite docs/failures.md")
 var (
 	// dies ends the process that it runs in: with an exit code, or by the
 	// signal of that negative number.
-	dies = harness.NewTask("executor.dies", func(_ context.Context, code int64) (int64, error) {
+	dies = core.NewTask("executor.dies", func(_ context.Context, code int64) (int64, error) {
 		if code < 0 {
 			_ = syscall.Kill(os.Getpid(), syscall.Signal(-code))
 			select {}
@@ -32,17 +32,17 @@ var (
 		return 0, nil
 	})
 	// deaf tells that it runs, and never ends, whatever it is told.
-	deaf = harness.NewTask("executor.deaf", func(ctx context.Context, started *harness.Queue[int64]) (int64, error) {
+	deaf = core.NewTask("executor.deaf", func(ctx context.Context, started *core.Queue[int64]) (int64, error) {
 		if err := started.Put(ctx, 1); err != nil {
 			return 0, err
 		}
 		select {}
 	})
 	// does calls its argument, which cannot cross a process.
-	does = harness.NewTask("executor.does", func(ctx context.Context, f func(context.Context) error) (int64, error) {
+	does = core.NewTask("executor.does", func(ctx context.Context, f func(context.Context) error) (int64, error) {
 		return 0, f(ctx)
 	})
-	opens = harness.NewTask("executor.opens", func(ctx context.Context, backend string) (int64, error) {
+	opens = core.NewTask("executor.opens", func(ctx context.Context, backend string) (int64, error) {
 		ex, err := executor.Open(ctx, backend, executor.Config{Workers: 1})
 		if err != nil {
 			return 0, err
@@ -86,7 +86,7 @@ var failures = []struct {
 			return errImpossible // to stop it
 		}
 		ex := c.open(executor.Config{Workers: 1, CancelGrace: time.Millisecond})
-		started := harness.NewQueue[int64](1)
+		started := core.NewQueue[int64](1)
 		defer started.Close(c.ctx)
 		f := deaf.Submit(c.ctx, ex, started)
 		if _, err := started.Get(c.ctx); err != nil {
@@ -134,7 +134,7 @@ var failures = []struct {
 		return c.fails(channels.Submit(c.ctx, c.open(executor.Config{Workers: 1}), "make one"))
 	}},
 	{"workers do not know it", "It was not given to executor.Main. Inside the process every task is known.", func(c *conform) error {
-		stranger := harness.NewTask("stranger", func(context.Context, int64) (int64, error) { return 0, nil })
+		stranger := core.NewTask("stranger", func(context.Context, int64) (int64, error) { return 0, nil })
 		return c.fails(stranger.Submit(c.ctx, c.open(executor.Config{Workers: 1}), 1))
 	}},
 	{"the executor is closed", "", func(c *conform) error {
@@ -153,10 +153,10 @@ var failures = []struct {
 		return c.fails(f)
 	}},
 	{"the queue is full", "With Config.Full set to Reject. Block waits for room instead.", func(c *conform) error {
-		ex := c.open(executor.Config{Workers: 1, Queue: 1, Full: harness.Reject})
+		ex := c.open(executor.Config{Workers: 1, Queue: 1, Full: core.Reject})
 		c.hold(ex)
 		for {
-			if f := failing.Submit(c.ctx, ex, 1); f.State() == harness.Done {
+			if f := failing.Submit(c.ctx, ex, 1); f.State() == core.Done {
 				return c.fails(f)
 			}
 		}
@@ -182,7 +182,7 @@ var failures = []struct {
 }
 
 // fails waits for a task and returns its error.
-func (c *conform) fails(f harness.AnyFuture) error {
+func (c *conform) fails(f core.AnyFuture) error {
 	c.Helper()
 	select {
 	case <-f.Done():
@@ -198,25 +198,25 @@ func kind(err error) string {
 		err  error
 		name string
 	}{
-		{errImpossible, "not possible"}, {executor.ErrShutdown, "ErrShutdown"}, {harness.ErrCancelled, "ErrCancelled"},
-		{harness.ErrNested, "ErrNested"}, {harness.ErrEncode, "ErrEncode"}, {harness.ErrUnknownTask, "ErrUnknownTask"},
-		{harness.ErrClosed, "ErrClosed"}, {harness.ErrFull, "ErrFull"}, {harness.ErrQuarantined, "ErrQuarantined"}, {harness.ErrBroken, "ErrBroken"},
+		{errImpossible, "not possible"}, {executor.ErrShutdown, "ErrShutdown"}, {core.ErrCancelled, "ErrCancelled"},
+		{core.ErrNested, "ErrNested"}, {core.ErrEncode, "ErrEncode"}, {core.ErrUnknownTask, "ErrUnknownTask"},
+		{core.ErrClosed, "ErrClosed"}, {core.ErrFull, "ErrFull"}, {core.ErrQuarantined, "ErrQuarantined"}, {core.ErrBroken, "ErrBroken"},
 		{context.DeadlineExceeded, "DeadlineExceeded"}, {context.Canceled, "Canceled"}, {errMine, "the error"},
 	}
 	var names []string
-	var ie *harness.InitError
+	var ie *core.InitError
 	if errors.As(err, &ie) {
 		names = append(names, "*InitError")
 	}
-	var te *harness.TaskError
-	if errors.As(err, &te) && !errors.Is(err, harness.ErrNested) {
+	var te *core.TaskError
+	if errors.As(err, &te) && !errors.Is(err, core.ErrNested) {
 		names = append(names, "*TaskError")
 	}
-	var pe *harness.PanicError
+	var pe *core.PanicError
 	if errors.As(err, &pe) {
 		names = append(names, "*PanicError")
 	}
-	var lost *harness.WorkerLostError
+	var lost *core.WorkerLostError
 	if errors.As(err, &lost) {
 		names = append(names, fmt.Sprintf("*WorkerLostError: %s", lost.Cause))
 	}

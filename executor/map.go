@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // MapOptions say how Map deals its inputs out. The zero MapOptions suit most.
@@ -33,13 +33,13 @@ type MapOptions struct {
 //
 // Nothing runs until the results are ranged over, and each time that is done,
 // everything runs again. in is ranged over on the caller's goroutine.
-func Map[In, Out any](ctx context.Context, ex harness.Executor, task *harness.Task[In, Out], in iter.Seq[In], opt MapOptions) iter.Seq2[Out, error] {
+func Map[In, Out any](ctx context.Context, ex core.Executor, task *core.Task[In, Out], in iter.Seq[In], opt MapOptions) iter.Seq2[Out, error] {
 	return func(yield func(Out, error) bool) { newMapper(ctx, ex, task, opt).run(in, yield) }
 }
 
 // MapUnordered is [Map] with the results in the order in which they come, so
 // that none waits for one before it.
-func MapUnordered[In, Out any](ctx context.Context, ex harness.Executor, task *harness.Task[In, Out], in iter.Seq[In], opt MapOptions) iter.Seq2[Out, error] {
+func MapUnordered[In, Out any](ctx context.Context, ex core.Executor, task *core.Task[In, Out], in iter.Seq[In], opt MapOptions) iter.Seq2[Out, error] {
 	return func(yield func(Out, error) bool) {
 		m := newMapper(ctx, ex, task, opt)
 		m.arrived = make(chan *portion[In, Out], m.workers*maxEach+1)
@@ -53,8 +53,8 @@ func MapUnordered[In, Out any](ctx context.Context, ex harness.Executor, task *h
 // begun of that, and deals it out anew.
 type mapper[In, Out any] struct {
 	ctx     context.Context
-	ex      harness.Executor
-	task    *harness.Task[In, Out]
+	ex      core.Executor
+	task    *core.Task[In, Out]
 	opt     MapOptions
 	grain   time.Duration
 	workers int
@@ -76,9 +76,9 @@ type mapper[In, Out any] struct {
 // A portion is what one call does.
 type portion[In, Out any] struct {
 	in     []In
-	future *harness.Future[harness.Batch[Out]] // nil until it is submitted
-	shares bool                                // the memory of in with other portions
-	slow   bool                                // it was running when somebody was idle
+	future *core.Future[core.Batch[Out]] // nil until it is submitted
+	shares bool                          // the memory of in with other portions
+	slow   bool                          // it was running when somebody was idle
 }
 
 const (
@@ -105,15 +105,15 @@ const (
 	dueAfter = 5 * time.Millisecond
 )
 
-func newMapper[In, Out any](ctx context.Context, ex harness.Executor, task *harness.Task[In, Out], opt MapOptions) *mapper[In, Out] {
+func newMapper[In, Out any](ctx context.Context, ex core.Executor, task *core.Task[In, Out], opt MapOptions) *mapper[In, Out] {
 	m := &mapper[In, Out]{
 		ctx: ctx, ex: ex, task: task, opt: opt, grain: nearGrain, workers: runtime.GOMAXPROCS(0), size: 1,
 		late: time.NewTimer(time.Hour),
 	}
-	if _, far := ex.(harness.Controller); far {
+	if _, far := ex.(core.Controller); far {
 		m.grain = farGrain
 	}
-	if manager, ok := ex.(harness.Manager); ok {
+	if manager, ok := ex.(core.Manager); ok {
 		if n := manager.Stats().Workers; n > 0 {
 			m.workers = n
 		}
@@ -145,13 +145,13 @@ func (m *mapper[In, Out]) run(in iter.Seq[In], yield func(Out, error) bool) {
 	defer m.end()
 	chunk := m.memory()
 	var ended error
-	started := harness.Now()
+	started := core.Now()
 	add := func() {
 		p := &portion[In, Out]{in: chunk}
 		m.pending = append(m.pending, p)
 		m.inputs += len(chunk)
 		m.submit(p)
-		now := harness.Now()
+		now := core.Now()
 		m.filling += (now.Sub(started)/time.Duration(len(chunk)) - m.filling) / 4
 	}
 	emit := func() bool {
@@ -181,7 +181,7 @@ func (m *mapper[In, Out]) run(in iter.Seq[In], yield func(Out, error) bool) {
 			ended, chunk = context.Cause(m.ctx), nil
 			break
 		}
-		started = harness.Now()
+		started = core.Now()
 	}
 	if len(chunk) > 0 {
 		add()
@@ -198,13 +198,13 @@ func (m *mapper[In, Out]) run(in iter.Seq[In], yield func(Out, error) bool) {
 
 // overdue reports whether a portion that began to be filled then is to be submitted
 // as it is: its inputs come slowly.
-func (m *mapper[In, Out]) overdue(began harness.Stamp) bool {
+func (m *mapper[In, Out]) overdue(began core.Stamp) bool {
 	if !m.isDue.Load() {
 		return false
 	}
 	m.isDue.Store(false)
 	m.due.Reset(dueAfter)
-	return m.opt.Chunk == 0 && harness.Now().Sub(began) > dueAfter
+	return m.opt.Chunk == 0 && core.Now().Sub(began) > dueAfter
 }
 
 func (m *mapper[In, Out]) submit(p *portion[In, Out]) {
@@ -262,7 +262,7 @@ func comes[T, In, Out any](m *mapper[In, Out], done <-chan T) (v T, err error) {
 }
 
 // awaited are the futures one of which is the next to be yielded.
-func (m *mapper[In, Out]) awaited() (futures []harness.AnyFuture) {
+func (m *mapper[In, Out]) awaited() (futures []core.AnyFuture) {
 	for _, p := range m.pending {
 		if p.future != nil {
 			futures = append(futures, p.future)

@@ -10,8 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 func conformMap(c *conform) {
@@ -88,7 +88,7 @@ func endless(taken *int64) iter.Seq[int64] {
 
 func conformMapEndless(c *conform) {
 	ex := c.open(executor.Config{Workers: 2})
-	for name, use := range map[string]func(context.Context, harness.Executor, *harness.Task[int64, int64], iter.Seq[int64], executor.MapOptions) iter.Seq2[int64, error]{
+	for name, use := range map[string]func(context.Context, core.Executor, *core.Task[int64, int64], iter.Seq[int64], executor.MapOptions) iter.Seq2[int64, error]{
 		"Map": executor.Map[int64, int64], "MapUnordered": executor.MapUnordered[int64, int64],
 	} {
 		var taken int64
@@ -202,7 +202,7 @@ func conformMapBalances(c *conform) {
 	if c.workers < 2 {
 		return
 	}
-	for name, use := range map[string]func(context.Context, harness.Executor, *harness.Task[holding, int64], iter.Seq[holding], executor.MapOptions) iter.Seq2[int64, error]{
+	for name, use := range map[string]func(context.Context, core.Executor, *core.Task[holding, int64], iter.Seq[holding], executor.MapOptions) iter.Seq2[int64, error]{
 		"Map": executor.Map[holding, int64], "MapUnordered": executor.MapUnordered[holding, int64],
 	} {
 		h := c.holding(1)

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // A Pool is an executor with the verbs of Python's multiprocessing.Pool. Its
@@ -20,7 +20,7 @@ import (
 //	pool, err := executor.NewPool(ctx, "processes", executor.Config{Workers: 4})
 //	squares, err := executor.For(pool, square).Map(ctx, []int{1, 2, 3})
 type Pool struct {
-	ex harness.Manager
+	ex core.Manager
 
 	mu     sync.Mutex
 	closed bool
@@ -33,7 +33,7 @@ func NewPool(ctx context.Context, backend string, cfg Config) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, ok := ex.(harness.Manager)
+	m, ok := ex.(core.Manager)
 	if !ok {
 		return nil, errors.Join(errors.New("executor: backend "+backend+" cannot be managed as a pool"), ex.Close())
 	}
@@ -42,9 +42,9 @@ func NewPool(ctx context.Context, backend string, cfg Config) (*Pool, error) {
 
 // Executor returns the executor behind the pool, for [Map] and Task.Submit.
 // The pool is closed through its own methods.
-func (p *Pool) Executor() harness.Executor { return p.ex }
+func (p *Pool) Executor() core.Executor { return p.ex }
 
-// Close takes no more tasks: later ones fail with [harness.ErrClosed]. It does
+// Close takes no more tasks: later ones fail with [core.ErrClosed]. It does
 // not wait: see Join.
 func (p *Pool) Close() { p.stop(nil) }
 
@@ -62,7 +62,7 @@ func (p *Pool) stop(cause error) {
 // Join waits until every task is done and every worker has ended. When ctx ends
 // first, what is left is cancelled, as by [Shutdown]. It is an error to join
 // a pool that was neither closed nor terminated, or in a task or a callback of
-// the pool, where it wraps [harness.ErrNested]. Joining again is harmless.
+// the pool, where it wraps [core.ErrNested]. Joining again is harmless.
 func (p *Pool) Join(ctx context.Context) error {
 	p.mu.Lock()
 	closed := p.closed
@@ -73,20 +73,20 @@ func (p *Pool) Join(ctx context.Context) error {
 	return Shutdown(ctx, p.ex)
 }
 
-// Resize changes the number of workers; see [harness.Manager].
+// Resize changes the number of workers; see [core.Manager].
 func (p *Pool) Resize(workers int) error { return p.ex.Resize(workers) }
 
 // Stats tells what the workers are at.
-func (p *Pool) Stats() harness.Stats { return p.ex.Stats() }
+func (p *Pool) Stats() core.Stats { return p.ex.Stats() }
 
 // An Applier applies a task in a pool. It is a value, safe for concurrent use.
 type Applier[In, Out any] struct {
 	pool *Pool
-	task *harness.Task[In, Out]
+	task *core.Task[In, Out]
 }
 
 // For returns what applies the task in the pool. It starts nothing.
-func For[In, Out any](p *Pool, task *harness.Task[In, Out]) Applier[In, Out] {
+func For[In, Out any](p *Pool, task *core.Task[In, Out]) Applier[In, Out] {
 	return Applier[In, Out]{p, task}
 }
 
@@ -98,9 +98,9 @@ func (a Applier[In, Out]) Apply(ctx context.Context, in In) (Out, error) {
 // ApplyAsync runs the task and returns its future at once. When it is done, done
 // is called with the result, or failed with the error; either may be nil. See
 // Future.OnDone for what they may do.
-func (a Applier[In, Out]) ApplyAsync(ctx context.Context, in In, done func(Out), failed func(error)) *harness.Future[Out] {
+func (a Applier[In, Out]) ApplyAsync(ctx context.Context, in In, done func(Out), failed func(error)) *core.Future[Out] {
 	f := a.task.Submit(ctx, a.pool.ex, in)
-	f.OnDone(func(f *harness.Future[Out]) {
+	f.OnDone(func(f *core.Future[Out]) {
 		v, err := f.Wait(context.Background()) // it is done
 		switch {
 		case err != nil && failed != nil:
@@ -143,7 +143,7 @@ type Pair[A, B any] struct {
 
 // Starmap runs a task of two arguments on every pair of them, waits, and
 // returns the results in their order. Errors are as with [Applier.Map].
-func Starmap[A, B, Out any](ctx context.Context, p *Pool, task *harness.Task[Pair[A, B], Out], in iter.Seq2[A, B]) ([]Out, error) {
+func Starmap[A, B, Out any](ctx context.Context, p *Pool, task *core.Task[Pair[A, B], Out], in iter.Seq2[A, B]) ([]Out, error) {
 	var pairs []Pair[A, B]
 	for a, b := range in {
 		pairs = append(pairs, Pair[A, B]{a, b})

@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 func conformAfterShutdown(c *conform) {
@@ -20,30 +20,30 @@ func conformAfterShutdown(c *conform) {
 		c.Fatal(err)
 	}
 	_, err := failing.Submit(c.ctx, ex, 1).Wait(c.ctx)
-	c.wantErr("Submit after Shutdown", err, harness.ErrClosed)
+	c.wantErr("Submit after Shutdown", err, core.ErrClosed)
 	_, err = failing.SubmitBatch(c.ctx, ex, []int64{1}).Wait(c.ctx)
-	c.wantErr("SubmitBatch after Shutdown", err, harness.ErrClosed)
+	c.wantErr("SubmitBatch after Shutdown", err, core.ErrClosed)
 	for _, err := range executor.Map(c.ctx, ex, failing, numbers(3), executor.MapOptions{}) {
-		c.wantErr("Map after Shutdown", err, harness.ErrClosed)
+		c.wantErr("Map after Shutdown", err, core.ErrClosed)
 	}
-	c.wantErr("Resize after Shutdown", ex.Resize(1), harness.ErrClosed)
+	c.wantErr("Resize after Shutdown", ex.Resize(1), core.ErrClosed)
 }
 
 func conformShutdownPending(c *conform) {
 	ex := c.open(executor.Config{Workers: 1})
 	_, h := c.hold(ex)
-	var futures []*harness.Future[int64]
+	var futures []*core.Future[int64]
 	for range 20 {
 		futures = append(futures, failing.Submit(c.ctx, ex, 1))
 	}
 	ex.Stop(nil) // which does not wait
-	c.want("State() of what is queued at Stop", futures[19].State(), harness.Pending)
+	c.want("State() of what is queued at Stop", futures[19].State(), core.Pending)
 	c.letGo(h)
 	if err := executor.Shutdown(c.ctx, ex); err != nil {
 		c.Error(err)
 	}
 	for i, f := range futures {
-		if f.State() != harness.Done || f.Err() != nil {
+		if f.State() != core.Done || f.Err() != nil {
 			c.Errorf("after Shutdown task %d is %v, %v; want done, nil", i, f.State(), f.Err())
 		}
 	}
@@ -52,7 +52,7 @@ func conformShutdownPending(c *conform) {
 func conformShutdownCancels(c *conform) {
 	ex := c.open(executor.Config{Workers: 1})
 	running, _ := c.hold(ex)
-	var futures []*harness.Future[int64]
+	var futures []*core.Future[int64]
 	for range 20 {
 		futures = append(futures, failing.Submit(c.ctx, ex, 1))
 	}
@@ -66,7 +66,7 @@ func conformShutdownCancels(c *conform) {
 		c.Errorf("Shutdown() = %v; want how many were running and waiting", err)
 	}
 	for i, f := range append(futures, running) {
-		if _, err := f.Wait(c.ctx); !errors.Is(err, executor.ErrShutdown) || f.State() != harness.Cancelled {
+		if _, err := f.Wait(c.ctx); !errors.Is(err, executor.ErrShutdown) || f.State() != core.Cancelled {
 			c.Errorf("after Shutdown task %d is %v, %v; want cancelled, ErrShutdown", i, f.State(), err)
 		}
 	}
@@ -77,7 +77,7 @@ func conformShutdownTwice(c *conform) {
 	var closing sync.WaitGroup
 	for range 5 { // while tasks are submitted
 		closing.Go(func() {
-			if _, err := failing.Submit(c.ctx, ex, 1).Wait(c.ctx); err != nil && !errors.Is(err, harness.ErrClosed) {
+			if _, err := failing.Submit(c.ctx, ex, 1).Wait(c.ctx); err != nil && !errors.Is(err, core.ErrClosed) {
 				c.Errorf("a task submitted during Close: %v; want none or ErrClosed", err)
 			}
 			if err := ex.Close(); err != nil {
@@ -92,7 +92,7 @@ func conformReuse(c *conform) {
 	ex := c.open(executor.Config{Workers: 3})
 	n := c.workers
 	var holdings []holding
-	var futures []*harness.Future[int64]
+	var futures []*core.Future[int64]
 	for range n {
 		f, h := c.hold(ex)
 		holdings, futures = append(holdings, h), append(futures, f)
@@ -134,7 +134,7 @@ func conformRecycling(c *conform) {
 		c.Errorf("Stats() = %+v; want at least 4 workers started for 11 tasks, none lost", st)
 	}
 	// More than a worker may do is pending when it is closed.
-	var futures []*harness.Future[int64]
+	var futures []*core.Future[int64]
 	for range 20 {
 		futures = append(futures, failing.Submit(c.ctx, ex, 1))
 	}
@@ -142,7 +142,7 @@ func conformRecycling(c *conform) {
 		c.Error(err)
 	}
 	for i, f := range futures {
-		if f.State() != harness.Done || f.Err() != nil {
+		if f.State() != core.Done || f.Err() != nil {
 			c.Errorf("after Close task %d is %v, %v; want done, nil", i, f.State(), f.Err())
 		}
 	}
@@ -170,7 +170,7 @@ func conformInitFails(c *conform) {
 			_, err = failing.Submit(c.ctx, ex, 1).Wait(c.ctx)
 		}
 	}
-	var ie *harness.InitError
+	var ie *core.InitError
 	if !errors.As(err, &ie) || !errors.Is(err, errMine) {
 		c.Errorf("with an initializer that fails: %v; want an *InitError that wraps its error", err)
 	}
@@ -179,7 +179,7 @@ func conformInitFails(c *conform) {
 func conformTraceback(c *conform) {
 	ex := c.open(executor.Config{Workers: 1})
 	_, err := carriesOut.Submit(c.ctx, ex, order{Do: panicking}).Wait(c.ctx)
-	var pe *harness.PanicError
+	var pe *core.PanicError
 	if !errors.As(err, &pe) || !strings.Contains(pe.Stack, "stress_test.go") {
 		c.Errorf("a task that panicked gave %v; want a *PanicError with the stack of the task", err)
 	}
@@ -191,7 +191,7 @@ func conformTraceback(c *conform) {
 
 func conformUnencodable(c *conform) {
 	ex := c.open(executor.Config{Workers: 1})
-	want := harness.ErrEncode
+	want := core.ErrEncode
 	if c.backend.Shared {
 		want = nil // nothing is encoded
 	}
@@ -244,7 +244,7 @@ func conformApplyCallbacks(c *conform) {
 	if err := p.Join(c.ctx); err != nil {
 		c.Error(err)
 	}
-	if len(called) > 0 || f.State() != harness.Done || g.State() != harness.Done {
+	if len(called) > 0 || f.State() != core.Done || g.State() != core.Done {
 		c.Errorf("%d callbacks were called that were not asked for; the tasks are %v and %v", len(called), f.State(), g.State())
 	}
 }
@@ -256,7 +256,7 @@ func conformPoolMap(c *conform) {
 	got, err = executor.For(p, failing).Map(c.ctx, []int64{1, 0, 3})
 	c.wantErr("Map() with an error", err, errMine)
 	c.want("results of Map() with an error", len(got), 0)
-	var te *harness.TaskError
+	var te *core.TaskError
 	if !errors.As(err, &te) || te.Task != failing.Name() {
 		c.Errorf("Map() with an error = %v; want a *TaskError", err)
 	}
@@ -287,15 +287,15 @@ func conformJoin(c *conform) {
 			c.Errorf("Join() = %v", err)
 		}
 	}
-	c.want("State() after Join()", f.State(), harness.Done)
+	c.want("State() after Join()", f.State(), core.Done)
 	_, err := executor.For(p, failing).Apply(c.ctx, 1)
-	c.wantErr("Apply() after Close()", err, harness.ErrClosed)
+	c.wantErr("Apply() after Close()", err, core.ErrClosed)
 }
 
 func conformTerminate(c *conform) {
 	p := c.pool(executor.Config{Workers: 1})
 	running, h := c.hold(p.Executor())
-	var futures []*harness.Future[int64]
+	var futures []*core.Future[int64]
 	for range 50 {
 		futures = append(futures, executor.For(p, held).ApplyAsync(c.ctx, h, nil, nil))
 	}
@@ -304,7 +304,7 @@ func conformTerminate(c *conform) {
 		c.Errorf("Join() after Terminate() = %v", err)
 	}
 	for i, f := range append(futures, running) {
-		if f.State() != harness.Cancelled || !errors.Is(f.Err(), executor.ErrShutdown) {
+		if f.State() != core.Cancelled || !errors.Is(f.Err(), executor.ErrShutdown) {
 			c.Errorf("after Terminate() task %d is %v, %v; want cancelled, ErrShutdown", i, f.State(), f.Err())
 		}
 	}

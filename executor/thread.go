@@ -11,8 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // ThreadConfig says what a [Thread] is to be like. The zero ThreadConfig is
@@ -39,7 +39,7 @@ type ThreadConfig struct {
 // threading.Thread, with the task and its argument in the place of target and
 // args. All methods are safe for concurrent use.
 type Thread struct {
-	target harness.Job
+	target core.Job
 	cfg    ThreadConfig
 	done   chan struct{}
 	native atomic.Int64
@@ -48,16 +48,16 @@ type Thread struct {
 	started bool
 	id      int
 	err     error // once done
-	worker  *harness.Worker
+	worker  *core.Worker
 }
 
 // ErrThread is what misuse of a thread is reported with.
 var ErrThread = errors.New("thread")
 
 // NewThread makes a thread that will run the target, a task with its argument
-// ([harness.Task.With]). It does not start it. A thread that is started need not
+// ([core.Task.With]). It does not start it. A thread that is started need not
 // be joined: it releases its worker when its task is done.
-func NewThread(target harness.Job, cfg ThreadConfig) *Thread {
+func NewThread(target core.Job, cfg ThreadConfig) *Thread {
 	if cfg.Name == "" {
 		cfg.Name = fmt.Sprintf("Thread-%d", threads.named.Add(1))
 	}
@@ -79,16 +79,16 @@ func (t *Thread) Start(ctx context.Context) error {
 	if t.started {
 		return fmt.Errorf("%w %s: it can be started only once", ErrThread, t.cfg.Name)
 	}
-	ex, err := Open(ctx, t.cfg.Backend, Config{Workers: 1, Observer: &harness.Observer{
-		Start: func(ctx context.Context, _ *harness.Call) context.Context { // not in a process of its own
-			w := harness.WorkerOf(ctx)
+	ex, err := Open(ctx, t.cfg.Backend, Config{Workers: 1, Observer: &core.Observer{
+		Start: func(ctx context.Context, _ *core.Call) context.Context { // not in a process of its own
+			w := core.WorkerOf(ctx)
 			t.native.Store(int64(w.Thread))
 			t.mu.Lock()
 			defer t.mu.Unlock()
 			t.worker = w
 			return ctx
 		},
-		Header: func(b []byte, c *harness.Call) []byte { // in one
+		Header: func(b []byte, c *core.Call) []byte { // in one
 			t.native.Store(int64(c.Timing().PID))
 			return b
 		},
@@ -103,7 +103,7 @@ func (t *Thread) Start(ctx context.Context) error {
 	return nil
 }
 
-func (t *Thread) watch(f harness.AnyFuture, ex harness.Executor) {
+func (t *Thread) watch(f core.AnyFuture, ex core.Executor) {
 	<-f.Done()
 	err := f.Err()
 	if e := ex.Close(); err == nil && e != nil {
@@ -116,7 +116,7 @@ func (t *Thread) watch(f harness.AnyFuture, ex harness.Executor) {
 		threads.remove(t)
 		close(t.done)
 	}()
-	if err != nil && f.State() != harness.Cancelled {
+	if err != nil && f.State() != core.Cancelled {
 		threads.unhandled(ThreadFailure{t, err})
 	}
 }
@@ -132,7 +132,7 @@ func (t *Thread) Join(ctx context.Context) error {
 	if !started {
 		return fmt.Errorf("%w %s: it cannot be joined before it is started", ErrThread, t.cfg.Name)
 	}
-	if w := harness.WorkerOf(ctx); w != nil && w == worker {
+	if w := core.WorkerOf(ctx); w != nil && w == worker {
 		return fmt.Errorf("%w %s: it cannot join itself", ErrThread, t.cfg.Name)
 	}
 	select {
@@ -141,7 +141,7 @@ func (t *Thread) Join(ctx context.Context) error {
 	default:
 	}
 	var err error
-	harness.Blocking(ctx, func() {
+	core.Blocking(ctx, func() {
 		select {
 		case <-t.done:
 		case <-ctx.Done():

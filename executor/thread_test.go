@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // thread makes a thread that runs until it is let go.
@@ -135,7 +135,7 @@ func threadJoinEarly(c *conform) {
 	c.want("JoinTimeout() before Start", th.JoinTimeout(time.Hour), false)
 }
 
-var joins = harness.NewTask("executor.joins", func(ctx context.Context, th **executor.Thread) (int64, error) {
+var joins = core.NewTask("executor.joins", func(ctx context.Context, th **executor.Thread) (int64, error) {
 	return 0, (*th).Join(ctx)
 })
 
@@ -270,7 +270,7 @@ func threadFinish(c *conform) {
 	c.join(daemon)
 }
 
-var starts = harness.NewTask("executor.starts", func(ctx context.Context, th *executor.Thread) (int64, error) {
+var starts = core.NewTask("executor.starts", func(ctx context.Context, th *executor.Thread) (int64, error) {
 	if err := th.Start(context.WithoutCancel(ctx)); err != nil {
 		return 0, err
 	}

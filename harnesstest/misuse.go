@@ -7,24 +7,24 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // brackets is named as a batch of double is.
-var brackets = harness.NewTask(double.Name()+harness.BatchSuffix, func(_ context.Context, n int64) (int64, error) { return -n, nil })
+var brackets = core.NewTask(double.Name()+core.BatchSuffix, func(_ context.Context, n int64) (int64, error) { return -n, nil })
 
 // A task runs its own function or none, whichever others have its name.
 func testNamesakes(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 1, harness.Config{})
-	negate := harness.NewTask(double.Name(), func(_ context.Context, n int64) (int64, error) { return -n, nil })
-	length := harness.NewTask(double.Name(), func(_ context.Context, s string) (int, error) { return len(s), nil })
+	ctx, ex, _ := s.open(t, 1, core.Config{})
+	negate := core.NewTask(double.Name(), func(_ context.Context, n int64) (int64, error) { return -n, nil })
+	length := core.NewTask(double.Name(), func(_ context.Context, s string) (int, error) { return len(s), nil })
 	check := func(what string, got, want any, err error) {
 		t.Helper()
 		if s.b.Shared && (got != want || err != nil) {
 			t.Errorf("%s of double, which Main was not given, returned %v, %v; want %v, nil", what, got, err, want)
 		}
-		if !s.b.Shared && (!errors.Is(err, harness.ErrUnknownTask) || !strings.Contains(err.Error(), "another task of that name")) {
+		if !s.b.Shared && (!errors.Is(err, core.ErrUnknownTask) || !strings.Contains(err.Error(), "another task of that name")) {
 			t.Errorf("%s of double, which Main was not given, returned %v, %v; want ErrUnknownTask that tells why", what, got, err)
 		}
 	}
@@ -57,9 +57,9 @@ func testNamesakes(t *testing.T, s *suite) {
 
 // A mistake is told to the one who makes it, on its goroutine.
 func testMisuse(t *testing.T, s *suite) {
-	ctx, ex, n := s.open(t, 1, harness.Config{})
+	ctx, ex, n := s.open(t, 1, core.Config{})
 	var none context.Context
-	var noTask *harness.Task[int64, int64]
+	var noTask *core.Task[int64, int64]
 	release := occupy(ctx, t, ex, n)
 	f := double.Submit(ctx, ex, 1)
 	for _, tt := range []struct {
@@ -91,7 +91,7 @@ func testMisuse(t *testing.T, s *suite) {
 			tt.do()
 		}()
 	}
-	if ex, err := executor.Open(none, s.b.Name, harness.Config{}); err == nil || !strings.Contains(err.Error(), "nil context") {
+	if ex, err := executor.Open(none, s.b.Name, core.Config{}); err == nil || !strings.Contains(err.Error(), "nil context") {
 		t.Errorf("Open without a context = %v, %v; want an error that says so", ex, err)
 	}
 	release()

@@ -20,8 +20,8 @@ import (
 	"os"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 func main() {
@@ -84,7 +84,7 @@ type greeting struct {
 	Wait  time.Duration // after each
 }
 
-var greet = harness.NewTask("greet", func(ctx context.Context, g greeting) (int, error) {
+var greet = core.NewTask("greet", func(ctx context.Context, g greeting) (int, error) {
 	for n := range g.Times {
 		fmt.Printf("Hello %s, for the %d. time, from pid %d\n", g.Name, n+1, os.Getpid())
 		if err := sleep(ctx, g.Wait); err != nil {
@@ -97,7 +97,7 @@ var greet = harness.NewTask("greet", func(ctx context.Context, g greeting) (int,
 // sleep stands for a wait for something outside. On an event loop or under an
 // interpreter's lock, others run meanwhile.
 func sleep(ctx context.Context, d time.Duration) (err error) {
-	harness.Blocking(ctx, func() {
+	core.Blocking(ctx, func() {
 		select {
 		case <-time.After(d):
 		case <-ctx.Done():

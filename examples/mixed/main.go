@@ -28,8 +28,8 @@ import (
 	"os/signal"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 func main() {
@@ -48,7 +48,7 @@ func main() {
 type kind struct {
 	name  string
 	model string
-	jobs  []harness.Job
+	jobs  []core.Job
 }
 
 func run(backend string, scale float64) error {
@@ -91,7 +91,7 @@ func run(backend string, scale float64) error {
 	return nil
 }
 
-func repeat(n int, j harness.Job) (jobs []harness.Job) {
+func repeat(n int, j core.Job) (jobs []core.Job) {
 	for range n {
 		jobs = append(jobs, j)
 	}
@@ -105,7 +105,7 @@ func measure(ctx context.Context, name string, kinds []kind) (err error) {
 	for _, k := range kinds {
 		workers[k.model] += len(k.jobs)
 	}
-	open := make(map[string]harness.Executor)
+	open := make(map[string]core.Executor)
 	for model, n := range workers {
 		ex, e := executor.Open(ctx, model, executor.Config{Workers: n})
 		if e != nil {
@@ -116,8 +116,8 @@ func measure(ctx context.Context, name string, kinds []kind) (err error) {
 	}
 
 	start := time.Now()
-	var futures []harness.AnyFuture
-	kindOf := make(map[harness.AnyFuture]int)
+	var futures []core.AnyFuture
+	kindOf := make(map[core.AnyFuture]int)
 	for i, k := range kinds {
 		for _, j := range k.jobs {
 			f := j.Start(ctx, open[k.model])
@@ -147,12 +147,12 @@ func measure(ctx context.Context, name string, kinds []kind) (err error) {
 
 // compute needs a processor all the time. Now and then it lets an interpreter's
 // lock go over to another.
-var compute = harness.NewTask("compute", func(ctx context.Context, n int) (float64, error) {
+var compute = core.NewTask("compute", func(ctx context.Context, n int) (float64, error) {
 	sum := 0.0
 	for i := range n {
 		sum += math.Sqrt(float64(i))
 		if i%8192 == 0 {
-			harness.Checkpoint(ctx)
+			core.Checkpoint(ctx)
 			if ctx.Err() != nil {
 				return 0, context.Cause(ctx)
 			}
@@ -162,22 +162,22 @@ var compute = harness.NewTask("compute", func(ctx context.Context, n int) (float
 })
 
 // download waits in a way that lets an event loop run others meanwhile.
-var download = harness.NewTask("download", func(ctx context.Context, url string) (size int, err error) {
-	harness.Blocking(ctx, func() { size, err = get(ctx, url) })
+var download = core.NewTask("download", func(ctx context.Context, url string) (size int, err error) {
+	core.Blocking(ctx, func() { size, err = get(ctx, url) })
 	return size, err
 })
 
 // block waits in a way that event loops know nothing of, as a library made for
 // threads does: it lets go of an interpreter's lock, and keeps an event loop.
-var block = harness.NewTask("block", func(ctx context.Context, url string) (size int, err error) {
-	harness.NoGIL(ctx, func() { size, err = get(ctx, url) })
+var block = core.NewTask("block", func(ctx context.Context, url string) (size int, err error) {
+	core.NoGIL(ctx, func() { size, err = get(ctx, url) })
 	return size, err
 })
 
 // wait waits n times for a millisecond.
-var wait = harness.NewTask("wait", func(ctx context.Context, n int) (int, error) {
+var wait = core.NewTask("wait", func(ctx context.Context, n int) (int, error) {
 	for i := range n {
-		harness.Blocking(ctx, func() {
+		core.Blocking(ctx, func() {
 			select {
 			case <-time.After(time.Millisecond):
 			case <-ctx.Done():

@@ -3,7 +3,7 @@
 //
 //	h, err := health.New(otel.GetMeterProvider(), "thumbnails")
 //	ex, err := executor.Open(ctx, "processes", executor.Config{Workers: 4, Observer: h.Observer(nil)})
-//	stop, err := h.Watch(ex.(harness.Manager))
+//	stop, err := h.Watch(ex.(core.Manager))
 //	defer stop()
 //
 // The package knows the API of OpenTelemetry, not its SDK: which provider there
@@ -24,7 +24,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // The attributes: the executor's name as it was given to New, the task's, how it
@@ -54,7 +54,7 @@ var outcomeNames = [outcomes]string{"done", "failed", "panicked", "cancelled", "
 
 // outcomeOf tells how the call ended, with err. It looks at what the executor has
 // made and not at what that wraps, which is the user's.
-func outcomeOf(c *harness.Call, err error) outcome {
+func outcomeOf(c *core.Call, err error) outcome {
 	if err == nil {
 		return done
 	}
@@ -62,21 +62,21 @@ func outcomeOf(c *harness.Call, err error) outcome {
 		return cancelled
 	}
 	switch err.(type) { //nolint:errorlint // as above
-	case *harness.PanicError:
+	case *core.PanicError:
 		return panicked
-	case *harness.TaskError:
+	case *core.TaskError:
 		return failed
-	case *harness.WorkerLostError:
+	case *core.WorkerLostError:
 		return lost
 	}
-	var initErr *harness.InitError
+	var initErr *core.InitError
 	switch {
 	case errors.As(err, &initErr):
 		return rejected
-	case errors.Is(err, harness.ErrQuarantined):
+	case errors.Is(err, core.ErrQuarantined):
 		return lost
-	case errors.Is(err, harness.ErrFull), errors.Is(err, harness.ErrClosed), errors.Is(err, harness.ErrEncode),
-		errors.Is(err, harness.ErrUnknownTask), errors.Is(err, harness.ErrNested):
+	case errors.Is(err, core.ErrFull), errors.Is(err, core.ErrClosed), errors.Is(err, core.ErrEncode),
+		errors.Is(err, core.ErrUnknownTask), errors.Is(err, core.ErrNested):
 		return rejected
 	}
 	return cancelled // by a deadline, whose cause may be any error
@@ -147,13 +147,13 @@ func New(provider metric.MeterProvider, executor string) (*Health, error) {
 
 // Observer returns what to put into Config.Observer: it records how long each
 // task waited and ran and how it ended. If more is not nil it is called as well.
-func (h *Health) Observer(more *harness.Observer) *harness.Observer {
-	var o harness.Observer
+func (h *Health) Observer(more *core.Observer) *core.Observer {
+	var o core.Observer
 	if more != nil {
 		o = *more
 	}
 	next := o.End
-	o.End = func(c *harness.Call, err error) {
+	o.End = func(c *core.Call, err error) {
 		h.end(c, err)
 		if next != nil {
 			next(c, err)
@@ -163,7 +163,7 @@ func (h *Health) Observer(more *harness.Observer) *harness.Observer {
 }
 
 // end records a task that has ended.
-func (h *Health) end(c *harness.Call, err error) {
+func (h *Health) end(c *core.Call, err error) {
 	t := h.task(c.Task())
 	t.ended[outcomeOf(c, err)].Add(1)
 	tm := c.Timing()
@@ -193,8 +193,8 @@ func (h *Health) task(name string) *task {
 	return got.(*task)
 }
 
-// Stats is implemented by every [harness.Manager] and by executor.Pool.
-type Stats interface{ Stats() harness.Stats }
+// Stats is implemented by every [core.Manager] and by executor.Pool.
+type Stats interface{ Stats() core.Stats }
 
 // Watch has the provider ask the executor what its workers are at whenever it
 // collects metrics, and with what end the tasks met, until stop is called. A

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/trace"
@@ -45,8 +45,8 @@ func newEnds() *ends {
 
 // watch listens for the ends of the processes of an executor that is to be
 // opened so.
-func (e *ends) watch(cfg *harness.Config) {
-	var p harness.ProcessObserver
+func (e *ends) watch(cfg *core.Config) {
+	var p core.ProcessObserver
 	if cfg.Processes != nil {
 		p = *cfg.Processes
 	}
@@ -63,7 +63,7 @@ func (e *ends) watch(cfg *harness.Config) {
 		defer e.mu.Unlock()
 		e.said[worker] = u
 	}
-	p.Exited = func(x harness.ProcessExit) {
+	p.Exited = func(x core.ProcessExit) {
 		e.mu.Lock()
 		u, ok := e.said[x.Worker]
 		if !ok { // it was killed
@@ -99,7 +99,7 @@ func (e *ends) ended(alive map[int]profile.Usage) (total profile.Usage) {
 // had ended by then said so when it did; of one that was killed, what is known is
 // what it had used when it was last asked.
 // Each has the name under which its spans are counted.
-func (e *ends) complete(before, after []results.Process, began harness.Stamp, exits []trace.Exit) []results.Process {
+func (e *ends) complete(before, after []results.Process, began core.Stamp, exits []trace.Exit) []results.Process {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	// They were started side by side.

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/trace"
@@ -45,7 +45,7 @@ type executionOrder struct {
 
 // WorkerHooks returns the hooks with which a worker process takes part in a
 // trial. It is called once, when the process starts.
-func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
+func WorkerHooks(ctx context.Context) (core.WorkerHooks, error) {
 	hooks, err := trace.WorkerHooks(ctx)
 	if err != nil {
 		return hooks, err
@@ -127,7 +127,7 @@ func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
 
 // observeWorker has a worker process write an execution trace and a CPU profile,
 // from its start to its end, and mark its tasks in both.
-func (o executionOrder) observeWorker(hooks *harness.WorkerHooks) error {
+func (o executionOrder) observeWorker(hooks *core.WorkerHooks) error {
 	stop, err := o.start()
 	if err != nil {
 		return err
@@ -160,7 +160,7 @@ func (o executionOrder) start() (stop func() error, err error) {
 }
 
 // observer marks the tasks of obs in the execution trace and the CPU profile.
-func (o executionOrder) observer(obs *harness.Observer, workers int) *harness.Observer {
+func (o executionOrder) observer(obs *core.Observer, workers int) *core.Observer {
 	return profile.MarkTasks(*o.Labels.LabelTasks(*obs, trace.IDs), workers)
 }
 
@@ -173,26 +173,26 @@ func cpuFile(pid int) string       { return fmt.Sprintf("%d.cpu.pb.gz", pid) }
 // evidence is what a trial does beside running its program. The functions are
 // called in this order, but aside, which is called for whatever comes between.
 type evidence struct {
-	configure func(cfg *harness.Config)
+	configure func(cfg *core.Config)
 	context   func(ctx context.Context) context.Context
-	begin     func(ctx context.Context, ex harness.Executor) error              // before the measured part
-	end       func(ctx context.Context, ex harness.Executor) error              // after it, if the program did not fail
+	begin     func(ctx context.Context, ex core.Executor) error                 // before the measured part
+	end       func(ctx context.Context, ex core.Executor) error                 // after it, if the program did not fail
 	aside     func(f func() error) error                                        // what is not the program
 	repeat    func(ctx context.Context, again func() error) error               // when the output was checked
-	collect   func(ctx context.Context, ex harness.Executor) error              // before the executor is closed
+	collect   func(ctx context.Context, ex core.Executor) error                 // before the executor is closed
 	finish    func(ctx context.Context, reply *trialReply, failure error) error // after
 }
 
 // unobserved is the evidence of a timed trial: none.
 func unobserved() evidence {
 	return evidence{
-		configure: func(*harness.Config) {},
+		configure: func(*core.Config) {},
 		context:   func(ctx context.Context) context.Context { return ctx },
-		begin:     func(context.Context, harness.Executor) error { return nil },
-		end:       func(context.Context, harness.Executor) error { return nil },
+		begin:     func(context.Context, core.Executor) error { return nil },
+		end:       func(context.Context, core.Executor) error { return nil },
 		aside:     func(f func() error) error { return f() },
 		repeat:    func(context.Context, func() error) error { return nil },
-		collect:   func(context.Context, harness.Executor) error { return nil },
+		collect:   func(context.Context, core.Executor) error { return nil },
 		finish:    func(context.Context, *trialReply, error) error { return nil },
 	}
 }
@@ -233,7 +233,7 @@ func (t trial) traced(ctx context.Context) (evidence, error) {
 	var points map[int][]results.Point // by process id
 
 	ev := unobserved()
-	ev.configure = func(cfg *harness.Config) {
+	ev.configure = func(cfg *core.Config) {
 		cfg.Observer, cfg.Processes = execution.observer(rec.Observer(), cell.Workers), rec.Processes()
 		spawning := cfg.Processes.Spawning
 		cfg.Processes.Spawning = func(worker int) []string {
@@ -247,7 +247,7 @@ func (t trial) traced(ctx context.Context) (evidence, error) {
 		own.Set()
 		return ctx
 	}
-	ev.begin = func(ctx context.Context, ex harness.Executor) (err error) {
+	ev.begin = func(ctx context.Context, ex core.Executor) (err error) {
 		if before, err = processes(ctx, ex); err != nil {
 			return err
 		}
@@ -257,14 +257,14 @@ func (t trial) traced(ctx context.Context) (evidence, error) {
 		rec.Begin()
 		return nil
 	}
-	ev.end = func(ctx context.Context, ex harness.Executor) error {
+	ev.end = func(ctx context.Context, ex core.Executor) error {
 		err := stop()
 		var err2, err3 error
 		after, err2 = processes(ctx, ex)
 		points, err3 = runtimes(ctx, ex)
 		return errors.Join(err, err2, err3)
 	}
-	ev.collect = func(ctx context.Context, ex harness.Executor) error {
+	ev.collect = func(ctx context.Context, ex core.Executor) error {
 		if after != nil {
 			return nil
 		}
@@ -303,7 +303,7 @@ func (t trial) traced(ctx context.Context) (evidence, error) {
 const maxLaneTasks = 100_000
 
 // processes reads what each process of a trial has used so far.
-func processes(ctx context.Context, ex harness.Executor) ([]results.Process, error) {
+func processes(ctx context.Context, ex core.Executor) ([]results.Process, error) {
 	u, err := profile.ReadAll()
 	if err != nil {
 		return nil, fmt.Errorf("reading the accounting: %w", err)
@@ -326,7 +326,7 @@ func processes(ctx context.Context, ex harness.Executor) ([]results.Process, err
 const trialName = "trial"
 
 // runtimes asks the Go runtime of each process of a trial about itself.
-func runtimes(ctx context.Context, ex harness.Executor) (map[int][]results.Point, error) {
+func runtimes(ctx context.Context, ex core.Executor) (map[int][]results.Point, error) {
 	own, err := trace.Runtime()
 	if err != nil {
 		return nil, err

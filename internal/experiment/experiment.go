@@ -16,18 +16,19 @@ import (
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/child"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // Kinds are the workloads and backends that an experiment can use.
 type Kinds struct {
 	Workloads []*harness.Workload
-	Backends  []*harness.Backend
+	Backends  []*core.Backend
 }
 
 // Tasks returns all tasks of all workloads, each once: what a worker process
 // must know.
-func (k Kinds) Tasks() []harness.AnyTask {
-	var tasks []harness.AnyTask
+func (k Kinds) Tasks() []core.AnyTask {
+	var tasks []core.AnyTask
 	seen := make(map[string]bool)
 	for _, w := range k.Workloads {
 		for _, t := range w.Tasks {
@@ -44,8 +45,8 @@ func (k Kinds) workload(name string) (*harness.Workload, error) {
 	return find("workload", k.Workloads, name, func(w *harness.Workload) string { return w.Name })
 }
 
-func (k Kinds) backend(name string) (*harness.Backend, error) {
-	return find("backend", k.Backends, name, func(b *harness.Backend) string { return b.Name })
+func (k Kinds) backend(name string) (*core.Backend, error) {
+	return find("backend", k.Backends, name, func(b *core.Backend) string { return b.Name })
 }
 
 // baseline is the backend that the others are compared with.

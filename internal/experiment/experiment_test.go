@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/stats"
 )
@@ -31,17 +32,17 @@ func (p *testParams) Validate() error {
 	return nil
 }
 
-var testTask = harness.NewTask("alpha", func(context.Context, int) (int, error) { return 0, nil })
+var testTask = core.NewTask("alpha", func(context.Context, int) (int, error) { return 0, nil })
 
 var kinds = Kinds{
 	Workloads: []*harness.Workload{
 		{
-			Name: "alpha", Doc: "first\n\nmore", Params: &testParams{N: 5, Wait: time.Second, Scale: 1, Name: "x"}, Tasks: []harness.AnyTask{testTask},
+			Name: "alpha", Doc: "first\n\nmore", Params: &testParams{N: 5, Wait: time.Second, Scale: 1, Name: "x"}, Tasks: []core.AnyTask{testTask},
 			Workers: func(cores int) int { return 4 * cores }, Nominal: func(p any) time.Duration { return p.(*testParams).Wait },
 		},
-		{Name: "beta", Doc: "second", Tasks: []harness.AnyTask{testTask}, NeedsSharedMemory: true},
+		{Name: "beta", Doc: "second", Tasks: []core.AnyTask{testTask}, NeedsSharedMemory: true},
 	},
-	Backends: []*harness.Backend{
+	Backends: []*core.Backend{
 		{Name: "sequential", Doc: "one", Shared: true, Serial: true, MaxWorkers: 1},
 		{Name: "many", Doc: "all", Shared: true},
 		{Name: "apart", Doc: "far"},

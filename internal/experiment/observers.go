@@ -9,7 +9,7 @@ import (
 	"runtime"
 	"sync/atomic"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/trace"
@@ -26,7 +26,7 @@ type observer struct {
 	// start starts it in a process of the trial. calls, if it is set, watches
 	// the calls in that process.
 	start func(o observerOrder) (stop func() error, err error)
-	calls func(o observerOrder) *harness.Observer
+	calls func(o observerOrder) *core.Observer
 }
 
 // observers are those whose cost is measured. To add one, add it here.
@@ -84,22 +84,22 @@ func (t trial) observed(ctx context.Context) (evidence, error) {
 	}
 	stop := func() error { return nil }
 	ev := unobserved()
-	ev.configure = func(cfg *harness.Config) {
+	ev.configure = func(cfg *core.Config) {
 		if o.calls != nil {
 			cfg.Observer = o.calls(order)
 		}
-		cfg.Processes = &harness.ProcessObserver{Spawning: func(int) []string { return []string{observerEnv + "=" + string(env)} }}
+		cfg.Processes = &core.ProcessObserver{Spawning: func(int) []string { return []string{observerEnv + "=" + string(env)} }}
 	}
-	ev.begin = func(context.Context, harness.Executor) (err error) {
+	ev.begin = func(context.Context, core.Executor) (err error) {
 		stop, err = o.start(order)
 		return err
 	}
-	ev.collect = func(context.Context, harness.Executor) error { return stop() }
+	ev.collect = func(context.Context, core.Executor) error { return stop() }
 	return ev, nil
 }
 
 // observeWorker has a worker process observed from its start to its end.
-func observeWorker(hooks *harness.WorkerHooks, env string) error {
+func observeWorker(hooks *core.WorkerHooks, env string) error {
 	var order observerOrder
 	if err := json.Unmarshal([]byte(env), &order); err != nil {
 		return err
@@ -128,9 +128,9 @@ func (t trial) spansAlone(ctx context.Context) (evidence, error) {
 		return evidence{}, err
 	}
 	ev := unobserved()
-	ev.configure = func(cfg *harness.Config) { cfg.Observer, cfg.Processes = rec.Observer(), rec.Processes() }
+	ev.configure = func(cfg *core.Config) { cfg.Observer, cfg.Processes = rec.Observer(), rec.Processes() }
 	ev.context = rec.Context
-	ev.begin = func(context.Context, harness.Executor) error {
+	ev.begin = func(context.Context, core.Executor) error {
 		rec.Begin()
 		return nil
 	}
@@ -153,11 +153,11 @@ func (o observerOrder) execution() (stop func() error, err error) {
 }
 
 // markedCalls marks the tasks in the execution trace.
-func markedCalls(o observerOrder) *harness.Observer {
+func markedCalls(o observerOrder) *core.Observer {
 	var calls atomic.Uint64
-	return profile.MarkTasks(harness.Observer{
-		Submit: func(c *harness.Call) { c.Number = calls.Add(1) },
-		Start: func(ctx context.Context, c *harness.Call) context.Context {
+	return profile.MarkTasks(core.Observer{
+		Submit: func(c *core.Call) { c.Number = calls.Add(1) },
+		Start: func(ctx context.Context, c *core.Call) context.Context {
 			if c.Number == 0 { // in a worker process
 				c.Number = calls.Add(1)
 			}
@@ -169,4 +169,4 @@ func markedCalls(o observerOrder) *harness.Observer {
 func profileAlone(o observerOrder) (stop func() error, err error) { return profile.Alone(o.Name) }
 
 // labelledCalls labels the samples of the tasks.
-func labelledCalls(o observerOrder) *harness.Observer { return o.Labels.Observer() }
+func labelledCalls(o observerOrder) *core.Observer { return o.Labels.Observer() }

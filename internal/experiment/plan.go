@@ -17,7 +17,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
@@ -31,7 +31,7 @@ type Plan struct {
 	Steps []Step
 
 	programs map[string]Program // by label
-	backends map[string]*harness.Backend
+	backends map[string]*core.Backend
 	cells    map[string]results.Cell
 }
 
@@ -194,7 +194,7 @@ func union(a, b map[string]string) map[string]string {
 	return all
 }
 
-func cellOf(prog Program, b *harness.Backend, cores int) results.Cell {
+func cellOf(prog Program, b *core.Backend, cores int) results.Cell {
 	workers := prog.Workers
 	if workers == 0 && prog.Workload.Workers != nil {
 		workers = prog.Workload.Workers(cores)
@@ -246,7 +246,7 @@ func ResumePlan(run results.Run, kinds Kinds) (*Plan, error) {
 		}
 		programs = append(programs, Program{Workload: w, Label: info.Label, Params: params})
 	}
-	var backends []*harness.Backend
+	var backends []*core.Backend
 	for _, info := range run.Backends {
 		b, err := kinds.backend(info.Name)
 		if err != nil {
@@ -259,12 +259,12 @@ func ResumePlan(run results.Run, kinds Kinds) (*Plan, error) {
 	return p, nil
 }
 
-func (p *Plan) index(programs []Program, backends []*harness.Backend) {
+func (p *Plan) index(programs []Program, backends []*core.Backend) {
 	p.programs = make(map[string]Program)
 	for _, prog := range programs {
 		p.programs[prog.Label] = prog
 	}
-	p.backends = make(map[string]*harness.Backend)
+	p.backends = make(map[string]*core.Backend)
 	for _, b := range backends {
 		p.backends[b.Name] = b
 	}

@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/trace"
@@ -57,9 +57,9 @@ func (t trial) profiled() evidence {
 	var ended parts
 
 	ev := unobserved()
-	ev.configure = func(cfg *harness.Config) {
+	ev.configure = func(cfg *core.Config) {
 		cfg.Observer = labels.Observer()
-		cfg.Processes = &harness.ProcessObserver{Spawning: func(int) []string {
+		cfg.Processes = &core.ProcessObserver{Spawning: func(int) []string {
 			b, err := json.Marshal(labels)
 			if err != nil {
 				panic(err) // strings
@@ -75,7 +75,7 @@ func (t trial) profiled() evidence {
 			}
 		}}
 	}
-	ev.begin = func(ctx context.Context, ex harness.Executor) (err error) {
+	ev.begin = func(ctx context.Context, ex core.Executor) (err error) {
 		begun.Store(true)
 		if _, err = control(ctx, ex, requestProfileStart); err != nil {
 			return err
@@ -110,7 +110,7 @@ func (t trial) profiled() evidence {
 			}
 		}
 	}
-	ev.collect = func(ctx context.Context, ex harness.Executor) error {
+	ev.collect = func(ctx context.Context, ex core.Executor) error {
 		if stop == nil {
 			return nil
 		}

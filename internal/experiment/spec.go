@@ -16,6 +16,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/stats"
 )
@@ -183,7 +184,7 @@ func (s *Settings) Select(names []string, kinds Kinds) error {
 // in.
 type Spec struct {
 	Programs  []Program
-	Backends  []*harness.Backend
+	Backends  []*core.Backend
 	Preset    string
 	Rounds    int
 	Seed      uint64
@@ -376,7 +377,7 @@ func (s *Spec) choose(names []string) error {
 		}
 	}
 	s.Programs = slices.DeleteFunc(s.Programs, func(p Program) bool { return !programs[p.Label] })
-	s.Backends = slices.DeleteFunc(s.Backends, func(b *harness.Backend) bool { return !backends[b.Name] && b.Name != baseline })
+	s.Backends = slices.DeleteFunc(s.Backends, func(b *core.Backend) bool { return !backends[b.Name] && b.Name != baseline })
 	return nil
 }
 
@@ -420,9 +421,9 @@ func checkWorkers(n int) error {
 
 // backends returns the chosen backends in the order of the list, the baseline
 // among them in any case.
-func (s Settings) backends(kinds Kinds) ([]*harness.Backend, error) {
+func (s Settings) backends(kinds Kinds) ([]*core.Backend, error) {
 	if len(s.Backends) == 0 {
-		return slices.DeleteFunc(slices.Clone(kinds.Backends), func(b *harness.Backend) bool { return b.Variant }), nil
+		return slices.DeleteFunc(slices.Clone(kinds.Backends), func(b *core.Backend) bool { return b.Variant }), nil
 	}
 	chosen := map[string]bool{baseline: true}
 	for _, name := range s.Backends {
@@ -431,5 +432,5 @@ func (s Settings) backends(kinds Kinds) ([]*harness.Backend, error) {
 		}
 		chosen[name] = true
 	}
-	return slices.DeleteFunc(slices.Clone(kinds.Backends), func(b *harness.Backend) bool { return !chosen[b.Name] }), nil
+	return slices.DeleteFunc(slices.Clone(kinds.Backends), func(b *core.Backend) bool { return !chosen[b.Name] }), nil
 }

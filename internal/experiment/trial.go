@@ -14,6 +14,7 @@ import (
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/child"
+	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/results"
 )
@@ -171,7 +172,7 @@ func (t trial) run(ctx context.Context) (reply trialReply, err error) {
 	}()
 	m.OpenNS = took(&start)
 
-	cfg := harness.Config{Workers: t.order.Cell.Workers, Tasks: w.Tasks}
+	cfg := core.Config{Workers: t.order.Cell.Workers, Tasks: w.Tasks}
 	ev.configure(&cfg)
 	t.ends.watch(&cfg)
 	ex, err := b.Open(ctx, cfg)
@@ -227,7 +228,7 @@ func took(start *time.Time) int64 {
 
 // measure is the measured part. Nothing but the program happens between the
 // two readings of the clock.
-func (t trial) measure(ctx context.Context, ex harness.Executor, session harness.Session, ev evidence, m *results.Measured) error {
+func (t trial) measure(ctx context.Context, ex core.Executor, session harness.Session, ev evidence, m *results.Measured) error {
 	runtime.GC() // the garbage of the set-up is not the program's
 	before, err := t.usage(ctx, ex)
 	if err != nil {
@@ -266,7 +267,7 @@ func check(session harness.Session, m *results.Measured) error {
 // repeat runs a timed program again, measured each time as it was the first,
 // until the measured parts together are as long as a trial must be, and leaves
 // the means in m.
-func (t trial) repeat(ctx context.Context, w *harness.Workload, env harness.Env, ex harness.Executor, m *results.Measured) error {
+func (t trial) repeat(ctx context.Context, w *harness.Workload, env harness.Env, ex core.Executor, m *results.Measured) error {
 	total, n := *m, 1
 	for total.WallNS > 0 && total.WallNS < t.order.LeastNS {
 		var one results.Measured
@@ -303,7 +304,7 @@ func (t trial) repeat(ctx context.Context, w *harness.Workload, env harness.Env,
 }
 
 // once sets the program up, warms it up, runs it measured and checks it.
-func (t trial) once(ctx context.Context, w *harness.Workload, env harness.Env, ex harness.Executor, m *results.Measured) (err error) {
+func (t trial) once(ctx context.Context, w *harness.Workload, env harness.Env, ex core.Executor, m *results.Measured) (err error) {
 	session, err := w.Open(ctx, env)
 	if err != nil {
 		return err
@@ -321,7 +322,7 @@ func (t trial) once(ctx context.Context, w *harness.Workload, env harness.Env, e
 }
 
 // again runs the program once more on the same workers, unmeasured.
-func (t trial) again(ctx context.Context, w *harness.Workload, env harness.Env, ex harness.Executor, ev evidence) (err error) {
+func (t trial) again(ctx context.Context, w *harness.Workload, env harness.Env, ex core.Executor, ev evidence) (err error) {
 	var session harness.Session
 	err = ev.aside(func() (err error) {
 		session, err = w.Open(ctx, env)
@@ -342,7 +343,7 @@ func (t trial) again(ctx context.Context, w *harness.Workload, env harness.Env, 
 
 // usage adds up what this process and the workers have used, also those that
 // have ended.
-func (t trial) usage(ctx context.Context, ex harness.Executor) (profile.Usage, error) {
+func (t trial) usage(ctx context.Context, ex core.Executor) (profile.Usage, error) {
 	total, err := profile.ReadUsage()
 	if err != nil {
 		return total, fmt.Errorf("reading the accounting: %w", err)
@@ -364,8 +365,8 @@ func (t trial) usage(ctx context.Context, ex harness.Executor) (profile.Usage, e
 }
 
 // control sends a request to the worker processes, if there are any.
-func control(ctx context.Context, ex harness.Executor, request string) ([]harness.Reply, error) {
-	c, ok := ex.(harness.Controller)
+func control(ctx context.Context, ex core.Executor, request string) ([]core.Reply, error) {
+	c, ok := ex.(core.Controller)
 	if !ok {
 		return nil, nil
 	}

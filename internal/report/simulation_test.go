@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/experiment"
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
@@ -52,10 +53,10 @@ func (m *simulated) trial(rest float64) int64 {
 // share of the time of everything else.
 func (m *simulated) run(t *testing.T, seed uint64, faster float64, order func([]experiment.Step) []experiment.Step) *report.Report {
 	t.Helper()
-	task := harness.NewTask("none", func(context.Context, int) (int, error) { return 0, nil })
+	task := core.NewTask("none", func(context.Context, int) (int, error) { return 0, nil })
 	kinds := experiment.Kinds{
-		Workloads: []*harness.Workload{{Name: "w", Tasks: []harness.AnyTask{task}}},
-		Backends:  []*harness.Backend{{Name: "sequential", MaxWorkers: 1}, {Name: "goroutines"}, {Name: "processes"}, {Name: "threads"}},
+		Workloads: []*harness.Workload{{Name: "w", Tasks: []core.AnyTask{task}}},
+		Backends:  []*core.Backend{{Name: "sequential", MaxWorkers: 1}, {Name: "goroutines"}, {Name: "processes"}, {Name: "threads"}},
 	}
 	spec, err := experiment.Settings{Preset: "standard", Seed: &seed, Workers: 2}.Resolve(kinds)
 	if err != nil {

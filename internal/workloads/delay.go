@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // A wait that a workload needs is real I/O: a question to a server in another
@@ -33,7 +33,7 @@ func serveDelays(ctx context.Context, _ any, ready func(addr string)) error {
 				fmt.Fprintln(os.Stderr, "delay server:", err)
 				return
 			}
-			binary.LittleEndian.PutUint64(b[:], uint64(harness.Now()))
+			binary.LittleEndian.PutUint64(b[:], uint64(core.Now()))
 			if _, err := c.Write(b[:]); err != nil {
 				return
 			}
@@ -84,7 +84,7 @@ type delayClient struct {
 // meanwhile.
 func (dc *delayClient) wait(ctx context.Context, addr string, d time.Duration) error {
 	var err error
-	harness.Blocking(ctx, func() { err = dc.exchange(ctx, addr, d) })
+	core.Blocking(ctx, func() { err = dc.exchange(ctx, addr, d) })
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -109,7 +109,7 @@ func (dc *delayClient) exchange(ctx context.Context, addr string, d time.Duratio
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	var b [8]byte
 	binary.LittleEndian.PutUint64(b[:], uint64(d))
-	asked := harness.Now()
+	asked := core.Now()
 	_, err = c.Write(b[:])
 	if err == nil {
 		_, err = io.ReadFull(c, b[:])
@@ -118,7 +118,7 @@ func (dc *delayClient) exchange(ctx context.Context, addr string, d time.Duratio
 		c.Close()
 		return err
 	}
-	harness.Served(ctx, asked, harness.Stamp(binary.LittleEndian.Uint64(b[:])))
+	core.Served(ctx, asked, core.Stamp(binary.LittleEndian.Uint64(b[:])))
 	dc.mu.Lock()
 	dc.free[addr] = append(dc.free[addr], c)
 	dc.mu.Unlock()
@@ -156,12 +156,12 @@ type delayIn struct {
 }
 
 // delayTask waits; workloads warm up with it, to open connections.
-var delayTask = harness.NewTask("workloads.delay", func(ctx context.Context, in delayIn) (struct{}, error) {
+var delayTask = core.NewTask("workloads.delay", func(ctx context.Context, in delayIn) (struct{}, error) {
 	return struct{}{}, delays.wait(ctx, in.Addr, in.Wait)
 })
 
 // warmDelays has every worker open its connection to the delay server: as many
 // waits as there are workers, long enough for each to get one.
-func warmDelays(ctx context.Context, ex harness.Executor, addr string, workers int) error {
+func warmDelays(ctx context.Context, ex core.Executor, addr string, workers int) error {
 	return warm(ctx, ex, delayTask, workers, delayIn{addr, 2 * time.Millisecond})
 }

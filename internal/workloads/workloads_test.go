@@ -11,10 +11,11 @@ import (
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/harnesstest"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 func TestMain(m *testing.M) {
-	var tasks []harness.AnyTask
+	var tasks []core.AnyTask
 	for _, w := range All {
 		tasks = append(tasks, w.Tasks...)
 	}
