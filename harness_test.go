@@ -27,7 +27,7 @@ import (
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/cli"
-	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/executor"
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
 )
@@ -372,7 +372,7 @@ var trouble = harness.Workload{
 	Name:    "trouble",
 	Doc:     "goes wrong as it is told",
 	Params:  &troubleParams{Mode: "none"},
-	Tasks:   []core.AnyTask{troubleTask},
+	Tasks:   []executor.AnyTask{troubleTask},
 	Workers: func(int) int { return 2 },
 	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
 		p := *env.Params.(*troubleParams)
@@ -393,7 +393,7 @@ type troubleIn struct {
 	Home int // process that submitted it
 }
 
-var troubleTask = core.NewTask("trouble", func(ctx context.Context, in troubleIn) (int, error) {
+var troubleTask = executor.NewTask("trouble", func(ctx context.Context, in troubleIn) (int, error) {
 	if in.I != 2 {
 		return in.I, nil
 	}
@@ -421,7 +421,7 @@ var troubleTask = core.NewTask("trouble", func(ctx context.Context, in troubleIn
 			return 17, nil
 		}
 	case "slow":
-		core.Blocking(ctx, func() {
+		executor.Blocking(ctx, func() {
 			select {
 			case <-time.After(5 * time.Second):
 			case <-ctx.Done():
@@ -436,11 +436,11 @@ type troubleSession struct {
 	got  []int
 }
 
-func (s *troubleSession) Run(ctx context.Context, ex core.Executor) error {
-	_, away := ex.(core.Controller)
+func (s *troubleSession) Run(ctx context.Context, ex *executor.Executor) error {
+	away := ex.Traits()&executor.SharedMemory == 0
 	switch traced := oteltrace.SpanContextFromContext(ctx).IsValid(); {
 	case s.mode == "resize":
-		return s.resize(ctx, ex.(core.Manager))
+		return s.resize(ctx, ex)
 	case s.mode == "interrupt" && away && traced: // as Ctrl-C would, amid the evidence
 		defer func() { _ = syscall.Kill(os.Getppid(), syscall.SIGINT) }()
 	}
@@ -448,8 +448,8 @@ func (s *troubleSession) Run(ctx context.Context, ex core.Executor) error {
 }
 
 // resize has worker processes end and others start while the program runs.
-func (s *troubleSession) resize(ctx context.Context, ex core.Manager) error {
-	if _, ok := ex.(core.Controller); !ok {
+func (s *troubleSession) resize(ctx context.Context, ex *executor.Executor) error {
+	if ex.Traits()&executor.SharedMemory != 0 {
 		return s.submit(ctx, ex)
 	}
 	tick := time.NewTicker(time.Millisecond)
@@ -474,8 +474,8 @@ func (s *troubleSession) resize(ctx context.Context, ex core.Manager) error {
 	return s.submit(ctx, ex)
 }
 
-func (s *troubleSession) submit(ctx context.Context, ex core.Executor) error {
-	var futures []*core.Future[int]
+func (s *troubleSession) submit(ctx context.Context, ex *executor.Executor) error {
+	var futures []*executor.Future[int]
 	for i := range 4 {
 		futures = append(futures, troubleTask.Submit(ctx, ex, troubleIn{s.mode, i, os.Getpid()}))
 	}

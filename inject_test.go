@@ -21,6 +21,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
 	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/results"
@@ -32,7 +33,7 @@ var inject = harness.Workload{
 	Name:    "inject",
 	Doc:     "spends known amounts of time on known things",
 	Params:  &injectParams{Each: 5},
-	Tasks:   []core.AnyTask{spinTask, waitTask, lockTask, channelTask, turnTask, carryTask, gcTask},
+	Tasks:   []executor.AnyTask{spinTask, waitTask, lockTask, channelTask, turnTask, carryTask, gcTask},
 	Workers: func(int) int { return 2 },
 	Serve:   serveInjected,
 	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
@@ -56,7 +57,7 @@ const (
 )
 
 func spinFor(d time.Duration) {
-	for start := core.Now(); core.Now().Sub(start) < d; {
+	for start := harness.Now(); harness.Now().Sub(start) < d; {
 	}
 }
 
@@ -64,12 +65,12 @@ func spinFor(d time.Duration) {
 type spent map[string]int64
 
 // since adds the time since then to s.
-func (s spent) since(what string, then core.Stamp) { s[what] += int64(core.Now() - then) }
+func (s spent) since(what string, then harness.Stamp) { s[what] += int64(harness.Now() - then) }
 
 // measured makes a task that says how long it took in all.
-func measured[In any](name string, f func(ctx context.Context, in In, s spent) error) *core.Task[In, spent] {
-	return core.NewTask(name, func(ctx context.Context, in In) (spent, error) {
-		s, began := make(spent), core.Now()
+func measured[In any](name string, f func(ctx context.Context, in In, s spent) error) *executor.Task[In, spent] {
+	return executor.NewTask(name, func(ctx context.Context, in In) (spent, error) {
+		s, began := make(spent), harness.Now()
 		err := f(ctx, in, s)
 		s.since("all", began)
 		return s, err
@@ -81,21 +82,21 @@ var (
 	spinTask = measured("inject.spin", func(_ context.Context, _ int, s spent) error {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		began, cpu := core.Now(), profile.ThreadCPU()
+		began, cpu := harness.Now(), profile.ThreadCPU()
 		spinFor(spun)
 		s["cpu"] = profile.ThreadCPU() - cpu
 		s.since("spun", began)
 		return nil
 	})
 	waitTask = measured("inject.wait", func(ctx context.Context, addr string, s spent) error {
-		began := core.Now()
+		began := harness.Now()
 		c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 		if err != nil {
 			return err
 		}
 		defer c.Close()
 		s.since("dialled", began)
-		asked := core.Now()
+		asked := harness.Now()
 		ready, err := ask(ctx, c, served)
 		s.since("late", ready)
 		s["served"] = int64(ready - asked)
@@ -104,28 +105,28 @@ var (
 	lockTask = measured("inject.lock", func(_ context.Context, _ int, s spent) error {
 		var mu sync.Mutex
 		var holder sync.WaitGroup
-		var freed core.Stamp
-		began, locked := core.Now(), make(chan struct{})
+		var freed harness.Stamp
+		began, locked := harness.Now(), make(chan struct{})
 		holder.Go(func() {
 			mu.Lock()
 			close(locked)
 			<-time.After(held)
-			freed = core.Now()
+			freed = harness.Now()
 			mu.Unlock()
 		})
 		<-locked
 		s.since("prepared", began)
-		asked := core.Now()
+		asked := harness.Now()
 		waitForTheLock(&mu)
 		s.since("until it ran again", asked)
 		s["until it was free"] = int64(freed - asked)
-		began = core.Now()
+		began = harness.Now()
 		holder.Wait()
 		s.since("prepared", began)
 		return nil
 	})
 	channelTask = measured("inject.channel", func(_ context.Context, _ int, s spent) error {
-		began := core.Now()
+		began := harness.Now()
 		<-time.After(held)
 		s.since("waited", began)
 		return nil
@@ -137,7 +138,7 @@ var (
 		}
 		var done atomic.Bool
 		go func() { // it ends before the task does
-			began := core.Now()
+			began := harness.Now()
 			spinFor(held)
 			s.since("let run", began)
 			done.Store(true)
@@ -147,9 +148,9 @@ var (
 		}
 		return nil
 	})
-	carryTask = core.NewTask("inject.carry", func(_ context.Context, in carried) (carried, error) { return in, nil })
+	carryTask = executor.NewTask("inject.carry", func(_ context.Context, in carried) (carried, error) { return in, nil })
 	gcTask    = measured("inject.gc", func(_ context.Context, _ int, s spent) error {
-		began := core.Now()
+		began := harness.Now()
 		runtime.GC()
 		s.since("collected", began)
 		return nil
@@ -157,18 +158,18 @@ var (
 )
 
 // ask asks the server for an answer after a delay and returns when it was there.
-func ask(ctx context.Context, c net.Conn, delay time.Duration) (ready core.Stamp, err error) {
+func ask(ctx context.Context, c net.Conn, delay time.Duration) (ready harness.Stamp, err error) {
 	var b [8]byte
 	binary.LittleEndian.PutUint64(b[:], uint64(delay))
-	asked := core.Now()
+	asked := harness.Now()
 	if _, err := c.Write(b[:]); err != nil {
 		return 0, err
 	}
 	if _, err := io.ReadFull(c, b[:]); err != nil {
 		return 0, err
 	}
-	ready = core.Stamp(binary.LittleEndian.Uint64(b[:]))
-	core.Served(ctx, asked, ready)
+	ready = harness.Stamp(binary.LittleEndian.Uint64(b[:]))
+	core.MarkReady(ctx, asked, ready)
 	return ready, nil
 }
 
@@ -186,7 +187,7 @@ type carried struct {
 }
 
 func (c *carried) AppendBinary(b []byte) ([]byte, error) {
-	began, at := core.Now(), len(b)
+	began, at := harness.Now(), len(b)
 	slow := byte(0)
 	if c.Slow {
 		slow = 1
@@ -195,12 +196,12 @@ func (c *carried) AppendBinary(b []byte) ([]byte, error) {
 	b = append(b, make([]byte, 16)...)
 	b = append(append(b, slow), c.Data...)
 	binary.LittleEndian.PutUint64(b[at+8:], uint64(c.Decoded))
-	binary.LittleEndian.PutUint64(b[at:], uint64(c.Encoded+int64(core.Now()-began)))
+	binary.LittleEndian.PutUint64(b[at:], uint64(c.Encoded+int64(harness.Now()-began)))
 	return b, nil
 }
 
 func (c *carried) UnmarshalBinary(b []byte) error {
-	began := core.Now()
+	began := harness.Now()
 	if len(b) < 17 {
 		return errors.New("too short")
 	}
@@ -209,7 +210,7 @@ func (c *carried) UnmarshalBinary(b []byte) error {
 	if c.Slow {
 		spinFor(decoding)
 	}
-	c.Decoded = int64(binary.LittleEndian.Uint64(b[8:])) + int64(core.Now()-began)
+	c.Decoded = int64(binary.LittleEndian.Uint64(b[8:])) + int64(harness.Now()-began)
 	return nil
 }
 
@@ -235,7 +236,7 @@ func serveInjected(ctx context.Context, _ any, ready func(addr string)) error {
 					return
 				}
 				<-time.After(time.Duration(binary.LittleEndian.Uint64(b[:])))
-				binary.LittleEndian.PutUint64(b[:], uint64(core.Now()))
+				binary.LittleEndian.PutUint64(b[:], uint64(harness.Now()))
 				if _, err := c.Write(b[:]); err != nil {
 					return
 				}
@@ -251,13 +252,13 @@ type injectSession struct {
 }
 
 // Run has four tasks under way at a time, on two workers.
-func (s *injectSession) Run(ctx context.Context, ex core.Executor) error {
+func (s *injectSession) Run(ctx context.Context, ex *executor.Executor) error {
 	var errs []error
 	for range s.each {
-		began := core.Now()
+		began := harness.Now()
 		four := []struct {
 			task string
-			f    *core.Future[spent]
+			f    *executor.Future[spent]
 		}{
 			{"inject.spin", spinTask.Submit(ctx, ex, 0)}, {"inject.wait", waitTask.Submit(ctx, ex, s.addr)},
 			{"inject.lock", lockTask.Submit(ctx, ex, 0)}, {"inject.gc", gcTask.Submit(ctx, ex, 0)},
@@ -269,10 +270,10 @@ func (s *injectSession) Run(ctx context.Context, ex core.Executor) error {
 			"inject.channel": func() (spent, error) { return channelTask.Submit(ctx, ex, 0).Wait(ctx) },
 			"inject.turn":    func() (spent, error) { return turnTask.Submit(ctx, ex, 0).Wait(ctx) },
 		} {
-			errs = append(errs, s.keep(task, core.Now())(f()))
+			errs = append(errs, s.keep(task, harness.Now())(f()))
 		}
 		for _, in := range []carried{{Slow: true}, {Data: make([]byte, payload)}} {
-			began := core.Now()
+			began := harness.Now()
 			out, err := carryTask.Submit(ctx, ex, in).Wait(ctx)
 			if len(out.Data) != len(in.Data) {
 				err = fmt.Errorf("%d bytes came back; want %d", len(out.Data), len(in.Data))
@@ -284,7 +285,7 @@ func (s *injectSession) Run(ctx context.Context, ex core.Executor) error {
 }
 
 // keep keeps what a task that was submitted after began has said.
-func (s *injectSession) keep(task string, began core.Stamp) func(spent, error) error {
+func (s *injectSession) keep(task string, began harness.Stamp) func(spent, error) error {
 	return func(said spent, err error) error {
 		if err == nil {
 			said.since("submitted", began)

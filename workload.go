@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/executor"
 )
 
 // A Workload is a program that can be run on any backend.
@@ -29,7 +29,7 @@ type Workload struct {
 	Axes []Axis
 
 	// Tasks are all tasks that the program submits.
-	Tasks []core.AnyTask
+	Tasks []executor.AnyTask
 
 	// Workers returns how many workers suit the program on a machine with
 	// that many cores; nil means as many as there are cores.
@@ -86,7 +86,7 @@ type Env struct {
 type Session interface {
 	// Run does the work: it submits tasks to ex and waits for them. This is
 	// what is measured. The output stays in the session.
-	Run(ctx context.Context, ex core.Executor) error
+	Run(ctx context.Context, ex *executor.Executor) error
 
 	// Check holds the output of Run against an independent oracle, and tells
 	// what came out. An error means that the output is wrong.
@@ -99,7 +99,7 @@ type Session interface {
 // A Warmer is a Session with something to do before the measured part that
 // every worker should have done once, such as opening a connection.
 type Warmer interface {
-	Warm(ctx context.Context, ex core.Executor) error
+	Warm(ctx context.Context, ex *executor.Executor) error
 }
 
 // An Outcome is what a checked run of a workload produced.

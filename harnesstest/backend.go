@@ -14,23 +14,26 @@ import (
 	"testing"
 	"time"
 
+	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/executor/backend"
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // Tasks are the tasks that TestBackend submits.
-var Tasks = []core.AnyTask{
+var Tasks = []executor.AnyTask{
 	double, echo, sends, fails, failsBadly, panics, exits, holds, untilCancelled, unencodable, takes, makes, encodes, produces, nap,
 	prepares, mixed, does, opens, fickle, refuses, mixes, takesLong, brackets, double.Idempotent(), consumes,
 }
 
 var (
-	double = core.NewTask("harnesstest.double", func(_ context.Context, n int64) (int64, error) { return 2 * n, nil })
-	echo   = core.NewTask("harnesstest.echo", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
-	sends  = core.NewTask("harnesstest.sends", func(_ context.Context, p parcel) (parcel, error) { return p, nil })
-	fails  = core.NewTask("harnesstest.fails", func(_ context.Context, text string) (int64, error) {
+	double = executor.NewTask("harnesstest.double", func(_ context.Context, n int64) (int64, error) { return 2 * n, nil })
+	echo   = executor.NewTask("harnesstest.echo", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
+	sends  = executor.NewTask("harnesstest.sends", func(_ context.Context, p parcel) (parcel, error) { return p, nil })
+	fails  = executor.NewTask("harnesstest.fails", func(_ context.Context, text string) (int64, error) {
 		return 0, fmt.Errorf("%s: %w", text, errMine)
 	})
-	failsBadly = core.NewTask("harnesstest.failsBadly", func(ctx context.Context, started *core.Queue[int64]) (int64, error) {
+	failsBadly = executor.NewTask("harnesstest.failsBadly", func(ctx context.Context, started *executor.Queue[int64]) (int64, error) {
 		if started != nil {
 			if err := started.Put(ctx, 1); err != nil {
 				return 0, err
@@ -40,42 +43,42 @@ var (
 		var err *broken
 		return 0, err // which is not nil
 	})
-	panics = core.NewTask("harnesstest.panics", func(_ context.Context, v string) (int64, error) { panic(v) })
-	exits  = core.NewTask("harnesstest.exits", func(context.Context, int64) (int64, error) {
+	panics = executor.NewTask("harnesstest.panics", func(_ context.Context, v string) (int64, error) { panic(v) })
+	exits  = executor.NewTask("harnesstest.exits", func(context.Context, int64) (int64, error) {
 		runtime.Goexit()
 		return 0, nil
 	})
 	// holds tells that it has started, then keeps its worker until released.
-	holds = core.NewTask("harnesstest.holds", func(ctx context.Context, h hold) (int64, error) {
+	holds = executor.NewTask("harnesstest.holds", func(ctx context.Context, h hold) (int64, error) {
 		if err := h.Started.Put(ctx, h.N); err != nil {
 			return 0, err
 		}
 		_, err := h.Release.Get(ctx)
 		return h.N, err
 	})
-	untilCancelled = core.NewTask("harnesstest.untilCancelled", func(ctx context.Context, started *core.Queue[int64]) (int64, error) {
+	untilCancelled = executor.NewTask("harnesstest.untilCancelled", func(ctx context.Context, started *executor.Queue[int64]) (int64, error) {
 		if err := started.Put(ctx, 1); err != nil {
 			return 0, err
 		}
 		var err error
-		core.Blocking(ctx, func() {
+		executor.Blocking(ctx, func() {
 			<-ctx.Done()
 			err = ctx.Err()
 		})
 		return 0, err
 	})
-	unencodable = core.NewTask("harnesstest.unencodable", func(_ context.Context, ok bool) (any, error) {
+	unencodable = executor.NewTask("harnesstest.unencodable", func(_ context.Context, ok bool) (any, error) {
 		if ok {
 			return "fine", nil
 		}
 		return make(chan int), nil
 	})
-	takes   = core.NewTask("harnesstest.takes", func(_ context.Context, b balky) (string, error) { return b.When, nil })
-	makes   = core.NewTask("harnesstest.makes", func(_ context.Context, when string) (balky, error) { return balky{when}, nil })
-	encodes = core.NewTask("harnesstest.encodes", func(_ context.Context, v any) (string, error) {
+	takes   = executor.NewTask("harnesstest.takes", func(_ context.Context, b balky) (string, error) { return b.When, nil })
+	makes   = executor.NewTask("harnesstest.makes", func(_ context.Context, when string) (balky, error) { return balky{when}, nil })
+	encodes = executor.NewTask("harnesstest.encodes", func(_ context.Context, v any) (string, error) {
 		return fmt.Sprint(v), nil
 	})
-	produces = core.NewTask("harnesstest.produces", func(ctx context.Context, h hold) (int64, error) {
+	produces = executor.NewTask("harnesstest.produces", func(ctx context.Context, h hold) (int64, error) {
 		for i := range h.N {
 			if err := h.Started.Put(ctx, i); err != nil {
 				return i, err
@@ -83,8 +86,8 @@ var (
 		}
 		return h.N, nil
 	})
-	nap = core.NewTask("harnesstest.nap", func(ctx context.Context, d int64) (int64, error) {
-		core.Blocking(ctx, func() {
+	nap = executor.NewTask("harnesstest.nap", func(ctx context.Context, d int64) (int64, error) {
+		executor.Blocking(ctx, func() {
 			select {
 			case <-time.After(time.Duration(d)):
 			case <-ctx.Done():
@@ -106,12 +109,12 @@ type parcel struct{ Content []byte }
 
 type hold struct {
 	N       int64
-	Started *core.Queue[int64]
-	Release *core.Queue[int64]
+	Started *executor.Queue[int64]
+	Release *executor.Queue[int64]
 }
 
 func newHold(n int64) hold {
-	return hold{n, core.NewQueue[int64](1000), core.NewQueue[int64](1000)}
+	return hold{n, executor.NewQueue[int64](1000), executor.NewQueue[int64](1000)}
 }
 
 func (h hold) close(ctx context.Context) {
@@ -120,7 +123,7 @@ func (h hold) close(ctx context.Context) {
 
 // TestBackend checks every promise that a backend makes, on b. The test's
 // TestMain must call [Main].
-func TestBackend(t *testing.T, b *core.Backend) {
+func TestBackend(t *testing.T, b *backend.Backend) {
 	t.Helper()
 	if b.Name != strings.ToLower(b.Name) || strings.ContainsAny(b.Name, " /.,=") {
 		t.Errorf("Name is %q; want one lower-case word", b.Name)
@@ -218,20 +221,20 @@ func TestBackend(t *testing.T, b *core.Backend) {
 // A suite is what one test of a backend works with.
 type suite struct {
 	b      *core.Backend
-	ex     core.Executor
+	ex     *executor.Executor
 	before []string
 }
 
 // open opens the backend with up to n workers and returns how many it has.
-func (s *suite) open(t *testing.T, n int, cfg core.Config) (context.Context, core.Executor, int) {
+func (s *suite) open(t *testing.T, n int, cfg core.Config) (context.Context, *executor.Executor, int) {
 	t.Helper()
 	if s.b.MaxWorkers > 0 {
 		n = min(n, s.b.MaxWorkers)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
-	cfg.Workers, cfg.Tasks = n, Tasks
-	ex, err := s.b.Open(ctx, cfg)
+	cfg.Workers = n
+	ex, err := open(ctx, s.b, cfg)
 	if err != nil {
 		t.Fatalf("Open(%+v) = %v", cfg, err)
 	}
@@ -287,10 +290,10 @@ func remaining(before []string) []string {
 }
 
 // occupy keeps all workers busy until release is called.
-func occupy(ctx context.Context, t *testing.T, ex core.Executor, workers int) (release func()) {
+func occupy(ctx context.Context, t *testing.T, ex *executor.Executor, workers int) (release func()) {
 	t.Helper()
 	h := newHold(0)
-	var futures []*core.Future[int64]
+	var futures []*executor.Future[int64]
 	for range workers {
 		futures = append(futures, holds.Submit(ctx, ex, h))
 	}
@@ -302,8 +305,8 @@ func occupy(ctx context.Context, t *testing.T, ex core.Executor, workers int) (r
 	return func() {
 		h.close(ctx) // Get then returns ErrQueueClosed
 		for _, f := range futures {
-			if _, err := f.Wait(ctx); !errors.Is(err, core.ErrQueueClosed) {
-				t.Errorf("a task whose queue was closed returned %v; want %v", err, core.ErrQueueClosed)
+			if _, err := f.Wait(ctx); !errors.Is(err, executor.ErrQueueClosed) {
+				t.Errorf("a task whose queue was closed returned %v; want %v", err, executor.ErrQueueClosed)
 			}
 		}
 	}
@@ -311,7 +314,7 @@ func occupy(ctx context.Context, t *testing.T, ex core.Executor, workers int) (r
 
 func testResults(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 3, core.Config{})
-	var futures []*core.Future[int64]
+	var futures []*executor.Future[int64]
 	for i := range int64(500) {
 		futures = append(futures, double.Submit(ctx, ex, i))
 	}
@@ -343,7 +346,7 @@ func testOrder(t *testing.T, s *suite) {
 	h := newHold(0)
 	defer h.close(ctx)
 	release := occupy(ctx, t, ex, 1)
-	var last *core.Future[int64]
+	var last *executor.Future[int64]
 	for i := range int64(20) {
 		if err := h.Release.Put(ctx, i); err != nil {
 			t.Fatal(err)
@@ -388,7 +391,7 @@ func testState(t *testing.T, s *suite) {
 	if _, err := h.Started.Get(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if running.State() != core.Running || queued.State() != core.Pending {
+	if running.State() != executor.Running || queued.State() != executor.Pending {
 		t.Errorf("states are %v and %v; want running and pending", running.State(), queued.State())
 	}
 	select {
@@ -400,7 +403,7 @@ func testState(t *testing.T, s *suite) {
 		t.Fatal(err)
 	}
 	<-queued.Done()
-	if running.State() != core.Done || queued.State() != core.Done {
+	if running.State() != executor.Done || queued.State() != executor.Done {
 		t.Errorf("states are %v and %v; want done and done", running.State(), queued.State())
 	}
 }
@@ -408,14 +411,14 @@ func testState(t *testing.T, s *suite) {
 func testTiming(t *testing.T, s *suite) {
 	ctx, ex, n := s.open(t, 2, core.Config{Timing: true})
 	const asked = 3 * time.Millisecond
-	before := core.Now()
+	before := harness.Now()
 	f := nap.Submit(ctx, ex, int64(asked))
 	if _, err := f.Wait(ctx); err != nil {
 		t.Fatal(err)
 	}
 	tm := f.Timing()
-	order := []core.Stamp{before, tm.Submitted, tm.Sent, tm.Started, tm.Ended, tm.Received, core.Now()}
-	if core.StampsCompare && !slices.IsSorted(order) {
+	order := []time.Time{before.Time(), tm.Submitted, tm.Sent, tm.Started, tm.Ended, tm.Received, harness.Now().Time()}
+	if core.StampsCompare && !slices.IsSortedFunc(order, time.Time.Compare) {
 		t.Errorf("moments are %v; want them in order", order)
 	}
 	if tm.Run() < asked || tm.Queue() < 0 || core.StampsCompare && tm.IPC() < 0 {
@@ -434,7 +437,7 @@ func testObserver(t *testing.T, s *suite) {
 	obs := &core.Observer{
 		Submit: func(c *core.Call) { c.Number = uint64(submitted.Add(1)) },
 		End: func(c *core.Call, err error) {
-			var te *core.TaskError
+			var te *executor.TaskError
 			if c.Number == 0 || c.Timing().Received == 0 || (c.Number%10 == 0) != errors.As(err, &te) {
 				t.Errorf("End was called with number %d, error %v and timing %+v", c.Number, err, c.Timing())
 			}
@@ -459,7 +462,7 @@ func testObserver(t *testing.T, s *suite) {
 func testQueue(t *testing.T, s *suite) {
 	ctx, ex, n := s.open(t, 3, core.Config{})
 	h := newHold(100)
-	var producers []*core.Future[int64]
+	var producers []*executor.Future[int64]
 	for range n {
 		producers = append(producers, produces.Submit(ctx, ex, h))
 	}
@@ -480,7 +483,7 @@ func testQueue(t *testing.T, s *suite) {
 		}
 	}
 	h.close(ctx)
-	if _, err := produces.Submit(ctx, ex, h).Wait(ctx); !errors.Is(err, core.ErrQueueClosed) {
+	if _, err := produces.Submit(ctx, ex, h).Wait(ctx); !errors.Is(err, executor.ErrQueueClosed) {
 		t.Errorf("Put on a closed queue = %v; want ErrQueueClosed", err)
 	}
 }
@@ -493,7 +496,7 @@ func testQueueCancelled(t *testing.T, s *suite) {
 		t.Fatal(err)
 	}
 	f.Cancel() // while it waits in Get
-	if _, err := f.Wait(ctx); !errors.Is(err, core.ErrCancelled) {
+	if _, err := f.Wait(ctx); !errors.Is(err, executor.ErrCancelled) {
 		t.Errorf("Wait() = %v; want ErrCancelled", err)
 	}
 	// What is put now must not go to the one that gave up.
@@ -508,7 +511,7 @@ func testQueueCancelled(t *testing.T, s *suite) {
 
 func testCloseWaits(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 2, core.Config{})
-	var futures []*core.Future[int64]
+	var futures []*executor.Future[int64]
 	for i := range int64(50) {
 		futures = append(futures, double.Submit(ctx, ex, i))
 	}
@@ -516,7 +519,7 @@ func testCloseWaits(t *testing.T, s *suite) {
 		t.Fatal(err)
 	}
 	for i, f := range futures {
-		if f.State() != core.Done {
+		if f.State() != executor.Done {
 			t.Fatalf("after Close task %d is %v; want done", i, f.State())
 		}
 	}
@@ -527,7 +530,7 @@ func testClosed(t *testing.T, s *suite) {
 	if err := ex.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := double.Submit(ctx, ex, 1).Wait(ctx); !errors.Is(err, core.ErrClosed) {
+	if _, err := double.Submit(ctx, ex, 1).Wait(ctx); !errors.Is(err, executor.ErrClosed) {
 		t.Errorf("a task submitted after Close: %v; want ErrClosed", err)
 	}
 }
@@ -542,7 +545,7 @@ func testManySubmitters(t *testing.T, s *suite) {
 				if i%7 == 0 {
 					f.Cancel()
 				}
-				if got, err := f.Wait(ctx); err == nil && got != 2*g*i || err != nil && !errors.Is(err, core.ErrCancelled) {
+				if got, err := f.Wait(ctx); err == nil && got != 2*g*i || err != nil && !errors.Is(err, executor.ErrCancelled) {
 					t.Errorf("task returned %d, %v; want %d", got, err, 2*g*i)
 				}
 			}

@@ -57,11 +57,11 @@ func testCallbackPanics(t *testing.T, s *suite) {
 	f := double.Submit(ctx, ex, 1)
 	var got []int
 	called := make(chan struct{})
-	f.OnDone(func(*core.Future[int64]) { got = append(got, 0) })
-	f.OnDone(func(*core.Future[int64]) { panic("in the first callback") })
-	f.OnDone(func(*core.Future[int64]) { got = append(got, 1) })
-	f.OnDone(func(*core.Future[int64]) { panic(errors.New("in the second")) })
-	f.OnDone(func(*core.Future[int64]) { got = append(got, 2); close(called) })
+	f.OnDone(func(*executor.Future[int64]) { got = append(got, 0) })
+	f.OnDone(func(*executor.Future[int64]) { panic("in the first callback") })
+	f.OnDone(func(*executor.Future[int64]) { got = append(got, 1) })
+	f.OnDone(func(*executor.Future[int64]) { panic(errors.New("in the second")) })
+	f.OnDone(func(*executor.Future[int64]) { got = append(got, 2); close(called) })
 	release()
 	<-called
 	if !slices.Equal(got, []int{0, 1, 2}) {
@@ -70,7 +70,7 @@ func testCallbackPanics(t *testing.T, s *suite) {
 	if v, err := f.Wait(ctx); v != 2 || err != nil {
 		t.Errorf("Wait() = %d, %v; want 2, nil: the task did not fail", v, err)
 	}
-	f.OnDone(func(*core.Future[int64]) { panic("in the third") }) // on this goroutine
+	f.OnDone(func(*executor.Future[int64]) { panic("in the third") }) // on this goroutine
 	for _, want := range []string{"in the first callback", "in the second", "in the third", double.Name()} {
 		if !strings.Contains(logged.String(), want) {
 			t.Errorf("logged was\n%swant it to report %q", logged, want)
@@ -86,7 +86,7 @@ func testCallbackAlways(t *testing.T, s *suite) {
 	ctx, ex, n := s.open(t, 1, core.Config{})
 	taskCtx, cancel := context.WithCancel(ctx)
 	release := occupy(ctx, t, ex, n)
-	futures := map[string]*core.Future[int64]{
+	futures := map[string]*executor.Future[int64]{
 		"done":          double.Submit(ctx, ex, 1),
 		"failed":        fails.Submit(ctx, ex, "x"),
 		"panicked":      panics.Submit(ctx, ex, "x"),
@@ -97,7 +97,7 @@ func testCallbackAlways(t *testing.T, s *suite) {
 	for name, f := range futures {
 		c := make(chan error, 2)
 		called[name] = c
-		f.OnDone(func(f *core.Future[int64]) { c <- f.Err() })
+		f.OnDone(func(f *executor.Future[int64]) { c <- f.Err() })
 	}
 	futures["cancelled"].Cancel()
 	cancel()
@@ -120,9 +120,9 @@ func testCallbackAlways(t *testing.T, s *suite) {
 func testCallbackSubmits(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 2, core.Config{})
 	const depth = 50
-	end := make(chan *core.Future[int64], 1)
-	var again func(*core.Future[int64])
-	again = func(f *core.Future[int64]) {
+	end := make(chan *executor.Future[int64], 1)
+	var again func(*executor.Future[int64])
+	again = func(f *executor.Future[int64]) {
 		v, err := f.Wait(ctx)
 		if err != nil || v >= depth {
 			end <- f
@@ -148,8 +148,8 @@ func testCallbackSubmitsCancelled(t *testing.T, s *suite) {
 	defer cancel()
 	release := occupy(ctx, t, ex, n)
 	f := double.Submit(lateContext{open}, ex, 1)
-	got := make(chan *core.Future[int64], 1)
-	f.OnDone(func(*core.Future[int64]) { got <- double.Submit(ctx, ex, 4) })
+	got := make(chan *executor.Future[int64], 1)
+	f.OnDone(func(*executor.Future[int64]) { got <- double.Submit(ctx, ex, 4) })
 	release()
 	select {
 	case f := <-got:
@@ -170,38 +170,38 @@ func testThen(t *testing.T, s *suite) {
 		return "", nil
 	}
 	one := double.Submit(ctx, ex, 1)
-	chained := core.Then(core.Then(one, length), func(s string) (int, error) { return len(s) + 1, nil })
-	wrong := core.Then(one, func(int64) (string, error) { return "", errMine })
-	panicking := core.Then(one, func(int64) (string, error) { panic("then") })
+	chained := executor.Then(executor.Then(one, length), func(s string) (int, error) { return len(s) + 1, nil })
+	wrong := executor.Then(one, func(int64) (string, error) { return "", errMine })
+	panicking := executor.Then(one, func(int64) (string, error) { panic("then") })
 	failing := fails.Submit(ctx, ex, "x")
-	failed := core.Then(failing, never)
-	dropped := core.Then(one, func(int64) (string, error) {
+	failed := executor.Then(failing, never)
+	dropped := executor.Then(one, func(int64) (string, error) {
 		t.Error("Then called the function of what was cancelled")
 		return "", nil
 	})
-	if !dropped.Cancel() || dropped.State() != core.Cancelled {
+	if !dropped.Cancel() || dropped.State() != executor.Cancelled {
 		t.Errorf("after Cancel() the derived future is %v; want cancelled", dropped.State())
 	}
-	if one.State() != core.Pending {
+	if one.State() != executor.Pending {
 		t.Errorf("cancelling what Then returned made the first %v; want pending", one.State())
 	}
 	unwanted := double.Submit(ctx, ex, 1)
-	afterUnwanted := core.Then(unwanted, never)
+	afterUnwanted := executor.Then(unwanted, never)
 	unwanted.Cancel()
-	if _, err := afterUnwanted.Wait(ctx); !errors.Is(err, core.ErrCancelled) {
+	if _, err := afterUnwanted.Wait(ctx); !errors.Is(err, executor.ErrCancelled) {
 		t.Errorf("Then of a cancelled task: %v; want ErrCancelled", err)
 	}
 	release()
 	if v, err := chained.Wait(ctx); v != 3 || err != nil {
 		t.Errorf("Then of Then returned %d, %v; want 3, nil", v, err)
 	}
-	if v, err := core.Then(one, length).Wait(ctx); v != "xx" || err != nil {
+	if v, err := executor.Then(one, length).Wait(ctx); v != "xx" || err != nil {
 		t.Errorf("Then of a task that is done returned %q, %v; want xx, nil", v, err)
 	}
 	if _, err := wrong.Wait(ctx); !errors.Is(err, errMine) {
 		t.Errorf("Then of a function that fails: %v; want its error", err)
 	}
-	var pe *core.PanicError
+	var pe *executor.PanicError
 	if _, err := panicking.Wait(ctx); !errors.As(err, &pe) || pe.Value != "then" {
 		t.Errorf("Then of a function that panics: %v; want a *PanicError with its value", err)
 	}
@@ -217,8 +217,8 @@ func testCallbacks(t *testing.T, s *suite) {
 	f := double.Submit(ctx, ex, 1)
 	var mu sync.Mutex
 	var got []int
-	note := func(i int) func(*core.Future[int64]) {
-		return func(g *core.Future[int64]) {
+	note := func(i int) func(*executor.Future[int64]) {
+		return func(g *executor.Future[int64]) {
 			mu.Lock()
 			defer mu.Unlock()
 			if v, err := g.Wait(ctx); v != 2 || err != nil {
@@ -231,7 +231,7 @@ func testCallbacks(t *testing.T, s *suite) {
 	for i := range 3 {
 		f.OnDone(note(i))
 	}
-	f.OnDone(func(*core.Future[int64]) { close(called) })
+	f.OnDone(func(*executor.Future[int64]) { close(called) })
 	release()
 	<-called
 	f.OnDone(note(3))
@@ -250,11 +250,11 @@ func testCallbackBlocks(t *testing.T, s *suite) {
 	f := double.Submit(ctx, ex, 1)
 	begun, end := make(chan struct{}), make(chan struct{})
 	var after atomic.Bool
-	f.OnDone(func(*core.Future[int64]) {
+	f.OnDone(func(*executor.Future[int64]) {
 		close(begun)
 		<-end
 	})
-	f.OnDone(func(*core.Future[int64]) { after.Store(true) })
+	f.OnDone(func(*executor.Future[int64]) { after.Store(true) })
 	release()
 	<-begun
 	for i := range int64(100) {
@@ -278,25 +278,25 @@ func testCallbackGoexit(t *testing.T, s *suite) {
 	ctx, ex, n := s.open(t, 1, core.Config{})
 	release := occupy(ctx, t, ex, n)
 	f := double.Submit(ctx, ex, 1)
-	then := core.Then(f, func(int64) (int64, error) {
+	then := executor.Then(f, func(int64) (int64, error) {
 		runtime.Goexit()
 		return 0, nil
 	})
 	var got []int
 	last := make(chan struct{})
 	for i := range 3 {
-		f.OnDone(func(*core.Future[int64]) {
+		f.OnDone(func(*executor.Future[int64]) {
 			got = append(got, i)
 			runtime.Goexit()
 		})
 	}
-	f.OnDone(func(*core.Future[int64]) { close(last) })
+	f.OnDone(func(*executor.Future[int64]) { close(last) })
 	release()
 	<-last
 	if !slices.Equal(got, []int{0, 1, 2}) {
 		t.Errorf("the callbacks that end their goroutine were called as %v; want 0 1 2", got)
 	}
-	var pe *core.PanicError
+	var pe *executor.PanicError
 	if _, err := then.Wait(ctx); !errors.As(err, &pe) {
 		t.Errorf("Then of a function that ends its goroutine: %v; want a *PanicError", err)
 	}
@@ -310,7 +310,7 @@ func testCallbackGoexit(t *testing.T, s *suite) {
 // refusedToClose checks what Close gave where it would wait for its caller.
 func refusedToClose(t *testing.T, what string, err error) {
 	t.Helper()
-	if !errors.Is(err, core.ErrNested) || !containsAll(err.Error(), "Stop") {
+	if !errors.Is(err, executor.ErrNested) || !containsAll(err.Error(), "Stop") {
 		t.Errorf("%s = %v; want ErrNested and what to do", what, err)
 	}
 }
@@ -320,19 +320,19 @@ func testCloseInCallback(t *testing.T, s *suite) {
 	release := occupy(ctx, t, ex, n)
 	f := double.Submit(ctx, ex, 1)
 	errs := make(chan error, 4)
-	f.OnDone(func(*core.Future[int64]) {
+	f.OnDone(func(*executor.Future[int64]) {
 		errs <- ex.Close()
-		errs <- executor.Shutdown(ctx, ex)
+		errs <- ex.Shutdown(ctx)
 	})
-	then := core.Then(f, func(int64) (int64, error) { return 0, ex.Close() })
-	then.OnDone(func(*core.Future[int64]) { errs <- ex.Close() })
+	then := executor.Then(f, func(int64) (int64, error) { return 0, ex.Close() })
+	then.OnDone(func(*executor.Future[int64]) { errs <- ex.Close() })
 	release()
 	refusedToClose(t, "Close() in a callback", <-errs)
 	refusedToClose(t, "Shutdown() in a callback", <-errs)
 	refusedToClose(t, "Close() in a callback of what Then returned", <-errs)
 	_, err := then.Wait(ctx)
 	refusedToClose(t, "Close() in a function of Then", err)
-	f.OnDone(func(*core.Future[int64]) { errs <- ex.Close() })
+	f.OnDone(func(*executor.Future[int64]) { errs <- ex.Close() })
 	refusedToClose(t, "Close() in a callback of a future that was done", <-errs)
 	if v, err := double.Submit(ctx, ex, 4).Wait(ctx); v != 8 || err != nil {
 		t.Errorf("after that a task returned %d, %v; want 8, nil", v, err)
@@ -356,11 +356,11 @@ func testCloseInTask(t *testing.T, s *suite) {
 	closes := map[string]func(ctx context.Context) error{
 		"Close() in a task":      func(context.Context) error { return ex.Close() },
 		"Close() deep in a task": func(context.Context) error { return deep(1000, ex.Close) },
-		"Shutdown() in a task":   func(ctx context.Context) error { return executor.Shutdown(ctx, ex) },
-		"Close() in Blocking":    func(ctx context.Context) (err error) { core.Blocking(ctx, func() { err = ex.Close() }); return err },
+		"Shutdown() in a task":   func(ctx context.Context) error { return ex.Shutdown(ctx) },
+		"Close() in Blocking":    func(ctx context.Context) (err error) { executor.Blocking(ctx, func() { err = ex.Close() }); return err },
 		"Close() in a callback of what is done, in a task": func(context.Context) (err error) {
 			f := double.Submit(ctx, nil, 1)
-			f.OnDone(func(*core.Future[int64]) { err = ex.Close() })
+			f.OnDone(func(*executor.Future[int64]) { err = ex.Close() })
 			return err
 		},
 	}
@@ -370,7 +370,7 @@ func testCloseInTask(t *testing.T, s *suite) {
 	}
 	// Another executor is no matter of this one's.
 	_, err := does.Submit(ctx, ex, func(ctx context.Context) error {
-		other, err := s.b.Open(ctx, core.Config{Workers: 1, Tasks: Tasks})
+		other, err := open(ctx, s.b, core.Config{Workers: 1})
 		if err != nil {
 			return err
 		}
@@ -395,9 +395,9 @@ func testCloseWaitsForCallbacks(t *testing.T, s *suite) {
 	for i := range int64(tasks) {
 		f := double.Submit(ctx, ex, i)
 		if i%2 == 0 {
-			f = core.Then(f, func(v int64) (int64, error) { return v, nil })
+			f = executor.Then(f, func(v int64) (int64, error) { return v, nil })
 		}
-		f.OnDone(func(*core.Future[int64]) {
+		f.OnDone(func(*executor.Future[int64]) {
 			runtime.Gosched()
 			called.Add(1)
 		})
@@ -416,7 +416,7 @@ func testThenDeep(t *testing.T, s *suite) {
 	most, before := 0, runtime.NumGoroutine()
 	f := double.Submit(ctx, ex, 0)
 	for i := range depth {
-		f = core.Then(f, func(v int64) (int64, error) {
+		f = executor.Then(f, func(v int64) (int64, error) {
 			if i%1000 == 0 {
 				most = max(most, runtime.NumGoroutine())
 			}
@@ -433,7 +433,7 @@ func testThenDeep(t *testing.T, s *suite) {
 	failed := fails.Submit(ctx, ex, "x")
 	f = failed
 	for range 1000 {
-		f = core.Then(f, func(int64) (int64, error) { panic("called") })
+		f = executor.Then(f, func(int64) (int64, error) { panic("called") })
 	}
 	if _, err := f.Wait(ctx); !same(err, failed.Err()) {
 		t.Errorf("the end of a chain whose task fails: %v; want the task's error, %v", err, failed.Err())

@@ -8,13 +8,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/f3f4c0de/harness/executor"
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
 func testTaskError(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 1, core.Config{})
 	_, err := fails.Submit(ctx, ex, "while trying").Wait(ctx)
-	var te *core.TaskError
+	var te *executor.TaskError
 	if !errors.As(err, &te) || te.Task != fails.Name() {
 		t.Errorf("error is %#v; want a *TaskError of %s", err, fails.Name())
 	}
@@ -31,27 +32,27 @@ func testErrorPanics(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 1, core.Config{CancelGrace: -1})
 	f := failsBadly.Submit(ctx, ex, nil)
 	_, err := f.Wait(ctx)
-	var te *core.TaskError
+	var te *executor.TaskError
 	if !errors.As(err, &te) || !strings.Contains(err.Error(), "*harnesstest.broken") {
 		t.Errorf("error is %v; want a *TaskError that tells its type", err)
 	}
-	if got := f.State(); got != core.Done {
+	if got := f.State(); got != executor.Done {
 		t.Errorf("State() = %v; want done", got)
 	}
-	started := core.NewQueue[int64](1)
+	started := executor.NewQueue[int64](1)
 	defer func() { _ = started.Close(ctx) }()
 	f = failsBadly.Submit(ctx, ex, started)
 	if _, err := started.Get(ctx); err != nil {
 		t.Fatal(err)
 	}
 	f.Cancel()
-	if _, err := f.Wait(ctx); !errors.Is(err, core.ErrCancelled) || !errors.As(err, &te) || f.State() != core.Cancelled {
+	if _, err := f.Wait(ctx); !errors.Is(err, executor.ErrCancelled) || !errors.As(err, &te) || f.State() != executor.Cancelled {
 		t.Errorf("after it was cancelled the error is %v, and it is %v; want ErrCancelled with a *TaskError, cancelled", err, f.State())
 	}
 	if got, err := double.Submit(ctx, ex, 4).Wait(ctx); got != 8 || err != nil {
 		t.Errorf("after it a task returned %d, %v; want 8, nil", got, err)
 	}
-	if m, ok := ex.(core.Manager); ok && m.Stats().Lost > 0 {
+	if ex.Stats().Lost > 0 {
 		t.Error("it cost a worker")
 	}
 }
@@ -59,7 +60,7 @@ func testErrorPanics(t *testing.T, s *suite) {
 func testPanic(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 1, core.Config{})
 	_, err := panics.Submit(ctx, ex, "kaboom").Wait(ctx)
-	var pe *core.PanicError
+	var pe *executor.PanicError
 	if !errors.As(err, &pe) || pe.Task != panics.Name() || pe.Value != "kaboom" || !strings.Contains(pe.Stack, "harnesstest/backend.go") {
 		t.Errorf("error is %#v; want a *PanicError with its value and the stack of the task", err)
 	}
@@ -111,7 +112,7 @@ func testEncodingPanics(t *testing.T, s *suite) {
 			switch {
 			case s.b.Shared && err != nil:
 				t.Errorf("%s: %v; want it passed as it is", what, err)
-			case !s.b.Shared && (!errors.Is(err, core.ErrEncode) || !strings.Contains(err.Error(), "I will not be "+when)):
+			case !s.b.Shared && (!errors.Is(err, executor.ErrEncode) || !strings.Contains(err.Error(), "I will not be "+when)):
 				t.Errorf("%s that panics when %s: %v; want an error that wraps ErrEncode and has the panic", what, when, err)
 			}
 		}
@@ -130,8 +131,8 @@ func testBatchEncoding(t *testing.T, s *suite) {
 		for i, text := range texts {
 			values[i].When = text
 		}
-		in, errIn := takes.SubmitBatch(ctx, ex, values).Wait(ctx)
-		out, errOut := makes.SubmitBatch(ctx, ex, texts).Wait(ctx)
+		in, errIn := submitBatch(takes, ctx, ex, values).Wait(ctx)
+		out, errOut := submitBatch(makes, ctx, ex, texts).Wait(ctx)
 		if errIn != nil || errOut != nil {
 			t.Errorf("%s: batches ended with %v and %v; want nil", when, errIn, errOut)
 			continue
@@ -141,10 +142,10 @@ func testBatchEncoding(t *testing.T, s *suite) {
 			if bad {
 				text = ""
 			}
-			if got, err := in.Values[i], in.Errs[i]; got != text || errors.Is(err, core.ErrEncode) != bad {
+			if got, err := in.Values[i], in.Errs[i]; got != text || errors.Is(err, executor.ErrEncode) != bad {
 				t.Errorf("%s: argument %d gave %q, %v; want %q, and ErrEncode: %v", when, i, got, err, text, bad)
 			}
-			if got, err := out.Values[i].When, out.Errs[i]; got != text || errors.Is(err, core.ErrEncode) != bad {
+			if got, err := out.Values[i].When, out.Errs[i]; got != text || errors.Is(err, executor.ErrEncode) != bad {
 				t.Errorf("%s: result %d is %q, %v; want %q, and ErrEncode: %v", when, i, got, err, text, bad)
 			}
 		}
@@ -159,7 +160,7 @@ func testUnencodable(t *testing.T, s *suite) {
 		switch {
 		case s.b.Shared && err != nil:
 			t.Errorf("%s: %v; want it passed as it is", what, err)
-		case !s.b.Shared && !errors.Is(err, core.ErrEncode):
+		case !s.b.Shared && !errors.Is(err, executor.ErrEncode):
 			t.Errorf("%s: %v; want an error that wraps ErrEncode", what, err)
 		}
 	}
@@ -182,7 +183,7 @@ func (r refusal) Error() string {
 }
 
 // refuses panics with a refusal.
-var refuses = core.NewTask("harnesstest.refuses", func(_ context.Context, how string) (int64, error) {
+var refuses = executor.NewTask("harnesstest.refuses", func(_ context.Context, how string) (int64, error) {
 	panic(refusal(how))
 })
 
@@ -203,7 +204,7 @@ type closed struct{}
 func (closed) Error() string { return "closed" }
 func (closed) Unwrap() error { runtime.Goexit(); return nil }
 
-func init() { core.Register[told]() }
+func init() { executor.Register[told]() }
 
 var refusals = map[string]error{
 	"Error panics":                    refusal("panic"),
@@ -213,9 +214,9 @@ var refusals = map[string]error{
 }
 
 // mixes fails with a mixture, or panics with it.
-var mixes = core.NewTask("harnesstest.mixes", func(_ context.Context, m mix) (int64, error) {
+var mixes = executor.NewTask("harnesstest.mixes", func(_ context.Context, m mix) (int64, error) {
 	bad := refusals[m.Refusal]
-	err := &mixture{[]error{errMine, told{balky{"fine"}}, &core.InitError{Worker: 7, Err: bad}, bad}}
+	err := &mixture{[]error{errMine, told{balky{"fine"}}, &executor.InitError{Worker: 7, Err: bad}, bad}}
 	if m.Panics {
 		panic(err)
 	}
@@ -234,15 +235,15 @@ func testErrorPartRefuses(t *testing.T, s *suite) {
 		for _, panics := range []bool{false, true} {
 			m := mix{refusal, panics}
 			_, err := mixes.Submit(ctx, ex, m).Wait(ctx)
-			b, errBatch := mixes.SubmitBatch(ctx, ex, []mix{m, m}).Wait(ctx)
+			b, errBatch := submitBatch(mixes, ctx, ex, []mix{m, m}).Wait(ctx)
 			if errBatch != nil {
 				t.Errorf("%v: the batch ended with %v; want nil", m, errBatch)
 			}
 			for _, err := range []error{err, b.Errs[0], b.Errs[1]} {
-				var te *core.TaskError
-				var pe *core.PanicError
+				var te *executor.TaskError
+				var pe *executor.PanicError
 				var known told
-				var around *core.InitError
+				var around *executor.InitError
 				if panics && !errors.As(err, &pe) || !panics && !errors.As(err, &te) || !strings.HasSuffix(err.Error(), "a mixture") {
 					t.Errorf("%v: the error is %#v; want a *TaskError or a *PanicError of a mixture", m, err)
 				} else if !errors.Is(err, errMine) || !errors.As(err, &known) || known.Text.When != "fine" || !errors.As(err, &around) || around.Worker != 7 {
@@ -258,7 +259,7 @@ func testMethodsRefuse(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 1, core.Config{})
 	for _, how := range []string{"panic", "goexit", "told"} {
 		_, err := refuses.Submit(ctx, ex, how).Wait(ctx)
-		var pe *core.PanicError
+		var pe *executor.PanicError
 		if !errors.As(err, &pe) || pe.Stack == "" || how != "told" && !strings.Contains(pe.Value, "harnesstest.refusal") {
 			t.Errorf("%s: the error is %#v; want a *PanicError with the stack, whose value tells its type", how, err)
 		}

@@ -8,18 +8,19 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/f3f4c0de/harness/executor"
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
 func testQueueRejects(t *testing.T, s *suite) {
 	ctx, m, n := s.manager(t, 2, core.Config{Queue: 3, Full: core.Reject})
 	release := occupy(ctx, t, m, n)
-	var futures []*core.Future[int64]
+	var futures []*executor.Future[int64]
 	rejected := 0
 	for i := range int64(20) {
 		f := double.Submit(ctx, m, i)
-		if f.State() == core.Done {
-			if !errors.Is(f.Err(), core.ErrFull) {
+		if f.State() == executor.Done {
+			if !errors.Is(f.Err(), executor.ErrFull) {
 				t.Errorf("a task beyond the queue failed with %v; want ErrFull", f.Err())
 			}
 			rejected++
@@ -44,10 +45,10 @@ func testQueueRejects(t *testing.T, s *suite) {
 
 // fill submits until the executor's queue of one is full, and returns what was
 // accepted and one that was submitted, from another goroutine, after that.
-func fill(ctx, lastCtx context.Context, t *testing.T, m core.Manager) (accepted []*core.Future[int64], last <-chan *core.Future[int64]) {
+func fill(ctx, lastCtx context.Context, t *testing.T, m *executor.Executor) (accepted []*executor.Future[int64], last <-chan *executor.Future[int64]) {
 	t.Helper()
 	for {
-		submitted := make(chan *core.Future[int64], 1)
+		submitted := make(chan *executor.Future[int64], 1)
 		go func() { submitted <- double.Submit(lastCtx, m, 1) }() // ends with the submission, which the test sees to
 		full := false
 		until(ctx, t, "a submission to be accepted or to wait", func() bool {
@@ -114,7 +115,7 @@ func testQueueBlockStopped(t *testing.T, s *suite) {
 	release := occupy(ctx, t, m, n)
 	_, last := fill(ctx, ctx, t, m)
 	m.Stop(nil)
-	if _, err := (<-last).Wait(ctx); !errors.Is(err, core.ErrClosed) {
+	if _, err := (<-last).Wait(ctx); !errors.Is(err, executor.ErrClosed) {
 		t.Errorf("a task that waited for room at Stop: %v; want ErrClosed", err)
 	}
 	release()

@@ -132,7 +132,7 @@ func runOnce(t *testing.T, w *harness.Workload, b *core.Backend, params any) (ou
 			err = fmt.Errorf("closing the workload: %w", e)
 		}
 	}()
-	ex, err := b.Open(ctx, core.Config{Workers: workers, Tasks: w.Tasks})
+	ex, err := open(ctx, b, core.Config{Workers: workers, Tasks: core.TasksOf(w.Tasks)})
 	if err != nil {
 		return out, fmt.Errorf("opening the backend: %w", err)
 	}

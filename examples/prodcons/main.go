@@ -28,8 +28,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
-	"github.com/f3f4c0de/harness/internal/core"
 )
 
 const (
@@ -70,11 +70,11 @@ func run(backend string, scale float64, pop, verbose bool) (err error) {
 	defer func() { err = errors.Join(err, ex.Close()) }()
 	// There is room for every item, since a model that runs one task after the
 	// other puts them all before it takes the first.
-	queue := core.NewQueue[item](producers * items)
+	queue := executor.NewQueue[item](producers * items)
 	defer func() { err = errors.Join(err, queue.Close(ctx)) }()
 
 	start := time.Now()
-	var tasks []core.AnyFuture
+	var tasks []executor.AnyFuture
 	for i, w := range waits {
 		tasks = append(tasks, produce.Submit(ctx, ex, production{i, queue, w, verbose}))
 	}
@@ -108,22 +108,22 @@ func run(backend string, scale float64, pop, verbose bool) (err error) {
 // An item is what goes through the queue.
 type item struct {
 	Square int
-	Put    core.Stamp // a clock that all processes of a host share
+	Put    harness.Stamp // a clock that all processes of a host share
 }
 
 // What a task gets and returns is plain data with exported fields, since it may
 // cross to another process. A queue may be among it.
 type production struct {
 	Producer int
-	Queue    *core.Queue[item]
+	Queue    *executor.Queue[item]
 	Waits    []time.Duration
 	Verbose  bool
 }
 
-var produce = core.NewTask("produce", func(ctx context.Context, p production) (int, error) {
+var produce = executor.NewTask("produce", func(ctx context.Context, p production) (int, error) {
 	for i, wait := range p.Waits {
 		n := (i + 1) * (i + 1)
-		if err := p.Queue.Put(ctx, item{n, core.Now()}); err != nil {
+		if err := p.Queue.Put(ctx, item{n, harness.Now()}); err != nil {
 			return i, err
 		}
 		if p.Verbose {
@@ -137,7 +137,7 @@ var produce = core.NewTask("produce", func(ctx context.Context, p production) (i
 })
 
 type consumption struct {
-	Queue   *core.Queue[item]
+	Queue   *executor.Queue[item]
 	Items   int
 	Wait    time.Duration
 	Pop     bool
@@ -151,7 +151,7 @@ type consumed struct {
 
 var errEmpty = errors.New("pop from an empty list")
 
-var consume = core.NewTask("consume", func(ctx context.Context, c consumption) (got consumed, err error) {
+var consume = executor.NewTask("consume", func(ctx context.Context, c consumption) (got consumed, err error) {
 	patience := ctx
 	if c.Pop {
 		none, cancel := context.WithCancelCause(ctx)
@@ -164,7 +164,7 @@ var consume = core.NewTask("consume", func(ctx context.Context, c consumption) (
 			return got, err
 		}
 		got.Sum += it.Square
-		got.Latencies = append(got.Latencies, core.Now().Sub(it.Put))
+		got.Latencies = append(got.Latencies, harness.Now().Sub(it.Put))
 		if c.Verbose {
 			fmt.Printf("consumer (pid %d) took %d\n", os.Getpid(), it.Square)
 		}
@@ -178,7 +178,7 @@ var consume = core.NewTask("consume", func(ctx context.Context, c consumption) (
 // sleep stands for a wait for something outside. On an event loop or under an
 // interpreter's lock, others run meanwhile.
 func sleep(ctx context.Context, d time.Duration) (err error) {
-	core.Blocking(ctx, func() {
+	executor.Blocking(ctx, func() {
 		select {
 		case <-time.After(d):
 		case <-ctx.Done():

@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/f3f4c0de/harness/executor"
 	"github.com/f3f4c0de/harness/internal/backends"
 	"github.com/f3f4c0de/harness/internal/core"
 )
@@ -54,7 +53,7 @@ const parentEnv = "BACKENDS_TEST_PARENT"
 // beParent opens workers that wait, compute and do nothing, and prints their
 // processes. In a worker it serves.
 func beParent() {
-	executor.Main(tasks...)
+	backends.Divert(tasks, nil)
 	ctx := context.Background()
 	ex, err := backends.Processes.Open(ctx, core.Config{Workers: 3, Tasks: tasks})
 	if err != nil {

@@ -86,7 +86,7 @@ type gateIn struct {
 	Started, Release *core.Queue[int]
 }
 
-var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable, gets, fails, stands, takesMute, givesMute, getsMute)
+var tasks = core.TasksOf(append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable, gets, fails, stands, takesMute, givesMute, getsMute))
 
 func openProcesses(t *testing.T, cfg core.Config) (context.Context, core.Executor) {
 	t.Helper()

@@ -58,6 +58,7 @@ type submitFunc func(*Call)
 
 func (f submitFunc) Submit(_ context.Context, c *Call) { f(c) }
 func (submitFunc) Close() error                        { return nil }
+func (submitFunc) Stop(error)                          {}
 
 func TestBatchCrosses(t *testing.T) {
 	for _, room := range []int{0, 8, 9, 1000} {

@@ -15,7 +15,7 @@ import (
 // crossings are the seeds whose values cross.
 const crossings = 300
 
-var echoTask = core.NewTask("codec.echo", func(_ context.Context, v any) (any, error) { return v, nil })
+var echoTask = executor.NewTask("codec.echo", func(_ context.Context, v any) (any, error) { return v, nil })
 
 // TestMain has the test program be its own worker, and know the types of the
 // random values there.
@@ -44,7 +44,7 @@ func TestRandomValuesCross(t *testing.T) {
 			sent := core.RandomValue(seed)
 			came, err := echoTask.Submit(ctx, ex, sent).Wait(ctx)
 			switch {
-			case err != nil && backend == "processes" && errors.Is(err, core.ErrEncode):
+			case err != nil && backend == "processes" && errors.Is(err, executor.ErrEncode):
 				refused++
 			case err != nil:
 				t.Errorf("%s, seed %d: %v", backend, seed, err)

@@ -159,7 +159,7 @@ var familiar = map[string]bool{
 
 // isQueue reports whether t is a Queue.
 func isQueue(t reflect.Type) bool {
-	return t.PkgPath() == reflect.TypeFor[Call]().PkgPath() && strings.HasPrefix(t.Name(), "Queue[")
+	return reflect.PointerTo(t).Implements(reflect.TypeFor[interface{ queue() }]())
 }
 
 var owns sync.Map // *own by type

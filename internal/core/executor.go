@@ -2,6 +2,9 @@ package core
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -13,6 +16,11 @@ type Executor interface {
 	// the closing of the executor included, completes the call. Safe for
 	// concurrent use.
 	Submit(ctx context.Context, c *Call)
+
+	// Stop takes no more calls and does not wait. With a cause, the calls
+	// that have not started are cancelled with it and those that run are
+	// told to stop; without, they are left to be done. Safe for concurrent use.
+	Stop(cause error)
 
 	// Close takes no more calls, waits for those that were submitted and
 	// releases the workers. Afterwards no goroutine and no process of the
@@ -31,11 +39,6 @@ type Executor interface {
 type Manager interface {
 	Executor
 
-	// Stop takes no more calls and does not wait. With a cause, the calls
-	// that have not started are cancelled with it and those that run are
-	// told to stop; without, they are left to be done.
-	Stop(cause error)
-
 	// Resize changes the number of workers. Workers that are too many end
 	// when their task is done. It is an error to ask for fewer than 1, or for
 	// more than the backend can have.
@@ -43,6 +46,14 @@ type Manager interface {
 
 	// Stats tells what the workers are at.
 	Stats() Stats
+}
+
+// A Warmer is an Executor that starts its workers when they are needed, if it was
+// opened with Config.OnDemand.
+type Warmer interface {
+	// Warm starts the workers that are missing and blocks until they are ready,
+	// one cannot be started or prepared, or ctx ends. Safe for concurrent use.
+	Warm(ctx context.Context) error
 }
 
 // Stats are an executor's figures. They are read one after another while work
@@ -107,12 +118,31 @@ type Backend struct {
 	Open func(ctx context.Context, cfg Config) (Executor, error)
 }
 
+// Validate tells what is missing or wrong in the declaration, or returns nil.
+func (b *Backend) Validate() error {
+	switch {
+	case b == nil:
+		return errors.New("the backend is nil")
+	case b.Name == "" || strings.ContainsFunc(b.Name, func(r rune) bool { return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-') }):
+		return fmt.Errorf("a backend is named %q; want lower-case letters, digits and hyphens", b.Name)
+	case b.Open == nil:
+		return fmt.Errorf("backend %s has no Open", b.Name)
+	case b.MaxWorkers < 0 || b.GOMAXPROCS < 0:
+		return fmt.Errorf("backend %s has MaxWorkers %d and GOMAXPROCS %d; want neither below 0", b.Name, b.MaxWorkers, b.GOMAXPROCS)
+	}
+	return nil
+}
+
 // A Config says how to open a backend. The zero Config is usable.
 type Config struct {
 	// Workers is how many tasks can be under way at once, those that wait
 	// included; zero is GOMAXPROCS, and for the backend spawn no bound. Tasks
 	// that mostly wait want many more. On sequential it is 1 in any case.
 	Workers int
+
+	// OnDemand has workers started when there is work for them that nobody else
+	// takes, and not by Open.
+	OnDemand bool
 
 	// Tasks are those that worker processes must know; nil is all that the
 	// program can run in one. Backends that stay inside the process ignore it.

@@ -10,8 +10,8 @@ import (
 // A Future is one task's pending result. The zero Future is not usable;
 // [Task.Submit] makes them. All methods are safe for concurrent use.
 type Future[Out any] struct {
-	call Call
-	out  Out
+	sealedFuture
+	out Out
 }
 
 // Wait blocks until the task is done or ctx ends. Then it returns the task's

@@ -15,6 +15,7 @@ func (s site) Submit(_ context.Context, c *core.Call) {
 	c.Run(&core.Worker{PID: 1})
 }
 func (site) Close() error { return nil }
+func (site) Stop(error)   {}
 
 // An observer that does not look at the calls' times spares them their stamps,
 // and sees the calls all the same.

@@ -29,6 +29,7 @@ import (
 // concurrent use. A Queue that was sent to a worker process is kept until it is
 // closed and drained, so close every queue.
 type Queue[T any] struct {
+	sealedQueue
 	store *store[T] // nil in another process
 	id    uint64    // names it there
 }

@@ -20,6 +20,7 @@ import (
 //
 // A Task is immutable and safe for concurrent use.
 type Task[In, Out any] struct {
+	sealedTask
 	id    *TaskIdentity
 	name  string
 	fn    func(context.Context, In) (Out, error)
@@ -53,6 +54,7 @@ func NewTask[In, Out any](name string, fn func(context.Context, In) (Out, error)
 	if t.out.foreign {
 		t.traits |= foreignOutput
 	}
+	t.machine = t
 	return t
 }
 
@@ -112,6 +114,7 @@ func (t *Task[In, Out]) Idempotent() *Task[In, Out] {
 	t.declared("Idempotent")
 	again := *t
 	again.again = true
+	again.machine = &again
 	return &again
 }
 

@@ -34,7 +34,7 @@ func (k Kinds) Tasks() []core.AnyTask {
 		for _, t := range w.Tasks {
 			if !seen[t.Name()] {
 				seen[t.Name()] = true
-				tasks = append(tasks, t)
+				tasks = append(tasks, core.TaskOf(t))
 			}
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
 	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/stats"
@@ -37,10 +38,10 @@ var testTask = core.NewTask("alpha", func(context.Context, int) (int, error) { r
 var kinds = Kinds{
 	Workloads: []*harness.Workload{
 		{
-			Name: "alpha", Doc: "first\n\nmore", Params: &testParams{N: 5, Wait: time.Second, Scale: 1, Name: "x"}, Tasks: []core.AnyTask{testTask},
+			Name: "alpha", Doc: "first\n\nmore", Params: &testParams{N: 5, Wait: time.Second, Scale: 1, Name: "x"}, Tasks: []executor.AnyTask{testTask},
 			Workers: func(cores int) int { return 4 * cores }, Nominal: func(p any) time.Duration { return p.(*testParams).Wait },
 		},
-		{Name: "beta", Doc: "second", Tasks: []core.AnyTask{testTask}, NeedsSharedMemory: true},
+		{Name: "beta", Doc: "second", Tasks: []executor.AnyTask{testTask}, NeedsSharedMemory: true},
 	},
 	Backends: []*core.Backend{
 		{Name: "sequential", Doc: "one", Shared: true, Serial: true, MaxWorkers: 1},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/child"
+	"github.com/f3f4c0de/harness/executor"
 	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/results"
@@ -172,20 +173,21 @@ func (t trial) run(ctx context.Context) (reply trialReply, err error) {
 	}()
 	m.OpenNS = took(&start)
 
-	cfg := core.Config{Workers: t.order.Cell.Workers, Tasks: w.Tasks}
+	cfg := core.Config{Workers: t.order.Cell.Workers, Tasks: core.TasksOf(w.Tasks)}
 	ev.configure(&cfg)
 	t.ends.watch(&cfg)
-	ex, err := b.Open(ctx, cfg)
+	raw, err := b.Open(ctx, cfg)
 	if err != nil {
 		return reply, fmt.Errorf("opening backend %s: %w", b.Name, err)
 	}
+	ex := core.NewHandle(b, raw)
 	closed := false
 	closeExecutor := func() error {
 		if closed {
 			return nil
 		}
 		closed = true
-		if e := ex.Close(); e != nil {
+		if e := raw.Close(); e != nil {
 			return fmt.Errorf("closing backend %s: %w", b.Name, e)
 		}
 		return nil
@@ -195,7 +197,7 @@ func (t trial) run(ctx context.Context) (reply trialReply, err error) {
 
 	ctx = ev.context(ctx)
 	if warmer, ok := session.(harness.Warmer); ok {
-		if err := warmer.Warm(ctx, ex); err != nil {
+		if err := warmer.Warm(ctx, (*executor.Executor)(ex)); err != nil {
 			return reply, fmt.Errorf("warming up: %w", err)
 		}
 	}
@@ -211,7 +213,7 @@ func (t trial) run(ctx context.Context) (reply trialReply, err error) {
 	if runErr == nil {
 		runErr = ev.repeat(ctx, func() error { return t.again(ctx, w, env, ex, ev) })
 	}
-	runErr = errors.Join(runErr, ev.collect(ctx, ex))
+	runErr = errors.Join(runErr, ev.collect(ctx, raw))
 	start = time.Now()
 	runErr = errors.Join(runErr, closeExecutor())
 	m.CloseNS = took(&start)
@@ -228,17 +230,17 @@ func took(start *time.Time) int64 {
 
 // measure is the measured part. Nothing but the program happens between the
 // two readings of the clock.
-func (t trial) measure(ctx context.Context, ex core.Executor, session harness.Session, ev evidence, m *results.Measured) error {
+func (t trial) measure(ctx context.Context, ex *core.Handle, session harness.Session, ev evidence, m *results.Measured) error {
 	runtime.GC() // the garbage of the set-up is not the program's
 	before, err := t.usage(ctx, ex)
 	if err != nil {
 		return err
 	}
-	if err := ev.begin(ctx, ex); err != nil {
+	if err := ev.begin(ctx, ex.Raw()); err != nil {
 		return err
 	}
 	start := time.Now()
-	runErr := session.Run(ctx, ex)
+	runErr := session.Run(ctx, (*executor.Executor)(ex))
 	wall := time.Since(start)
 	if runErr != nil {
 		return runErr
@@ -252,7 +254,7 @@ func (t trial) measure(ctx context.Context, ex core.Executor, session harness.Se
 	m.UserNS, m.SystemNS = used.User.Nanoseconds(), used.System.Nanoseconds()
 	m.VoluntarySwitches, m.InvoluntarySwitches = used.VoluntarySwitches, used.InvoluntarySwitches
 	m.GCCycles, m.MaxRSSBytes = used.GCCycles, used.MaxRSS
-	return ev.end(ctx, ex)
+	return ev.end(ctx, ex.Raw())
 }
 
 func check(session harness.Session, m *results.Measured) error {
@@ -267,7 +269,7 @@ func check(session harness.Session, m *results.Measured) error {
 // repeat runs a timed program again, measured each time as it was the first,
 // until the measured parts together are as long as a trial must be, and leaves
 // the means in m.
-func (t trial) repeat(ctx context.Context, w *harness.Workload, env harness.Env, ex core.Executor, m *results.Measured) error {
+func (t trial) repeat(ctx context.Context, w *harness.Workload, env harness.Env, ex *core.Handle, m *results.Measured) error {
 	total, n := *m, 1
 	for total.WallNS > 0 && total.WallNS < t.order.LeastNS {
 		var one results.Measured
@@ -304,14 +306,14 @@ func (t trial) repeat(ctx context.Context, w *harness.Workload, env harness.Env,
 }
 
 // once sets the program up, warms it up, runs it measured and checks it.
-func (t trial) once(ctx context.Context, w *harness.Workload, env harness.Env, ex core.Executor, m *results.Measured) (err error) {
+func (t trial) once(ctx context.Context, w *harness.Workload, env harness.Env, ex *core.Handle, m *results.Measured) (err error) {
 	session, err := w.Open(ctx, env)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, session.Close()) }()
 	if warmer, ok := session.(harness.Warmer); ok {
-		if err := warmer.Warm(ctx, ex); err != nil {
+		if err := warmer.Warm(ctx, (*executor.Executor)(ex)); err != nil {
 			return err
 		}
 	}
@@ -322,7 +324,7 @@ func (t trial) once(ctx context.Context, w *harness.Workload, env harness.Env, e
 }
 
 // again runs the program once more on the same workers, unmeasured.
-func (t trial) again(ctx context.Context, w *harness.Workload, env harness.Env, ex core.Executor, ev evidence) (err error) {
+func (t trial) again(ctx context.Context, w *harness.Workload, env harness.Env, ex *core.Handle, ev evidence) (err error) {
 	var session harness.Session
 	err = ev.aside(func() (err error) {
 		session, err = w.Open(ctx, env)
@@ -331,7 +333,7 @@ func (t trial) again(ctx context.Context, w *harness.Workload, env harness.Env, 
 	if err != nil {
 		return err
 	}
-	err = session.Run(ctx, ex)
+	err = session.Run(ctx, (*executor.Executor)(ex))
 	return errors.Join(err, ev.aside(func() error {
 		var wrong error
 		if err == nil {
@@ -343,12 +345,12 @@ func (t trial) again(ctx context.Context, w *harness.Workload, env harness.Env, 
 
 // usage adds up what this process and the workers have used, also those that
 // have ended.
-func (t trial) usage(ctx context.Context, ex core.Executor) (profile.Usage, error) {
+func (t trial) usage(ctx context.Context, ex *core.Handle) (profile.Usage, error) {
 	total, err := profile.ReadUsage()
 	if err != nil {
 		return total, fmt.Errorf("reading the accounting: %w", err)
 	}
-	replies, err := control(ctx, ex, requestUsage)
+	replies, err := control(ctx, ex.Raw(), requestUsage)
 	if err != nil {
 		return total, err
 	}

@@ -101,6 +101,7 @@ func (e inline) Submit(_ context.Context, c *core.Call) {
 	c.Run(&core.Worker{PID: os.Getpid()})
 }
 func (inline) Close() error { return nil }
+func (inline) Stop(error)   {}
 
 //go:noinline
 func holdUp(mu *sync.Mutex) {

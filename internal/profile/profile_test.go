@@ -24,6 +24,7 @@ func (e inline) Submit(_ context.Context, c *core.Call) {
 	c.Run(&core.Worker{Index: 1, PID: os.Getpid()})
 }
 func (inline) Close() error { return nil }
+func (inline) Stop(error)   {}
 
 var (
 	sink []byte

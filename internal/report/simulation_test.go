@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
 	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/experiment"
 	"github.com/f3f4c0de/harness/internal/report"
@@ -55,7 +56,7 @@ func (m *simulated) run(t *testing.T, seed uint64, faster float64, order func([]
 	t.Helper()
 	task := core.NewTask("none", func(context.Context, int) (int, error) { return 0, nil })
 	kinds := experiment.Kinds{
-		Workloads: []*harness.Workload{{Name: "w", Tasks: []core.AnyTask{task}}},
+		Workloads: []*harness.Workload{{Name: "w", Tasks: []executor.AnyTask{task}}},
 		Backends:  []*core.Backend{{Name: "sequential", MaxWorkers: 1}, {Name: "goroutines"}, {Name: "processes"}, {Name: "threads"}},
 	}
 	spec, err := experiment.Settings{Preset: "standard", Seed: &seed, Workers: 2}.Resolve(kinds)

@@ -26,6 +26,7 @@ func (p *prepared) Submit(_ context.Context, c *core.Call) {
 	c.Run(&p.worker)
 }
 func (*prepared) Close() error { return nil }
+func (*prepared) Stop(error)   {}
 
 // BenchmarkTask is a task that does nothing, recorded and not: the difference is
 // what recording costs the submitter and the worker together.

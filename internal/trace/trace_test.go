@@ -34,6 +34,7 @@ func (e inline) Submit(_ context.Context, c *core.Call) {
 	c.Run(&core.Worker{PID: os.Getpid()})
 }
 func (inline) Close() error { return nil }
+func (inline) Stop(error)   {}
 
 // far is an executor whose only worker is far away: it records with the
 // worker's own hooks and answers by the same bytes as a process.
@@ -76,6 +77,7 @@ func (e far) Submit(_ context.Context, c *core.Call) {
 	c.Complete(out, tm.Started, tm.Ended)
 }
 func (far) Close() error                 { return nil }
+func (far) Stop(error)                   {}
 func (far) Abort(*core.Call, error) bool { return false }
 func (far) Started(*core.Call) bool      { return true }
 

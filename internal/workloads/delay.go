@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
@@ -33,7 +35,7 @@ func serveDelays(ctx context.Context, _ any, ready func(addr string)) error {
 				fmt.Fprintln(os.Stderr, "delay server:", err)
 				return
 			}
-			binary.LittleEndian.PutUint64(b[:], uint64(core.Now()))
+			binary.LittleEndian.PutUint64(b[:], uint64(harness.Now()))
 			if _, err := c.Write(b[:]); err != nil {
 				return
 			}
@@ -84,7 +86,7 @@ type delayClient struct {
 // meanwhile.
 func (dc *delayClient) wait(ctx context.Context, addr string, d time.Duration) error {
 	var err error
-	core.Blocking(ctx, func() { err = dc.exchange(ctx, addr, d) })
+	executor.Blocking(ctx, func() { err = dc.exchange(ctx, addr, d) })
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -109,7 +111,7 @@ func (dc *delayClient) exchange(ctx context.Context, addr string, d time.Duratio
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	var b [8]byte
 	binary.LittleEndian.PutUint64(b[:], uint64(d))
-	asked := core.Now()
+	asked := harness.Now()
 	_, err = c.Write(b[:])
 	if err == nil {
 		_, err = io.ReadFull(c, b[:])
@@ -118,7 +120,7 @@ func (dc *delayClient) exchange(ctx context.Context, addr string, d time.Duratio
 		c.Close()
 		return err
 	}
-	core.Served(ctx, asked, core.Stamp(binary.LittleEndian.Uint64(b[:])))
+	core.MarkReady(ctx, asked, harness.Stamp(binary.LittleEndian.Uint64(b[:])))
 	dc.mu.Lock()
 	dc.free[addr] = append(dc.free[addr], c)
 	dc.mu.Unlock()
@@ -156,12 +158,12 @@ type delayIn struct {
 }
 
 // delayTask waits; workloads warm up with it, to open connections.
-var delayTask = core.NewTask("workloads.delay", func(ctx context.Context, in delayIn) (struct{}, error) {
+var delayTask = executor.NewTask("workloads.delay", func(ctx context.Context, in delayIn) (struct{}, error) {
 	return struct{}{}, delays.wait(ctx, in.Addr, in.Wait)
 })
 
 // warmDelays has every worker open its connection to the delay server: as many
 // waits as there are workers, long enough for each to get one.
-func warmDelays(ctx context.Context, ex core.Executor, addr string, workers int) error {
+func warmDelays(ctx context.Context, ex *executor.Executor, addr string, workers int) error {
 	return warm(ctx, ex, delayTask, workers, delayIn{addr, 2 * time.Millisecond})
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
@@ -27,7 +28,7 @@ own process and answers after a set delay, and parses its <h1>. Nearly all of
 the time is waiting, so it speeds up by the requests that a model can have
 under way, whatever the number of processors.`,
 	Params:  &httpParams{Pages: 40, Delay: 5 * time.Millisecond, Size: 4 << 10},
-	Tasks:   []core.AnyTask{httpTask},
+	Tasks:   []executor.AnyTask{httpTask},
 	Workers: always(8),
 	Nominal: func(p any) time.Duration {
 		q := p.(*httpParams)
@@ -70,7 +71,7 @@ func serveHTTP(ctx context.Context, params any, ready func(addr string)) error {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
-		w.Header().Set(stampHeader, strconv.FormatInt(int64(core.Now()), 10))
+		w.Header().Set(stampHeader, strconv.FormatInt(int64(harness.Now()), 10))
 		fmt.Fprintf(w, "<!doctype html><title>Page %d</title><h1>%s</h1>", n, pageTitle(n))
 		for written := 0; written < p.Size; {
 			k, _ := io.WriteString(w, "<p>It was a bright cold day in April, and the clocks were striking thirteen.</p>\n")
@@ -100,10 +101,10 @@ type httpIn struct {
 	URL string `json:"url"`
 }
 
-var httpTask = core.NewTask("http", func(ctx context.Context, in httpIn) (string, error) {
+var httpTask = executor.NewTask("http", func(ctx context.Context, in httpIn) (string, error) {
 	var page []byte
 	var err error
-	core.Blocking(ctx, func() { page, err = httpGet(ctx, in.URL) })
+	executor.Blocking(ctx, func() { page, err = httpGet(ctx, in.URL) })
 	if err != nil {
 		return "", err
 	}
@@ -124,14 +125,14 @@ func httpGet(ctx context.Context, url string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	asked := core.Now()
+	asked := harness.Now()
 	resp, err := httpClient.Do(req)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
 	if ready, err := strconv.ParseInt(resp.Header.Get(stampHeader), 10, 64); err == nil {
-		core.Served(ctx, asked, core.Stamp(ready))
+		core.MarkReady(ctx, asked, harness.Stamp(ready))
 	}
 	page, err := io.ReadAll(resp.Body)
 	if err == nil && resp.StatusCode != http.StatusOK {
@@ -172,7 +173,7 @@ type httpSession struct {
 	titles  []string
 }
 
-func (s *httpSession) get(ctx context.Context, ex core.Executor, n int) ([]string, error) {
+func (s *httpSession) get(ctx context.Context, ex *executor.Executor, n int) ([]string, error) {
 	in := make([]httpIn, n)
 	for i := range in {
 		in[i].URL = fmt.Sprintf("http://%s/page/%d", s.addr, i)
@@ -181,12 +182,12 @@ func (s *httpSession) get(ctx context.Context, ex core.Executor, n int) ([]strin
 }
 
 // Warm opens the connections: as many requests as there are workers.
-func (s *httpSession) Warm(ctx context.Context, ex core.Executor) error {
+func (s *httpSession) Warm(ctx context.Context, ex *executor.Executor) error {
 	_, err := s.get(ctx, ex, s.workers)
 	return err
 }
 
-func (s *httpSession) Run(ctx context.Context, ex core.Executor) (err error) {
+func (s *httpSession) Run(ctx context.Context, ex *executor.Executor) (err error) {
 	s.titles, err = s.get(ctx, ex, s.p.Pages)
 	return err
 }

@@ -10,12 +10,12 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
 	"github.com/f3f4c0de/harness/harnesstest"
-	"github.com/f3f4c0de/harness/internal/core"
 )
 
 func TestMain(m *testing.M) {
-	var tasks []core.AnyTask
+	var tasks []executor.AnyTask
 	for _, w := range All {
 		tasks = append(tasks, w.Tasks...)
 	}

@@ -6,11 +6,11 @@ import (
 	"strconv"
 )
 
-// servedLog is the category under which [Served] writes into the execution
+// servedLog is the category under which [MarkReady] writes into the execution
 // trace. Those who read the trace know it by this name.
 const servedLog = "harness.served"
 
-// Served tells the evidence about a wait that is over: the task asked for
+// MarkReady tells the evidence about a wait that is over: the task asked for
 // something at asked and it was there at ready, by stamps of this host; a
 // server puts the second into its reply. From asked until ready is the time of
 // the one who was asked. What passed since is time in which the task could have
@@ -18,7 +18,7 @@ const servedLog = "harness.served"
 //
 // It is called on the goroutine that waited, right after the wait. Unless an
 // execution trace is being made it costs a nanosecond.
-func Served(ctx context.Context, asked, ready Stamp) {
+func MarkReady(ctx context.Context, asked, ready Stamp) {
 	if !trace.IsEnabled() {
 		return
 	}

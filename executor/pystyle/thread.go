@@ -1,4 +1,4 @@
-package executor
+package pystyle
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/executor"
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
@@ -39,7 +39,7 @@ type ThreadConfig struct {
 // threading.Thread, with the task and its argument in the place of target and
 // args. All methods are safe for concurrent use.
 type Thread struct {
-	target core.Job
+	target executor.Job
 	cfg    ThreadConfig
 	done   chan struct{}
 	native atomic.Int64
@@ -55,14 +55,14 @@ type Thread struct {
 var ErrThread = errors.New("thread")
 
 // NewThread makes a thread that will run the target, a task with its argument
-// ([core.Task.With]). It does not start it. A thread that is started need not
+// ([executor.Task.With]). It does not start it. A thread that is started need not
 // be joined: it releases its worker when its task is done.
-func NewThread(target core.Job, cfg ThreadConfig) *Thread {
+func NewThread(target executor.Job, cfg ThreadConfig) *Thread {
 	if cfg.Name == "" {
 		cfg.Name = fmt.Sprintf("Thread-%d", threads.named.Add(1))
 	}
 	if cfg.Backend == "" {
-		cfg.Backend = backends.Goroutines.Name
+		cfg.Backend = "goroutines"
 	}
 	return &Thread{target: target, cfg: cfg, done: make(chan struct{})}
 }
@@ -79,7 +79,7 @@ func (t *Thread) Start(ctx context.Context) error {
 	if t.started {
 		return fmt.Errorf("%w %s: it can be started only once", ErrThread, t.cfg.Name)
 	}
-	ex, err := Open(ctx, t.cfg.Backend, Config{Workers: 1, Observer: &core.Observer{
+	ex, err := open(ctx, t.cfg.Backend, core.Config{Workers: 1, Observer: &core.Observer{
 		Start: func(ctx context.Context, _ *core.Call) context.Context { // not in a process of its own
 			w := core.WorkerOf(ctx)
 			t.native.Store(int64(w.Thread))
@@ -103,7 +103,23 @@ func (t *Thread) Start(ctx context.Context) error {
 	return nil
 }
 
-func (t *Thread) watch(f core.AnyFuture, ex core.Executor) {
+// open opens a backend with an observer of its machinery.
+func open(ctx context.Context, name string, cfg core.Config) (*executor.Executor, error) {
+	var names []string
+	for _, b := range executor.Backends() {
+		if b.Name == name {
+			raw, err := b.Open(ctx, cfg)
+			if err != nil {
+				return nil, err
+			}
+			return (*executor.Executor)(core.NewHandle(b, raw)), nil
+		}
+		names = append(names, b.Name)
+	}
+	return nil, fmt.Errorf("no backend is named %q; there are %q", name, names)
+}
+
+func (t *Thread) watch(f executor.AnyFuture, ex *executor.Executor) {
 	<-f.Done()
 	err := f.Err()
 	if e := ex.Close(); err == nil && e != nil {
@@ -116,7 +132,7 @@ func (t *Thread) watch(f core.AnyFuture, ex core.Executor) {
 		threads.remove(t)
 		close(t.done)
 	}()
-	if err != nil && f.State() != core.Cancelled {
+	if err != nil && f.State() != executor.Cancelled {
 		threads.unhandled(ThreadFailure{t, err})
 	}
 }
@@ -141,7 +157,7 @@ func (t *Thread) Join(ctx context.Context) error {
 	default:
 	}
 	var err error
-	core.Blocking(ctx, func() {
+	executor.Blocking(ctx, func() {
 		select {
 		case <-t.done:
 		case <-ctx.Done():

@@ -1,56 +1,54 @@
-package executor
+package pystyle
 
 import (
 	"context"
 	"errors"
 	"iter"
-	"slices"
 	"sync"
 
-	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/executor"
 )
 
 // A Pool is an executor with the verbs of Python's multiprocessing.Pool. Its
 // initializer, recycling, idle timeout and bounded queue are fields of
-// [Config]: Init, MaxTasksPerWorker, IdleTimeout, Queue and Full. All methods
+// [executor.Config]: Init, MaxTasksPerWorker, IdleTimeout, Queue and Full. All methods
 // are safe for concurrent use.
 //
 // Tasks are applied through [For]:
 //
-//	pool, err := executor.NewPool(ctx, "processes", executor.Config{Workers: 4})
-//	squares, err := executor.For(pool, square).Map(ctx, []int{1, 2, 3})
+//	pool, err := pystyle.NewPool(ctx, "processes", executor.Config{Workers: 4})
+//	squares, err := pystyle.For(pool, square).Map(ctx, []int{1, 2, 3})
 type Pool struct {
-	ex core.Manager
+	ex *executor.Executor
 
 	mu     sync.Mutex
 	closed bool
 }
 
-// NewPool opens a pool on the named backend; see [Open]. The caller calls
+// NewPool opens a pool on the named backend; see [executor.Open]. The caller calls
 // [Pool.Close] or [Pool.Terminate], and then [Pool.Join].
-func NewPool(ctx context.Context, backend string, cfg Config) (*Pool, error) {
-	ex, err := Open(ctx, backend, cfg)
+func NewPool(ctx context.Context, backend string, cfg executor.Config) (*Pool, error) {
+	ex, err := executor.Open(ctx, backend, cfg)
 	if err != nil {
 		return nil, err
 	}
-	m, ok := ex.(core.Manager)
-	if !ok {
-		return nil, errors.Join(errors.New("executor: backend "+backend+" cannot be managed as a pool"), ex.Close())
+	if err := ex.Warm(ctx); err != nil {
+		return nil, errors.Join(err, ex.Close())
 	}
-	return &Pool{ex: m}, nil
+	return &Pool{ex: ex}, nil
 }
 
-// Executor returns the executor behind the pool, for [Map] and Task.Submit.
+// Executor returns the executor behind the pool, for executor.Map and Task.Submit.
 // The pool is closed through its own methods.
-func (p *Pool) Executor() core.Executor { return p.ex }
+func (p *Pool) Executor() *executor.Executor { return p.ex }
 
-// Close takes no more tasks: later ones fail with [core.ErrClosed]. It does
+// Close takes no more tasks: later ones fail with [executor.ErrClosed]. It does
 // not wait: see Join.
 func (p *Pool) Close() { p.stop(nil) }
 
 // Terminate takes no more tasks, cancels those that have not started and tells
-// those that run to stop, all with [ErrShutdown]. It does not wait: see Join.
-func (p *Pool) Terminate() { p.stop(ErrShutdown) }
+// those that run to stop, all with [executor.ErrShutdown]. It does not wait: see Join.
+func (p *Pool) Terminate() { p.stop(executor.ErrShutdown) }
 
 func (p *Pool) stop(cause error) {
 	p.mu.Lock()
@@ -60,9 +58,9 @@ func (p *Pool) stop(cause error) {
 }
 
 // Join waits until every task is done and every worker has ended. When ctx ends
-// first, what is left is cancelled, as by [Shutdown]. It is an error to join
+// first, what is left is cancelled, as by [executor.Executor.Shutdown]. It is an error to join
 // a pool that was neither closed nor terminated, or in a task or a callback of
-// the pool, where it wraps [core.ErrNested]. Joining again is harmless.
+// the pool, where it wraps [executor.ErrNested]. Joining again is harmless.
 func (p *Pool) Join(ctx context.Context) error {
 	p.mu.Lock()
 	closed := p.closed
@@ -70,23 +68,23 @@ func (p *Pool) Join(ctx context.Context) error {
 	if !closed {
 		return errors.New("executor: joining a pool that still takes tasks; call Close or Terminate before Join")
 	}
-	return Shutdown(ctx, p.ex)
+	return p.ex.Shutdown(ctx)
 }
 
-// Resize changes the number of workers; see [core.Manager].
+// Resize changes the number of workers; see [executor.Executor.Resize].
 func (p *Pool) Resize(workers int) error { return p.ex.Resize(workers) }
 
 // Stats tells what the workers are at.
-func (p *Pool) Stats() core.Stats { return p.ex.Stats() }
+func (p *Pool) Stats() executor.Stats { return p.ex.Stats() }
 
 // An Applier applies a task in a pool. It is a value, safe for concurrent use.
 type Applier[In, Out any] struct {
 	pool *Pool
-	task *core.Task[In, Out]
+	task *executor.Task[In, Out]
 }
 
 // For returns what applies the task in the pool. It starts nothing.
-func For[In, Out any](p *Pool, task *core.Task[In, Out]) Applier[In, Out] {
+func For[In, Out any](p *Pool, task *executor.Task[In, Out]) Applier[In, Out] {
 	return Applier[In, Out]{p, task}
 }
 
@@ -98,9 +96,9 @@ func (a Applier[In, Out]) Apply(ctx context.Context, in In) (Out, error) {
 // ApplyAsync runs the task and returns its future at once. When it is done, done
 // is called with the result, or failed with the error; either may be nil. See
 // Future.OnDone for what they may do.
-func (a Applier[In, Out]) ApplyAsync(ctx context.Context, in In, done func(Out), failed func(error)) *core.Future[Out] {
+func (a Applier[In, Out]) ApplyAsync(ctx context.Context, in In, done func(Out), failed func(error)) *executor.Future[Out] {
 	f := a.task.Submit(ctx, a.pool.ex, in)
-	f.OnDone(func(f *core.Future[Out]) {
+	f.OnDone(func(f *executor.Future[Out]) {
 		v, err := f.Wait(context.Background()) // it is done
 		switch {
 		case err != nil && failed != nil:
@@ -115,24 +113,25 @@ func (a Applier[In, Out]) ApplyAsync(ctx context.Context, in In, done func(Out),
 // Map runs the task on every input, waits, and returns the results in their
 // order. The first error, in that order, ends it and cancels the rest.
 func (a Applier[In, Out]) Map(ctx context.Context, in []In) ([]Out, error) {
-	out := make([]Out, 0, len(in))
-	for v, err := range a.Imap(ctx, slices.Values(in), MapOptions{}) {
-		if err != nil {
-			return nil, err
+	return executor.Map(ctx, a.pool.ex, a.task, in)
+}
+
+// Imap runs the task on every input and yields the results in their order; see
+// [executor.Results].
+func (a Applier[In, Out]) Imap(ctx context.Context, in iter.Seq[In], opt executor.MapOptions) iter.Seq2[Out, error] {
+	return func(yield func(Out, error) bool) {
+		for r := range executor.Results(ctx, a.pool.ex, a.task, in, opt) {
+			if !yield(r.Out, r.Err) {
+				return
+			}
 		}
-		out = append(out, v)
 	}
-	return out, nil
 }
 
-// Imap is [Map] in this pool.
-func (a Applier[In, Out]) Imap(ctx context.Context, in iter.Seq[In], opt MapOptions) iter.Seq2[Out, error] {
-	return Map(ctx, a.pool.ex, a.task, in, opt)
-}
-
-// ImapUnordered is [MapUnordered] in this pool.
-func (a Applier[In, Out]) ImapUnordered(ctx context.Context, in iter.Seq[In], opt MapOptions) iter.Seq2[Out, error] {
-	return MapUnordered(ctx, a.pool.ex, a.task, in, opt)
+// ImapUnordered is Imap with the results in the order in which they are there.
+func (a Applier[In, Out]) ImapUnordered(ctx context.Context, in iter.Seq[In], opt executor.MapOptions) iter.Seq2[Out, error] {
+	opt.Unordered = true
+	return a.Imap(ctx, in, opt)
 }
 
 // A Pair is two arguments in one.
@@ -143,7 +142,7 @@ type Pair[A, B any] struct {
 
 // Starmap runs a task of two arguments on every pair of them, waits, and
 // returns the results in their order. Errors are as with [Applier.Map].
-func Starmap[A, B, Out any](ctx context.Context, p *Pool, task *core.Task[Pair[A, B], Out], in iter.Seq2[A, B]) ([]Out, error) {
+func Starmap[A, B, Out any](ctx context.Context, p *Pool, task *executor.Task[Pair[A, B], Out], in iter.Seq2[A, B]) ([]Out, error) {
 	var pairs []Pair[A, B]
 	for a, b := range in {
 		pairs = append(pairs, Pair[A, B]{a, b})

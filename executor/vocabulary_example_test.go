@@ -1,4 +1,4 @@
-package core_test
+package executor_test
 
 import (
 	"context"
@@ -11,17 +11,16 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness/executor"
-	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // count is a task: a name, a function, and the types of what goes in and what
 // comes out.
-var count = core.NewTask("count", func(_ context.Context, text string) (int, error) {
+var count = executor.NewTask("count", func(_ context.Context, text string) (int, error) {
 	return len(strings.Fields(text)), nil
 })
 
-// size fails for files that cannot be read.
-var size = core.NewTask("size", func(_ context.Context, name string) (int64, error) {
+// fileSize fails for files that cannot be read.
+var fileSize = executor.NewTask("size", func(_ context.Context, name string) (int64, error) {
 	info, err := os.Stat(name)
 	if err != nil {
 		return 0, err
@@ -43,20 +42,6 @@ func ExampleNewTask() {
 	// Output: 6 <nil>
 }
 
-// Many short tasks are cheaper as one call.
-func ExampleTask_SubmitBatch() {
-	ctx := context.Background()
-	ex, err := executor.Open(ctx, "goroutines", executor.Config{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer ex.Close()
-
-	batch, err := count.SubmitBatch(ctx, ex, []string{"to be", "or", "not to be"}).Wait(ctx)
-	fmt.Println(batch.Values, len(batch.Errs), err) // err is of the whole, Errs of single arguments
-	// Output: [2 1 3] 0 <nil>
-}
-
 // A task's own error, and a panic of its function, are what the future reports.
 // They are the same on every backend.
 func ExampleTaskError() {
@@ -67,14 +52,14 @@ func ExampleTaskError() {
 	}
 	defer ex.Close()
 
-	_, err = size.Submit(ctx, ex, "no such file").Wait(ctx)
-	if failed, ok := errors.AsType[*core.TaskError](err); ok {
+	_, err = fileSize.Submit(ctx, ex, "no such file").Wait(ctx)
+	if failed, ok := errors.AsType[*executor.TaskError](err); ok {
 		fmt.Printf("task %s failed, not found: %v\n", failed.Task, errors.Is(err, fs.ErrNotExist))
 	}
 
-	third := core.NewTask("third", func(_ context.Context, list []int) (int, error) { return list[2], nil })
+	third := executor.NewTask("third", func(_ context.Context, list []int) (int, error) { return list[2], nil })
 	_, err = third.Submit(ctx, ex, []int{1, 2}).Wait(ctx)
-	if panicked, ok := errors.AsType[*core.PanicError](err); ok {
+	if panicked, ok := errors.AsType[*executor.PanicError](err); ok {
 		fmt.Printf("task %s: %s\n", panicked.Task, panicked.Value)
 	}
 	// Output:
@@ -92,7 +77,7 @@ func ExampleFuture_Cancel() {
 	defer ex.Close()
 
 	runs := make(chan bool)
-	patient := core.NewTask("patient", func(ctx context.Context, _ int) (int, error) {
+	patient := executor.NewTask("patient", func(ctx context.Context, _ int) (int, error) {
 		runs <- true
 		<-ctx.Done()
 		return 0, ctx.Err()
@@ -102,7 +87,7 @@ func ExampleFuture_Cancel() {
 	fmt.Println("second never runs:", second.Cancel())
 	fmt.Println("first never runs:", first.Cancel())
 	_, err = first.Wait(ctx)
-	fmt.Println(first.State(), errors.Is(err, core.ErrCancelled))
+	fmt.Println(first.State(), errors.Is(err, executor.ErrCancelled))
 	// Output:
 	// second never runs: true
 	// first never runs: false
@@ -120,8 +105,8 @@ func ExampleFuture_OnDone() {
 
 	f := count.Submit(ctx, ex, "all's well that ends well")
 	done := make(chan struct{})
-	f.OnDone(func(f *core.Future[int]) { fmt.Println(f.State(), f.Err()) })
-	f.OnDone(func(*core.Future[int]) { close(done) })
+	f.OnDone(func(f *executor.Future[int]) { fmt.Println(f.State(), f.Err()) })
+	f.OnDone(func(*executor.Future[int]) { close(done) })
 	<-done
 	// Output: done <nil>
 }
@@ -136,7 +121,7 @@ func ExampleThen() {
 	defer ex.Close()
 
 	words := count.Submit(ctx, ex, "to be or not to be")
-	text := core.Then(words, func(n int) (string, error) { return fmt.Sprint(n, " words"), nil })
+	text := executor.Then(words, func(n int) (string, error) { return fmt.Sprint(n, " words"), nil })
 	fmt.Println(text.Wait(ctx))
 	// Output: 6 words <nil>
 }
@@ -151,7 +136,7 @@ func ExampleQueue() {
 	}
 	defer ex.Close()
 
-	produce := core.NewTask("produce", func(ctx context.Context, q *core.Queue[int]) (int, error) {
+	produce := executor.NewTask("produce", func(ctx context.Context, q *executor.Queue[int]) (int, error) {
 		for n := range 5 {
 			if err := q.Put(ctx, n*n); err != nil {
 				return n, err
@@ -159,11 +144,11 @@ func ExampleQueue() {
 		}
 		return 5, q.Close(ctx)
 	})
-	sum := core.NewTask("sum", func(ctx context.Context, q *core.Queue[int]) (int, error) {
+	sum := executor.NewTask("sum", func(ctx context.Context, q *executor.Queue[int]) (int, error) {
 		total := 0
 		for {
 			n, err := q.Get(ctx)
-			if errors.Is(err, core.ErrQueueClosed) {
+			if errors.Is(err, executor.ErrQueueClosed) {
 				return total, nil
 			}
 			if err != nil {
@@ -172,7 +157,7 @@ func ExampleQueue() {
 			total += n
 		}
 	})
-	q := core.NewQueue[int](2) // Put waits while two lie in it
+	q := executor.NewQueue[int](2) // Put waits while two lie in it
 	produced, total := produce.Submit(ctx, ex, q), sum.Submit(ctx, ex, q)
 	fmt.Println(produced.Wait(ctx))
 	fmt.Println(total.Wait(ctx))
@@ -191,8 +176,8 @@ func ExampleBlocking() {
 	defer ex.Close()
 
 	letter := make(chan string)
-	read := core.NewTask("read", func(ctx context.Context, _ int) (text string, err error) {
-		core.Blocking(ctx, func() {
+	read := executor.NewTask("read", func(ctx context.Context, _ int) (text string, err error) {
+		executor.Blocking(ctx, func() {
 			select {
 			case text = <-letter:
 			case <-ctx.Done():
@@ -201,8 +186,8 @@ func ExampleBlocking() {
 		})
 		return text, err
 	})
-	write := core.NewTask("write", func(ctx context.Context, text string) (int, error) {
-		core.Blocking(ctx, func() { letter <- text })
+	write := executor.NewTask("write", func(ctx context.Context, text string) (int, error) {
+		executor.Blocking(ctx, func() { letter <- text })
 		return len(text), nil
 	})
 	got := read.Submit(ctx, ex, 0)
@@ -221,10 +206,10 @@ func ExampleCheckpoint() {
 	}
 	defer ex.Close()
 
-	sum := core.NewTask("sum", func(ctx context.Context, n int) (total int, err error) {
+	sum := executor.NewTask("sum", func(ctx context.Context, n int) (total int, err error) {
 		for i := range n {
 			if i%100_000 == 0 { // about every 100 microseconds
-				core.Checkpoint(ctx)
+				executor.Checkpoint(ctx)
 				if ctx.Err() != nil {
 					return total, context.Cause(ctx)
 				}
