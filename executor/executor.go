@@ -33,6 +33,9 @@ func Backends() []*backend.Backend { return slices.Clone(backends.All) }
 // Close. A name that is not known, a backend that has not what cfg requires (the error
 // wraps [ErrUnsuitable]) and a cfg that makes no sense are refused.
 func Open(ctx context.Context, name string, cfg Config) (*Executor, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
 	b, err := pick(name, cfg)
 	if err != nil {
 		return nil, err

@@ -66,6 +66,22 @@ func (t *Task[In, Out]) With(in In) Job {
 	return job[In, Out]{t, in}
 }
 
+// Go submits a function to ex, which need not be a task: a closure, say, over what the
+// program has at hand. It needs a backend that shares memory; on one that does not, the
+// future fails with an error that wraps [ErrUnsuitable]. In reports and errors it goes
+// by the name that the compiler gives the function. All else is as with [Task.Submit].
+// Go panics if ctx or fn is nil.
+func Go[Out any](ctx context.Context, ex *Executor, fn func(context.Context) (Out, error)) *Future[Out] {
+	if fn == nil {
+		panic("executor: Go was given a nil function")
+	}
+	var refused error
+	if ex != nil && ex.Traits()&SharedMemory == 0 {
+		refused = fmt.Errorf("executor: Go on backend %s: %w: a function cannot cross to its workers; declare a task with NewTask", ex.Backend(), ErrUnsuitable)
+	}
+	return (*Future[Out])(core.Go(ctx, ex.raw(), fn, refused))
+}
+
 // An AnyTask is a *Task whatever its types: what a list of tasks holds.
 type AnyTask interface {
 	Name() string

@@ -3,7 +3,6 @@ package core
 import (
 	"context"
 	"fmt"
-	"reflect"
 	"time"
 )
 
@@ -117,15 +116,12 @@ func Then[Out, Next any](f *Future[Out], fn func(Out) (Next, error)) *Future[Nex
 // derived is the call that Then makes.
 type derived[Out any] struct {
 	Future[Out]
+	local
 	task string // whose result it is derived from
 	fn   func() (Out, error)
 }
 
-func (d *derived[Out]) name() string                   { return d.task }
-func (d *derived[Out]) idempotent() bool               { return false }
-func (d *derived[Out]) origin() *TaskIdentity          { return nil }
-func (d *derived[Out]) release()                       {}
-func (d *derived[Out]) argument() (none reflect.Value) { return none }
+func (d *derived[Out]) name() string { return d.task }
 
 func (d *derived[Out]) run(context.Context) (err error) {
 	fn := d.fn
@@ -133,15 +129,6 @@ func (d *derived[Out]) run(context.Context) (err error) {
 	d.out, err = fn()
 	return err
 }
-
-func (d *derived[Out]) appendInput([]byte) ([]byte, error)  { return nil, ErrEncode }
-func (d *derived[Out]) appendOutput([]byte) ([]byte, error) { return nil, ErrEncode }
-func (d *derived[Out]) encoder() func(*[]byte, *error)      { return nil }
-func (d *derived[Out]) decodeInput([]byte) error            { return ErrEncode }
-func (d *derived[Out]) decodeOutput([]byte) error           { return ErrEncode }
-func (d *derived[Out]) keepsOutput() bool                   { return false }
-func (d *derived[Out]) inputSize() int                      { return 0 }
-func (d *derived[Out]) outputSize() int                     { return 0 }
 
 // A State is how far a task has come.
 type State uint8
