@@ -16,7 +16,7 @@ const module = "github.com/f3f4c0de/harness"
 // new edge is a line here, so that a reviewer sees it. Imports point down.
 var mayImport = map[string][]string{
 	"":                      {"executor", "internal/core"},
-	"cli":                   {"", "dashboards", "internal/backends", "internal/calibrate", "internal/core", "internal/experiment", "internal/ledger", "internal/machine", "internal/metrics", "internal/profile", "internal/report", "internal/results", "internal/trace", "internal/workloads"},
+	"cli":                   {"", "dashboards", "executor/backend", "internal/backends", "internal/calibrate", "internal/core", "internal/experiment", "internal/ledger", "internal/machine", "internal/metrics", "internal/profile", "internal/report", "internal/results", "internal/trace", "internal/workloads"},
 	"cmd/harness":           {"cli"},
 	"dashboards":            {},
 	"examples":              {},

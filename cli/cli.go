@@ -1,5 +1,5 @@
-// Package cli is the command line of harness, for its own workloads and for
-// those that a program brings along:
+// Package cli is the command line of harness, for its own workloads and backends and
+// for those that a program brings along:
 //
 //	func main() { cli.Main(&myWorkload) }
 //
@@ -15,24 +15,21 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/backends"
 	"github.com/f3f4c0de/harness/internal/calibrate"
 	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/experiment"
-	"github.com/f3f4c0de/harness/internal/workloads"
 )
 
-// Main is the whole of a program's main: it runs the command line with the
-// given workloads beside the built-in ones, and exits. In a process that was
+// Main is the whole of a program's main: it runs the command line with the given
+// workloads and backends beside the built-in ones, and exits. In a process that was
 // started as a worker, a trial or a server it serves as that instead, so it
 // must be called first thing in main.
-func Main(more ...*harness.Workload) {
+func Main(more ...Kind) {
 	ctx := context.Background()
 	kinds, err := kindsWith(more)
 	if err == nil {
@@ -48,7 +45,7 @@ func Main(more ...*harness.Workload) {
 // Run runs the command line with those arguments, without the program's name.
 // It does not exit, and returns the error that [ExitCode] knows the code of.
 // When ctx ends, what is under way is killed.
-func Run(ctx context.Context, stdout, stderr io.Writer, args []string, more ...*harness.Workload) error {
+func Run(ctx context.Context, stdout, stderr io.Writer, args []string, more ...Kind) error {
 	kinds, err := kindsWith(more)
 	if err != nil {
 		return err
@@ -65,19 +62,6 @@ func divert(ctx context.Context, kinds experiment.Kinds) {
 	backends.Divert(kinds.Tasks(), func() (core.WorkerHooks, error) { return experiment.WorkerHooks(ctx) })
 	experiment.Divert(ctx, kinds)
 	calibrate.Divert(ctx, kinds.Backends)
-}
-
-// kindsWith returns the built-in kinds and the given workloads.
-func kindsWith(more []*harness.Workload) (experiment.Kinds, error) {
-	k := experiment.Kinds{Workloads: slices.Concat(more, workloads.All), Backends: backends.All}
-	names := make(map[string]bool)
-	for _, w := range k.Workloads {
-		if names[w.Name] {
-			return k, exitError{exitUsage, fmt.Errorf("two workloads are named %q", w.Name)}
-		}
-		names[w.Name] = true
-	}
-	return k, nil
 }
 
 // An app is what the commands work with.

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness"
-	"github.com/f3f4c0de/harness/internal/child"
 	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/child"
 	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/results"
