@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/wire"
 )
 
 // A Task is a named function that every backend can run. Where memory is shared
@@ -119,4 +120,4 @@ func (j job[In, Out]) core() core.Job { return j.task.core().With(j.in) }
 // any, an error or another interface that crosses. It is called in every process
 // before [Main], at best in an init function. Registering a type twice is harmless.
 // Register panics if another type has the same full name.
-func Register[T any]() { core.Register[T]() }
+func Register[T any]() { wire.Register[T]() }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/f3f4c0de/harness/internal/child"
 	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 const (
@@ -287,7 +288,7 @@ func (c *conn) find(call *core.Call) (id uint32, ok bool) {
 func textOf(err error) string {
 	const unsaid = "cancelled"
 	switch err { //nolint:errorlint // these very ones
-	case core.ErrCancelled, context.Canceled, context.DeadlineExceeded:
+	case fault.ErrCancelled, context.Canceled, context.DeadlineExceeded:
 		return err.Error()
 	}
 	said := make(chan string, 1)
@@ -392,8 +393,8 @@ func (c *conn) salvage() (unstarted []*core.Call, running []victim) {
 }
 
 // lostError tells how the worker was lost while it ran the call.
-func (c *conn) lostError(call *core.Call) *core.WorkerLostError {
-	return &core.WorkerLostError{
+func (c *conn) lostError(call *core.Call) *fault.WorkerLostError {
+	return &fault.WorkerLostError{
 		Worker: c.feeder.index, PID: c.proc.PID(), Cause: c.exit.Cause, Code: c.exit.Code, Signal: c.exit.Signal,
 		OutOfMemory: c.exit.OutOfMemory, Task: call.Task(), Stderr: c.exit.Stderr,
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/f3f4c0de/harness/internal/child"
 	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // helloTimeout bounds the start of a worker: the time in which it is not made to
@@ -36,7 +37,7 @@ func (f *feeder) start(ctx context.Context) error {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause // it is not Init's fault
 		} else {
-			err = &core.InitError{Worker: f.index, Err: err}
+			err = &fault.InitError{Worker: f.index, Err: err}
 		}
 		err = errors.Join(err, c.end())
 		c.release()
@@ -165,10 +166,10 @@ func (c *conn) hello(in *bufio.Reader, tasks []core.AnyTask) error {
 	}
 	h, err := parseHello(f.body)
 	if f.kind != frameHello || err != nil || h.version != protocolVersion {
-		return fmt.Errorf("%w: it speaks another protocol", core.ErrOtherProgram)
+		return fmt.Errorf("%w: it speaks another protocol", fault.ErrOtherProgram)
 	}
 	if here := child.Image(); h.image != here && h.image != "" && here != "" {
-		return fmt.Errorf("%w: the program's file was replaced while it ran", core.ErrOtherProgram)
+		return fmt.Errorf("%w: the program's file was replaced while it ran", fault.ErrOtherProgram)
 	}
 	c.tasks = make(map[string]uint16, len(h.tasks))
 	for i, t := range h.tasks {
@@ -181,14 +182,14 @@ func (c *conn) hello(in *bufio.Reader, tasks []core.AnyTask) error {
 		}
 		if there, here := h.tasks[i].wire, t.Wire(); there != here {
 			return fmt.Errorf("%w: to it, task %s is %s; here it is %s. The tasks given to executor.Main must not depend on arguments or the environment",
-				core.ErrOtherProgram, t.Name(), there, here)
+				fault.ErrOtherProgram, t.Name(), there, here)
 		}
 	}
 	return nil
 }
 
 func unknownTask(name string) error {
-	return fmt.Errorf("%w %s: it is not among those that the worker processes were given, by executor.Main or Config.Tasks", core.ErrUnknownTask, name)
+	return fmt.Errorf("%w %s: it is not among those that the worker processes were given, by executor.Main or Config.Tasks", fault.ErrUnknownTask, name)
 }
 
 // prepare runs Config.Init on the worker.

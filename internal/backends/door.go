@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // A door lets calls into the queue of an executor. Its fields are guarded by
@@ -35,7 +36,7 @@ func (d *door) admit(ctx context.Context) error {
 		return err
 	}
 	if d.policy == core.Reject {
-		return core.ErrFull
+		return fault.ErrFull
 	}
 	d.blocked++
 	d.mu.Unlock()

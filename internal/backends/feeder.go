@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // A feeder supplies one worker, and starts its process: when the executor is
@@ -362,7 +363,7 @@ func (p *processes) cancelQueued() {
 // startFailed notes that f could not start a worker. If none can be prepared, or
 // none can be had and there is no other, the calls fail.
 func (p *processes) startFailed(f *feeder, err error) {
-	var unprepared *core.InitError
+	var unprepared *fault.InitError
 	p.mu.Lock()
 	if f.afresh {
 		f.afresh, f.failures = false, 1
@@ -374,7 +375,7 @@ func (p *processes) startFailed(f *feeder, err error) {
 	switch {
 	case errors.As(err, &unprepared):
 	case f.failures >= maxFailures && alone:
-		err = fmt.Errorf("%w: %d starts of a worker have failed in a row, the last with: %w. Resize tries again, and so does another executor", core.ErrBroken, f.failures, err)
+		err = fmt.Errorf("%w: %d starts of a worker have failed in a row, the last with: %w. Resize tries again, and so does another executor", fault.ErrBroken, f.failures, err)
 	default:
 		p.mu.Unlock()
 		return

@@ -16,6 +16,7 @@ import (
 
 	"github.com/f3f4c0de/harness/internal/backends"
 	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // spin tells that it runs, and where, and computes for ever.
@@ -180,8 +181,8 @@ func TestIdempotentTaskIsTriedAgain(t *testing.T) {
 	if got, err := f.Wait(ctx); got != 5 || err != nil {
 		t.Errorf("a task whose first two workers were killed returned %d, %v; want 5, nil", got, err)
 	}
-	var lost *core.WorkerLostError
-	if _, err := die.Idempotent().Submit(ctx, ex, 1).Wait(ctx); !errors.As(err, &lost) && !errors.Is(err, core.ErrQuarantined) {
+	var lost *fault.WorkerLostError
+	if _, err := die.Idempotent().Submit(ctx, ex, 1).Wait(ctx); !errors.As(err, &lost) && !errors.Is(err, fault.ErrQuarantined) {
 		t.Errorf("a task that ends every worker: %v; want a *WorkerLostError after some tries", err)
 	}
 }
@@ -198,7 +199,7 @@ func TestCancelGrace(t *testing.T) {
 	}
 	behind := pid.Submit(ctx, ex, 0)
 	f.Cancel()
-	if _, err := f.Wait(ctx); !errors.Is(err, core.ErrCancelled) || f.State() != core.Cancelled {
+	if _, err := f.Wait(ctx); !errors.Is(err, fault.ErrCancelled) || f.State() != core.Cancelled {
 		t.Errorf("Wait() = %v, and it is %v; want ErrCancelled, cancelled", err, f.State())
 	}
 	if _, err := behind.Wait(ctx); err != nil {
@@ -315,7 +316,7 @@ func TestCancelWhatWasTakenFromAStoppedWorker(t *testing.T) {
 	go func() { cancelled <- f.Cancel() }()
 	select {
 	case never := <-cancelled:
-		if _, err := f.Wait(ctx); never || !errors.Is(err, core.ErrCancelled) {
+		if _, err := f.Wait(ctx); never || !errors.Is(err, fault.ErrCancelled) {
 			t.Errorf("Cancel() = %t, Wait() = %v; want false, as it runs, and that it is cancelled", never, err)
 		}
 	case <-ctx.Done():

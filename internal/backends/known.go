@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // known are the tasks that an executor's worker processes know. A worker is told
@@ -41,5 +42,5 @@ func (k *known) check(id *core.TaskIdentity) error {
 }
 
 func namesake(name string) error {
-	return fmt.Errorf("%w %s: the worker processes were given another task of that name, with another function or other types; give each task a name of its own, and all to executor.Main", core.ErrUnknownTask, name)
+	return fmt.Errorf("%w %s: the worker processes were given another task of that name, with another function or other types; give each task a name of its own, and all to executor.Main", fault.ErrUnknownTask, name)
 }

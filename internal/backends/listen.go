@@ -10,6 +10,8 @@ import (
 	"io"
 
 	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
+	"github.com/f3f4c0de/harness/internal/wire"
 )
 
 // listen takes what the worker says until it says no more. Then the worker is
@@ -211,7 +213,7 @@ func (c *conn) result(f frame, r resultFrame) error {
 	switch {
 	case call == nil: // withdrawn
 	case r.outcome == outcomeFailed:
-		call.Fail(core.DecodeError(r.payload), r.started, r.ended)
+		call.Fail(wire.DecodeError(r.payload), r.started, r.ended)
 	default:
 		if call.KeepsOutput() {
 			r.payload = f.own(r.payload)
@@ -239,7 +241,7 @@ func (c *conn) answer(a askFrame) {
 	c.mu.Unlock()
 	c.feeder.p.site.Go(func() {
 		var v []byte
-		err := fmt.Errorf("value of a queue %w: its own encoding called runtime.Goexit", core.ErrEncode)
+		err := fmt.Errorf("value of a queue %w: its own encoding called runtime.Goexit", fault.ErrEncode)
 		defer func() { // also if that is so
 			c.mu.Lock()
 			delete(c.asks, a.request)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // A mute cannot be encoded, or decoded, and the error that says so ends the goroutine
@@ -72,14 +73,14 @@ func TestEncodingsWhoseErrorsDoNotTell(t *testing.T) {
 	for when, submit := range submit {
 		t.Run(when, func(t *testing.T) {
 			f := submit("ends")
-			if err := waited(ctx, f); !errors.Is(err, core.ErrEncode) {
+			if err := waited(ctx, f); !errors.Is(err, fault.ErrEncode) {
 				t.Errorf("an error whose text ends the goroutine: the task fails with %v; want ErrEncode", err)
 			}
 			f = submit("hangs")
 			defer func() { told <- struct{}{} }()
 			<-asked
 			f.Cancel()
-			if err := waited(ctx, f); !errors.Is(err, core.ErrCancelled) {
+			if err := waited(ctx, f); !errors.Is(err, fault.ErrCancelled) {
 				t.Errorf("an error whose text is never said: the cancelled task fails with %v; want ErrCancelled", err)
 			}
 		})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // workers returns how many workers cfg asks for.
@@ -196,7 +197,7 @@ func (p *pool) prepare(w *poolWorker, ready chan<- error) (err error) {
 			err = w.call.Err() // it ended its goroutine, and so this one
 		}
 		if err != nil {
-			err = &core.InitError{Worker: w.Index, Err: err}
+			err = &fault.InitError{Worker: w.Index, Err: err}
 			p.fail(err)
 		}
 		if ready != nil {
@@ -292,7 +293,7 @@ func (p *pool) Submit(ctx context.Context, c *core.Call) {
 
 func (p *pool) refused() error {
 	if p.closed {
-		return core.ErrClosed
+		return fault.ErrClosed
 	}
 	return p.broken
 }
@@ -411,7 +412,7 @@ func (p *pool) Resize(n int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return core.ErrClosed
+		return fault.ErrClosed
 	}
 	if err := afford(p.model.name, p.alive, n, p.model.need()); err != nil {
 		return err

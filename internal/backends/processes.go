@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // Processes runs tasks on worker processes, each with one processor.
@@ -145,7 +146,7 @@ func (p *processes) Submit(ctx context.Context, c *core.Call) {
 
 func (p *processes) refused() error {
 	if p.closed {
-		return core.ErrClosed
+		return fault.ErrClosed
 	}
 	return p.broken
 }
@@ -217,7 +218,7 @@ func (p *processes) Resize(n int) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if errors.Is(p.broken, core.ErrBroken) && !p.closed {
+	if errors.Is(p.broken, fault.ErrBroken) && !p.closed {
 		p.broken = nil
 		for _, f := range *p.feeders.Load() {
 			f.afresh = true
@@ -307,7 +308,7 @@ func (p *processes) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.unwatch() // all: nothing is in flight
-	p.halt(core.ErrClosed)
+	p.halt(fault.ErrClosed)
 	return errors.Join(p.errs...)
 }
 

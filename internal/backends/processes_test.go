@@ -19,6 +19,7 @@ import (
 	"github.com/f3f4c0de/harness/harnesstest"
 	"github.com/f3f4c0de/harness/internal/backends"
 	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 func TestMain(m *testing.M) {
@@ -123,7 +124,7 @@ func TestWorkerLost(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err = die.Submit(ctx, ex, tt.code).Wait(ctx)
-			var lost *core.WorkerLostError
+			var lost *fault.WorkerLostError
 			if !errors.As(err, &lost) {
 				t.Fatalf("Wait() = %v; want a *WorkerLostError", err)
 			}
@@ -165,7 +166,7 @@ func TestQueuedTasksSurviveTheirWorker(t *testing.T) {
 	if err := syscall.Kill(victim, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	var lost *core.WorkerLostError
+	var lost *fault.WorkerLostError
 	if _, err := first.Wait(ctx); !errors.As(err, &lost) || lost.PID != victim {
 		t.Errorf("the running task reports %v; want that worker %d was lost", err, victim)
 	}
@@ -208,7 +209,7 @@ func TestWorkerNotReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, f := range []*core.Future[int]{first, second} {
-		if _, err := f.Wait(ctx); !errors.Is(err, core.ErrQueueClosed) {
+		if _, err := f.Wait(ctx); !errors.Is(err, fault.ErrQueueClosed) {
 			t.Errorf("task %d: %v; want that the worker that is left does it", i, err)
 		}
 	}
@@ -466,7 +467,7 @@ func TestEncodingsHoldUpNobody(t *testing.T) {
 // gets takes a value from a queue, and tells whether that was refused.
 var gets = core.NewTask("gets", func(ctx context.Context, q *core.Queue[leaves]) (bool, error) {
 	_, err := q.Get(ctx)
-	return errors.Is(err, core.ErrEncode), nil
+	return errors.Is(err, fault.ErrEncode), nil
 })
 
 // The encoding of leaves ends its goroutine, or fails.
@@ -517,7 +518,7 @@ func TestStandstillEndedByWhatWasSentAhead(t *testing.T) {
 	if n, err := consumer.Wait(ctx); n != 1 || err != nil {
 		t.Errorf("the task that waits for the other returned %d, %v; want 1, nil; the other is %v", n, err, producer.State())
 	}
-	if _, err := producer.Wait(ctx); !errors.Is(err, core.ErrQueueClosed) {
+	if _, err := producer.Wait(ctx); !errors.Is(err, fault.ErrQueueClosed) {
 		t.Errorf("the other failed with %v; want that a queue was closed", err)
 	}
 	_, _ = started.Close(ctx), release.Close(ctx)
@@ -589,10 +590,10 @@ func TestCancelInACallback(t *testing.T) {
 	}
 	bad := unsendable.Submit(ctx, ex, make(chan int))
 	bad.OnDone(func(*core.Future[int]) { running.Cancel() })
-	if _, err := bad.Wait(ctx); !errors.Is(err, core.ErrEncode) {
+	if _, err := bad.Wait(ctx); !errors.Is(err, fault.ErrEncode) {
 		t.Errorf("a task whose input cannot be encoded: %v; want ErrEncode", err)
 	}
-	if _, err := running.Wait(ctx); !errors.Is(err, core.ErrCancelled) {
+	if _, err := running.Wait(ctx); !errors.Is(err, fault.ErrCancelled) {
 		t.Errorf("the task that was cancelled: %v; want ErrCancelled", err)
 	}
 }
@@ -630,15 +631,15 @@ func TestCallThatKillsIsQuarantined(t *testing.T) {
 	}
 	for i, f := range futures {
 		_, err := f.Wait(ctx)
-		var lost *core.WorkerLostError
-		if !errors.As(err, &lost) || errors.Is(err, core.ErrQuarantined) {
+		var lost *fault.WorkerLostError
+		if !errors.As(err, &lost) || errors.Is(err, fault.ErrQuarantined) {
 			t.Errorf("task %d failed with %v; want a lost worker", i, err)
 		}
 	}
 	for i, f := range again {
 		_, err := f.Wait(ctx)
-		var lost *core.WorkerLostError
-		if !errors.As(err, &lost) || !errors.Is(err, core.ErrQuarantined) {
+		var lost *fault.WorkerLostError
+		if !errors.As(err, &lost) || !errors.Is(err, fault.ErrQuarantined) {
 			t.Errorf("idempotent task %d failed with %v; want ErrQuarantined and a lost worker", i, err)
 		}
 	}
@@ -696,11 +697,11 @@ func TestProcessObserver(t *testing.T) {
 func TestUnknownTasks(t *testing.T) {
 	stranger := core.NewTask("stranger", func(context.Context, int) (int, error) { return 0, nil })
 	_, err := backends.Processes.Open(t.Context(), core.Config{Workers: 1, Tasks: []core.AnyTask{stranger}})
-	if !errors.Is(err, core.ErrUnknownTask) || !strings.Contains(err.Error(), "stranger") {
+	if !errors.Is(err, fault.ErrUnknownTask) || !strings.Contains(err.Error(), "stranger") {
 		t.Errorf("Open with a task that the worker does not know = %v; want ErrUnknownTask that names it", err)
 	}
 	ctx, ex := openProcesses(t, core.Config{Workers: 1})
-	if _, err := stranger.Submit(ctx, ex, 1).Wait(ctx); !errors.Is(err, core.ErrUnknownTask) {
+	if _, err := stranger.Submit(ctx, ex, 1).Wait(ctx); !errors.Is(err, fault.ErrUnknownTask) {
 		t.Errorf("Wait() = %v; want ErrUnknownTask", err)
 	}
 }
@@ -757,7 +758,7 @@ func TestTwoTasksOfOneName(t *testing.T) {
 	}
 	for name, cfg := range map[string]core.Config{"Tasks": {Tasks: []core.AnyTask{other}}, "Init": {Init: other.With(1)}} {
 		cfg.Workers = 1
-		if _, err := backends.Processes.Open(t.Context(), cfg); !errors.Is(err, core.ErrUnknownTask) || !strings.Contains(err.Error(), "another task of that name") {
+		if _, err := backends.Processes.Open(t.Context(), cfg); !errors.Is(err, fault.ErrUnknownTask) || !strings.Contains(err.Error(), "another task of that name") {
 			t.Errorf("Open with another task of the name as Config.%s = %v; want ErrUnknownTask that tells why", name, err)
 		}
 	}
@@ -773,10 +774,10 @@ func TestSubmitWithoutExecutor(t *testing.T) {
 	ctx, ex := openProcesses(t, core.Config{Workers: 1})
 	elsewhere = ex
 	_, err := submits.Submit(ctx, ex, 1).Wait(ctx)
-	if !errors.Is(err, core.ErrNested) || !strings.Contains(err.Error(), "submitting task pid") {
+	if !errors.Is(err, fault.ErrNested) || !strings.Contains(err.Error(), "submitting task pid") {
 		t.Errorf("a task that submits another = %v; want ErrNested that names the other", err)
 	}
-	if _, err := pid.SubmitBatch(ctx, nil, []int{1}).Wait(ctx); err == nil || errors.Is(err, core.ErrNested) {
+	if _, err := pid.SubmitBatch(ctx, nil, []int{1}).Wait(ctx); err == nil || errors.Is(err, fault.ErrNested) {
 		t.Errorf("SubmitBatch to nil = %v; want an error that is not ErrNested", err)
 	}
 }

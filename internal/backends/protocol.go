@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
+	"github.com/f3f4c0de/harness/internal/wire"
 )
 
 // The protocol between the submitter's process and a worker process.
@@ -128,7 +130,7 @@ func begin(b []byte, k frameKind) []byte { return append(b, 0, 0, 0, 0, byte(k))
 func end(b []byte, start int) ([]byte, error) {
 	n := len(b) - start - 4
 	if n > maxFrame {
-		return b[:start], fmt.Errorf("%d bytes %w in one message; the limit is %d", n, core.ErrEncode, maxFrame)
+		return b[:start], fmt.Errorf("%d bytes %w in one message; the limit is %d", n, fault.ErrEncode, maxFrame)
 	}
 	binary.LittleEndian.PutUint32(b[start:], uint32(n))
 	return b, nil
@@ -405,7 +407,7 @@ func parseAnswer(b []byte) (f answerFrame, err error) {
 func answerOf(request uint32, payload []byte, err error) answerFrame {
 	if err != nil {
 		told := make(chan []byte, 1)
-		go core.TellError(err, func(b []byte) { told <- b }) // its methods may end the goroutine
+		go wire.TellError(err, func(b []byte) { told <- b }) // its methods may end the goroutine
 		return answerFrame{request, true, <-told}
 	}
 	return answerFrame{request, false, payload}
@@ -413,7 +415,7 @@ func answerOf(request uint32, payload []byte, err error) answerFrame {
 
 func (f answerFrame) value() ([]byte, error) {
 	if f.failed {
-		return nil, core.DecodeError(f.payload)
+		return nil, wire.DecodeError(f.payload)
 	}
 	return f.payload, nil
 }

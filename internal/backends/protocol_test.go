@@ -14,6 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
+	"github.com/f3f4c0de/harness/internal/wire"
 )
 
 func TestFrames(t *testing.T) {
@@ -99,31 +101,31 @@ func TestFailuresCross(t *testing.T) {
 		err  error
 		is   error
 	}{
-		{"task", &core.TaskError{Task: "a", Err: fmt.Errorf("while: %w", mine)}, mine},
-		{"panic", &core.PanicError{Task: "a", Value: "v", Stack: "s"}, nil},
-		{"encode", fmt.Errorf("result %w: %w", core.ErrEncode, mine), core.ErrEncode},
-		{"unknown", core.ErrUnknownTask, core.ErrUnknownTask},
+		{"task", &fault.TaskError{Task: "a", Err: fmt.Errorf("while: %w", mine)}, mine},
+		{"panic", &fault.PanicError{Task: "a", Value: "v", Stack: "s"}, nil},
+		{"encode", fmt.Errorf("result %w: %w", fault.ErrEncode, mine), fault.ErrEncode},
+		{"unknown", fault.ErrUnknownTask, fault.ErrUnknownTask},
 		{"cancelled", cancelled("no longer wanted"), context.Canceled},
-		{"queue closed", core.ErrQueueClosed, core.ErrQueueClosed},
+		{"queue closed", fault.ErrQueueClosed, fault.ErrQueueClosed},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			far := core.DecodeError(core.AppendError(nil, tt.err))
+			far := wire.DecodeError(wire.AppendError(nil, tt.err))
 			if far.Error() != tt.err.Error() || tt.is != nil && !errors.Is(far, tt.is) {
 				t.Errorf("%v arrived as %v; errors.Is(it, %v) = %v", tt.err, far, tt.is, errors.Is(far, tt.is))
 			}
-			var a, b *core.PanicError
+			var a, b *fault.PanicError
 			if errors.As(tt.err, &a) != errors.As(far, &b) || a != nil && *a != *b {
 				t.Errorf("%#v arrived as %#v", a, b)
 			}
-			var c, d *core.TaskError
+			var c, d *fault.TaskError
 			if errors.As(tt.err, &c) != errors.As(far, &d) || c != nil && c.Task != d.Task {
 				t.Errorf("%#v arrived as %#v", c, d)
 			}
 		})
 	}
 	for _, b := range []string{"", "{}", "null", "[]", `{"err":{}}`} {
-		if err := core.DecodeError([]byte(b)); err == nil {
+		if err := wire.DecodeError([]byte(b)); err == nil {
 			t.Errorf("core.DecodeError(%q) = nil; want some error", b)
 		}
 	}
@@ -149,7 +151,7 @@ func FuzzProtocol(f *testing.F) {
 		case frameResult:
 			v, err := parseResult(b)
 			check(v.appendTo(nil), err)
-			core.DecodeError(v.payload)
+			wire.DecodeError(v.payload)
 		case frameAsk:
 			v, err := parseAsk(b)
 			check(v.appendTo(nil), err)

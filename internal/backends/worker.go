@@ -17,6 +17,8 @@ import (
 
 	"github.com/f3f4c0de/harness/internal/child"
 	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
+	"github.com/f3f4c0de/harness/internal/wire"
 )
 
 // WorkerRole is the [child.Role] of a worker process.
@@ -89,7 +91,7 @@ func knownTasks(tasks []core.AnyTask) ([]core.AnyTask, error) {
 	known := diverted.Load()
 	switch {
 	case child.Role() == WorkerRole:
-		return nil, fmt.Errorf("%w: a worker process cannot start workers of its own; if this program did not mean to be a worker, call executor.Main or cli.Main first thing in main", core.ErrNested)
+		return nil, fmt.Errorf("%w: a worker process cannot start workers of its own; if this program did not mean to be a worker, call executor.Main or cli.Main first thing in main", fault.ErrNested)
 	case known == nil:
 		return nil, errors.New("this program cannot be its own worker: call executor.Main, with the tasks, or cli.Main first thing in main, and likewise in the TestMain of its tests")
 	case tasks == nil:
@@ -286,7 +288,7 @@ func (w *worker) accept(f frame, t taskFrame) job {
 	}
 	index := int(t.task &^ batchTask)
 	if index >= len(w.tasks) {
-		j.err = core.ErrUnknownTask
+		j.err = fault.ErrUnknownTask
 		return j
 	}
 	batch := t.task&batchTask != 0
@@ -356,7 +358,7 @@ func (w *worker) run(j job) (err error) {
 		j.frame.done()
 		switch at {
 		case coding:
-			j.err = fmt.Errorf("data of task %s %w: its own encoding called runtime.Goexit", j.call.Task(), core.ErrEncode)
+			j.err = fmt.Errorf("data of task %s %w: its own encoding called runtime.Goexit", j.call.Task(), fault.ErrEncode)
 		case running:
 			ran()
 		}
@@ -442,7 +444,7 @@ func (w *worker) answer(j job, res resultFrame, out []byte) (err error) {
 	if j.err == nil {
 		return w.send(j, res, out, nil)
 	}
-	core.TellError(j.err, func(failure []byte) { err = w.send(j, res, out, failure) })
+	wire.TellError(j.err, func(failure []byte) { err = w.send(j, res, out, failure) })
 	return err
 }
 
@@ -452,7 +454,7 @@ func (w *worker) send(j job, res resultFrame, out, failure []byte) error {
 	defer w.out.mu.Unlock()
 	err := w.add(j, res, out, failure)
 	if err != nil { // the result cannot be sent
-		err = w.add(j, res, nil, core.AppendError(nil, err))
+		err = w.add(j, res, nil, wire.AppendError(nil, err))
 	}
 	if err != nil {
 		return err

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"sync/atomic"
 	"time"
+
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // BatchSuffix ends the name under which a call of [Task.SubmitBatch] goes: the
@@ -98,7 +100,7 @@ type pendingBatch[In, Out any] struct {
 	task  *Task[In, Out]
 	in    []In
 	claim atomic.Uint64 // see there; of a batch that runs in this process
-	wire  wire          // of one that is carried to another
+	wire  crossing      // of one that is carried to another
 }
 
 func (p *pendingBatch[In, Out]) name() string     { return p.task.name }
@@ -160,9 +162,9 @@ func (p *pendingBatch[In, Out]) runSome(ctx context.Context, gate Gate, start St
 		if !ok {
 			return
 		}
-		err := goexitError(p.task.name)
+		err := fault.Goexit(p.task.name)
 		if v := recover(); v != nil {
-			err = newPanicError(p.task.name, v)
+			err = fault.NewPanic(p.task.name, v)
 			panicked = true
 		}
 		p.failed(i, err)
@@ -180,7 +182,7 @@ func (p *pendingBatch[In, Out]) runSome(ctx context.Context, gate Gate, start St
 		}
 		v, err := fn(ctx, in[i])
 		if err != nil {
-			p.failed(i, p.call.explain(&TaskError{Task: p.task.name, Err: err}))
+			p.failed(i, p.call.explain(&fault.TaskError{Task: p.task.name, Err: err}))
 			if p.call.stopped() {
 				p.stop() // it may have heard sooner of the end of its context
 			}

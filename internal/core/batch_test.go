@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 var halve = NewTask("halve", func(_ context.Context, n int64) (int64, error) {
@@ -90,14 +92,14 @@ func TestBatchRefusesWhatIsCutShort(t *testing.T) {
 			t.Errorf("the first %d of %d bytes were taken for a result", n, len(whole))
 			continue
 		}
-		if _, err := f.Wait(t.Context()); !errors.Is(err, ErrEncode) {
-			t.Errorf("the first %d of %d bytes gave %v; want ErrEncode", n, len(whole), err)
+		if _, err := f.Wait(t.Context()); !errors.Is(err, fault.ErrEncode) {
+			t.Errorf("the first %d of %d bytes gave %v; want fault.ErrEncode", n, len(whole), err)
 		}
 	}
 	f, _ := claimed(t, []int64{2, 4})
 	f.Call().Complete(whole, 0, 0)
-	if _, err := f.Wait(t.Context()); !errors.Is(err, ErrEncode) {
-		t.Errorf("3 results for 2 arguments: %v; want ErrEncode", err)
+	if _, err := f.Wait(t.Context()); !errors.Is(err, fault.ErrEncode) {
+		t.Errorf("3 results for 2 arguments: %v; want fault.ErrEncode", err)
 	}
 }
 
@@ -185,7 +187,7 @@ func TestBatchTriesAgain(t *testing.T) {
 	}
 	taken.Complete(far(t, in, 1000)[0], 0, 0)
 	b, err := f.Wait(t.Context())
-	if err != nil || !errors.Is(b.Errs[0], ErrQuarantined) || !errors.Is(b.Errs[0], lost) || b.Errs[1] != nil || b.Values[1] != 2 {
+	if err != nil || !errors.Is(b.Errs[0], fault.ErrQuarantined) || !errors.Is(b.Errs[0], lost) || b.Errs[1] != nil || b.Values[1] != 2 {
 		t.Errorf("after %d losses the batch came back as %+v, %v; want argument 0 quarantined, and 2 for the other", maxRuns, b, err)
 	}
 }
@@ -222,7 +224,7 @@ func TestBatchCutIsExact(t *testing.T) {
 		running.Wait()
 		b, err := f.Wait(t.Context())
 		switch {
-		case err != nil && (!cancel || !errors.Is(err, ErrCancelled)):
+		case err != nil && (!cancel || !errors.Is(err, fault.ErrCancelled)):
 			t.Fatalf("the batch failed with %v", err)
 		case err == nil && len(b.Values) != left:
 			t.Fatalf("a batch of which %d arguments were left has %d values", left, len(b.Values))

@@ -9,6 +9,9 @@ import (
 	"sync/atomic"
 	"time"
 	"unsafe"
+
+	"github.com/f3f4c0de/harness/internal/fault"
+	"github.com/f3f4c0de/harness/internal/wire"
 )
 
 // How a batch crosses to a worker process and back.
@@ -53,9 +56,9 @@ func CutItems(word *atomic.Uint64) (left int, ok bool) {
 	return claimBack(word, func(begun uint32) uint32 { return begun })
 }
 
-// A wire is where a batch stands that is carried to another process. It is for
+// A crossing is where a batch stands that is carried to another process. It is for
 // the goroutine that drives the call.
-type wire struct {
+type crossing struct {
 	base  int      // arguments that had a result when it was sent
 	got   int      // arguments that have one
 	at    int      // the argument that losses are counted of
@@ -64,45 +67,6 @@ type wire struct {
 
 	decoded int  // arguments whose results were decoded then
 	whole   bool // all were
-}
-
-// appendItem appends a value as one of many.
-func (c codec[T]) appendItem(b []byte, v *T) (_ []byte, err error) {
-	start := len(b)
-	if c.fixed > 0 {
-		b, err = c.append(b, v)
-	} else {
-		b, err = c.append(append(b, 0, 0, 0, 0), v)
-	}
-	if err != nil {
-		return b[:start], err
-	}
-	if c.fixed == 0 {
-		n := len(b) - start - 4
-		if n > maxItem {
-			return b[:start], fmt.Errorf("%d bytes are too many; the limit is %d", n, maxItem)
-		}
-		binary.LittleEndian.PutUint32(b[start:], uint32(n))
-	}
-	return b, nil
-}
-
-// maxItem bounds one of many encoded values.
-const maxItem = 1 << 30
-
-// takeItem takes the encoding of one of many values.
-func (c codec[T]) takeItem(b []byte) (item, rest []byte, err error) {
-	n := c.fixed
-	if n == 0 {
-		if len(b) < 4 {
-			return nil, nil, errCut
-		}
-		n, b = int(binary.LittleEndian.Uint32(b)), b[4:]
-	}
-	if n > len(b) {
-		return nil, nil, errCut
-	}
-	return b[:n:n], b[n:], nil
 }
 
 func (p *pendingBatch[In, Out]) answered() int { return p.wire.got - p.wire.base }
@@ -119,12 +83,12 @@ func (p *pendingBatch[In, Out]) limit(sent int) {
 
 func (p *pendingBatch[In, Out]) appendInput(b []byte) ([]byte, error) {
 	p.wire.base = p.wire.got
-	if p.task.in.foreign {
+	if p.task.in.Foreign {
 		if in := p.call.encoded(); in != nil {
 			return append(b, in...), nil
 		}
 	}
-	err := errGoexit
+	err := wire.ErrGoexit
 	p.appendItems(&b, &err, p.in[p.wire.base:])
 	return b, err
 }
@@ -135,7 +99,7 @@ func (p *pendingBatch[In, Out]) appendItems(b *[]byte, err *error, in []In) {
 	start := len(*b)
 	*b = binary.LittleEndian.AppendUint32(*b, uint32(len(in)))
 	*b = append(*b, 0, 0, 0, 0)
-	if n := p.task.in.fixed; n > 0 && len(in) > 0 {
+	if n := p.task.in.Fixed; n > 0 && len(in) > 0 {
 		*b = append(*b, unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(in))), n*len(in))...)
 		*err = endItems(b, start, nil)
 		return
@@ -149,12 +113,12 @@ func (p *pendingBatch[In, Out]) appendItems(b *[]byte, err *error, in []In) {
 				return
 			}
 			skipped = binary.LittleEndian.AppendUint32(skipped, uint32(i))
-			p.failed(p.wire.base+i, encodeError("input", p.task.name, errGoexit))
+			p.failed(p.wire.base+i, encodeError("input", p.task.name, wire.ErrGoexit))
 			from(i + 1)
 		}()
 		for ; i < len(in); i++ {
 			var e error
-			if *b, e = p.task.in.appendItem(*b, &in[i]); e != nil {
+			if *b, e = p.task.in.AppendItem(*b, &in[i]); e != nil {
 				skipped = binary.LittleEndian.AppendUint32(skipped, uint32(i))
 				p.failed(p.wire.base+i, encodeError("input", p.task.name, e))
 			}
@@ -168,9 +132,9 @@ func (p *pendingBatch[In, Out]) appendItems(b *[]byte, err *error, in []In) {
 // endItems appends what comes after the arguments.
 func endItems(b *[]byte, start int, skipped []byte) error {
 	n := len(*b) - start
-	if n > maxItem {
+	if n > wire.MaxItem {
 		*b = (*b)[:start]
-		return fmt.Errorf("a batch of %d bytes is too large; the limit is %d", n, maxItem)
+		return fmt.Errorf("a batch of %d bytes is too large; the limit is %d", n, wire.MaxItem)
 	}
 	binary.LittleEndian.PutUint32((*b)[start+4:], uint32(n))
 	*b = append(*b, skipped...)
@@ -178,7 +142,7 @@ func endItems(b *[]byte, start int, skipped []byte) error {
 }
 
 func (p *pendingBatch[In, Out]) inputSize() int {
-	return 8 + p.left()*p.task.in.fixed
+	return 8 + p.left()*p.task.in.Fixed
 }
 
 var errBatch = errors.New("the results of a batch are not those of its arguments")
@@ -197,7 +161,7 @@ func (p *pendingBatch[In, Out]) takePart(b []byte) error {
 	}
 	from := p.wire.got
 	p.wire.got += n
-	if p.task.out.foreign {
+	if p.task.out.Foreign {
 		p.wire.parts = append(p.wire.parts, b)
 		return nil
 	}
@@ -211,10 +175,10 @@ func (p *pendingBatch[In, Out]) takeRoom(end int, b []byte) error {
 	if n <= 0 {
 		return nil
 	}
-	size := n * p.task.out.fixed
-	if p.task.out.fixed == 0 {
+	size := n * p.task.out.Fixed
+	if p.task.out.Fixed == 0 {
 		for rest, i := b, 0; i < n; i++ {
-			item, next, err := p.task.out.takeItem(rest)
+			item, next, err := p.task.out.TakeItem(rest)
 			if err != nil {
 				return err
 			}
@@ -222,7 +186,7 @@ func (p *pendingBatch[In, Out]) takeRoom(end int, b []byte) error {
 		}
 	}
 	if size > len(b) {
-		return errCut
+		return wire.ErrCut
 	}
 	part := make([]byte, partHead, partHead+size)
 	putPart(part, p.answered(), n, partValues)
@@ -237,26 +201,26 @@ func (p *pendingBatch[In, Out]) put(from, n int, kind uint8, b []byte) error {
 	case partSkipped: // its error is there
 		return nil
 	case partFailed:
-		p.failed(from, p.call.explain(DecodeError(b)))
+		p.failed(from, p.call.explain(wire.DecodeError(b)))
 		return nil
 	case partValues:
 	default:
 		return errBatch
 	}
 	codec := p.task.out
-	if codec.fixed > 0 {
-		if len(b) != n*codec.fixed {
+	if codec.Fixed > 0 {
+		if len(b) != n*codec.Fixed {
 			return errBatch
 		}
 		copy(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(values[from:]))), len(b)), b)
 		return nil
 	}
 	for i := range n {
-		item, rest, err := codec.takeItem(b)
+		item, rest, err := codec.TakeItem(b)
 		if err != nil {
 			return errBatch
 		}
-		if err := codec.decode(item, &values[from+i]); err != nil {
+		if err := codec.Decode(item, &values[from+i]); err != nil {
 			clear(values[from+i : from+i+1])
 			p.failed(from+i, encodeError("result", p.task.name, err))
 		}
@@ -343,19 +307,19 @@ func (p *pendingBatch[In, Out]) decodeItems(from, n int, b []byte) error {
 			return
 		}
 		clear(p.out.Values[from : from+1])
-		p.failed(from, encodeError("result", p.task.name, errGoexit))
+		p.failed(from, encodeError("result", p.task.name, wire.ErrGoexit))
 		if p.decodeItems(from+1, n-1, b) == nil {
 			_ = p.decodeOutput(nil) // whole tells
 		}
 	}()
 	for ; n > 0; from, n = from+1, n-1 {
-		item, rest, err := p.task.out.takeItem(b)
+		item, rest, err := p.task.out.TakeItem(b)
 		if err != nil {
 			ended = true
 			return errBatch
 		}
 		b = rest
-		if err := p.task.out.decode(item, &p.out.Values[from]); err != nil {
+		if err := p.task.out.Decode(item, &p.out.Values[from]); err != nil {
 			clear(p.out.Values[from : from+1])
 			p.failed(from, encodeError("result", p.task.name, err))
 		}
@@ -367,10 +331,10 @@ func (p *pendingBatch[In, Out]) decodeItems(from, n int, b []byte) error {
 // whole implements batchBody.
 func (p *pendingBatch[In, Out]) whole() bool { return p.wire.whole }
 
-func (p *pendingBatch[In, Out]) keepsOutput() bool                   { return p.task.out.keeps || p.task.out.foreign }
+func (p *pendingBatch[In, Out]) keepsOutput() bool                   { return p.task.out.Keeps || p.task.out.Foreign }
 func (p *pendingBatch[In, Out]) outputSize() int                     { return 0 }
-func (p *pendingBatch[In, Out]) decodeInput([]byte) error            { return ErrEncode }
-func (p *pendingBatch[In, Out]) appendOutput([]byte) ([]byte, error) { return nil, ErrEncode }
+func (p *pendingBatch[In, Out]) decodeInput([]byte) error            { return fault.ErrEncode }
+func (p *pendingBatch[In, Out]) appendOutput([]byte) ([]byte, error) { return nil, fault.ErrEncode }
 
 func (p *pendingBatch[In, Out]) encoder() func(*[]byte, *error) {
 	in := p.in[p.wire.got:]
@@ -431,20 +395,20 @@ func (p *servedBatch[In, Out]) idempotent() bool               { return p.task.a
 func (p *servedBatch[In, Out]) inputSize() int                 { return 0 }
 func (p *servedBatch[In, Out]) outputSize() int                { return 0 }
 func (p *servedBatch[In, Out]) keepsOutput() bool              { return false }
-func (p *servedBatch[In, Out]) decodeOutput([]byte) error      { return ErrEncode }
+func (p *servedBatch[In, Out]) decodeOutput([]byte) error      { return fault.ErrEncode }
 func (p *servedBatch[In, Out]) setStream(s BatchStream)        { p.stream = s }
 func (p *servedBatch[In, Out]) cutShort() bool                 { return p.short }
 
-func (p *servedBatch[In, Out]) appendInput([]byte) ([]byte, error) { return nil, ErrEncode }
+func (p *servedBatch[In, Out]) appendInput([]byte) ([]byte, error) { return nil, fault.ErrEncode }
 func (p *servedBatch[In, Out]) encoder() func(*[]byte, *error)     { return nil }
 
 func (p *servedBatch[In, Out]) decodeInput(b []byte) error {
 	if len(b) < 8 {
-		return errCut
+		return wire.ErrCut
 	}
 	n, end := int(binary.LittleEndian.Uint32(b)), int(binary.LittleEndian.Uint32(b[4:]))
 	if end < 8 || end > len(b) {
-		return errCut
+		return wire.ErrCut
 	}
 	p.n, p.in, p.skipped = n, b[8:end], b[end:]
 	return nil
@@ -474,13 +438,13 @@ func (p *servedBatch[In, Out]) runSome(ctx context.Context) (more bool) {
 		if failing {
 			return // a method of the error has ended it
 		}
-		var err error = goexitError(p.task.name)
+		var err error = fault.Goexit(p.task.name)
 		switch v := recover(); {
 		case v != nil:
-			err = newPanicError(p.task.name, v)
+			err = fault.NewPanic(p.task.name, v)
 			more = true
 		case p.coding != neither:
-			err, p.coding = encodeError(codings[p.coding], p.task.name, errGoexit), neither
+			err, p.coding = encodeError(codings[p.coding], p.task.name, wire.ErrGoexit), neither
 		}
 		p.fail(at, err)
 		p.short = !more
@@ -508,35 +472,35 @@ func (p *servedBatch[In, Out]) runSome(ctx context.Context) (more bool) {
 }
 
 func (p *servedBatch[In, Out]) runOne(ctx context.Context, i int) error {
-	if in, out := p.task.in.fixed, p.task.out.fixed; in > 0 && out > 0 && out <= cap(p.buf)/4 {
+	if in, out := p.task.in.Fixed, p.task.out.Fixed; in > 0 && out > 0 && out <= cap(p.buf)/4 {
 		return p.runPlain(ctx, i, in, out)
 	}
-	item, rest, err := p.task.in.takeItem(p.in)
+	item, rest, err := p.task.in.TakeItem(p.in)
 	if err != nil {
 		return encodeError("input", p.task.name, err)
 	}
 	p.in = rest
 	in, out := &p.arg, &p.result // which take no memory for each
-	if p.task.in.foreign {
+	if p.task.in.Foreign {
 		in = new(In) // its methods may keep it
 	}
-	if p.task.out.foreign {
+	if p.task.out.Foreign {
 		out = new(Out)
 	}
 	var none In
 	*in = none
 	p.coding = theInput
-	err = p.task.in.decode(item, in)
+	err = p.task.in.Decode(item, in)
 	p.coding = neither
 	if err != nil {
 		return encodeError("input", p.task.name, err)
 	}
 	if *out, err = p.task.fn(ctx, *in); err != nil {
-		return &TaskError{Task: p.task.name, Err: err}
+		return &fault.TaskError{Task: p.task.name, Err: err}
 	}
 	start := len(p.buf)
 	p.coding = theResult
-	b, err := p.task.out.appendItem(p.buf, out)
+	b, err := p.task.out.AppendItem(p.buf, out)
 	p.coding = neither
 	if err != nil {
 		return encodeError("result", p.task.name, err)
@@ -556,11 +520,11 @@ func (p *servedBatch[In, Out]) runOne(ctx context.Context, i int) error {
 // all else here.
 func (p *servedBatch[In, Out]) runPlain(ctx context.Context, i, in, out int) (err error) {
 	if (i+1)*in > len(p.in) {
-		return encodeError("input", p.task.name, errCut)
+		return encodeError("input", p.task.name, wire.ErrCut)
 	}
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(&p.arg)), in), p.in[i*in:])
 	if p.result, err = p.task.fn(ctx, p.arg); err != nil {
-		return &TaskError{Task: p.task.name, Err: err}
+		return &fault.TaskError{Task: p.task.name, Err: err}
 	}
 	end := len(p.buf)
 	p.buf = p.buf[:end+out]
@@ -609,7 +573,7 @@ func putPart(b []byte, first, n int, kind uint8) {
 // fail sends the error of one argument, even if its methods panic or end the
 // goroutine.
 func (p *servedBatch[In, Out]) fail(i int, err error) {
-	TellError(err, func(b []byte) { p.send(i, partFailed, b) })
+	wire.TellError(err, func(b []byte) { p.send(i, partFailed, b) })
 }
 
 // appendOutput implements body: the end of a batch.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
+
+	"github.com/f3f4c0de/harness/internal/fault"
+	"github.com/f3f4c0de/harness/internal/wire"
 )
 
 // A Call is one submitted task on its way through an executor, whatever the
@@ -37,21 +39,21 @@ type Call struct {
 	worker  *Worker // set while it runs in this process
 	timing  *Timing // nil if nobody wants to know
 	meet    atomic.Pointer[meeting]
-	fault   *fault // why it failed; written while settling, read once settled
+	failed  *failure // why it failed; written while settling, read once settled
 }
 
-// A fault is why a call failed, behind one pointer: few calls have one.
-type fault struct {
+// A failure is why a call failed, behind one pointer: few calls have one.
+type failure struct {
 	error
 	cancelled bool // a cancellation has decided it
 }
 
 // failure returns why a settled call failed, or nil.
 func (c *Call) failure() error {
-	if c.fault == nil {
+	if c.failed == nil {
 		return nil
 	}
-	return c.fault.error
+	return c.failed.error
 }
 
 // body is what a call needs of its task's types.
@@ -136,7 +138,7 @@ func (c *Call) Batch() bool { return c.traits&batched != 0 }
 // has decided its outcome. A deadline that has passed is no cancellation, nor is
 // an error of the function's own, whichever that is. It is for Observer.End, and
 // for anyone once the call is done.
-func (c *Call) Cancelled() bool { return c.fault != nil && c.fault.cancelled }
+func (c *Call) Cancelled() bool { return c.failed != nil && c.failed.cancelled }
 
 // Crew returns the workers that the call was submitted to, or nil if they do not
 // wait for each other.
@@ -314,8 +316,8 @@ func (c *Call) ended() bool {
 }
 
 // Run claims the call, runs its task on the calling goroutine as worker w, and
-// completes it. A panic of the task is recovered and becomes a *PanicError. If
-// the task calls runtime.Goexit, Run completes the call with a *PanicError and
+// completes it. A panic of the task is recovered and becomes a *fault.PanicError. If
+// the task calls runtime.Goexit, Run completes the call with a *fault.PanicError and
 // the goroutine ends.
 func (c *Call) Run(w *Worker) {
 	if c.ended() || !c.phase.CompareAndSwap(waiting, running) {
@@ -336,9 +338,9 @@ func (c *Call) Run(w *Worker) {
 		if ended || c.phase.Load() == settled { // a batch settles itself
 			return
 		}
-		err := goexitError(c.Task())
+		err := fault.Goexit(c.Task())
 		if v := recover(); v != nil {
-			err = newPanicError(c.Task(), v)
+			err = fault.NewPanic(c.Task(), v)
 		}
 		c.ran(err, false)
 	}()
@@ -347,16 +349,11 @@ func (c *Call) Run(w *Worker) {
 	c.returned(err)
 }
 
-// goexitError is the error of a task that has called runtime.Goexit.
-func goexitError(task string) *PanicError {
-	return &PanicError{Task: task, Value: "runtime.Goexit was called", Stack: string(debug.Stack())}
-}
-
 // returned completes a call whose function has returned in this process.
 func (c *Call) returned(err error) {
 	cancelled := false
 	if err != nil {
-		err, cancelled = c.outcome(&TaskError{Task: c.Task(), Err: err})
+		err, cancelled = c.outcome(&fault.TaskError{Task: c.Task(), Err: err})
 	}
 	c.ran(err, cancelled)
 }
@@ -381,13 +378,13 @@ func (c *Call) outcome(err error) (_ error, cancelled bool) {
 		return err, false
 	}
 	switch e := err.(type) { //nolint:errorlint // what it wraps is the user's
-	case *TaskError:
+	case *fault.TaskError:
 		if same(e.Err, cause) || same(e.Err, context.Canceled) || same(e.Err, context.DeadlineExceeded) {
 			return cause, cancelled
 		}
 		return &cutShort{cause, e}, cancelled
-	case *RemoteError: // a worker has put the cause, as it was told, in the place of the function's error
-		if e.lists(context.Canceled) {
+	case *wire.RemoteError: // a worker has put the cause, as it was told, in the place of the function's error
+		if e.Lists(context.Canceled) {
 			return cause, cancelled
 		}
 	default:
@@ -432,10 +429,10 @@ func same(a, b error) (equal bool) {
 // returned an error of its own.
 type cutShort struct {
 	cause error
-	err   *TaskError
+	err   *fault.TaskError
 }
 
-func (e *cutShort) Error() string   { return textOf(e.cause) + ": " + e.err.Error() }
+func (e *cutShort) Error() string   { return fault.Text(e.cause) + ": " + e.err.Error() }
 func (e *cutShort) Unwrap() []error { return []error{e.cause, e.err} }
 
 // InputSize returns how many bytes AppendInput will append, if that is known
@@ -485,7 +482,7 @@ func (c *Call) settle(from uint32, cause error) bool {
 // claimed the call, and a claimed call is settled only when that is over.
 func (c *Call) finish(err error, cancelled bool) {
 	if err != nil {
-		c.fault = &fault{err, cancelled}
+		c.failed = &failure{err, cancelled}
 	}
 	if m := c.meet.Load(); m != nil && m.looked.Load() {
 		m.mu.Lock()
@@ -531,7 +528,7 @@ func (c *Call) Cancel(cause error) bool {
 	return c.settle(waiting, cause) && !c.began
 }
 
-// AppendInput encodes the task's argument onto b. The error wraps ErrEncode.
+// AppendInput encodes the task's argument onto b. The error wraps fault.ErrEncode.
 func (c *Call) AppendInput(b []byte) ([]byte, error) {
 	began := c.coding()
 	if began != 0 && c.Encoded() {
@@ -546,7 +543,7 @@ func (c *Call) AppendInput(b []byte) ([]byte, error) {
 }
 
 // AppendOutput encodes the result of a call that Run has completed onto b. The
-// error wraps ErrEncode.
+// error wraps fault.ErrEncode.
 func (c *Call) AppendOutput(b []byte) ([]byte, error) {
 	began := c.coding()
 	b, err := c.body.appendOutput(b)
@@ -575,6 +572,6 @@ func (c *Call) coded(what Coding, began Stamp) {
 // encodeError is why what cannot be encoded, even if a method of err ends the
 // goroutine.
 func encodeError(what, task string, err error) error {
-	return apart(func() error { return fmt.Errorf("%s of task %s %w: %w", what, task, ErrEncode, err) },
-		fmt.Errorf("%s of task %s %w: %s", what, task, ErrEncode, undescribed(err)))
+	return fault.Apart(func() error { return fmt.Errorf("%s of task %s %w: %w", what, task, fault.ErrEncode, err) },
+		fmt.Errorf("%s of task %s %w: %s", what, task, fault.ErrEncode, fault.Undescribed(err)))
 }

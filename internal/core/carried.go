@@ -4,6 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"github.com/f3f4c0de/harness/internal/fault"
+	"github.com/f3f4c0de/harness/internal/wire"
 )
 
 // maxRuns is how many workers may be lost with an idempotent call, or with one
@@ -18,7 +21,7 @@ func (c *Call) Foreign() (input, output bool) {
 }
 
 // DecodeInput sets the argument of a call that AnyTask.Incoming made. The error
-// wraps ErrEncode. It may call methods of the argument's type, so it is called by
+// wraps fault.ErrEncode. It may call methods of the argument's type, so it is called by
 // whoever is about to run the call.
 func (c *Call) DecodeInput(in []byte) error {
 	began := c.coding()
@@ -29,9 +32,6 @@ func (c *Call) DecodeInput(in []byte) error {
 	}
 	return nil
 }
-
-// errGoexit is what an encoding fails with that called runtime.Goexit.
-var errGoexit = errors.New("its own encoding called runtime.Goexit")
 
 // Complete completes a claimed call with its encoded result. started and ended
 // are when its function began and returned, as the worker's process stamped
@@ -68,7 +68,7 @@ func (c *Call) decode(from uint32, out []byte, started, ended Stamp) {
 		return
 	}
 	began := c.coding()
-	err := errGoexit
+	err := wire.ErrGoexit
 	var failure error
 	defer func() {
 		if from == decoding && !c.phase.CompareAndSwap(decoding, settling) {
@@ -79,7 +79,7 @@ func (c *Call) decode(from uint32, out []byte, started, ended Stamp) {
 		case c.Batch() && c.body.(batchBody).whole():
 			failure = nil // whatever ends the goroutine
 		case failure == nil && err != nil:
-			failure = encodeError("result", c.Task(), errGoexit)
+			failure = encodeError("result", c.Task(), wire.ErrGoexit)
 		}
 		c.arrived(started, ended)
 		c.finish(failure, false)
@@ -193,7 +193,7 @@ func (c *Call) giveBack() (again bool) {
 }
 
 func quarantined(lost error) error {
-	return fmt.Errorf("%w: it was running when each of %d workers was lost: %w", ErrQuarantined, maxRuns, lost)
+	return fmt.Errorf("%w: it was running when each of %d workers was lost: %w", fault.ErrQuarantined, maxRuns, lost)
 }
 
 // Encode encodes the argument of a call on a goroutine of its own, for later
@@ -209,12 +209,12 @@ func (c *Call) Encode(done func()) bool {
 	c.site.Go(func() {
 		began := c.coding()
 		var b []byte
-		err := errGoexit
+		err := wire.ErrGoexit
 		var failure error
 		defer func() {
 			c.coded(ArgumentEncoded, began)
 			if failure == nil && err != nil {
-				failure = encodeError("input", c.Task(), errGoexit)
+				failure = encodeError("input", c.Task(), wire.ErrGoexit)
 			}
 			if failure != nil {
 				c.Fail(failure, 0, 0)

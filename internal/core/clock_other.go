@@ -2,7 +2,9 @@
 
 package core
 
-import "time"
+import (
+	"time"
+)
 
 // StampsCompare reports whether a Stamp of one process may be subtracted from
 // a Stamp of another process on the same host. Here the clock that all

@@ -4,6 +4,8 @@ import (
 	"context"
 	"reflect"
 	"runtime"
+
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // Go submits a function that needs no task, since it stays in this process, to ex.
@@ -44,11 +46,11 @@ func (local) idempotent() bool                    { return false }
 func (local) origin() *TaskIdentity               { return nil }
 func (local) release()                            {}
 func (local) argument() (none reflect.Value)      { return none }
-func (local) appendInput([]byte) ([]byte, error)  { return nil, ErrEncode }
-func (local) appendOutput([]byte) ([]byte, error) { return nil, ErrEncode }
+func (local) appendInput([]byte) ([]byte, error)  { return nil, fault.ErrEncode }
+func (local) appendOutput([]byte) ([]byte, error) { return nil, fault.ErrEncode }
 func (local) encoder() func(*[]byte, *error)      { return nil }
-func (local) decodeInput([]byte) error            { return ErrEncode }
-func (local) decodeOutput([]byte) error           { return ErrEncode }
+func (local) decodeInput([]byte) error            { return fault.ErrEncode }
+func (local) decodeOutput([]byte) error           { return fault.ErrEncode }
 func (local) keepsOutput() bool                   { return false }
 func (local) inputSize() int                      { return 0 }
 func (local) outputSize() int                     { return 0 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // A Crew is the workers of one executor, as far as they wait for each other. A
@@ -168,7 +170,7 @@ func (c *Crew) remove(wait *crewWait) {
 
 // Await calls wait, as [Blocking] does, in which the caller waits for an
 // executor with that crew, until stuck would report false. If the caller is a
-// task of the crew, and the others all wait likewise, Await returns ErrNested
+// task of the crew, and the others all wait likewise, Await returns fault.ErrNested
 // without calling wait. A nil crew is nobody's. stuck must not block.
 func Await(ctx context.Context, crew *Crew, stuck func() bool, wait func()) error {
 	w := WorkerOf(ctx)
@@ -178,7 +180,7 @@ func Await(ctx context.Context, crew *Crew, stuck func() bool, wait func()) erro
 	}
 	token, ok := crew.enter(w, stuck)
 	if !ok {
-		return ErrNested
+		return fault.ErrNested
 	}
 	defer crew.leave(token)
 	Blocking(ctx, wait)

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // The executor is told when all workers wait and not all of them for tasks.
@@ -48,8 +50,8 @@ func TestCrewStandstill(t *testing.T) {
 			t.Fatal("a call that has the queue may not end the standstill; want that it may")
 		}
 		refuse()
-		if err := <-put; !errors.Is(err, ErrNested) {
-			t.Errorf("a Put that was refused = %v; want ErrNested", err)
+		if err := <-put; !errors.Is(err, fault.ErrNested) {
+			t.Errorf("a Put that was refused = %v; want fault.ErrNested", err)
 		}
 		close(release)
 		if err := <-waited; err != nil {
@@ -104,7 +106,7 @@ func TestMayEnd(t *testing.T) {
 		if _, ok := c.MayEnd(s); ok != tt.want {
 			t.Errorf("%s: MayEnd() = %v; want %v", tt.name, ok, tt.want)
 		}
-		c.Cancel(ErrCancelled)
+		c.Cancel(fault.ErrCancelled)
 		if _, ok := c.MayEnd(s); ok {
 			t.Errorf("%s: MayEnd() of a call that was cancelled = true; want false", tt.name)
 		}
@@ -122,7 +124,7 @@ func TestMayEndWhileItIsCancelled(t *testing.T) {
 		both.Go(func() { c.MayEnd(s) })
 		both.Go(func() {
 			if i%2 == 0 {
-				c.Cancel(ErrCancelled)
+				c.Cancel(fault.ErrCancelled)
 			} else {
 				c.Run(&Worker{})
 			}

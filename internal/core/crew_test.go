@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // on returns a context as a task on that worker has it.
@@ -40,7 +42,7 @@ func TestCrewRefusesTheLastWait(t *testing.T) {
 			stuck  func() bool
 			want   error
 		}{
-			{"the last worker", second, &crew, always, ErrNested},
+			{"the last worker", second, &crew, always, fault.ErrNested},
 			{"the last worker, for what is about to be over", second, &crew, func() bool { return false }, nil},
 			{"the same worker again", first, &crew, always, nil},
 			{"nobody of the crew", &Worker{Crew: &other}, &crew, always, nil},

@@ -28,7 +28,7 @@ type Executor interface {
 	// what crosses, have returned. Closing twice
 	// is harmless. In a task or a callback of the executor itself, where Close
 	// would wait for its caller, it does nothing and returns an error that wraps
-	// ErrNested. Otherwise the error tells what went wrong on the way out, never
+	// fault.ErrNested. Otherwise the error tells what went wrong on the way out, never
 	// what a task returned.
 	Close() error
 }
@@ -155,7 +155,7 @@ type Config struct {
 	Full  FullPolicy
 
 	// Init, if it is set, is run once by every worker before its first task.
-	// See [InitError] for what happens if it fails.
+	// See [fault.InitError] for what happens if it fails.
 	Init Job
 
 	// MaxTasksPerWorker is after how many tasks a worker is replaced by a
@@ -195,7 +195,7 @@ type FullPolicy uint8
 const (
 	// Block waits until there is room, or the context of the submission ends.
 	Block FullPolicy = iota
-	// Reject fails the call with ErrFull.
+	// Reject fails the call with fault.ErrFull.
 	Reject
 )
 

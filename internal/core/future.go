@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // A Future is one task's pending result. The zero Future is not usable;
@@ -16,17 +18,17 @@ type Future[Out any] struct {
 // Wait blocks until the task is done or ctx ends. Then it returns the task's
 // result, or the error that tells why there is none:
 //
-//   - *TaskError: the function returned an error
-//   - *PanicError: the function panicked
+//   - *fault.TaskError: the function returned an error
+//   - *fault.PanicError: the function panicked
 //   - ErrCancelled: Cancel was called
 //   - the cause of the context that the task was submitted with, if that ended
-//   - *WorkerLostError, *InitError, ErrClosed, ErrFull, ErrEncode,
-//     ErrUnknownTask, ErrQuarantined: the backend could not run it
+//   - *fault.WorkerLostError, *fault.InitError, fault.ErrClosed, fault.ErrFull, fault.ErrEncode,
+//     fault.ErrUnknownTask, ErrQuarantined: the backend could not run it
 //
 // If ctx ends first, Wait returns context.Cause(ctx) and the task goes on. A
 // task that waits for another passes its own context; if that can never be
 // done, because all workers wait likewise, Wait returns an error that wraps
-// ErrNested.
+// fault.ErrNested.
 func (f *Future[Out]) Wait(ctx context.Context) (Out, error) {
 	if err := f.call.wait(ctx); err != nil {
 		var zero Out
@@ -45,14 +47,14 @@ func (f *Future[Out]) Wait(ctx context.Context) (Out, error) {
 func (f *Future[Out]) Done() <-chan struct{} { return f.call.Done() }
 
 // Cancel asks for the task not to run, or to stop. A task that has not started
-// never will, and Cancel reports true: its future is done, with ErrCancelled.
+// never will, and Cancel reports true: its future is done, with fault.ErrCancelled.
 // Of a task that is running, the context is cancelled and Cancel reports
 // false: the future is done when the function returns, or when its worker
 // process has been killed after Config.CancelGrace. A task that is done is left
 // alone, and Cancel reports false. While the task's argument is being encoded for
 // a worker process, Cancel waits for the end of that: an argument's own encoding
 // must not call it.
-func (f *Future[Out]) Cancel() bool { return f.call.Cancel(ErrCancelled) }
+func (f *Future[Out]) Cancel() bool { return f.call.Cancel(fault.ErrCancelled) }
 
 // State tells how far the task has come.
 func (f *Future[Out]) State() State { return f.call.State() }
@@ -90,7 +92,7 @@ type AnyFuture interface {
 
 // Then returns the future of fn applied to f's result. fn is called once, when
 // f is done, as a callback of f; if f fails, so does what Then returns, with
-// the same error, and fn is not called. A panic of fn becomes a *PanicError.
+// the same error, and fn is not called. A panic of fn becomes a *fault.PanicError.
 // Cancelling what Then returns does not cancel f.
 func Then[Out, Next any](f *Future[Out], fn func(Out) (Next, error)) *Future[Next] {
 	d := &derived[Next]{task: f.call.Task()}
@@ -101,9 +103,9 @@ func Then[Out, Next any](f *Future[Out], fn func(Out) (Next, error)) *Future[Nex
 	d.call.init(ctx, d, 0)
 	d.call.site = &Site{Crew: f.call.site.Crew, of: f.call.site.home()}
 	f.OnDone(func(f *Future[Out]) {
-		if fault := f.call.fault; fault != nil {
+		if failed := f.call.failed; failed != nil {
 			if d.call.phase.CompareAndSwap(waiting, settling) {
-				d.call.finish(fault.error, fault.cancelled)
+				d.call.finish(failed.error, failed.cancelled)
 			}
 			return
 		}

@@ -1,6 +1,8 @@
 package core
 
-import "context"
+import (
+	"context"
+)
 
 // A Gate is what a task of a lock-based model holds while it runs, such as an
 // interpreter lock. A worker enters before it runs a task and leaves after.

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // ErrShutdown is what tasks are cancelled with that a shutdown did not wait for.
-var ErrShutdown = fmt.Errorf("%w: the executor was shut down", ErrCancelled)
+var ErrShutdown = fmt.Errorf("%w: the executor was shut down", fault.ErrCancelled)
 
 // A Handle is an executor together with the backend that has opened it. Package
 // executor shows it to programs as executor.Executor. All methods are safe for

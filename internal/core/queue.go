@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+
+	"github.com/f3f4c0de/harness/internal/fault"
+	"github.com/f3f4c0de/harness/internal/wire"
 )
 
 // A Queue hands values from some tasks to others, first in, first out, on
@@ -16,14 +19,14 @@ import (
 // of its argument: inside that process as it is, in a worker process as a
 // reference through which Put, Get and Close reach back to the submitter. The
 // values cross as the arguments of tasks do, exactly or not at all: one that
-// cannot be encoded or decoded is an error that wraps ErrEncode, and stays in the
+// cannot be encoded or decoded is an error that wraps fault.ErrEncode, and stays in the
 // queue if it is in it.
 //
 // A task that waits in Put or Get keeps its worker. If that leaves none for the
 // task that would end the wait, and nothing else does for a second, the executor
 // starts one more for it, as long as that is needed: for a task whose argument
 // holds the queue. An executor that can have no more workers, such as sequential,
-// refuses the wait with [ErrNested].
+// refuses the wait with [fault.ErrNested].
 //
 // The zero Queue is not usable; [NewQueue] makes them. All methods are safe for
 // concurrent use. A Queue that was sent to a worker process is kept until it is
@@ -47,21 +50,21 @@ func NewQueue[T any](capacity int) *Queue[T] {
 }
 
 // Put appends v. It blocks while the queue is full, until ctx ends. On a
-// closed queue it returns ErrQueueClosed.
+// closed queue it returns fault.ErrQueueClosed.
 func (q *Queue[T]) Put(ctx context.Context, v T) error {
 	if q.store != nil {
 		return q.store.put(ctx, v)
 	}
-	payload, err := elemCodecFor[T]().append(nil, &v)
+	payload, err := wire.ForElement[T]().Append(nil, &v)
 	if err != nil {
-		return fmt.Errorf("value for a queue %w: %w", ErrEncode, err)
+		return fmt.Errorf("value for a queue %w: %w", fault.ErrEncode, err)
 	}
 	_, err = q.ask(ctx, QueuePut, payload)
 	return err
 }
 
 // Get removes the oldest value. It blocks while the queue is empty, until ctx
-// ends. On a queue that is closed and empty it returns ErrQueueClosed.
+// ends. On a queue that is closed and empty it returns fault.ErrQueueClosed.
 func (q *Queue[T]) Get(ctx context.Context) (T, error) {
 	if q.store != nil {
 		return q.store.get(ctx)
@@ -69,8 +72,8 @@ func (q *Queue[T]) Get(ctx context.Context) (T, error) {
 	payload, err := q.ask(ctx, QueueGet, nil)
 	var v, zero T
 	if err == nil {
-		if _, err = elemCodecFor[T]().decode(payload, &v); err != nil {
-			err = fmt.Errorf("value from a queue %w: %w", ErrEncode, err)
+		if _, err = wire.ForElement[T]().Decode(payload, &v); err != nil {
+			err = fmt.Errorf("value from a queue %w: %w", fault.ErrEncode, err)
 		}
 	}
 	if err != nil {
@@ -80,7 +83,7 @@ func (q *Queue[T]) Get(ctx context.Context) (T, error) {
 }
 
 // Close lets no more values in. Those that are in can still be taken out, and
-// whoever waits in Put is told ErrQueueClosed. Closing twice is harmless. In a
+// whoever waits in Put is told fault.ErrQueueClosed. Closing twice is harmless. In a
 // worker process the error is that of the way to the submitter; elsewhere it is
 // nil.
 func (q *Queue[T]) Close(ctx context.Context) error {
@@ -154,7 +157,7 @@ func AnswerQueue(ctx context.Context, op QueueOp, id uint64, payload []byte) ([]
 	case q == nil && op == QueueClose:
 		return nil, nil
 	case q == nil:
-		return nil, ErrQueueClosed
+		return nil, fault.ErrQueueClosed
 	}
 	switch op {
 	case QueuePut:
@@ -192,7 +195,7 @@ func (s *store[T]) put(ctx context.Context, v T) error {
 		return true
 	})
 	if closed {
-		return ErrQueueClosed
+		return fault.ErrQueueClosed
 	}
 	return err
 }
@@ -215,7 +218,7 @@ func (s *store[T]) take(ctx context.Context, lend int) (v T, err error) {
 		return true
 	})
 	if closed {
-		return v, ErrQueueClosed
+		return v, fault.ErrQueueClosed
 	}
 	return v, err
 }
@@ -274,7 +277,7 @@ func (s *store[T]) do(ctx context.Context, c *sync.Cond, try func() bool) error 
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
-	return fmt.Errorf("waiting on a queue: %w: every worker of the executor waits, it can have no more, and a task that has the queue waits for one", ErrNested)
+	return fmt.Errorf("waiting on a queue: %w: every worker of the executor waits, it can have no more, and a task that has the queue waits for one", fault.ErrNested)
 }
 
 func (s *store[T]) close() {
@@ -305,8 +308,8 @@ func (s *store[T]) retire() {
 
 func (s *store[T]) putEncoded(ctx context.Context, b []byte) error {
 	var v T
-	if _, err := elemCodecFor[T]().decode(b, &v); err != nil {
-		return fmt.Errorf("value for a queue %w: %w", ErrEncode, err)
+	if _, err := wire.ForElement[T]().Decode(b, &v); err != nil {
+		return fmt.Errorf("value for a queue %w: %w", fault.ErrEncode, err)
 	}
 	return s.put(ctx, v)
 }
@@ -320,14 +323,14 @@ func (s *store[T]) getEncoded(ctx context.Context) (b []byte, err error) {
 	}
 	sent := false
 	defer func() { s.giveBack(v, sent) }()
-	c := elemCodecFor[T]()
-	b, err = c.append(nil, &v)
-	if err == nil && c.foreign {
+	c := wire.ForElement[T]()
+	b, err = c.Append(nil, &v)
+	if err == nil && c.Foreign {
 		var try T
-		_, err = c.decode(b, &try)
+		_, err = c.Decode(b, &try)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("value from a queue %w: %w", ErrEncode, err)
+		return nil, fmt.Errorf("value from a queue %w: %w", fault.ErrEncode, err)
 	}
 	sent = true
 	return b, nil

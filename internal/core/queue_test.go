@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +15,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/f3f4c0de/harness/internal/fault"
+	"github.com/f3f4c0de/harness/internal/wire"
 )
 
 func TestQueueBlocksWhenFullAndWhenEmpty(t *testing.T) {
@@ -37,7 +42,7 @@ func TestQueueBlocksWhenFullAndWhenEmpty(t *testing.T) {
 			for {
 				<-time.After(time.Second)
 				v, err := q.Get(ctx)
-				if errors.Is(err, ErrQueueClosed) {
+				if errors.Is(err, fault.ErrQueueClosed) {
 					return
 				}
 				got = append(got, v)
@@ -139,11 +144,11 @@ func TestQueueAcrossProcesses(t *testing.T) {
 	if err := far.Close(inTask); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := q.Get(ctx); !errors.Is(err, ErrQueueClosed) {
-		t.Errorf("Get() after Close = %v; want ErrQueueClosed", err)
+	if _, err := q.Get(ctx); !errors.Is(err, fault.ErrQueueClosed) {
+		t.Errorf("Get() after Close = %v; want fault.ErrQueueClosed", err)
 	}
-	if err := far.Put(inTask, "three"); !errors.Is(err, ErrQueueClosed) {
-		t.Errorf("Put() after Close = %v; want ErrQueueClosed", err)
+	if err := far.Put(inTask, "three"); !errors.Is(err, fault.ErrQueueClosed) {
+		t.Errorf("Put() after Close = %v; want fault.ErrQueueClosed", err)
 	}
 	if len(published.open) != 0 {
 		t.Errorf("%d queues are still published; want none once they are closed and drained", len(published.open))
@@ -172,12 +177,32 @@ func through[T any](v T) func(*testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
-			if d := difference(v, got); d != "" {
-				t.Errorf("%s: %s", name, d)
+			if f, ok := any(v).(float64); !reflect.DeepEqual(v, got) && !(ok && math.IsNaN(f) && math.IsNaN(any(got).(float64))) {
+				t.Errorf("%s: %#v became %#v", name, v, got)
 			}
 		}
 	}
 }
+
+type (
+	point      struct{ X, Y int }
+	celsius    float64
+	ring       struct{ Next *ring }
+	codedError struct {
+		Code int
+		Err  error
+	}
+)
+
+func (c celsius) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%v°C", float64(c)), nil }
+func (c *celsius) UnmarshalText(b []byte) error {
+	_, err := fmt.Sscanf(string(b), "%g°C", c)
+	return err
+}
+
+func (e *codedError) Error() string { return fmt.Sprint(e.Code, e.Err) }
+
+func init() { wire.Register[*codedError]() }
 
 func TestQueueCarriesExactly(t *testing.T) {
 	for name, f := range map[string]func(*testing.T){
@@ -228,8 +253,8 @@ func TestQueueKeepsWhatCannotCross(t *testing.T) {
 	here, there, far := sent[fragile](t, 2)
 	ctx := t.Context()
 	for _, bad := range []fragile{0, -1} {
-		if err := there.Put(far, bad); !errors.Is(err, ErrEncode) {
-			t.Errorf("Put(%d) from a worker = %v; want ErrEncode", bad, err)
+		if err := there.Put(far, bad); !errors.Is(err, fault.ErrEncode) {
+			t.Errorf("Put(%d) from a worker = %v; want fault.ErrEncode", bad, err)
 		}
 		for _, v := range []fragile{bad, 7} {
 			if err := here.Put(ctx, v); err != nil {
@@ -240,8 +265,8 @@ func TestQueueKeepsWhatCannotCross(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if v, err := there.Get(far); !errors.Is(err, ErrEncode) || v != 0 {
-				t.Errorf("Get of %d = %d, %v; want ErrEncode", bad, v, err)
+			if v, err := there.Get(far); !errors.Is(err, fault.ErrEncode) || v != 0 {
+				t.Errorf("Get of %d = %d, %v; want fault.ErrEncode", bad, v, err)
 			}
 		}
 		for _, want := range []fragile{bad, 7} {
@@ -249,8 +274,8 @@ func TestQueueKeepsWhatCannotCross(t *testing.T) {
 				t.Errorf("Get after that = %d, %v; want %d", v, err, want)
 			}
 		}
-		if v, err := there.Get(far); !errors.Is(err, ErrQueueClosed) {
-			t.Errorf("Get at the end = %d, %v; want ErrQueueClosed", v, err)
+		if v, err := there.Get(far); !errors.Is(err, fault.ErrQueueClosed) {
+			t.Errorf("Get at the end = %d, %v; want fault.ErrQueueClosed", v, err)
 		}
 		here, there, far = sent[fragile](t, 2)
 	}
@@ -284,7 +309,7 @@ func TestQueueWaitsForALoan(t *testing.T) {
 				t.Error("Get did not wait for a value that may come back")
 			}
 			s.giveBack(v, ok)
-			if err := <-done; ok != errors.Is(err, ErrQueueClosed) {
+			if err := <-done; ok != errors.Is(err, fault.ErrQueueClosed) {
 				t.Errorf("sent: %v; Get = %v", ok, err)
 			}
 		})
@@ -315,5 +340,43 @@ func TestStamp(t *testing.T) {
 	}
 	if later := Now(); later < s || later.Sub(s) < 0 {
 		t.Errorf("a later stamp is %d, before %d", later, s)
+	}
+}
+
+// carry sends a value to another process and takes it there.
+func carry[T any](v T) (came T, err error) {
+	c := wire.For[T]()
+	b, err := c.Append(nil, &v)
+	if err == nil {
+		err = c.Decode(b, &came)
+	}
+	return came, err
+}
+
+// A queue crosses as a reference, which is the queue itself where it was made.
+func TestQueueComesHome(t *testing.T) {
+	q := NewQueue[string](2)
+	came, err := carry(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if came.store != q.store {
+		t.Error("a queue that comes back to its process is another one")
+	}
+	b, err := wire.For[*Queue[string]]().Append(nil, &q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wrong *Queue[int]
+	if err := wire.For[*Queue[int]]().Decode(b, &wrong); err == nil {
+		t.Error("a queue of strings became one of numbers")
+	}
+	_ = q.Close(t.Context())
+	late, err := carry(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := late.Get(t.Context()); !errors.Is(err, fault.ErrQueueClosed) {
+		t.Errorf("Get from a queue that was closed on the way: %v; want %v", err, fault.ErrQueueClosed)
 	}
 }

@@ -7,7 +7,7 @@ import (
 // MayEnd reports whether the call, which has not begun, might end the standstill,
 // since its argument holds a queue that is waited on: as such, or in a struct, an
 // array, a slice, a map, an interface, or behind a pointer. refuse ends one of the
-// waits on that queue with ErrNested. What has a lock or an atomic value is in use
+// waits on that queue with fault.ErrNested. What has a lock or an atomic value is in use
 // by others and is not looked into, nor is a function. It is quick for small
 // arguments and looks at no more than some thousand values of a large one.
 func (c *Call) MayEnd(s *Standstill) (refuse func(), ok bool) {

@@ -1,6 +1,10 @@
 package core
 
-import "reflect"
+import (
+	"reflect"
+
+	"github.com/f3f4c0de/harness/internal/wire"
+)
 
 // What programs hold are types of package executor whose underlying types are
 // those of this package, without their methods: executor.Task is declared as
@@ -42,6 +46,4 @@ func (s *sealedFuture) future() *Call { return &s.call }
 // CallOf returns the call behind a future.
 func CallOf(f SealedFuture) *Call { return f.future() }
 
-type sealedQueue struct{}
-
-func (*sealedQueue) queue() {}
+type sealedQueue = wire.Reference

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // A Site is what the calls of an executor have in common. An executor makes one
@@ -57,7 +59,7 @@ func (s *Site) Inside(f func()) { inside([2]*Site{s, s}, f) }
 func inside(_ [2]*Site, f func()) { f() }
 
 // Outside returns nil, or, if the calling goroutine is a worker of the executor
-// or runs one of its callbacks, an error that wraps [ErrNested]: the executor
+// or runs one of its callbacks, an error that wraps [fault.ErrNested]: the executor
 // would wait for its caller. what was called is for the error's text. It takes
 // some ten microseconds.
 func (s *Site) Outside(what string) error {
@@ -70,7 +72,7 @@ func (s *Site) Outside(what string) error {
 	if !bytes.Contains(buf[:n], fmt.Appendf(nil, "core.inside({%p, %p}", s, s)) {
 		return nil
 	}
-	return fmt.Errorf("%s in a task or a callback of the same executor: %w: it would wait for its caller; call Stop there, and Close outside", what, ErrNested)
+	return fmt.Errorf("%s in a task or a callback of the same executor: %w: it would wait for its caller; call Stop there, and Close outside", what, fault.ErrNested)
 }
 
 // Go runs f, which is code of the program's own, on a goroutine of its own, which

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+
+	"github.com/f3f4c0de/harness/internal/fault"
+	"github.com/f3f4c0de/harness/internal/wire"
 )
 
 // A Task is a named function that every backend can run. Inside a process its
@@ -13,7 +16,7 @@ import (
 // its own by those, whatever else by what it consists of. What an interface holds
 // crosses if its type is built of predeclared types or was given to [Register].
 // Channels, functions, locks and structs with private fields that point somewhere
-// cannot cross, and are reported with [ErrEncode].
+// cannot cross, and are reported with [fault.ErrEncode].
 //
 // A closure cannot cross either, which is why a task that is to run in another
 // process is declared once, at package level, and uses nothing but its argument.
@@ -24,8 +27,8 @@ type Task[In, Out any] struct {
 	id    *TaskIdentity
 	name  string
 	fn    func(context.Context, In) (Out, error)
-	in    codec[In]
-	out   codec[Out]
+	in    wire.Codec[In]
+	out   wire.Codec[Out]
 	again bool
 
 	traits callTraits // of its calls
@@ -47,11 +50,11 @@ func NewTask[In, Out any](name string, fn func(context.Context, In) (Out, error)
 	if fn == nil {
 		panic("executor: NewTask of " + name + " needs a function")
 	}
-	t := &Task[In, Out]{id: identify(name, fn), name: name, fn: fn, in: codecFor[In](), out: codecFor[Out]()}
-	if t.in.foreign {
+	t := &Task[In, Out]{id: identify(name, fn), name: name, fn: fn, in: wire.For[In](), out: wire.For[Out]()}
+	if t.in.Foreign {
 		t.traits |= foreignInput
 	}
-	if t.out.foreign {
+	if t.out.Foreign {
 		t.traits |= foreignOutput
 	}
 	t.machine = t
@@ -102,7 +105,7 @@ func submit(ctx context.Context, ex Executor, c *Call) {
 	}
 	err := errors.New("the executor is nil")
 	if w := WorkerOf(ctx); w != nil && w.Link != nil {
-		err = fmt.Errorf("%w: the executor is nil, since it stayed in the submitter's process", ErrNested)
+		err = fmt.Errorf("%w: the executor is nil, since it stayed in the submitter's process", fault.ErrNested)
 	}
 	c.Fail(fmt.Errorf("submitting task %s: %w", c.Task(), err), 0, 0)
 }
@@ -155,12 +158,12 @@ func (j job[In, Out]) Call(ctx context.Context) *Call {
 
 // Wire implements [AnyTask].
 func (t *Task[In, Out]) Wire() string {
-	return fmt.Sprintf("a function from %v to %v (%016x, %016x)", reflect.TypeFor[In](), reflect.TypeFor[Out](), t.in.fingerprint(), t.out.fingerprint())
+	return fmt.Sprintf("a function from %v to %v (%016x, %016x)", reflect.TypeFor[In](), reflect.TypeFor[Out](), t.in.Fingerprint(), t.out.Fingerprint())
 }
 
 // KeepsInput implements [AnyTask].
 func (t *Task[In, Out]) KeepsInput(batch bool) bool {
-	return batch || t.in.keeps
+	return batch || t.in.Keeps
 }
 
 // Incoming implements [AnyTask].
@@ -219,30 +222,30 @@ func (p *pending[In, Out]) run(ctx context.Context) (err error) {
 }
 
 func (p *pending[In, Out]) appendInput(b []byte) ([]byte, error) {
-	if p.task.in.foreign {
+	if p.task.in.Foreign {
 		if in := p.call.encoded(); in != nil {
 			return append(b, in...), nil
 		}
 	}
-	return p.task.in.append(b, &p.in)
+	return p.task.in.Append(b, &p.in)
 }
 
-func (p *pending[In, Out]) decodeInput(b []byte) error { return p.task.in.decode(b, &p.in) }
+func (p *pending[In, Out]) decodeInput(b []byte) error { return p.task.in.Decode(b, &p.in) }
 
 func (p *pending[In, Out]) appendOutput(b []byte) ([]byte, error) {
-	return p.task.out.append(b, &p.out)
+	return p.task.out.Append(b, &p.out)
 }
 
-func (p *pending[In, Out]) inputSize() int  { return p.task.in.sizeOf(&p.in) }
-func (p *pending[In, Out]) outputSize() int { return p.task.out.sizeOf(&p.out) }
+func (p *pending[In, Out]) inputSize() int  { return p.task.in.Size(&p.in) }
+func (p *pending[In, Out]) outputSize() int { return p.task.out.Size(&p.out) }
 
 func (p *pending[In, Out]) encoder() func(*[]byte, *error) {
 	in, codec := p.in, p.task.in
-	return func(b *[]byte, err *error) { *b, *err = codec.append(nil, &in) }
+	return func(b *[]byte, err *error) { *b, *err = codec.Append(nil, &in) }
 }
 
-func (p *pending[In, Out]) keepsOutput() bool { return p.task.out.keeps || p.task.out.foreign }
+func (p *pending[In, Out]) keepsOutput() bool { return p.task.out.Keeps || p.task.out.Foreign }
 
 func (p *pending[In, Out]) decodeOutput(b []byte) error {
-	return p.task.out.decode(b, &p.out)
+	return p.task.out.Decode(b, &p.out)
 }

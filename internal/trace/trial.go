@@ -20,6 +20,7 @@ import (
 	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
@@ -175,7 +176,7 @@ func (t *Trial) Observer() *core.Observer {
 // outcome is how a call ended that has an error. One that the function returned
 // is its failure, whichever that is, unless the call was cancelled.
 func outcome(c *core.Call, err error) string {
-	var own *core.TaskError
+	var own *fault.TaskError
 	if c.Cancelled() || !errors.As(err, &own) && errors.Is(err, context.DeadlineExceeded) {
 		return "cancelled"
 	}

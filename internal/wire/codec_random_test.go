@@ -1,4 +1,4 @@
-package core
+package wire
 
 import (
 	"encoding/json"
@@ -236,7 +236,7 @@ func FuzzCodec(f *testing.F) {
 func FuzzCodecDecode(f *testing.F) {
 	for seed := range uint64(60) {
 		v := randomValue(seed)
-		b, err := codecFor[any]().append(nil, &v)
+		b, err := For[any]().Append(nil, &v)
 		if err != nil {
 			continue
 		}

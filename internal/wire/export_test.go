@@ -1,4 +1,4 @@
-package core
+package wire
 
 // For the tests that send random values to other processes.
 var (

@@ -1,4 +1,4 @@
-package core
+package wire
 
 import (
 	"cmp"
@@ -324,7 +324,7 @@ func (f *form) decodeTracked(b []byte, p unsafe.Pointer) (_ []byte, err error) {
 func takeReference(b []byte, least int, f *form, is int, d *decoder) (n int, old *object, isNil bool, rest []byte, err error) {
 	v, k := binary.Uvarint(b)
 	if k <= 0 {
-		return 0, nil, false, nil, errCut
+		return 0, nil, false, nil, ErrCut
 	}
 	b = b[k:]
 	switch {
@@ -333,17 +333,17 @@ func takeReference(b []byte, least int, f *form, is int, d *decoder) (n int, old
 	case v&1 == 0:
 		i := (v - 2) >> 1
 		if d == nil || i >= uint64(len(d.objects)) {
-			return 0, nil, false, nil, errCut
+			return 0, nil, false, nil, ErrCut
 		}
 		old = &d.objects[i]
 		if old.f != f || (old.is < 0) != (is < 0) {
-			return 0, nil, false, nil, errCut
+			return 0, nil, false, nil, ErrCut
 		}
 		return old.n, old, false, b, nil
 	}
 	v >>= 1
 	if least > 0 && v > uint64(len(b)/least) || v > 1<<62 {
-		return 0, nil, false, nil, errCut
+		return 0, nil, false, nil, ErrCut
 	}
 	return int(v), nil, false, b, nil
 }
@@ -352,7 +352,7 @@ func takeReference(b []byte, least int, f *form, is int, d *decoder) (n int, old
 // bytes as they take at least.
 func (d *decoder) expect(b []byte, at place, n, owed int) error {
 	if d.owed += owed; d.owed > len(b) {
-		return errCut
+		return ErrCut
 	}
 	d.objects = append(d.objects, object{place: at, n: n, owed: owed})
 	return nil
@@ -388,7 +388,7 @@ func (c compiler) makePointer(f *form) {
 			*(*unsafe.Pointer)(p) = old.p
 			return b, nil
 		case old != nil || n != 0 || len(b) < elem.least:
-			return nil, errCut
+			return nil, ErrCut
 		}
 		to := reflect.New(t).UnsafePointer()
 		*(*unsafe.Pointer)(p) = to
@@ -475,7 +475,7 @@ func (c compiler) makeSlice(f *form) {
 			*(*[]byte)(p) = unsafe.Slice((*byte)(old.p), n)[:n:n]
 			return b, nil
 		case old != nil:
-			return nil, errCut
+			return nil, ErrCut
 		}
 		data := reflect.MakeSlice(t, n, n).UnsafePointer()
 		*(*[]byte)(p) = unsafe.Slice((*byte)(data), n)[:n:n]
@@ -567,7 +567,7 @@ func (c compiler) makeMap(f *form) {
 			*(*unsafe.Pointer)(p) = old.p
 			return b, nil
 		case old != nil || least == 0 && n > 1: // there is but one key that takes no bytes
-			return nil, errCut
+			return nil, ErrCut
 		}
 		m := reflect.MakeMapWithSize(t, n).UnsafePointer()
 		*(*unsafe.Pointer)(p) = m

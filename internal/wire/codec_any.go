@@ -1,4 +1,4 @@
-package core
+package wire
 
 import (
 	"encoding/binary"
@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 	"unsafe"
+
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // Register has values of type T cross a process boundary inside of interfaces: in
@@ -41,7 +43,7 @@ var registry = func() *sync.Map {
 		reflect.TypeFor[fs.FileMode](), reflect.TypeFor[fs.PathError](), reflect.TypeFor[os.LinkError](), reflect.TypeFor[os.SyscallError](),
 		reflect.TypeFor[syscall.Errno](), reflect.TypeFor[syscall.Signal](), reflect.TypeFor[strconv.NumError](),
 		reflect.TypeFor[json.SyntaxError](), reflect.TypeFor[time.ParseError](),
-		reflect.TypeFor[TaskError](), reflect.TypeFor[PanicError](), reflect.TypeFor[WorkerLostError](), reflect.TypeFor[InitError](),
+		reflect.TypeFor[fault.TaskError](), reflect.TypeFor[fault.PanicError](), reflect.TypeFor[fault.WorkerLostError](), reflect.TypeFor[fault.InitError](),
 	} {
 		m.Store(typeName(t), t)
 	}
@@ -176,7 +178,7 @@ func appendTag(b []byte, t reflect.Type, most int) (_ []byte, ok bool) {
 // takeTag decodes a type.
 func takeTag(b []byte, most int) (t reflect.Type, rest []byte, err error) {
 	if len(b) == 0 || most == 0 {
-		return nil, nil, errCut
+		return nil, nil, ErrCut
 	}
 	tag, b := b[0], b[1:]
 	if tag > 0 && int(tag) < len(basics) {
@@ -186,7 +188,7 @@ func takeTag(b []byte, most int) (t reflect.Type, rest []byte, err error) {
 	if tag == tagNamed || tag == tagArray {
 		var k int
 		if n, k = binary.Uvarint(b); k <= 0 || n > 1<<40 || tag == tagNamed && n > uint64(len(b)-k) {
-			return nil, nil, errCut
+			return nil, nil, ErrCut
 		}
 		b = b[k:]
 	}
@@ -202,7 +204,7 @@ func takeTag(b []byte, most int) (t reflect.Type, rest []byte, err error) {
 			return nil, nil, err
 		}
 	default:
-		return nil, nil, errCut
+		return nil, nil, ErrCut
 	}
 	switch tag {
 	case tagPointer:
@@ -247,7 +249,7 @@ func (f *form) makeInterface() {
 	}
 	f.decode = func(b []byte, p unsafe.Pointer, d *decoder) ([]byte, error) {
 		if len(b) == 0 {
-			return nil, errCut
+			return nil, ErrCut
 		}
 		to := reflect.NewAt(f.t, p).Elem()
 		if b[0] == 0 {
@@ -338,7 +340,7 @@ func (d *decoder) takeDynamic(b []byte) (v reflect.Value, rest []byte, err error
 	switch b[0] {
 	case tagSentinel:
 		if len(b) < 2 || int(b[1]) >= len(wellKnown) {
-			return v, nil, errCut
+			return v, nil, ErrCut
 		}
 		return reflect.ValueOf(wellKnown[b[1]]), b[2:], nil
 	case tagRemote:
@@ -349,7 +351,7 @@ func (d *decoder) takeDynamic(b []byte) (v reflect.Value, rest []byte, err error
 	case tagBox:
 		i, k := binary.Uvarint(b[1:])
 		if k <= 0 || i >= uint64(len(d.boxes)) {
-			return v, nil, errCut
+			return v, nil, ErrCut
 		}
 		return d.boxes[i], b[1+k:], nil
 	}
@@ -361,7 +363,7 @@ func (d *decoder) takeDynamic(b []byte) (v reflect.Value, rest []byte, err error
 		return v, nil, err
 	}
 	if known.form.least > len(b) {
-		return v, nil, errCut
+		return v, nil, ErrCut
 	}
 	held := reflect.New(known.t)
 	d.depth++
@@ -381,7 +383,7 @@ func (d *decoder) takeType(b []byte) (_ *dynamic, rest []byte, err error) {
 	if b[0] == tagAgain {
 		i, k := binary.Uvarint(b[1:])
 		if k <= 0 || i >= uint64(len(d.types)) {
-			return nil, nil, errCut
+			return nil, nil, ErrCut
 		}
 		return d.types[i], b[1+k:], nil
 	}
@@ -390,7 +392,7 @@ func (d *decoder) takeType(b []byte) (_ *dynamic, rest []byte, err error) {
 		return nil, nil, err
 	}
 	if t.Kind() == reflect.Interface {
-		return nil, nil, errCut // an interface holds no interface
+		return nil, nil, ErrCut // an interface holds no interface
 	}
 	known, err := dynamicOf(t)
 	if err != nil {

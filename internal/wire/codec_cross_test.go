@@ -1,4 +1,4 @@
-package core_test
+package wire_test
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 
 	"github.com/f3f4c0de/harness/executor"
 	"github.com/f3f4c0de/harness/internal/child"
-	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/wire"
 )
 
 // crossings are the seeds whose values cross.
@@ -22,7 +22,7 @@ var echoTask = executor.NewTask("codec.echo", func(_ context.Context, v any) (an
 func TestMain(m *testing.M) {
 	if child.Role() != "" { // the test itself makes them when it needs them
 		for seed := range uint64(crossings) {
-			core.RandomValue(seed)
+			wire.RandomValue(seed)
 		}
 	}
 	executor.Main(echoTask)
@@ -41,7 +41,7 @@ func TestRandomValuesCross(t *testing.T) {
 		}
 		refused := 0
 		for seed := range uint64(crossings) {
-			sent := core.RandomValue(seed)
+			sent := wire.RandomValue(seed)
 			came, err := echoTask.Submit(ctx, ex, sent).Wait(ctx)
 			switch {
 			case err != nil && backend == "processes" && errors.Is(err, executor.ErrEncode):
@@ -49,7 +49,7 @@ func TestRandomValuesCross(t *testing.T) {
 			case err != nil:
 				t.Errorf("%s, seed %d: %v", backend, seed, err)
 			default:
-				if d := core.Difference(sent, came); d != "" {
+				if d := wire.Difference(sent, came); d != "" {
 					t.Errorf("%s, seed %d: %s", backend, seed, d)
 				}
 			}

@@ -1,4 +1,4 @@
-package core
+package wire
 
 import (
 	"encoding/binary"
@@ -35,7 +35,7 @@ func (f *form) makeTime() {
 	}
 	f.decode = func(b []byte, p unsafe.Pointer, _ *decoder) ([]byte, error) {
 		if len(b) < 13 {
-			return nil, errCut
+			return nil, ErrCut
 		}
 		sec, nsec := int64(binary.LittleEndian.Uint64(b)), binary.LittleEndian.Uint32(b[8:])
 		loc, b, err := takeZone(b[12:])
@@ -75,7 +75,7 @@ func orCut(err error) error {
 	if err != nil {
 		return err
 	}
-	return errCut
+	return ErrCut
 }
 
 const (
@@ -115,7 +115,7 @@ func appendZone(b []byte, loc *time.Location) ([]byte, error) {
 
 func takeZone(b []byte) (_ *time.Location, rest []byte, err error) {
 	if len(b) == 0 {
-		return nil, nil, errCut
+		return nil, nil, ErrCut
 	}
 	kind, b := b[0], b[1:]
 	var rules uint64
@@ -127,23 +127,23 @@ func takeZone(b []byte) (_ *time.Location, rest []byte, err error) {
 		return time.UTC, b, nil
 	case zoneLocal, zoneNamed:
 		if len(b) < 8 {
-			return nil, nil, errCut
+			return nil, nil, ErrCut
 		}
 		rules, b = binary.LittleEndian.Uint64(b), b[8:]
 	case zoneFixed:
 		var n int
 		if offset, n = binary.Varint(b); n <= 0 || offset != int64(int32(offset)) {
-			return nil, nil, errCut
+			return nil, nil, ErrCut
 		}
 		b = b[n:]
 	default:
-		return nil, nil, errCut
+		return nil, nil, ErrCut
 	}
 	loc := time.Local
 	if kind != zoneLocal {
 		n, k := binary.Uvarint(b)
 		if k <= 0 || n > uint64(len(b)-k) {
-			return nil, nil, errCut
+			return nil, nil, ErrCut
 		}
 		name := string(b[k : k+int(n)])
 		b = b[k+int(n):]

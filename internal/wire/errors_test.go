@@ -1,4 +1,4 @@
-package core
+package wire
 
 import (
 	"context"
@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 func TestRemoteErrorFindsWhatItWrapped(t *testing.T) {
@@ -121,12 +123,12 @@ func TestRegisteredErrorsCross(t *testing.T) {
 			var e *codedError
 			return errors.As(err, &e) && e.Code == 12
 		}, []error{errCoded}},
-		{"a lost worker", fmt.Errorf("inner pool: %w", &WorkerLostError{Worker: 3, Signal: "killed"}), func(err error) bool {
-			var e *WorkerLostError
+		{"a lost worker", fmt.Errorf("inner pool: %w", &fault.WorkerLostError{Worker: 3, Signal: "killed"}), func(err error) bool {
+			var e *fault.WorkerLostError
 			return errors.As(err, &e) && e.Worker == 3 && e.Signal == "killed"
 		}, nil},
-		{"a panic within", fmt.Errorf("inner task: %w", &PanicError{Task: "a", Value: "v", Err: &codedError{Code: 1}}), func(err error) bool {
-			var e *PanicError
+		{"a panic within", fmt.Errorf("inner task: %w", &fault.PanicError{Task: "a", Value: "v", Err: &codedError{Code: 1}}), func(err error) bool {
+			var e *fault.PanicError
 			var c *codedError
 			return errors.As(err, &e) && e.Value != "" && errors.As(err, &c) && c.Code == 1
 		}, []error{errCoded}},
@@ -146,7 +148,7 @@ func TestRegisteredErrorsCross(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			for _, err := range []error{tt.err, cross(tt.err), cross(&TaskError{"task", tt.err}), cross(newPanicError("task", tt.err))} {
+			for _, err := range []error{tt.err, cross(tt.err), cross(&fault.TaskError{Task: "task", Err: tt.err}), cross(fault.NewPanic("task", tt.err))} {
 				if !tt.as(err) {
 					t.Errorf("errors.As does not find it in %#v", err)
 				}
@@ -191,14 +193,14 @@ func chain(n int) error {
 }
 
 func TestPanicErrorUnwraps(t *testing.T) {
-	err := newPanicError("task", fmt.Errorf("while: %w", io.EOF))
+	err := fault.NewPanic("task", fmt.Errorf("while: %w", io.EOF))
 	for _, err := range []error{err, cross(err)} {
-		var p *PanicError
+		var p *fault.PanicError
 		if !errors.Is(err, io.EOF) || !errors.As(err, &p) || p.Value != "while: EOF" || p.Task != "task" || p.Stack == "" {
 			t.Errorf("%#v; want it to wrap EOF", err)
 		}
 	}
-	if err := cross(newPanicError("task", "text")); errors.Unwrap(err) != nil {
+	if err := cross(fault.NewPanic("task", "text")); errors.Unwrap(err) != nil {
 		t.Errorf("a panic with a text unwraps to %v", errors.Unwrap(err))
 	}
 }
@@ -275,10 +277,10 @@ func TestStrangeErrorsCross(t *testing.T) {
 		"all panic":               {&grumpy{"all"}, "no Error"},
 		"huge":                    {errors.New(strings.Repeat("x", 10<<20)), "more bytes"},
 		"nothing":                 {nil, "without saying why"},
-		"nil TaskError":           {(*TaskError)(nil), "panicked"},
-		"nil PanicError":          {(*PanicError)(nil), "panicked"},
+		"nil fault.TaskError":     {(*fault.TaskError)(nil), "panicked"},
+		"nil fault.PanicError":    {(*fault.PanicError)(nil), "panicked"},
 		"nil RemoteError":         {(*RemoteError)(nil), "panicked"},
-		"empty TaskError":         {&TaskError{}, "without saying why"},
+		"empty fault.TaskError":   {&fault.TaskError{}, "without saying why"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -296,15 +298,15 @@ func TestStrangeErrorsCross(t *testing.T) {
 			if name == "inner at the same place" && (!is(tt.err, io.EOF) || !errors.Is(far, io.EOF)) {
 				t.Error("what it wraps is not found")
 			}
-			if is(far, ErrClosed) || is(tt.err, ErrClosed) {
-				t.Error("it counts as ErrClosed")
+			if is(far, fault.ErrClosed) || is(tt.err, fault.ErrClosed) {
+				t.Error("it counts as fault.ErrClosed")
 			}
 		})
 	}
 }
 
 func FuzzDecodeError(f *testing.F) {
-	for _, err := range []error{io.EOF, &TaskError{"a", &codedError{1, io.EOF}}, newPanicError("b", &fs.PathError{Err: syscall.ENOENT})} {
+	for _, err := range []error{io.EOF, &fault.TaskError{Task: "a", Err: &codedError{1, io.EOF}}, fault.NewPanic("b", &fs.PathError{Err: syscall.ENOENT})} {
 		f.Add(AppendError(nil, err))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -1,4 +1,4 @@
-package core
+package wire
 
 import (
 	"encoding/binary"
@@ -180,7 +180,7 @@ func (f *form) makeMemory(n int) {
 	}
 	f.decode = func(b []byte, p unsafe.Pointer, _ *decoder) ([]byte, error) {
 		if len(b) < n {
-			return nil, errCut
+			return nil, ErrCut
 		}
 		copy(unsafe.Slice((*byte)(p), n), b)
 		return b[n:], nil
@@ -201,14 +201,14 @@ func appendLength(b []byte, n int, isNil bool) []byte {
 func takeLength(b []byte, least int) (n int, isNil bool, rest []byte, err error) {
 	v, k := binary.Uvarint(b)
 	if k <= 0 {
-		return 0, false, nil, errCut
+		return 0, false, nil, ErrCut
 	}
 	if v == 0 {
 		return 0, true, b[k:], nil
 	}
 	v--
 	if v > 1<<62 || least > 0 && v > uint64(len(b)-k)/uint64(least) {
-		return 0, false, nil, errCut
+		return 0, false, nil, ErrCut
 	}
 	return int(v), false, b[k:], nil
 }
@@ -225,7 +225,7 @@ func (f *form) makeString() {
 	f.decode = func(b []byte, p unsafe.Pointer, _ *decoder) ([]byte, error) {
 		n, isNil, b, err := takeLength(b, 1)
 		if err != nil || isNil {
-			return nil, errCut
+			return nil, ErrCut
 		}
 		*(*string)(p) = string(b[:n])
 		return b[n:], nil

@@ -1,4 +1,4 @@
-package core
+package wire
 
 import (
 	"bytes"
@@ -76,7 +76,7 @@ func (f *form) makeOwn() {
 	f.decode = func(b []byte, p unsafe.Pointer, _ *decoder) ([]byte, error) {
 		n, isNil, b, err := takeLength(b, 1)
 		if err != nil || isNil {
-			return nil, errCut
+			return nil, ErrCut
 		}
 		data := b[:n:n]
 		if f.own.foreign {
@@ -157,9 +157,14 @@ var familiar = map[string]bool{
 	"net": true, "net/netip": true, "net/url": true, "regexp": true, "time": true,
 }
 
-// isQueue reports whether t is a Queue.
-func isQueue(t reflect.Type) bool {
-	return reflect.PointerTo(t).Implements(reflect.TypeFor[interface{ queue() }]())
+// A Reference is embedded by types whose JSON methods name what stays in its process,
+// such as a queue: they neither wait nor panic nor end the goroutine.
+type Reference struct{}
+
+func (*Reference) reference() {}
+
+func isReference(t reflect.Type) bool {
+	return reflect.PointerTo(t).Implements(reflect.TypeFor[interface{ reference() }]())
 }
 
 var owns sync.Map // *own by type
@@ -182,7 +187,7 @@ func newOwn(t reflect.Type) *own {
 	for _, m := range methods {
 		if p.Implements(m.encodes) && p.Implements(m.decodes) && declares(t, m.marshal) && declares(t, m.restore) {
 			o := m.own
-			o.by, o.foreign = m.by, !familiar[t.PkgPath()] && !isQueue(t)
+			o.by, o.foreign = m.by, !familiar[t.PkgPath()] && !isReference(t)
 			if t.PkgPath() == "regexp" {
 				o.marshal = regexpMarshal(o.marshal)
 			}

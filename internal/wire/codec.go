@@ -1,4 +1,4 @@
-package core
+package wire
 
 import (
 	"errors"
@@ -6,9 +6,11 @@ import (
 	"reflect"
 	"runtime/debug"
 	"unsafe"
+
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
-// A codec turns values of one type into bytes and back, to cross a process
+// A Codec turns values of one type into bytes and back, to cross a process
 // boundary. It carries a value exactly or refuses it with an error that names
 // the field. Both ends are the same program on the same machine, so the bytes
 // need no description of the type, no fixed byte order and no version. How a
@@ -27,33 +29,39 @@ import (
 // somewhere have no form outside of the process.
 //
 // Both directions are guarded: no value and no bytes make them panic, run
-// without end or take memory out of proportion. When append fails it returns
-// what was there before.
+// without end or take memory out of proportion.
 //
 // Note: this replaces JSON, which took 40 times as long for a small argument
 // and 290 times as long for a megabyte; docs/performance.md has the figures.
-type codec[T any] struct {
-	append  func(b []byte, v *T) ([]byte, error)
-	decode  func(b []byte, v *T) error
-	size    func(v *T) int // of its encoding; nil if that is only known afterwards
-	keeps   bool           // decode keeps b
-	foreign bool           // append and decode may call methods of the program
-	fixed   int            // every encoding has so many bytes, and is the value's memory; 0 if they differ
+type Codec[T any] struct {
+	// Append encodes v onto b. When it fails it returns what was there before.
+	Append func(b []byte, v *T) ([]byte, error)
+
+	// Decode sets v to what b, all of it, is the encoding of.
+	Decode func(b []byte, v *T) error
+
+	Keeps   bool // Decode keeps b
+	Foreign bool // Append and Decode may call methods of the program
+	Fixed   int  // every encoding has so many bytes, and is the value's memory; 0 if they differ
+
+	size func(v *T) int // of its encoding; nil if that is only known afterwards
 }
 
-func codecFor[T any]() codec[T] {
+// For returns the codec of a type that is a message by itself: the end of the bytes
+// is the end of the value.
+func For[T any]() Codec[T] {
 	// What is all bytes needs no length: it is the whole message.
 	switch any((*T)(nil)).(type) {
 	case *[]byte:
-		return codec[T]{
-			append: func(b []byte, v *T) ([]byte, error) {
+		return Codec[T]{
+			Append: func(b []byte, v *T) ([]byte, error) {
 				s := *any(v).(*[]byte)
 				if s == nil {
 					return b, nil
 				}
 				return append(append(b, 1), s...), nil
 			},
-			decode: func(b []byte, v *T) error {
+			Decode: func(b []byte, v *T) error {
 				if len(b) > 0 {
 					b = b[1:len(b):len(b)]
 				} else {
@@ -63,49 +71,49 @@ func codecFor[T any]() codec[T] {
 				return nil
 			},
 			size:  func(v *T) int { return 1 + len(*any(v).(*[]byte)) },
-			keeps: true,
+			Keeps: true,
 		}
 	case *string:
-		return codec[T]{
-			append: func(b []byte, v *T) ([]byte, error) { return append(b, *any(v).(*string)...), nil },
-			decode: func(b []byte, v *T) error { *any(v).(*string) = string(b); return nil },
+		return Codec[T]{
+			Append: func(b []byte, v *T) ([]byte, error) { return append(b, *any(v).(*string)...), nil },
+			Decode: func(b []byte, v *T) error { *any(v).(*string) = string(b); return nil },
 			size:   func(v *T) int { return len(*any(v).(*string)) },
 		}
 	}
 	t := reflect.TypeFor[T]()
 	f := formOf(t)
 	if f.own != nil {
-		return codec[T]{
-			append: func(b []byte, v *T) ([]byte, error) {
+		return Codec[T]{
+			Append: func(b []byte, v *T) ([]byte, error) {
 				out, err := f.own.append(b, any(v))
 				if err != nil {
 					return b, err
 				}
 				return out, nil
 			},
-			decode:  func(b []byte, v *T) error { return f.own.decode(any(v), b) },
-			keeps:   f.own.foreign, // they may, against the rules
-			foreign: f.own.foreign,
+			Decode:  func(b []byte, v *T) error { return f.own.decode(any(v), b) },
+			Keeps:   f.own.foreign, // they may, against the rules
+			Foreign: f.own.foreign,
 		}
 	}
 	if n := f.fixed; n > 0 {
-		return codec[T]{
-			append: func(b []byte, v *T) ([]byte, error) {
+		return Codec[T]{
+			Append: func(b []byte, v *T) ([]byte, error) {
 				return append(b, unsafe.Slice((*byte)(unsafe.Pointer(v)), n)...), nil
 			},
-			decode: func(b []byte, v *T) error {
+			Decode: func(b []byte, v *T) error {
 				if len(b) != n {
 					return fmt.Errorf("%d bytes; want %d", len(b), n)
 				}
 				copy(unsafe.Slice((*byte)(unsafe.Pointer(v)), n), b)
 				return nil
 			},
-			fixed: n,
+			Fixed: n,
 		}
 	}
-	e := elemCodecFor[T]()
-	return codec[T]{
-		append: func(b []byte, v *T) ([]byte, error) {
+	e := ForElement[T]()
+	return Codec[T]{
+		Append: func(b []byte, v *T) ([]byte, error) {
 			if e.traits.tracked {
 				return f.encode(b, unsafe.Pointer(v), e.traits, describing{})
 			}
@@ -115,9 +123,9 @@ func codecFor[T any]() codec[T] {
 			}
 			return out, nil
 		},
-		foreign: e.foreign,
-		decode: func(b []byte, v *T) error {
-			rest, err := e.decode(b, v)
+		Foreign: e.Foreign,
+		Decode: func(b []byte, v *T) error {
+			rest, err := e.Decode(b, v)
 			if err == nil && len(rest) > 0 {
 				err = fmt.Errorf("%d bytes left over", len(rest))
 			}
@@ -126,49 +134,51 @@ func codecFor[T any]() codec[T] {
 	}
 }
 
-// sizeOf returns the size of v's encoding if it is known, or else 0.
-func (c codec[T]) sizeOf(v *T) int {
+// Size returns the size of v's encoding if it is known, or else 0.
+func (c Codec[T]) Size(v *T) int {
 	if c.size == nil {
 		return 0
 	}
 	return c.size(v)
 }
 
-// fingerprint describes the form that values of the type have on the wire. It
+// Fingerprint describes the form that values of the type have on the wire. It
 // is the same in two processes of one program, and another when a field is
 // added, renamed, moved or given another type.
-func (codec[T]) fingerprint() uint64 { return fingerprintOf(reflect.TypeFor[T]()) }
+func (Codec[T]) Fingerprint() uint64 { return fingerprintOf(reflect.TypeFor[T]()) }
 
-// An elemCodec is a codec for one value among others: its bytes end by
-// themselves. What two values share is not shared when they arrive.
-type elemCodec[T any] struct {
-	form    *form
-	fixed   int    // if above 0, every value is that many bytes of memory
-	foreign bool   // append and decode may call methods of the program
-	traits  traits // of T
+// An Element is a codec for one value among others: its bytes end by themselves. What
+// two values share is not shared when they arrive.
+type Element[T any] struct {
+	Foreign bool // Append and Decode may call methods of the program
+
+	form   *form
+	fixed  int    // if above 0, every value is that many bytes of memory
+	traits traits // of T
 }
 
-func elemCodecFor[T any]() elemCodec[T] {
+// ForElement returns the codec of a type for values that follow each other.
+func ForElement[T any]() Element[T] {
 	t := reflect.TypeFor[T]()
 	f := formOf(t)
 	traits := traitsOf(t)
-	return elemCodec[T]{form: f, fixed: f.fixed, foreign: traits.foreign, traits: traits}
+	return Element[T]{form: f, fixed: f.fixed, Foreign: traits.foreign, traits: traits}
 }
 
-// append encodes v onto b. If it fails it returns b.
-func (c elemCodec[T]) append(b []byte, v *T) ([]byte, error) {
+// Append encodes v onto b. If it fails it returns b.
+func (c Element[T]) Append(b []byte, v *T) ([]byte, error) {
 	if c.fixed > 0 {
 		return append(b, unsafe.Slice((*byte)(unsafe.Pointer(v)), c.fixed)...), nil
 	}
 	return c.form.encode(b, unsafe.Pointer(v), c.traits, describing{})
 }
 
-// decode decodes one value from the beginning of b, of which it keeps nothing,
+// Decode decodes one value from the beginning of b, of which it keeps nothing,
 // and returns what comes after it.
-func (c elemCodec[T]) decode(b []byte, v *T) (rest []byte, err error) {
+func (c Element[T]) Decode(b []byte, v *T) (rest []byte, err error) {
 	if c.fixed > 0 {
 		if len(b) < c.fixed {
-			return nil, errCut
+			return nil, ErrCut
 		}
 		copy(unsafe.Slice((*byte)(unsafe.Pointer(v)), c.fixed), b)
 		return b[c.fixed:], nil
@@ -185,7 +195,8 @@ var maxEncoded = 1<<30 + 1<<20
 const maxDepth = 100_000
 
 var (
-	errCut   = errors.New("the encoding is cut short or not one")
+	// ErrCut is what decoding fails with if the bytes end too early.
+	ErrCut   = errors.New("the encoding is cut short or not one")
 	errSize  = errors.New("it takes more than 1 GiB")
 	errDepth = fmt.Errorf("it is nested more than %d deep", maxDepth)
 	errKeys  = errors.New("two keys of a map have become one")
@@ -246,7 +257,7 @@ type pathError struct {
 	err    error
 }
 
-func (e *pathError) Error() string { return e.path + ": " + textOf(e.err) }
+func (e *pathError) Error() string { return e.path + ": " + fault.Text(e.err) }
 func (e *pathError) Unwrap() error { return e.err }
 
 // maxPath bounds the bytes of a path.

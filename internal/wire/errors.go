@@ -1,4 +1,4 @@
-package core
+package wire
 
 import (
 	"context"
@@ -8,70 +8,16 @@ import (
 	"io/fs"
 	"os"
 	"reflect"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
 	"unsafe"
+
+	"github.com/f3f4c0de/harness/internal/fault"
 )
-
-// Errors that a Future reports beside the task's own. All are compared with
-// errors.Is.
-var (
-	// ErrCancelled: the task was cancelled, before it ran or while it did.
-	ErrCancelled = errors.New("task cancelled")
-	// ErrClosed: the executor was closed before the task was submitted.
-	ErrClosed = errors.New("executor closed")
-	// ErrFull: the executor's queue is full, and it was told to reject then.
-	ErrFull = errors.New("queue of the executor full")
-	// ErrNested: a task waits for its own executor, all of whose workers
-	// wait likewise, or a worker process was to start workers of its own.
-	ErrNested = errors.New("pool inside pool")
-	// ErrQuarantined: three workers were lost, each while it ran this call of an
-	// idempotent task, or this argument of its batch. It is not tried again.
-	ErrQuarantined = errors.New("task quarantined")
-	// ErrBroken: no worker process can be started any more. What is submitted
-	// fails; resizing the executor has it try again.
-	ErrBroken = errors.New("executor broken")
-	// ErrOtherProgram: a worker process is not the program that has started it,
-	// or knows other tasks.
-	ErrOtherProgram = errors.New("worker is another program")
-	// ErrUnknownTask: the worker process does not know a task of that name.
-	ErrUnknownTask = errors.New("unknown task")
-	// ErrEncode: the input or the result cannot cross a process boundary, or
-	// its type's own encoding failed or panicked.
-	ErrEncode = errors.New("cannot be encoded")
-	// ErrQueueClosed: the Queue is closed and, for Get, empty.
-	ErrQueueClosed = errors.New("queue closed")
-)
-
-// A TaskError is the error that a task's function returned, the same on every
-// backend. It wraps the function's error, so errors.Is and errors.As look
-// through it; where the error came from another process it wraps a
-// [RemoteError].
-type TaskError struct {
-	Task string // the task's name
-	Err  error
-}
-
-func (e *TaskError) Error() string { return "task " + e.Task + ": " + textOf(e.Err) }
-
-// Unwrap returns the function's error.
-func (e *TaskError) Unwrap() error { return e.Err }
 
 // maxText bounds the text of one error that is carried to another process.
 const maxText = 1 << 20
-
-// textOf returns what err says, even if its method panics. Those who return a
-// nil pointer as an error get that.
-func textOf(err error) (text string) {
-	defer func() {
-		if v := recover(); v != nil {
-			text = fmt.Sprintf("an error of type %T, whose method Error panicked: %v", err, v)
-		}
-	}()
-	return err.Error()
-}
 
 // maxCauses bounds the errors that are looked at in an error: one can wrap
 // itself.
@@ -156,6 +102,9 @@ type RemoteCause struct {
 // It calls their methods, and the methods that encode them.
 func NewRemoteError(err error) *RemoteError { return newRemoteError(err, describing{lossy: maxLossy}) }
 
+// ErrGoexit is what an encoding fails with that called runtime.Goexit.
+var ErrGoexit = errors.New("its own encoding called runtime.Goexit")
+
 // describing is how errors are described. Its methods do what the functions of the
 // same names do, apart or not.
 type describing struct {
@@ -165,52 +114,32 @@ type describing struct {
 
 func (how describing) textOf(err error) string {
 	if how.apart {
-		return apart(func() string { return textOf(err) }, undescribed(err))
+		return fault.Apart(func() string { return fault.Text(err) }, fault.Undescribed(err))
 	}
-	return textOf(err)
+	return fault.Text(err)
 }
 
 func (how describing) unwrap(err error) []error {
 	if how.apart {
-		return apart(func() []error { return unwrap(err) }, nil)
+		return fault.Apart(func() []error { return unwrap(err) }, nil)
 	}
 	return unwrap(err)
 }
 
 func (how describing) counts(err, target error) bool {
 	if how.apart {
-		return apart(func() bool { return counts(err, target) }, false)
+		return fault.Apart(func() bool { return counts(err, target) }, false)
 	}
 	return counts(err, target)
 }
 
 func (how describing) encodeHeld(err error) ([]byte, error) {
 	if how.apart {
-		b, e := []byte(nil), errGoexit
-		apart(func() bool { b, e = encodeHeld(err, how); return true }, false)
+		b, e := []byte(nil), ErrGoexit
+		fault.Apart(func() bool { b, e = encodeHeld(err, how); return true }, false)
 		return b, e
 	}
 	return encodeHeld(err, how)
-}
-
-// apart calls f, which calls methods of the program, on a goroutine of its own, and
-// returns what f returns, or otherwise if f panics or ends the goroutine.
-func apart[T any](f func() T, otherwise T) T {
-	got := make(chan T, 1)
-	go func() { // ends with f
-		result := otherwise
-		defer func() {
-			_ = recover()
-			got <- result
-		}()
-		result = f()
-	}()
-	return <-got
-}
-
-// undescribed tells of what has methods that cannot tell.
-func undescribed(v any) string {
-	return fmt.Sprintf("a value of type %T, which could not be described", v)
 }
 
 const (
@@ -265,7 +194,7 @@ func newRemoteError(err error, how describing) *RemoteError {
 		add(cause, value)
 	}
 	for _, s := range sentinels {
-		if slices.ContainsFunc(all, func(cause error) bool { return how.counts(cause, s) }) && !e.lists(s) {
+		if slices.ContainsFunc(all, func(cause error) bool { return how.counts(cause, s) }) && !e.Lists(s) {
 			add(s, nil)
 		}
 	}
@@ -297,7 +226,7 @@ func encodeCause(err error, how describing) []byte {
 // encodeHeld encodes err as what an interface holds.
 func encodeHeld(err error, how describing) ([]byte, error) {
 	v := any(err)
-	c := elemCodecFor[any]()
+	c := ForElement[any]()
 	return c.form.encode(nil, unsafe.Pointer(&v), c.traits, how)
 }
 
@@ -309,7 +238,7 @@ func (e *RemoteError) carried() []error {
 			if len(b) == 0 {
 				continue
 			}
-			if _, err := elemCodecFor[any]().decode(b, &v); err != nil {
+			if _, err := ForElement[any]().Decode(b, &v); err != nil {
 				continue
 			}
 			if err, ok := v.(error); ok {
@@ -327,12 +256,12 @@ type remoteWire struct {
 }
 
 func appendRemote(b []byte, e *RemoteError) ([]byte, error) {
-	return elemCodecFor[remoteWire]().append(b, &remoteWire{e.Chain, e.encoded})
+	return ForElement[remoteWire]().Append(b, &remoteWire{e.Chain, e.encoded})
 }
 
 func takeRemote(b []byte) (*RemoteError, []byte, error) {
 	var w remoteWire
-	b, err := elemCodecFor[remoteWire]().decode(b, &w)
+	b, err := ForElement[remoteWire]().Decode(b, &w)
 	return &RemoteError{Chain: w.Chain, encoded: w.Encoded}, b, err
 }
 
@@ -348,7 +277,7 @@ var sentinels = []error{
 var wellKnown = append([]error{
 	io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, io.ErrNoProgress, io.ErrShortBuffer, io.ErrShortWrite,
 	os.ErrProcessDone, os.ErrNoDeadline, strconv.ErrRange, strconv.ErrSyntax, fs.SkipDir, fs.SkipAll,
-	ErrCancelled, ErrClosed, ErrFull, ErrNested, ErrQuarantined, ErrUnknownTask, ErrEncode, ErrQueueClosed, ErrBroken, ErrOtherProgram,
+	fault.ErrCancelled, fault.ErrClosed, fault.ErrFull, fault.ErrNested, fault.ErrQuarantined, fault.ErrUnknownTask, fault.ErrEncode, fault.ErrQueueClosed, fault.ErrBroken, fault.ErrOtherProgram,
 }, sentinels...)
 
 // sentinelNumbers are the numbers of the well-known errors.
@@ -382,12 +311,12 @@ func (e *RemoteError) Is(target error) bool {
 	if target == nil {
 		return false
 	}
-	return e.lists(target) || slices.ContainsFunc(e.carried(), func(err error) bool { return counts(err, target) })
+	return e.Lists(target) || slices.ContainsFunc(e.carried(), func(err error) bool { return counts(err, target) })
 }
 
-// lists is Is without the errors that came as values, which are the user's.
-func (e *RemoteError) lists(target error) bool {
-	typ, text := fmt.Sprintf("%T", target), textOf(target)
+// Lists is Is without the errors that came as values, which are the user's.
+func (e *RemoteError) Lists(target error) bool {
+	typ, text := fmt.Sprintf("%T", target), fault.Text(target)
 	return slices.ContainsFunc(e.Chain, func(c RemoteCause) bool { return c.Type == typ && c.Text == text })
 }
 
@@ -411,74 +340,11 @@ func (e *RemoteError) As(target any) bool {
 	return false
 }
 
-// A PanicError reports that a task's function panicked. The panic ends the
-// task, not the worker. It wraps the panic's value if that is an error.
-type PanicError struct {
-	Task  string // the task's name
-	Value string // the panic's value, as %v prints it
-	Stack string // the stack of the goroutine that panicked
-	Err   error  `json:"-"` // the panic's value if it is an error, else nil; a RemoteError if it came from another process
-}
-
-func (e *PanicError) Error() string { return "task " + e.Task + " panicked: " + e.Value }
-
-// Unwrap returns the panic's value if it is an error, else nil.
-func (e *PanicError) Unwrap() error { return e.Err }
-
-// newPanicError describes a panic of a task with its value, on the goroutine that
-// recovered it.
-func newPanicError(task string, v any) *PanicError {
-	err, _ := v.(error)
-	value := apart(func() string {
-		if err != nil {
-			return textOf(err)
-		}
-		return fmt.Sprint(v) // which says so if a method of v panics
-	}, undescribed(v))
-	return &PanicError{Task: task, Value: value, Stack: string(debug.Stack()), Err: err}
-}
-
-// A WorkerLostError reports that a worker process ended while it ran a task.
-type WorkerLostError struct {
-	Worker      int    // index of the worker
-	PID         int    // its process id
-	Cause       string // how it ended: "exit status 3", "signal: killed"
-	Code        int    // its exit code; -1 if a signal ended it
-	Signal      string // the signal that ended it: "killed"; empty if none did
-	OutOfMemory bool   // it was killed while the kernel's count of out-of-memory kills went up
-	Task        string // the task it was running
-	Stderr      string // the last lines that it wrote to standard error
-}
-
-func (e *WorkerLostError) Error() string {
-	s := fmt.Sprintf("worker %d (pid %d) lost while running task %s: %s", e.Worker, e.PID, e.Task, e.Cause)
-	if e.OutOfMemory {
-		s += ", probably because memory ran out: the kernel killed a process for that at the same time"
-	}
-	if e.Stderr != "" {
-		s += "; its standard error ended with:\n" + e.Stderr
-	}
-	return s
-}
-
-// An InitError reports that a worker could not be prepared, because its
-// Config.Init failed. It breaks the executor: whatever was submitted and has
-// not started fails with it, and so does what is submitted later.
-type InitError struct {
-	Worker int   // index of the worker
-	Err    error // what Config.Init failed with
-}
-
-func (e *InitError) Error() string { return fmt.Sprintf("preparing worker %d: %v", e.Worker, e.Err) }
-
-// Unwrap returns what Config.Init failed with.
-func (e *InitError) Unwrap() error { return e.Err }
-
 // A failure is how an error crosses a process boundary.
 type failure struct {
 	Kind  failureKind
-	Task  string // of a TaskError or PanicError
-	Value string // of a PanicError
+	Task  string // of a fault.TaskError or fault.PanicError
+	Value string // of a fault.PanicError
 	Stack string // likewise
 	Err   *remoteWire
 }
@@ -492,8 +358,8 @@ const (
 )
 
 // AppendError encodes the error of a task onto b, for another process.
-// [DecodeError] makes of it an error of the same kind: *PanicError and
-// *TaskError come out as they were, with a *RemoteError in the place of what
+// [DecodeError] makes of it an error of the same kind: *fault.PanicError and
+// *fault.TaskError come out as they were, with a *RemoteError in the place of what
 // they wrap, anything else as a *RemoteError. Both are for those who write a
 // backend. AppendError calls methods of the error; one that panics does no harm.
 // One may end the goroutine: for that there is [TellError].
@@ -518,11 +384,11 @@ func TellError(err error, tell func(encoded []byte)) {
 func appendError(b []byte, err error, how describing) []byte {
 	f := failure{Kind: failedOtherwise}
 	switch e := err.(type) { //nolint:errorlint // what wraps one of these is another error
-	case *TaskError:
+	case *fault.TaskError:
 		if e != nil {
 			f.Kind, f.Task, err = failedTask, e.Task, e.Err
 		}
-	case *PanicError:
+	case *fault.PanicError:
 		if e != nil {
 			f.Kind, f.Task, f.Value, f.Stack, err = failedPanic, e.Task, e.Value, e.Stack, e.Err
 		}
@@ -531,13 +397,13 @@ func appendError(b []byte, err error, how describing) []byte {
 		r := newRemoteError(err, how)
 		f.Err = &remoteWire{r.Chain, r.encoded}
 	}
-	out, e := elemCodecFor[failure]().append(b, &f)
+	out, e := ForElement[failure]().Append(b, &f)
 	if e == nil {
 		return out
 	}
 	f = failure{Kind: f.Kind, Task: f.Task, Value: "its error cannot be carried: " + e.Error()}
 	f.Err = &remoteWire{Chain: []RemoteCause{{Text: f.Value}}}
-	out, _ = elemCodecFor[failure]().append(b, &f)
+	out, _ = ForElement[failure]().Append(b, &f)
 	return out
 }
 
@@ -545,7 +411,7 @@ func appendError(b []byte, err error, how describing) []byte {
 // program: a RemoteError decodes values when it is asked for them.
 func DecodeError(b []byte) error {
 	var f failure
-	rest, err := elemCodecFor[failure]().decode(b, &f)
+	rest, err := ForElement[failure]().Decode(b, &f)
 	if err != nil || len(rest) > 0 {
 		return fmt.Errorf("the error of a worker could not be read: %w", orCut(err))
 	}
@@ -555,11 +421,11 @@ func DecodeError(b []byte) error {
 	}
 	switch {
 	case f.Kind == failedPanic:
-		return &PanicError{Task: f.Task, Value: f.Value, Stack: f.Stack, Err: far}
+		return &fault.PanicError{Task: f.Task, Value: f.Value, Stack: f.Stack, Err: far}
 	case far == nil:
 		return errors.New("a worker failed without saying why")
 	case f.Kind == failedTask:
-		return &TaskError{Task: f.Task, Err: far}
+		return &fault.TaskError{Task: f.Task, Err: far}
 	}
 	return far
 }

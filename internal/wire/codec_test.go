@@ -1,4 +1,4 @@
-package core
+package wire
 
 import (
 	"context"
@@ -46,19 +46,19 @@ type everything struct {
 
 func roundTrip[T any](t *testing.T, v T) T {
 	t.Helper()
-	c := codecFor[T]()
-	b, err := c.append([]byte("before"), &v)
+	c := For[T]()
+	b, err := c.Append([]byte("before"), &v)
 	if err != nil {
 		t.Fatalf("encoding %+v: %v", v, err)
 	}
 	var got T
-	if err := c.decode(b[len("before"):], &got); err != nil {
+	if err := c.Decode(b[len("before"):], &got); err != nil {
 		t.Fatalf("decoding %+v from %x: %v", v, b, err)
 	}
 	// Whatever is missing at the end must be missed.
 	for n := len("before"); n < len(b) && n < 300; n++ {
 		var cut T
-		if err := c.decode(b[len("before"):n], &cut); err == nil {
+		if err := c.Decode(b[len("before"):n], &cut); err == nil {
 			switch any(v).(type) {
 			case []byte, string: // any part of these is whole
 			default:
@@ -132,17 +132,17 @@ func TestCodecRefuses(t *testing.T) {
 		}
 	}
 	appendErr := func(err error) error { return err }
-	_, err := codecFor[chan int]().append(nil, new(chan int))
+	_, err := For[chan int]().Append(nil, new(chan int))
 	refuse("channel", appendErr(err), "chan int cannot leave the process")
-	_, err = codecFor[struct{ F func() }]().append(nil, &struct{ F func() }{})
+	_, err = For[struct{ F func() }]().Append(nil, &struct{ F func() }{})
 	refuse("function", err, "func() cannot leave the process")
-	_, err = codecFor[private]().append(nil, &private{})
+	_, err = For[private]().Append(nil, &private{})
 	refuse("private field", err, "private field m")
-	_, err = codecFor[*context.Context]().append(nil, new(*context.Context))
+	_, err = For[*context.Context]().Append(nil, new(*context.Context))
 	if err != nil {
 		t.Errorf("a nil pointer to what cannot be encoded: %v; want nil", err)
 	}
 	var v []uint64
-	refuse("left over", codecFor[[]uint64]().decode([]byte{1, 2}, &v), "left over")
-	refuse("a length that cannot be", codecFor[[]uint64]().decode([]byte{0xff, 0xff, 0xff, 0xff, 0x0f}, &v), "cut short")
+	refuse("left over", For[[]uint64]().Decode([]byte{1, 2}, &v), "left over")
+	refuse("a length that cannot be", For[[]uint64]().Decode([]byte{0xff, 0xff, 0xff, 0xff, 0x0f}, &v), "cut short")
 }

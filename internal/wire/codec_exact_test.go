@@ -1,4 +1,4 @@
-package core
+package wire
 
 import (
 	"context"
@@ -27,6 +27,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 type (
@@ -287,7 +289,7 @@ func TestCodecCarriesExactly(t *testing.T) {
 		"typed nil":         exact([]any{(*point)(nil), []point(nil), map[string]*point(nil)}),
 		"methods":           exact([]shape{square{2}, &square{3}, nil, (*square)(nil)}),
 		"nil error":         exact(struct{ Err error }{}),
-		"errors":            exact([]error{&fs.PathError{Op: "open", Path: "x", Err: syscall.ENOENT}, syscall.EINTR, io.EOF, context.Canceled, nil, ErrClosed}),
+		"errors":            exact([]error{&fs.PathError{Op: "open", Path: "x", Err: syscall.ENOENT}, syscall.EINTR, io.EOF, context.Canceled, nil, fault.ErrClosed}),
 		"any keys":          exact(map[any]int{1: 1, 1.0: 2, int64(1): 3, "1": 4, nil: 5, true: 6, point{1, 2}: 7, [2]int{1, 2}: 8}),
 		"keys with methods": exact(map[shape]string{square{1}: "a", nil: "b"}),
 		"keys that are NaN": exact(map[any]int{math.NaN(): 1, point{}: 2}),
@@ -436,18 +438,18 @@ func TestCodecRefusesAndNamesTheField(t *testing.T) {
 		"pool":              refused(struct{ P sync.Pool }{}, "P: sync.Pool lives"),
 		"sync map":          refused(struct{ M sync.Map }{}, "M: sync.Map lives"),
 		"cond":              refused(sync.NewCond(&sync.Mutex{}), "sync.Cond lives"),
-		"spin lock":         refused(struct{ S spin }{}, "S: core.spin lives"),
+		"spin lock":         refused(struct{ S spin }{}, "S: wire.spin lives"),
 		"regexp, zero":      refused(struct{ R regexp.Regexp }{}, "R: a regexp that was not compiled"),
 		"atomic":            refused(&counter{}, "counter.Hits: atomic.Int64 lives"),
 		"atomic pointer":    refused(struct{ A atomic.Pointer[int] }{}, "A: atomic.Pointer[int] lives"),
 		"atomic value":      refused(struct{ A atomic.Value }{}, "A: atomic.Value lives"),
-		"not to be copied":  refused(&copyNot{}, "copyNot._: core.noCopy lives"),
-		"private spin lock": refused(struct{ s spin }{}, "s: core.spin lives"),
-		"private pointer":   refused(secret{m: nil}, "secret.m: core.secret has the private field m, which points somewhere"),
+		"not to be copied":  refused(&copyNot{}, "copyNot._: wire.noCopy lives"),
+		"private spin lock": refused(struct{ s spin }{}, "s: wire.spin lives"),
+		"private pointer":   refused(secret{m: nil}, "secret.m: wire.secret has the private field m, which points somewhere"),
 		"file":              refused(os.Stdout, "private field"),
 		"regexp, longest":   refused(func() *regexp.Regexp { r := regexp.MustCompile("a"); r.Longest(); return r }(), "longest match"),
-		"unregistered":      refused(holder{Extra: secret{}}, "holder.Extra: a core.secret in an interface is not known to other processes; if it can be, register it with executor.Register[core.secret]()"),
-		"unregistered, in":  refused(map[string]any{"a": []any{[]*secret{}}}, "[].([]interface {})[]: a []*core.secret in an interface"),
+		"unregistered":      refused(holder{Extra: secret{}}, "holder.Extra: a wire.secret in an interface is not known to other processes; if it can be, register it with executor.Register[wire.secret]()"),
+		"unregistered, in":  refused(map[string]any{"a": []any{[]*secret{}}}, "[].([]interface {})[]: a []*wire.secret in an interface"),
 		"error":             refused(holder{Err: errors.New("mine")}, "holder.Err: a *errors.errorString in an interface"),
 		"function in any":   refused([]any{func() {}}, "[]: a func() in an interface"),
 		"methods that fail": refused(map[string]failing{"a": {}}, "[]: cannot"),
@@ -553,7 +555,7 @@ func TestCodecPointersInside(t *testing.T) {
 		"bytes":               refused(&bytes{octets, octets[2:4]}, "bytes.S: "+inside),
 		"view":                refused(view(func(v *viewing) { v.View = v.Arr[:] }), "viewing.View: "+inside),
 		"view of bytes":       refused(view(func(v *viewing) { v.Raw = v.Data[1:] }), "viewing.Raw: "+inside),
-		"view in any":         refused([]any{view(func(v *viewing) { v.Raw = v.Data[1:] })}, "[].(*core.viewing).Raw: "+inside),
+		"view in any":         refused([]any{view(func(v *viewing) { v.Raw = v.Data[1:] })}, "[].(*wire.viewing).Raw: "+inside),
 		"no view":             exact(view(func(v *viewing) { v.View, v.Raw = ptrs, octets[:] })),
 		"arrays apart":        exact([]*[2]int{(*[2]int)(arr[:]), (*[2]int)(arr[2:]), (*[2]int)(arr[:])}),
 		"array beside":        exact(rows{arr, more}),
@@ -639,10 +641,10 @@ func TestCodecDepthAndSharing(t *testing.T) {
 
 // carry2 is carry without a comparison.
 func carry2[T any](v T) (came T, err error) {
-	c := codecFor[T]()
-	b, err := c.append(nil, &v)
+	c := For[T]()
+	b, err := c.Append(nil, &v)
 	if err == nil {
-		err = c.decode(b, &came)
+		err = c.Decode(b, &came)
 	}
 	return came, err
 }
@@ -685,19 +687,28 @@ func TestCodecBoundsSize(t *testing.T) {
 	}
 }
 
+// A reference names what stays in its process.
+type reference struct {
+	Reference
+	n int
+}
+
+func (r *reference) MarshalJSON() ([]byte, error) { return json.Marshal(r.n) }
+func (r *reference) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &r.n) }
+
 func TestCodecForeign(t *testing.T) {
 	for name, got := range map[string][2]bool{
-		"int":       {codecFor[int]().foreign, false},
-		"time":      {codecFor[struct{ T []time.Time }]().foreign, false},
-		"big":       {codecFor[map[string]*big.Int]().foreign, false},
-		"queue":     {codecFor[*Queue[int]]().foreign, false},
-		"own":       {codecFor[celsius]().foreign, true},
-		"own, deep": {codecFor[[]struct{ M map[string]*textual }]().foreign, true},
-		"own, key":  {codecFor[map[textual]int]().foreign, true},
-		"any":       {codecFor[any]().foreign, true},
-		"error":     {codecFor[struct{ Err error }]().foreign, true},
-		"itself":    {codecFor[*ring]().foreign, false},
-		"elem":      {elemCodecFor[[]celsius]().foreign, true},
+		"int":       {For[int]().Foreign, false},
+		"time":      {For[struct{ T []time.Time }]().Foreign, false},
+		"big":       {For[map[string]*big.Int]().Foreign, false},
+		"reference": {For[*reference]().Foreign, false},
+		"own":       {For[celsius]().Foreign, true},
+		"own, deep": {For[[]struct{ M map[string]*textual }]().Foreign, true},
+		"own, key":  {For[map[textual]int]().Foreign, true},
+		"any":       {For[any]().Foreign, true},
+		"error":     {For[struct{ Err error }]().Foreign, true},
+		"itself":    {For[*ring]().Foreign, false},
+		"elem":      {ForElement[[]celsius]().Foreign, true},
 	} {
 		if got[0] != got[1] {
 			t.Errorf("%s: foreign is %v; want %v", name, got[0], got[1])
@@ -707,47 +718,47 @@ func TestCodecForeign(t *testing.T) {
 
 func TestCodecTracksOnlyWhatCanBeShared(t *testing.T) {
 	for name, got := range map[string][2]bool{
-		"plain":       {elemCodecFor[point]().traits.tracked, false},
-		"strings":     {elemCodecFor[[][]string]().traits.tracked, false},
-		"one pointer": {elemCodecFor[*point]().traits.tracked, false},
-		"one map":     {elemCodecFor[struct{ M map[string][]string }]().traits.tracked, false},
-		"unlike pointers": {elemCodecFor[struct {
+		"plain":       {ForElement[point]().traits.tracked, false},
+		"strings":     {ForElement[[][]string]().traits.tracked, false},
+		"one pointer": {ForElement[*point]().traits.tracked, false},
+		"one map":     {ForElement[struct{ M map[string][]string }]().traits.tracked, false},
+		"unlike pointers": {ForElement[struct {
 			A *int
 			B *string
 		}]().traits.tracked, false},
-		"pointer and slice": {elemCodecFor[struct {
+		"pointer and slice": {ForElement[struct {
 			A *point
 			B []string
 			C []byte
 		}]().traits.tracked, false},
-		"structs of one shape": {elemCodecFor[struct {
+		"structs of one shape": {ForElement[struct {
 			A *struct{ V *int }
 			B *struct{ V *string }
 		}]().traits.tracked, false},
-		"array":  {elemCodecFor[*[9]int]().traits.tracked, false},
-		"arrays": {elemCodecFor[[]*[9]int]().traits.inside, true},
-		"array, slice": {elemCodecFor[*struct {
+		"array":  {ForElement[*[9]int]().traits.tracked, false},
+		"arrays": {ForElement[[]*[9]int]().traits.inside, true},
+		"array, slice": {ForElement[*struct {
 			A [9]int
 			B []int
 		}]().traits.inside, true},
-		"array, other slice": {elemCodecFor[*struct {
+		"array, other slice": {ForElement[*struct {
 			A [9]int
 			B []string
 			T time.Time
 			D []uint64
 		}]().traits.tracked, false},
-		"tree": {elemCodecFor[*benchTree]().traits.inside, false},
-		"two types": {elemCodecFor[struct {
+		"tree": {ForElement[*benchTree]().traits.inside, false},
+		"two types": {ForElement[struct {
 			A *int
 			B *spin
 			C *uint32
 		}]().traits.inside, true},
-		"pointers":        {elemCodecFor[struct{ A, B *int }]().traits.tracked, true},
-		"in a list":       {elemCodecFor[[]*int]().traits.tracked, true},
-		"two names":       {elemCodecFor[aliased]().traits.tracked, true},
-		"itself":          {elemCodecFor[*ring]().traits.tracked, true},
-		"slice of itself": {elemCodecFor[selfList]().traits.tracked, true},
-		"any":             {elemCodecFor[any]().traits.tracked, true},
+		"pointers":        {ForElement[struct{ A, B *int }]().traits.tracked, true},
+		"in a list":       {ForElement[[]*int]().traits.tracked, true},
+		"two names":       {ForElement[aliased]().traits.tracked, true},
+		"itself":          {ForElement[*ring]().traits.tracked, true},
+		"slice of itself": {ForElement[selfList]().traits.tracked, true},
+		"any":             {ForElement[any]().traits.tracked, true},
 	} {
 		if got[0] != got[1] {
 			t.Errorf("%s: tracked is %v; want %v", name, got[0], got[1])
@@ -756,10 +767,10 @@ func TestCodecTracksOnlyWhatCanBeShared(t *testing.T) {
 }
 
 func TestElemCodecFixed(t *testing.T) {
-	if n := elemCodecFor[point]().fixed; n != int(unsafe.Sizeof(point{})) {
+	if n := ForElement[point]().fixed; n != int(unsafe.Sizeof(point{})) {
 		t.Errorf("a point takes %d bytes; want %d", n, unsafe.Sizeof(point{}))
 	}
-	for name, n := range map[string]int{"string": elemCodecFor[string]().fixed, "text": elemCodecFor[celsius]().fixed, "nothing": elemCodecFor[struct{}]().fixed, "time": elemCodecFor[time.Time]().fixed} {
+	for name, n := range map[string]int{"string": ForElement[string]().fixed, "text": ForElement[celsius]().fixed, "nothing": ForElement[struct{}]().fixed, "time": ForElement[time.Time]().fixed} {
 		if n != 0 {
 			t.Errorf("%s takes %d bytes; want it not to be fixed", name, n)
 		}
@@ -822,11 +833,11 @@ func TestFingerprint(t *testing.T) {
 		A int
 		N *ring
 	}]())
-	const want = "struct { A int; N *core.ring }:struct{A@0 int:int;N@8 *core.ring:ptr of github.com/f3f4c0de/harness/internal/core.ring:struct{Next@0 #2;};}"
+	const want = "struct { A int; N *wire.ring }:struct{A@0 int:int;N@8 *wire.ring:ptr of github.com/f3f4c0de/harness/internal/wire.ring:struct{Next@0 #2;};}"
 	if d.text.String() != want {
 		t.Errorf("described as\n%s; want\n%s", d.text.String(), want)
 	}
-	if codecFor[base]().fingerprint() != fingerprintOf(typeOf[base]()) {
+	if For[base]().Fingerprint() != fingerprintOf(typeOf[base]()) {
 		t.Error("a codec has another fingerprint than its type")
 	}
 }
@@ -836,7 +847,7 @@ func TestRegisterConflict(t *testing.T) {
 	Register[twin]()
 	Register[*twin]() // again
 	defer func() {
-		if v := recover(); v == nil || !strings.Contains(fmt.Sprint(v), "two types are named github.com/f3f4c0de/harness/internal/core.twin") {
+		if v := recover(); v == nil || !strings.Contains(fmt.Sprint(v), "two types are named github.com/f3f4c0de/harness/internal/wire.twin") {
 			t.Errorf("registering another type of the same name: %v; want a panic that says so", v)
 		}
 	}()
@@ -857,14 +868,14 @@ func TestCodecKeysBecomeOne(t *testing.T) {
 		}
 	}
 	m := map[textual]int{{1, 2}: 1, {3, 4}: 2}
-	c := codecFor[map[textual]int]()
-	b, err := c.append(nil, &m)
+	c := For[map[textual]int]()
+	b, err := c.Append(nil, &m)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b = []byte(strings.ReplaceAll(string(b), "1/2", "3/4"))
 	var got map[textual]int
-	refusedThere(m, b, func(b []byte) error { return c.decode(b, &got) })
+	refusedThere(m, b, func(b []byte) error { return c.Decode(b, &got) })
 }
 
 func TestCodecDecodesHostileBytes(t *testing.T) {
@@ -877,7 +888,7 @@ func TestCodecDecodesHostileBytes(t *testing.T) {
 		keys    map[any]int
 		strs    []string
 		nests   nest
-		queues  *Queue[int]
+		refs    *reference
 		arrays  *[1 << 16]*int
 		larges  []*[1 << 12]*int
 		empties map[struct{}]struct{}
@@ -906,7 +917,7 @@ func TestCodecDecodesHostileBytes(t *testing.T) {
 		{"two empty keys", []byte{5}, decodes(&empties)},
 		{"large array", []byte{1, 1}, decodes(&arrays)},
 		{"many large arrays", append(binaryUvarint(1000<<1|1), strings.Repeat("\x01", 1<<13)...), decodes(&larges)},
-		{"no queue", []byte("x"), decodes(&queues)},
+		{"no reference", []byte("x"), decodes(&refs)},
 		{"left over", []byte{0, 0, 0}, decodes(&nests)},
 		{"nested without end", append(append([]byte{tagNamed, byte(len(nestName))}, nestName...), strings.Repeat(string([]byte{tagAgain, 0}), 3_000_000)...), decodes(&anys)},
 	}
@@ -926,42 +937,14 @@ func TestCodecDecodesHostileBytes(t *testing.T) {
 	}
 }
 
-// Own methods may keep what they were given, and a queue crosses as a reference.
-func TestCodecQueueComesHome(t *testing.T) {
-	q := NewQueue[string](2)
-	came, err := carry2(q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if came.store != q.store {
-		t.Error("a queue that comes back to its process is another one")
-	}
-	b, err := codecFor[*Queue[string]]().append(nil, &q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wrong *Queue[int]
-	if err := codecFor[*Queue[int]]().decode(b, &wrong); err == nil {
-		t.Error("a queue of strings became one of numbers")
-	}
-	_ = q.Close(t.Context())
-	late, err := carry2(q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := late.Get(t.Context()); !errors.Is(err, ErrQueueClosed) {
-		t.Errorf("Get from a queue that was closed on the way: %v; want %v", err, ErrQueueClosed)
-	}
-}
-
-const nestName = "github.com/f3f4c0de/harness/internal/core.nest"
+const nestName = "github.com/f3f4c0de/harness/internal/wire.nest"
 
 func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
 
 func binaryUvarint(n uint64) []byte { return binary.AppendUvarint(nil, n) }
 
 func decodes[T any](v *T) func([]byte) error {
-	return func(b []byte) error { return codecFor[T]().decode(b, v) }
+	return func(b []byte) error { return For[T]().Decode(b, v) }
 }
 
 type memory struct{ allocated uint64 }
@@ -982,7 +965,7 @@ func TestCodecRemoteErrorTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	var anys []any
-	if err := codecFor[[]any]().decode(b, &anys); err != nil {
+	if err := For[[]any]().Decode(b, &anys); err != nil {
 		t.Fatal(err)
 	}
 	if last := anys[3].(nest); anys[2] != last.A || last.A != last.B || anys[0].(nest).A != anys[2] || anys[0].(nest).B != anys[1] {
@@ -993,7 +976,7 @@ func TestCodecRemoteErrorTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	var came []error
-	if err := codecFor[[]error]().decode(b, &came); err != nil {
+	if err := For[[]error]().Decode(b, &came); err != nil {
 		t.Fatal(err)
 	}
 	if came[0] != came[4] || came[2].(*codedError).Err != came[0] || came[5].(*codedError).Err == came[0] || came[1].Error() != "mine" || came[3].Error() != "mine" { //nolint:errorlint // these very ones

@@ -1,4 +1,4 @@
-package core
+package wire
 
 import (
 	"bytes"
@@ -206,10 +206,10 @@ func (c *comparison) differMap(a, b reflect.Value, path string) string {
 // arrives. Both must agree.
 func carry[T any](t *testing.T, v T) (came T, err error) {
 	t.Helper()
-	c, e := codecFor[T](), elemCodecFor[T]()
+	c, e := For[T](), ForElement[T]()
 	before := []byte("before")
-	b, err := c.append(before, &v)
-	eb, eerr := e.append(before, &v)
+	b, err := c.Append(before, &v)
+	eb, eerr := e.Append(before, &v)
 	if (err == nil) != (eerr == nil) {
 		t.Errorf("encoding %T as a whole: %v; as one of several: %v", v, err, eerr)
 	}
@@ -219,12 +219,12 @@ func carry[T any](t *testing.T, v T) (came T, err error) {
 		}
 		return came, err
 	}
-	if err := c.decode(bytes.Clone(b[len(before):]), &came); err != nil {
+	if err := c.Decode(bytes.Clone(b[len(before):]), &came); err != nil {
 		t.Fatalf("decoding a %T: %v", v, err)
 	}
 	eb = append(eb[len(before):], "after"...)
 	var again T
-	rest, err := e.decode(eb, &again)
+	rest, err := e.Decode(eb, &again)
 	if string(rest) != "after" || err != nil {
 		t.Fatalf("decoding a %T before others: %q is left, %v", v, rest, err)
 	}

@@ -1,6 +1,8 @@
-package core
+package wire
 
-import "testing"
+import (
+	"testing"
+)
 
 type benchSmall struct {
 	ID, Kind int
@@ -22,8 +24,8 @@ func newBenchTree(depth int) *benchTree {
 }
 
 func benchCodec[T any](b *testing.B, name string, v T) {
-	c := codecFor[T]()
-	enc, err := c.append(nil, &v)
+	c := For[T]()
+	enc, err := c.Append(nil, &v)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -31,7 +33,7 @@ func benchCodec[T any](b *testing.B, name string, v T) {
 		b.ReportAllocs()
 		buf := make([]byte, 0, len(enc)+64)
 		for b.Loop() {
-			if _, err := c.append(buf, &v); err != nil {
+			if _, err := c.Append(buf, &v); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -40,7 +42,7 @@ func benchCodec[T any](b *testing.B, name string, v T) {
 		b.ReportAllocs()
 		for b.Loop() {
 			var got T
-			if err := c.decode(enc, &got); err != nil {
+			if err := c.Decode(enc, &got); err != nil {
 				b.Fatal(err)
 			}
 		}
