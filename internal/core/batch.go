@@ -125,7 +125,7 @@ func (p *pendingBatch[In, Out]) stop() {
 
 func (p *pendingBatch[In, Out]) run(ctx context.Context) error {
 	if len(p.in) > 1 && p.call.ctx.Done() != nil {
-		p.call.meeting() // which sees to it that the end of the context stops the batch
+		p.call.completion() // which sees to it that the end of the context stops the batch
 	}
 	var gate Gate
 	if w := WorkerOf(ctx); w != nil {

@@ -38,7 +38,7 @@ type Call struct {
 	site    *Site   // where it was submitted to
 	worker  *Worker // set while it runs in this process
 	timing  *Timing // nil if nobody wants to know
-	meet    atomic.Pointer[meeting]
+	waiters atomic.Pointer[completion]
 	failed  *failure // why it failed; written while settling, read once settled
 }
 
@@ -100,9 +100,9 @@ const (
 	settled
 )
 
-// met stands in for the meeting of a call that was done before anybody asked.
-var met = func() *meeting {
-	m := &meeting{done: make(chan struct{}), ending: true}
+// completed stands in for the completion of a call that was done before anybody asked.
+var completed = func() *completion {
+	m := &completion{done: make(chan struct{}), ending: true}
 	close(m.done)
 	return m
 }()
@@ -219,7 +219,7 @@ func (c *Call) Err() error {
 }
 
 // Done returns a channel that is closed when the call is done.
-func (c *Call) Done() <-chan struct{} { return c.meeting().done }
+func (c *Call) Done() <-chan struct{} { return c.completion().done }
 
 // A Carrier is a backend that takes calls to workers elsewhere. Its methods are
 // safe for concurrent use.
@@ -296,7 +296,7 @@ func (c *Call) Sent(worker, pid int) {
 
 // Interrupted returns why a call that has begun is to stop, or nil if it is not.
 func (c *Call) Interrupted() error {
-	m := c.meet.Load()
+	m := c.waiters.Load()
 	if m == nil {
 		return nil
 	}
@@ -484,7 +484,7 @@ func (c *Call) finish(err error, cancelled bool) {
 	if err != nil {
 		c.failed = &failure{err, cancelled}
 	}
-	if m := c.meet.Load(); m != nil && m.looked.Load() {
+	if m := c.waiters.Load(); m != nil && m.looked.Load() {
 		m.mu.Lock()
 		c.body.release()
 		m.mu.Unlock()
@@ -495,9 +495,9 @@ func (c *Call) finish(err error, cancelled bool) {
 		obs.End(c, err)
 	}
 	c.phase.Store(settled)
-	// Who makes a meeting looks at the phase afterwards. So one of the two
+	// Who makes a completion looks at the phase afterwards. So one of the two
 	// sees what the other did, or both, and ending it twice is harmless.
-	if m := c.meet.Load(); m != nil {
+	if m := c.waiters.Load(); m != nil {
 		m.end(c)
 	}
 }
@@ -518,7 +518,7 @@ func (c *Call) Cancel(cause error) bool {
 			return false
 		} // else its claim was taken back just now, or it is held
 	}
-	if !c.meeting().interrupt(c, cause) || !c.carried {
+	if !c.completion().interrupt(c, cause) || !c.carried {
 		return false
 	}
 	if c.site.Carrier.Abort(c, cause) {

@@ -236,7 +236,7 @@ func (c *Call) Encoded() bool { return c.encoded() != nil }
 
 // encoded returns the argument as Encode has encoded it, or nil.
 func (c *Call) encoded() []byte {
-	m := c.meet.Load()
+	m := c.waiters.Load()
 	if m == nil {
 		return nil
 	}
@@ -250,7 +250,7 @@ func (c *Call) encoded() []byte {
 
 // keep keeps the encoded argument of a call that is not settled until it is.
 func (c *Call) keep(b []byte) {
-	m := c.meeting()
+	m := c.completion()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.some().encoded = b

@@ -11,8 +11,8 @@ import (
 // by others and is not looked into, nor is a function. It is quick for small
 // arguments and looks at no more than some thousand values of a large one.
 func (c *Call) MayEnd(s *Standstill) (refuse func(), ok bool) {
-	m := c.meeting()
-	if m == met {
+	m := c.completion()
+	if m == completed {
 		return nil, false
 	}
 	// Whoever settles the call sees that it is looked at, or is seen here: see

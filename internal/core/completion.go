@@ -10,9 +10,10 @@ import (
 	"time"
 )
 
-// A meeting is where those who wait for a call meet the one who completes it.
-// It is made only if somebody asks before the call is done.
-type meeting struct {
+// A completion holds what is to happen when a call is done: whom to wake, what to call
+// back, which context to end. It is made when somebody first asks for any of that before
+// the call is done.
+type completion struct {
 	done chan struct{} // closed when the call is settled
 
 	mu          sync.Mutex
@@ -27,7 +28,7 @@ type meeting struct {
 	ending bool        // no notices and callbacks are added any more; guarded by mu
 }
 
-// What few meetings have.
+// A few holds what most completions do not need.
 type few struct {
 	notices   []*notice // in no order
 	callbacks []func()  // in order
@@ -35,26 +36,26 @@ type few struct {
 	encoded   []byte    // the argument, by Encode; for who drives the call
 }
 
-// some returns what few meetings have. The caller holds mu.
-func (m *meeting) some() *few {
+// some returns the few, and makes it if there is none. The caller holds mu.
+func (m *completion) some() *few {
 	if m.few == nil {
 		m.few = new(few)
 	}
 	return m.few
 }
 
-// meeting returns where to meet the one who completes the call, and sees to it
-// that those who wait hear of the end of the submitter's context.
-func (c *Call) meeting() *meeting {
-	if m := c.meet.Load(); m != nil {
+// completion returns the call's completion. If it makes it, it also watches the
+// submitter's context, whose end cancels the call.
+func (c *Call) completion() *completion {
+	if m := c.waiters.Load(); m != nil {
 		return m
 	}
 	if c.phase.Load() == settled {
-		return met
+		return completed
 	}
-	m := &meeting{done: make(chan struct{})}
-	if !c.meet.CompareAndSwap(nil, m) {
-		return c.meet.Load()
+	m := &completion{done: make(chan struct{})}
+	if !c.waiters.CompareAndSwap(nil, m) {
+		return c.waiters.Load()
 	}
 	if c.ctx.Done() != nil {
 		unwatch := context.AfterFunc(c.ctx, func() { c.Cancel(context.Cause(c.ctx)) })
@@ -97,7 +98,7 @@ func (c *Call) unsettled() bool { return c.phase.Load() != settled }
 // A notice is a function to be called when a call is done.
 type notice struct {
 	f  func()
-	at int // in the meeting's notices
+	at int // in the completion's notices
 }
 
 // Notify has f called once when the call is done: by whoever completes it, or at
@@ -106,7 +107,7 @@ type notice struct {
 // remains with the call; it may be called at any time and any number of times, and
 // f may be called while it is. Safe for concurrent use.
 func (c *Call) Notify(f func()) (stop func()) {
-	m := c.meeting()
+	m := c.completion()
 	m.mu.Lock()
 	if m.ending || c.phase.Load() == settled {
 		m.mu.Unlock()
@@ -120,7 +121,7 @@ func (c *Call) Notify(f func()) (stop func()) {
 	return func() { m.forget(n) }
 }
 
-func (m *meeting) forget(n *notice) {
+func (m *completion) forget(n *notice) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	all := m.few.notices
@@ -139,7 +140,7 @@ func (m *meeting) forget(n *notice) {
 // OnDone has f called when the call is done, after what was added before; see
 // [Future.OnDone].
 func (c *Call) OnDone(f func()) {
-	m := c.meeting()
+	m := c.completion()
 	m.mu.Lock()
 	done := m.ending || c.phase.Load() == settled
 	if !done {
@@ -197,7 +198,7 @@ func (c *Call) callBack(f func()) {
 // called. One that is added from then on is called by whoever adds it. A
 // second end does nothing but stop watching the context, which may have begun
 // in between.
-func (m *meeting) end(c *Call) {
+func (m *completion) end(c *Call) {
 	m.mu.Lock()
 	if m.unwatch != nil {
 		m.unwatch()
@@ -226,7 +227,7 @@ func (m *meeting) end(c *Call) {
 
 // context returns the context that can be cancelled apart from the
 // submitter's, made when it is first asked for.
-func (m *meeting) context(c *Call) context.Context {
+func (m *completion) context(c *Call) context.Context {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.ctx == nil {
@@ -239,8 +240,8 @@ func (m *meeting) context(c *Call) context.Context {
 }
 
 // interrupt cancels the task's context and reports whether it was the first to.
-func (m *meeting) interrupt(c *Call, cause error) bool {
-	if m == met {
+func (m *completion) interrupt(c *Call, cause error) bool {
+	if m == completed {
 		return false
 	}
 	m.context(c)
@@ -262,7 +263,7 @@ func (m *meeting) interrupt(c *Call, cause error) bool {
 
 // stopped reports whether a running task was told to stop, or is about to be.
 func (c *Call) stopped() bool {
-	m := c.meet.Load()
+	m := c.waiters.Load()
 	return m != nil && m.told.Load() || c.ctx.Err() != nil
 }
 
@@ -276,7 +277,7 @@ func (t *taskContext) call() *Call { return (*Call)(t) }
 
 // own returns the context that Cancel cancels, if there is one yet.
 func (t *taskContext) own() context.Context {
-	m := t.meet.Load()
+	m := t.waiters.Load()
 	if m == nil {
 		return nil
 	}
@@ -288,9 +289,9 @@ func (t *taskContext) own() context.Context {
 func (t *taskContext) Deadline() (time.Time, bool) { return t.ctx.Deadline() }
 
 func (t *taskContext) Done() <-chan struct{} {
-	m := t.call().meeting()
-	if m == met {
-		return met.done
+	m := t.call().completion()
+	if m == completed {
+		return completed.done
 	}
 	return m.context(t.call()).Done()
 }
