@@ -443,19 +443,19 @@ func printFile(w io.Writer, path string) error {
 
 // writeReport writes all forms of the report into the run's folder.
 func writeReport(ctx context.Context, dir string, data *results.Data, r *report.Report) error {
-	charts := report.Charts(r)
+	doc := r.Document()
 	if err := os.MkdirAll(filepath.Join(dir, results.ChartsDir), 0o777); err != nil {
 		return fmt.Errorf("making the folder for charts: %w", err)
 	}
 	files := map[string]func(w *strings.Builder) error{
-		results.HTMLFile:    func(w *strings.Builder) error { return report.HTML(w, r, charts) },
-		results.MDFile:      func(w *strings.Builder) error { return report.Markdown(w, r, charts) },
+		results.HTMLFile:    func(w *strings.Builder) error { return report.HTML(w, doc) },
+		results.MDFile:      func(w *strings.Builder) error { return report.Markdown(w, doc) },
 		results.ResultsFile: func(w *strings.Builder) error { return report.JSON(w, r) },
 		results.CSVFile:     func(w *strings.Builder) error { return report.CSV(w, data) },
 		results.MetricsFile: func(w *strings.Builder) error { return writeMetrics(ctx, w, data, r) },
 		results.BenchFile:   func(w *strings.Builder) error { return report.Bench(w, data) },
 	}
-	for _, c := range charts {
+	for _, c := range doc.Charts() {
 		files[filepath.Join(results.ChartsDir, c.Name+".svg")] = func(w *strings.Builder) error {
 			_, err := w.WriteString(c.SVG())
 			return err

@@ -214,11 +214,11 @@ func TestGolden(t *testing.T) {
 // folder.
 func golden(t *testing.T, dir string, d *results.Data, but ...string) {
 	r := Build(d)
-	charts := Charts(r)
+	doc := r.Document()
 	files := map[string]func(w io.Writer) error{
 		"report.txt":   func(w io.Writer) error { return Text(w, r) },
-		"report.md":    func(w io.Writer) error { return Markdown(w, r, charts) },
-		"report.html":  func(w io.Writer) error { return HTML(w, r, charts) },
+		"report.md":    func(w io.Writer) error { return Markdown(w, doc) },
+		"report.html":  func(w io.Writer) error { return HTML(w, doc) },
 		"results.json": func(w io.Writer) error { return JSON(w, r) },
 		"results.csv":  func(w io.Writer) error { return CSV(w, d) },
 		"bench.txt":    func(w io.Writer) error { return Bench(w, d) },
@@ -229,7 +229,7 @@ func golden(t *testing.T, dir string, d *results.Data, but ...string) {
 			return errors.Join(Ledgers(w, d.Ledger), LedgerText(w, &d.Ledger[2]), LedgerTaskText(w, "cpu-goroutines", aLedgerTask()))
 		}
 	}
-	for _, c := range charts {
+	for _, c := range doc.Charts() {
 		files[c.Name+".svg"] = func(w io.Writer) error {
 			_, err := io.WriteString(w, c.SVG())
 			return err
@@ -364,8 +364,8 @@ func TestReportOfNothing(t *testing.T) {
 	empty.Trials, empty.Lanes = nil, nil
 	for name, d := range map[string]*results.Data{"no trials": empty, "no cells": {}} {
 		r := Build(d)
-		charts := Charts(r)
-		if err := errors.Join(Text(io.Discard, r), Markdown(io.Discard, r, charts), HTML(io.Discard, r, charts), JSON(io.Discard, r), CSV(io.Discard, d), Bench(io.Discard, d)); err != nil {
+		doc := r.Document()
+		if err := errors.Join(Text(io.Discard, r), Markdown(io.Discard, doc), HTML(io.Discard, doc), JSON(io.Discard, r), CSV(io.Discard, d), Bench(io.Discard, d)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -374,7 +374,7 @@ func TestReportOfNothing(t *testing.T) {
 func TestPageNeedsNothingElse(t *testing.T) {
 	r := Build(testData())
 	var b bytes.Buffer
-	if err := HTML(&b, r, Charts(r)); err != nil {
+	if err := HTML(&b, r.Document()); err != nil {
 		t.Fatal(err)
 	}
 	page := strings.ReplaceAll(b.String(), `xmlns="http://www.w3.org/2000/svg"`, "")
@@ -385,7 +385,7 @@ func TestPageNeedsNothingElse(t *testing.T) {
 
 // Every chart is well-formed and says what it shows.
 func TestChartsAreReadable(t *testing.T) {
-	for _, c := range Charts(Build(testData())) {
+	for _, c := range Build(testData()).Document().Charts() {
 		var svg struct {
 			Title string `xml:"title"`
 			Desc  string `xml:"desc"`
@@ -408,8 +408,11 @@ func TestLanesOfAMillionTasks(t *testing.T) {
 	for i := range int64(200_000) {
 		lanes.Tasks = append(lanes.Tasks, results.LaneTask{Task: "t", StartedNS: i * 500, EndedNS: i*500 + 400})
 	}
-	c, ok := workerLanes(Build(d), "cpu")
-	if n := len(c.SVG()); !ok || n > 500_000 {
+	c := workerLanes(Build(d), "cpu")
+	if c == nil {
+		t.Fatal("there is no chart")
+	}
+	if n := len(c.SVG()); n > 500_000 {
 		t.Errorf("the chart takes %d bytes; want at most 500,000", n)
 	}
 }
@@ -480,7 +483,7 @@ func TestSleepsAreInvalid(t *testing.T) {
 func TestPageShowsTheFigures(t *testing.T) {
 	r := Build(judgedData())
 	var b bytes.Buffer
-	if err := HTML(&b, r, nil); err != nil {
+	if err := HTML(&b, r.Document()); err != nil {
 		t.Fatal(err)
 	}
 	page := html.UnescapeString(b.String())
