@@ -16,7 +16,7 @@ const module = "github.com/f3f4c0de/harness"
 // new edge is a line here, so that a reviewer sees it. Imports point down.
 var mayImport = map[string][]string{
 	"":                         {},
-	"cli":                      {"", "dashboards", "internal/backends", "internal/calibrate", "internal/child", "internal/experiment", "internal/ledger", "internal/machine", "internal/metrics", "internal/profile", "internal/report", "internal/results", "internal/trace", "internal/workloads"},
+	"cli":                      {"", "dashboards", "internal/backends", "internal/calibrate", "internal/child", "internal/experiment", "internal/export", "internal/ledger", "internal/machine", "internal/metrics", "internal/profile", "internal/report", "internal/results", "internal/trace", "internal/workloads"},
 	"cmd/harness":              {"cli"},
 	"dashboards":               {},
 	"examples":                 {},
@@ -33,10 +33,11 @@ var mayImport = map[string][]string{
 	"internal/calibrate":       {"", "internal/child"},
 	"internal/child":           {},
 	"internal/experiment":      {"", "internal/child", "internal/ledger", "internal/machine", "internal/profile", "internal/results", "internal/stats", "internal/trace"},
+	"internal/export":          {"internal/metrics", "internal/report", "internal/report/document", "internal/results"},
 	"internal/findings":        {"internal/results", "internal/stats"},
 	"internal/ledger":          {"", "internal/profile", "internal/results"},
 	"internal/machine":         {"internal/stats"},
-	"internal/metrics":         {"internal/report", "internal/results", "internal/trace"},
+	"internal/metrics":         {"internal/report", "internal/results", "internal/stats", "internal/trace"},
 	"internal/profile":         {""},
 	"internal/report":          {"internal/findings", "internal/report/chart", "internal/report/document", "internal/results", "internal/stats"},
 	"internal/report/chart":    {},

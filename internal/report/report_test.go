@@ -222,7 +222,6 @@ func golden(t *testing.T, dir string, d *results.Data, but ...string) {
 		"results.json": func(w io.Writer) error { return JSON(w, r) },
 		"results.csv":  func(w io.Writer) error { return CSV(w, d) },
 		"bench.txt":    func(w io.Writer) error { return Bench(w, d) },
-		"metrics.txt":  func(w io.Writer) error { return OpenMetrics(w, r) },
 	}
 	if len(d.Ledger) > 0 {
 		files["ledger.txt"] = func(w io.Writer) error {
