@@ -181,7 +181,7 @@ func cellOf(d *results.Data, l *results.Ledger) (*Cell, bool) {
 	c := &Cell{Cell: d.Run.Cells[i], Ledger: *l, Cores: d.Run.Machine.Cores}
 	for _, b := range d.Run.Backends {
 		if b.Name == c.Cell.Backend {
-			c.Backend = b
+			c.Backend = withTurn(b)
 		}
 	}
 	cpu := make(map[string][]int64)
@@ -205,6 +205,22 @@ func cellOf(d *results.Data, l *results.Ledger) (*Cell, bool) {
 		}
 	}
 	return c, true
+}
+
+// olderTurns are what backends were recorded without, by name, before they said
+// it themselves.
+var olderTurns = map[string]results.BackendInfo{
+	"eventloop":   {Turn: "the loop's turn", Cooperative: true},
+	"gil":         {Turn: "the interpreter lock"},
+	"gomaxprocs1": {Turn: "the one processor"},
+}
+
+// withTurn completes the record of a serial backend in an older run.
+func withTurn(b results.BackendInfo) results.BackendInfo {
+	if b.Serial && b.Turn == "" {
+		b.Turn, b.Cooperative = olderTurns[b.Name].Turn, olderTurns[b.Name].Cooperative
+	}
+	return b
 }
 
 func median(v []int64) float64 {
