@@ -71,6 +71,7 @@ var alone = map[string][]string{
 	"google.golang.org/protobuf":         {"internal/profile", "internal/trace", "internal/metrics"},
 	"github.com/rogpeppe/go-internal":    {},
 	"github.com/google/go-cmp":           {},
+	"github.com/aclements/":              {},
 	"github.com/invopop/jsonschema":      {},
 	"github.com/santhosh-tekuri/":        {},
 	"github.com/f3f4c0de/harness/tools":  {},
