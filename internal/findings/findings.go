@@ -6,8 +6,9 @@
 // with any program of the kind, such as taking turns, is a cost of the model: it
 // is the cause that a reader looks for, and no fault. The two are kept apart.
 //
-// To add a rule, write a file or a function with a [Rule] and add it to [All], or
-// to [Costs] if no change of the program would help.
+// To add a rule, write a file with a [Rule] and add a line to [All], or to [Costs]
+// if no change of the program would help. docs/causes.md is made from the rules:
+// go test ./internal/findings -update.
 package findings
 
 import (
@@ -138,12 +139,25 @@ type Rule struct {
 
 // All are the rules, in the order in which their findings are reported.
 var All = []*Rule{
-	AwaitInALoop, PollingLoop, SerialIO, LockConvoy, LateIO, HeadOfLine,
-	TooManyWorkers, IdleWorkers, Starved, IPCBound, TooSmall, GCBound,
+	AwaitInALoop,
+	PollingLoop,
+	SerialIO,
+	LockConvoy,
+	LateIO,
+	HeadOfLine,
+	TooManyWorkers,
+	IdleWorkers,
+	Starved,
+	IPCBound,
+	TooSmall,
+	GCBound,
 }
 
 // Costs are the rules that say what a model costs a program.
-var Costs = []*Rule{Turns, Carrying}
+var Costs = []*Rule{
+	Turns,
+	Carrying,
+}
 
 // Of returns the findings of a run.
 func Of(d *results.Data) []Finding { return check(d, All) }
