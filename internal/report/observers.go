@@ -152,7 +152,7 @@ func observersSection(r *Report) document.Section {
 	}
 	t := document.NewTable(3, "workload", "backend", "of")
 	for _, o := range r.Run.Observers {
-		t.Columns = append(t.Columns, document.Column{Name: o.Name, Doc: o.Doc})
+		t.Columns = append(t.Columns, document.Column{Name: o.Name})
 	}
 	for cell := range slices.Chunk(r.ObserverCosts, len(r.Run.Observers)) {
 		for _, of := range []string{"time", "CPU"} {
