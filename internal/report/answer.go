@@ -52,7 +52,7 @@ func answerSection(r *Report) document.Section {
 	for _, o := range r.Overall {
 		overall = append(overall, document.Item{Of: "All together", Says: o.text()})
 	}
-	for _, line := range r.GridLines() {
+	for _, line := range r.gridLines() {
 		overall = append(overall, document.Item{Says: line})
 	}
 	answers := append(r.headlines(), overall...)

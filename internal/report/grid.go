@@ -378,8 +378,8 @@ func (g Grid) crossoverFinding(c Crossover, rounds int, doubt string) string {
 		g.Workload, state, c.A, c.B, span, same, c.B, speedupText(&last.Ratio), c.A)
 }
 
-// GridLines says in sentences what the grids show.
-func (r *Report) GridLines() []string {
+// gridLines says in sentences what the grids show.
+func (r *Report) gridLines() []string {
 	var lines []string
 	for _, c := range r.Crossovers {
 		lines = append(lines, c.Finding)

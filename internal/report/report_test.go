@@ -537,7 +537,7 @@ func TestTimeBudget(t *testing.T) {
 		keep(d, func(t results.Trial) bool { return t.Kind != results.Timed || t.Round < tt.rounds })
 		d.Run.BudgetNS, d.Run.Rounds, d.Run.AskedRounds, d.Run.Precision = int64(time.Minute), tt.rounds, tt.asked, tt.precision
 		r := Build(d)
-		if lines := strings.Join(r.TrustLines(), "\n"); !strings.Contains(lines, tt.line) {
+		if lines := strings.Join(r.trustLines(), "\n"); !strings.Contains(lines, tt.line) {
 			t.Errorf("%s: the report says\n%s\nwant %q", tt.name, lines, tt.line)
 		}
 		if got := r.Trust.Workloads[0].Doubt; (got == "") != (tt.noVerdict == "") || !strings.Contains(got, tt.noVerdict) {

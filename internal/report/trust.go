@@ -14,7 +14,7 @@ import (
 
 // trustSection says how far the figures can be trusted.
 func trustSection(r *Report) document.Section {
-	lines := r.TrustLines()
+	lines := r.trustLines()
 	verdicts := "Verdicts: none are given with fewer than 12 rounds; the figures are for looking around."
 	if r.Judged {
 		verdicts = "Verdicts: by 95 % intervals of paired ratios, a band of ±5 % and Holm's adjustment for all comparisons of the run."
@@ -157,8 +157,8 @@ func (r *Report) trustOf(workload string) WorkloadTrust {
 	return WorkloadTrust{}
 }
 
-// TrustLines says in sentences how far the figures can be trusted.
-func (r *Report) TrustLines() []string {
+// trustLines says in sentences how far the figures can be trusted.
+func (r *Report) trustLines() []string {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	if c := r.Trust.Capacity; c != nil {
