@@ -35,12 +35,7 @@ func ledgerSection(r *Report) document.Section {
 
 // Ledgers writes where a task's time went on average, a line for each cell.
 func Ledgers(w io.Writer, ledgers []results.Ledger) error {
-	var b strings.Builder
-	ledgerTable(ledgers).Text(&b)
-	b.WriteByte('\n')
-	document.Wrap(&b, ledgersNote)
-	_, err := io.WriteString(w, b.String())
-	return err
+	return document.Text(w, []document.Section{{Blocks: []document.Block{ledgerTable(ledgers), document.Note(ledgersNote)}}})
 }
 
 // ledgersNote says what is in the table of all ledgers.

@@ -5,7 +5,6 @@ import (
 	"io"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/f3f4c0de/harness/internal/report/document"
 	"github.com/f3f4c0de/harness/internal/results"
@@ -108,12 +107,9 @@ func variation(x []float64) float64 {
 
 // NoiseText writes it for a terminal.
 func NoiseText(w io.Writer, n *NoiseReport) error {
-	var b strings.Builder
-	n.table().Text(&b)
-	b.WriteByte('\n')
-	document.Wrap(&b, "A/A: a program against itself, in random order; 1 is the truth. The columns of rounds tell the smallest difference that so many rounds would show in four runs of five, on this machine as it is now; the last one that in processor time.")
+	blocks := []document.Block{n.table(), document.Note("A/A: a program against itself, in random order; 1 is the truth. The columns of rounds tell the smallest difference that so many rounds would show in four runs of five, on this machine as it is now; the last one that in processor time.")}
 	if c := n.Trust.Capacity; c != nil {
-		fmt.Fprintf(&b, "Capacity: %.2f of %d cores did work at once (%.2f to %.2f).\n", c.Median, n.Cores, c.Min, c.Max)
+		blocks = append(blocks, document.Paragraph(fmt.Sprintf("Capacity: %.2f of %d cores did work at once (%.2f to %.2f).", c.Median, n.Cores, c.Min, c.Max)))
 	}
 	for _, t := range n.Trust.Workloads {
 		if len(t.Disturbed) == 0 {
@@ -123,13 +119,12 @@ func NoiseText(w io.Writer, n *NoiseReport) error {
 		if slices.ContainsFunc(n.Arms, func(a NoiseArm) bool { return a.Workload == t.Workload && a.All }) {
 			what = "too few are left, so all are counted here; a run would give no verdict"
 		}
-		document.Wrap(&b, fmt.Sprintf("! %s: other programs used more than %.2g of %d cores in %d of %d rounds: %s.", t.Workload, n.Trust.OtherCores, n.Cores, len(t.Disturbed), t.Rounds, what))
+		blocks = append(blocks, document.Warning(fmt.Sprintf("%s: other programs used more than %.2g of %d cores in %d of %d rounds: %s.", t.Workload, n.Trust.OtherCores, n.Cores, len(t.Disturbed), t.Rounds, what)))
 	}
 	if !n.Trust.LoadKnown {
-		b.WriteString("! What other programs did is not known on this system.\n")
+		blocks = append(blocks, document.Warning("What other programs did is not known on this system."))
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return document.Text(w, []document.Section{{Blocks: blocks}})
 }
 
 func (n *NoiseReport) table() *document.Table {

@@ -263,6 +263,26 @@ func golden(t *testing.T, dir string, d *results.Data, but ...string) {
 	}
 }
 
+// A page can be linked to at every section, and every chart is a file of its own.
+func TestSectionsHaveNames(t *testing.T) {
+	for _, d := range []*results.Data{testData(), judgedData()} {
+		doc := Build(d).Document()
+		seen := make(map[string]bool)
+		for _, s := range doc.Sections {
+			if len(s.Blocks) > 0 && (!regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`).MatchString(s.ID) || seen[s.ID]) {
+				t.Errorf("section %q has the id %q; want lower-case words that no other section has", s.Title, s.ID)
+			}
+			seen[s.ID] = true
+		}
+		for _, c := range doc.Charts() {
+			if seen[c.Name+".svg"] {
+				t.Errorf("there are two charts %s", c.Name)
+			}
+			seen[c.Name+".svg"] = true
+		}
+	}
+}
+
 func TestFigures(t *testing.T) {
 	r := Build(testData())
 	row := func(workload, backend string) Row {
