@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/signal"
@@ -56,24 +55,13 @@ to an OTLP receiver, such as a collector, or Prometheus itself:
 			case listen != "":
 				return a.serveMetrics(cmd.Context(), args[0], data, listen)
 			}
-			return failed(writeMetrics(cmd.Context(), a.stdout, data, report.Build(data)))
+			return failed(metrics.Text(cmd.Context(), a.stdout, data, report.Build(data)))
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "", "serve them at this loopback address, such as "+metricsAddr)
 	cmd.Flags().StringVar(&otlp, "otlp", "", "send them to this OTLP receiver, such as http://localhost:4318 or grpc://localhost:4317")
 	cmd.MarkFlagsMutuallyExclusive("listen", "otlp")
 	return cmd
-}
-
-// writeMetrics writes the metrics of a run as OpenMetrics.
-func writeMetrics(ctx context.Context, w io.Writer, data *results.Data, r *report.Report) (err error) {
-	m, err := metrics.New(ctx, &data.Run, trace.Destination{})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, m.Close()) }()
-	m.Update(data, r)
-	return m.WriteText(w)
 }
 
 // sendMetrics sends the metrics of a run that is over.
@@ -95,7 +83,7 @@ func (a *app) sendMetrics(ctx context.Context, data *results.Data, to trace.Dest
 // serveMetrics serves the metrics of a run that is over, until Ctrl-C.
 func (a *app) serveMetrics(ctx context.Context, dir string, data *results.Data, listen string) error {
 	var b bytes.Buffer
-	if err := writeMetrics(ctx, &b, data, report.Build(data)); err != nil {
+	if err := metrics.Text(ctx, &b, data, report.Build(data)); err != nil {
 		return failed(err)
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)

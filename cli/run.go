@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -17,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/export"
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/trace"
@@ -375,7 +374,7 @@ func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *result
 		return failed(err)
 	}
 	r := report.Build(data)
-	if err := writeReport(ctx, folder.Dir(), data, r); err != nil {
+	if err := export.Files(ctx, folder.Dir(), export.NewRun(data, r)); err != nil {
 		return failed(err)
 	}
 	if asJSON {
@@ -439,37 +438,4 @@ func printFile(w io.Writer, path string) error {
 	defer f.Close()
 	_, err = io.Copy(w, f)
 	return err
-}
-
-// writeReport writes all forms of the report into the run's folder.
-func writeReport(ctx context.Context, dir string, data *results.Data, r *report.Report) error {
-	charts := report.Charts(r)
-	if err := os.MkdirAll(filepath.Join(dir, results.ChartsDir), 0o777); err != nil {
-		return fmt.Errorf("making the folder for charts: %w", err)
-	}
-	files := map[string]func(w *strings.Builder) error{
-		results.HTMLFile:    func(w *strings.Builder) error { return report.HTML(w, r, charts) },
-		results.MDFile:      func(w *strings.Builder) error { return report.Markdown(w, r, charts) },
-		results.ResultsFile: func(w *strings.Builder) error { return report.JSON(w, r) },
-		results.CSVFile:     func(w *strings.Builder) error { return report.CSV(w, data) },
-		results.MetricsFile: func(w *strings.Builder) error { return writeMetrics(ctx, w, data, r) },
-		results.BenchFile:   func(w *strings.Builder) error { return report.Bench(w, data) },
-	}
-	for _, c := range charts {
-		files[filepath.Join(results.ChartsDir, c.Name+".svg")] = func(w *strings.Builder) error {
-			_, err := w.WriteString(c.SVG())
-			return err
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		var b strings.Builder
-		err := files[name](&b)
-		if err == nil {
-			err = results.WriteFile(filepath.Join(dir, name), []byte(b.String()))
-		}
-		if err != nil {
-			return fmt.Errorf("writing %s: %w", name, err)
-		}
-	}
-	return nil
 }

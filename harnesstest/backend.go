@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
 	"github.com/f3f4c0de/harness/executor/backend"
 	"github.com/f3f4c0de/harness/internal/core"
@@ -411,13 +410,13 @@ func testState(t *testing.T, s *suite) {
 func testTiming(t *testing.T, s *suite) {
 	ctx, ex, n := s.open(t, 2, core.Config{Timing: true})
 	const asked = 3 * time.Millisecond
-	before := harness.Now()
+	before := core.Now()
 	f := nap.Submit(ctx, ex, int64(asked))
 	if _, err := f.Wait(ctx); err != nil {
 		t.Fatal(err)
 	}
 	tm := f.Timing()
-	order := []time.Time{before.Time(), tm.Submitted, tm.Sent, tm.Started, tm.Ended, tm.Received, harness.Now().Time()}
+	order := []time.Time{before.Time(), tm.Submitted, tm.Sent, tm.Started, tm.Ended, tm.Received, core.Now().Time()}
 	if core.StampsCompare && !slices.IsSortedFunc(order, time.Time.Compare) {
 		t.Errorf("moments are %v; want them in order", order)
 	}

@@ -16,8 +16,10 @@ executor.Blocking, where asyncio has await). Then the task that has been ready
 for longest gets its turn. So waiting overlaps without any lock or race, and a
 task that computes keeps all others waiting until it is done. Workers bound
 the tasks that are under way at a time.`,
-	Shared: true,
-	Serial: true,
+	Shared:      true,
+	Serial:      true,
+	Turn:        "the loop's turn",
+	Cooperative: true,
 	Open: func(ctx context.Context, cfg core.Config) (core.Executor, error) {
 		return opened(openPool(ctx, cfg, model{name: "eventloop", gate: newGate(0)}))
 	},

@@ -23,6 +23,7 @@ computing gains nothing from more workers, waiting does, and I/O beside
 computation is late by the switch interval.`,
 	Shared: true,
 	Serial: true,
+	Turn:   "the interpreter lock",
 	Open: func(ctx context.Context, cfg core.Config) (core.Executor, error) {
 		interval := cfg.SwitchInterval
 		if interval <= 0 {

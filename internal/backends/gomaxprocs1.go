@@ -25,6 +25,7 @@ The setting belongs to the whole process and lasts until the executor is
 closed.`,
 	Shared:     true,
 	Serial:     true,
+	Turn:       "the one processor",
 	GOMAXPROCS: 1,
 	Open: func(ctx context.Context, cfg core.Config) (core.Executor, error) {
 		n := workers(cfg) // before there is one processor only

@@ -102,6 +102,14 @@ type Backend struct {
 	// there are; what a task waits for may still overlap.
 	Serial bool
 
+	// Turn names what a task of a serial model waits for while the code of
+	// another one runs, such as "the interpreter lock"; it is said in findings.
+	Turn string
+
+	// Cooperative tells that a task of a serial model keeps its turn until it
+	// waits for something, as in an event loop.
+	Cooperative bool
+
 	// Variant tells that the model is close to another and is compared only
 	// when it is asked for.
 	Variant bool

@@ -77,7 +77,7 @@ func NewPlan(spec Spec) (*Plan, error) {
 	}}
 	for _, b := range spec.Backends {
 		p.Run.Backends = append(p.Run.Backends, results.BackendInfo{
-			Name: b.Name, Doc: firstLine(b.Doc), Shared: b.Shared, Serial: b.Serial, GOMAXPROCS: b.GOMAXPROCS,
+			Name: b.Name, Doc: firstLine(b.Doc), Shared: b.Shared, Serial: b.Serial, Turn: b.Turn, Cooperative: b.Cooperative, GOMAXPROCS: b.GOMAXPROCS,
 		})
 	}
 	if len(spec.Builds) > 0 {
