@@ -23,7 +23,8 @@ import (
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/backends"
 	"github.com/f3f4c0de/harness/internal/calibrate"
-	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/experiment/spec"
+	"github.com/f3f4c0de/harness/internal/experiment/trial"
 	"github.com/f3f4c0de/harness/internal/workloads"
 )
 
@@ -60,15 +61,15 @@ func Run(ctx context.Context, stdout, stderr io.Writer, args []string, more ...*
 }
 
 // divert makes this process what it was started as, if that was by us.
-func divert(ctx context.Context, kinds experiment.Kinds) {
-	backends.Divert(kinds.Tasks(), func() (harness.WorkerHooks, error) { return experiment.WorkerHooks(ctx) })
-	experiment.Divert(ctx, kinds)
+func divert(ctx context.Context, kinds spec.Kinds) {
+	backends.Divert(kinds.Tasks(), func() (harness.WorkerHooks, error) { return trial.WorkerHooks(ctx) })
+	trial.Divert(ctx, kinds)
 	calibrate.Divert(ctx, kinds.Backends)
 }
 
 // kindsWith returns the built-in kinds and the given workloads.
-func kindsWith(more []*harness.Workload) (experiment.Kinds, error) {
-	k := experiment.Kinds{Workloads: slices.Concat(more, workloads.All), Backends: backends.All}
+func kindsWith(more []*harness.Workload) (spec.Kinds, error) {
+	k := spec.Kinds{Workloads: slices.Concat(more, workloads.All), Backends: backends.All, Observers: trial.Observers()}
 	names := make(map[string]bool)
 	for _, w := range k.Workloads {
 		if names[w.Name] {
@@ -81,7 +82,7 @@ func kindsWith(more []*harness.Workload) (experiment.Kinds, error) {
 
 // An app is what the commands work with.
 type app struct {
-	kinds          experiment.Kinds
+	kinds          spec.Kinds
 	stdout, stderr io.Writer
 	metrics        *metricsServer // of a run, if it is to be served
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/experiment/plan"
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
 )
@@ -109,14 +109,14 @@ func (a *app) rerun(cmd *cobra.Command, programs []string, pkg string, f runFlag
 	if len(spec.Programs) == 0 {
 		return errors.New("there is nothing to compare them on")
 	}
-	plan, err := experiment.NewPlan(spec)
+	p, err := plan.New(spec)
 	if err != nil {
 		return failed(err)
 	}
-	folder, err := createFolder(f.out, plan)
+	folder, err := createFolder(f.out, p)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = folder.Close() }() // every line in it has been synced
-	return a.execute(cmd.Context(), plan, folder, nil, progress, destinations{}, f.json)
+	return a.execute(cmd.Context(), p, folder, nil, progress, destinations{}, f.json)
 }

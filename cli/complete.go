@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/experiment/spec"
 )
 
 // completeDirs completes the folder of a run.
@@ -27,7 +27,7 @@ func (a *app) completeKinds(cmd *cobra.Command) {
 		backends = append(backends, cobra.CompletionWithDesc(b.Name, firstLine(b.Doc)))
 	}
 	for flag, values := range map[string][]cobra.Completion{
-		"workloads": workloads, "backends": backends, "only": cells, "preset": experiment.Presets(), "progress": progressModes,
+		"workloads": workloads, "backends": backends, "only": cells, "preset": spec.Presets(), "progress": progressModes,
 	} {
 		if cmd.Flags().Lookup(flag) == nil {
 			continue

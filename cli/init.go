@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/f3f4c0de/harness"
-	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/experiment/spec"
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
@@ -24,11 +24,11 @@ func newInitCommand(a *app) *cobra.Command {
 for standard output. It has every workload with its parameters as they are by
 default, and says what each is about. It overwrites nothing.
 
-Beside the file it puts the JSON schema of such files, ` + experiment.SchemaFile + `, by which
+Beside the file it puts the JSON schema of such files, ` + spec.SchemaFile + `, by which
 editors complete and check it; see harness schema.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			var s experiment.Settings
+			var s spec.Settings
 			if err := s.Select(names, a.kinds); err != nil {
 				return fmt.Errorf("--workloads: %w", err)
 			}
@@ -44,12 +44,12 @@ editors complete and check it; see harness schema.`,
 				_, err := io.WriteString(a.stdout, text)
 				return failed(err)
 			}
-			if err := writeNew(path, "# yaml-language-server: $schema="+experiment.SchemaFile+"\n"+text); err != nil {
+			if err := writeNew(path, "# yaml-language-server: $schema="+spec.SchemaFile+"\n"+text); err != nil {
 				return err
 			}
 			schema, err := experimentSchema(a.kinds)
 			if err == nil { // one that is there is of another program, or older
-				err = results.WriteFile(filepath.Join(filepath.Dir(path), experiment.SchemaFile), schema)
+				err = results.WriteFile(filepath.Join(filepath.Dir(path), spec.SchemaFile), schema)
 			}
 			if err != nil {
 				return failed(err)
@@ -77,7 +77,7 @@ func writeNew(path, text string) error {
 
 // experimentFile returns the text of an experiment of those workloads, or of
 // all, as they are by default.
-func experimentFile(kinds experiment.Kinds, names []string) (string, error) {
+func experimentFile(kinds spec.Kinds, names []string) (string, error) {
 	chosen := make(map[string]bool)
 	for _, n := range names {
 		chosen[n] = true
@@ -93,7 +93,7 @@ func experimentFile(kinds experiment.Kinds, names []string) (string, error) {
 		if err := writeParams(&b, w); err != nil {
 			return "", err
 		}
-		for _, x := range experiment.Axes(w) {
+		for _, x := range spec.Axes(w) {
 			fmt.Fprintf(&b, "    # vary: {%s: [%s]} # %s\n", x.Name, strings.Join(x.Values, ", "), x.Doc)
 		}
 	}
@@ -112,12 +112,12 @@ preset: %s # or %s
 # seed: 7            # of the random order; a new one otherwise
 # trial: %v       # least measured time of a trial
 # timeout: %v      # longest that one may take
-`, strings.Join(backends, ", "), experiment.Presets()[0], strings.Join(experiment.Presets()[1:], ", "), experiment.DefaultTrial, experiment.DefaultTimeout)
+`, strings.Join(backends, ", "), spec.Presets()[0], strings.Join(spec.Presets()[1:], ", "), spec.DefaultTrial, spec.DefaultTimeout)
 	return b.String(), nil
 }
 
 func writeParams(b *strings.Builder, w *harness.Workload) error {
-	params, err := experiment.Params(w)
+	params, err := spec.Params(w)
 	if err != nil || len(params) == 0 {
 		return err
 	}

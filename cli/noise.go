@@ -9,7 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/experiment/plan"
+	"github.com/f3f4c0de/harness/internal/experiment/spec"
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
 )
@@ -49,8 +50,8 @@ show, which is how many rounds to take.`,
 const noiseRound = 1700 * time.Millisecond
 
 func (a *app) noise(ctx context.Context, rounds int, out string, asJSON, quiet bool) (err error) {
-	settings := experiment.Settings{
-		Workloads: []experiment.Choice{{Workload: "sqrt"}, {Workload: "http", Params: map[string]any{"pages": uint64(20)}}},
+	settings := spec.Settings{
+		Workloads: []spec.Choice{{Workload: "sqrt"}, {Workload: "http", Params: map[string]any{"pages": uint64(20)}}},
 		Backends:  []string{"goroutines"}, Rounds: rounds,
 	}
 	spec, err := settings.Resolve(a.kinds)
@@ -61,7 +62,7 @@ func (a *app) noise(ctx context.Context, rounds int, out string, asJSON, quiet b
 	if err != nil {
 		return failed(err)
 	}
-	build, err := experiment.NewBuild("A", self)
+	build, err := plan.NewBuild("A", self)
 	if err != nil {
 		return failed(err)
 	}
@@ -75,11 +76,11 @@ func (a *app) noise(ctx context.Context, rounds int, out string, asJSON, quiet b
 		defer os.RemoveAll(temp)
 		out = filepath.Join(temp, "run")
 	}
-	plan, err := experiment.NewPlan(spec)
+	p, err := plan.New(spec)
 	if err != nil {
 		return failed(err)
 	}
-	folder, err := results.Create(out, &plan.Run)
+	folder, err := results.Create(out, &p.Run)
 	if err != nil {
 		return err
 	}
@@ -88,7 +89,7 @@ func (a *app) noise(ctx context.Context, rounds int, out string, asJSON, quiet b
 	if err != nil {
 		return err
 	}
-	status, err := a.trials(ctx, plan, folder, nil, progress, func() {})
+	status, err := a.trials(ctx, p, folder, nil, progress, func() {})
 	if err != nil {
 		return err
 	}

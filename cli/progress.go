@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/experiment/run"
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
@@ -96,7 +96,7 @@ func (p *progress) event(e progressEvent) {
 }
 
 // report is told between trials.
-func (p *progress) report(e experiment.Progress) {
+func (p *progress) report(e run.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	timed := e.Step.Kind == results.Timed || e.Step.Kind == results.Probe

@@ -16,7 +16,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/experiment/plan"
+	"github.com/f3f4c0de/harness/internal/experiment/run"
+	"github.com/f3f4c0de/harness/internal/experiment/spec"
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/trace"
@@ -93,7 +95,7 @@ with none. The preset standard makes 12 of them, rigorous 20, quick none.`,
 	flags.StringSliceVar(&f.backends, "backends", nil, "backends to compare; sequential is always among them (all)")
 	flags.StringSliceVar(&f.only, "only", nil, "only this cell beside the baseline of its workload, as sqrt/goroutines; may be repeated")
 	flags.IntSliceVar(&f.workers, "workers", nil, "workers of every backend; several, as 1,2,4,8,16, to vary them (what suits each workload)")
-	flags.StringVar(&f.preset, "preset", "", "how much to measure: "+strings.Join(experiment.Presets(), ", ")+" (quick)")
+	flags.StringVar(&f.preset, "preset", "", "how much to measure: "+strings.Join(spec.Presets(), ", ")+" (quick)")
 	flags.IntVar(&f.rounds, "rounds", 0, "rounds (those of the preset)")
 	flags.StringVar(&f.precision, "precision", "", "instead of a number of rounds: make 12 to 60, until every interval is this narrow, such as 2%")
 	flags.DurationVar(&f.budget, "time-budget", 0, "make as many rounds as fit, so that all is done in this time, such as 10m; with --rounds or --precision, at most as many as those ask for")
@@ -157,42 +159,42 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 			return err
 		}
 		defer remove()
-		plan, err := experiment.ResumePlan(data.Run, a.kinds)
+		p, err := plan.Resume(data.Run, a.kinds)
 		if err != nil {
 			return err
 		}
-		return a.show(cmd.Context(), progress, folder.Dir(), f, a.execute(cmd.Context(), plan, folder, data.Latest(), progress, to, f.json))
+		return a.show(cmd.Context(), progress, folder.Dir(), f, a.execute(cmd.Context(), p, folder, data.Latest(), progress, to, f.json))
 	}
 	spec, err := a.spec(cmd, args, f)
 	if err != nil {
 		return err
 	}
-	plan, err := experiment.NewPlan(spec)
+	p, err := plan.New(spec)
 	if err != nil {
 		return failed(err)
 	}
-	if err := plan.CheckBudget(); err != nil {
+	if err := p.CheckBudget(); err != nil {
 		return err
 	}
 	if f.dryRun {
-		_, err := fmt.Fprint(a.stdout, describePlan(plan, ""))
+		_, err := fmt.Fprint(a.stdout, describePlan(p, ""))
 		return failed(err)
 	}
-	folder, err := createFolder(f.out, plan)
+	folder, err := createFolder(f.out, p)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = folder.Close() }() // as above
-	return a.show(cmd.Context(), progress, folder.Dir(), f, a.execute(cmd.Context(), plan, folder, nil, progress, to, f.json))
+	return a.show(cmd.Context(), progress, folder.Dir(), f, a.execute(cmd.Context(), p, folder, nil, progress, to, f.json))
 }
 
 // createFolder makes the folder of a new run, named after it unless out says
 // otherwise.
-func createFolder(out string, plan *experiment.Plan) (*results.Folder, error) {
+func createFolder(out string, p *plan.Plan) (*results.Folder, error) {
 	if out == "" {
-		out = "run-" + plan.Run.ID
+		out = "run-" + p.Run.ID
 	}
-	return results.Create(out, &plan.Run)
+	return results.Create(out, &p.Run)
 }
 
 // measuring are the flags that say what a run is.
@@ -212,21 +214,21 @@ func onlyWithResume(cmd *cobra.Command, args []string) error {
 }
 
 // spec puts the file and the flags together.
-func (a *app) spec(cmd *cobra.Command, args []string, f runFlags) (experiment.Spec, error) {
-	var s experiment.Settings
+func (a *app) spec(cmd *cobra.Command, args []string, f runFlags) (spec.Spec, error) {
+	var s spec.Settings
 	if len(args) == 1 {
 		data, err := os.ReadFile(args[0])
 		if err != nil {
-			return experiment.Spec{}, fmt.Errorf("reading the experiment: %w", err)
+			return spec.Spec{}, fmt.Errorf("reading the experiment: %w", err)
 		}
-		if s, err = experiment.ParseFile(args[0], data, a.kinds); err != nil {
-			return experiment.Spec{}, err
+		if s, err = spec.ParseFile(args[0], data, a.kinds); err != nil {
+			return spec.Spec{}, err
 		}
 	}
 	changed := cmd.Flags().Changed
 	if changed("workloads") {
 		if err := s.Select(f.workloads, a.kinds); err != nil {
-			return experiment.Spec{}, fmt.Errorf("--workloads: %w", err)
+			return spec.Spec{}, fmt.Errorf("--workloads: %w", err)
 		}
 	}
 	if changed("backends") {
@@ -234,7 +236,7 @@ func (a *app) spec(cmd *cobra.Command, args []string, f runFlags) (experiment.Sp
 	}
 	if changed("workers") {
 		if err := s.SetWorkers(f.workers, a.kinds); err != nil {
-			return experiment.Spec{}, fmt.Errorf("--workers: %w", err)
+			return spec.Spec{}, fmt.Errorf("--workers: %w", err)
 		}
 	}
 	if changed("preset") {
@@ -243,13 +245,13 @@ func (a *app) spec(cmd *cobra.Command, args []string, f runFlags) (experiment.Sp
 	if changed("rounds") {
 		s.Rounds = f.rounds
 		if f.rounds == 0 {
-			return experiment.Spec{}, errors.New("--rounds is 0; want at least 1")
+			return spec.Spec{}, errors.New("--rounds is 0; want at least 1")
 		}
 	}
 	if changed("precision") {
-		p, err := experiment.ParsePrecision(f.precision)
+		p, err := spec.ParsePrecision(f.precision)
 		if err != nil {
-			return experiment.Spec{}, fmt.Errorf("--precision: %w", err)
+			return spec.Spec{}, fmt.Errorf("--precision: %w", err)
 		}
 		s.Precision = p
 		if !changed("rounds") {
@@ -261,7 +263,7 @@ func (a *app) spec(cmd *cobra.Command, args []string, f runFlags) (experiment.Sp
 	if changed("time-budget") {
 		s.Budget = f.budget
 		if f.budget <= 0 {
-			return experiment.Spec{}, fmt.Errorf("--time-budget is %v; want at least 1s, such as 10m", f.budget)
+			return spec.Spec{}, fmt.Errorf("--time-budget is %v; want at least 1s, such as 10m", f.budget)
 		}
 		if !changed("rounds") && !changed("precision") { // the file's were for another time
 			s.Rounds, s.Precision = 0, 0
@@ -270,7 +272,7 @@ func (a *app) spec(cmd *cobra.Command, args []string, f runFlags) (experiment.Sp
 	if changed("trial") {
 		s.Trial = f.trial
 		if f.trial <= 0 {
-			return experiment.Spec{}, fmt.Errorf("--trial is %v; want more than 0", f.trial)
+			return spec.Spec{}, fmt.Errorf("--trial is %v; want more than 0", f.trial)
 		}
 	}
 	if changed("observers") {
@@ -284,15 +286,15 @@ func (a *app) spec(cmd *cobra.Command, args []string, f runFlags) (experiment.Sp
 	}
 	for _, p := range f.params {
 		if err := s.SetParam(p, a.kinds); err != nil {
-			return experiment.Spec{}, fmt.Errorf("--param: %w", err)
+			return spec.Spec{}, fmt.Errorf("--param: %w", err)
 		}
 	}
 	if len(f.workers) > 1 && len(f.vary) > 0 {
-		return experiment.Spec{}, errors.New("--workers with several numbers varies them, and --vary something else; want one of them")
+		return spec.Spec{}, errors.New("--workers with several numbers varies them, and --vary something else; want one of them")
 	}
 	for _, v := range f.vary {
 		if err := s.SetVary(v, a.kinds); err != nil {
-			return experiment.Spec{}, fmt.Errorf("--vary: %w", err)
+			return spec.Spec{}, fmt.Errorf("--vary: %w", err)
 		}
 	}
 	s.Only = f.only
@@ -317,7 +319,7 @@ func destinationsOf(flag string) (d destinations, err error) {
 // trials makes the trials of a plan, and returns the error of a run that was
 // interrupted. Between them it calls between. The first Ctrl-C ends it after the trial under way, the second at
 // once.
-func (a *app) trials(ctx context.Context, plan *experiment.Plan, folder *results.Folder, done []results.Trial, progress *progress, between func()) (results.Status, error) {
+func (a *app) trials(ctx context.Context, p *plan.Plan, folder *results.Folder, done []results.Trial, progress *progress, between func()) (results.Status, error) {
 	ctx, kill := context.WithCancel(ctx)
 	defer kill()
 	stop := make(chan struct{})
@@ -340,9 +342,9 @@ func (a *app) trials(ctx context.Context, plan *experiment.Plan, folder *results
 		}
 	}()
 
-	progress.tell("%s", describePlan(plan, folder.Dir()))
-	status, err := experiment.Execute(ctx, plan, experiment.Options{Folder: folder, Done: done, Stop: stop, Report: func(p experiment.Progress) {
-		progress.report(p)
+	progress.tell("%s", describePlan(p, folder.Dir()))
+	status, err := run.Execute(ctx, p, run.Options{Folder: folder, Done: done, Stop: stop, Report: func(e run.Progress) {
+		progress.report(e)
 		between()
 	}})
 	progress.finish()
@@ -356,13 +358,13 @@ func (a *app) trials(ctx context.Context, plan *experiment.Plan, folder *results
 }
 
 // execute makes the trials, then the report, then sends the spans and the metrics.
-func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *results.Folder, done []results.Trial, progress *progress, to destinations, asJSON bool) (err error) {
-	live, err := newLiveMetrics(ctx, &plan.Run, to.metrics, a.metrics)
+func (a *app) execute(ctx context.Context, p *plan.Plan, folder *results.Folder, done []results.Trial, progress *progress, to destinations, asJSON bool) (err error) {
+	live, err := newLiveMetrics(ctx, &p.Run, to.metrics, a.metrics)
 	if err != nil {
 		return failed(err)
 	}
 	defer func() { err = errors.Join(err, failed(live.close())) }()
-	status, err := a.trials(ctx, plan, folder, done, progress, func() { live.refresh(ctx, folder.Dir(), progress) })
+	status, err := a.trials(ctx, p, folder, done, progress, func() { live.refresh(ctx, folder.Dir(), progress) })
 	if status == results.Interrupted {
 		a.send(ctx, progress, to.spans, folder.Dir())
 		live.send(ctx, folder.Dir(), progress)

@@ -1,4 +1,8 @@
-package experiment
+// Package trial is the process of a trial: it runs one cell once and answers what
+// it measured. A trial goes through the same stations whatever its kind
+// (trial.go); what a traced or a profiled trial does in addition is in
+// evidence.go.
+package trial
 
 import (
 	"context"
@@ -14,18 +18,19 @@ import (
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/child"
+	"github.com/f3f4c0de/harness/internal/experiment/spec"
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
 // The roles of this program's processes beside those of the backends.
 const (
-	trialRole  = "trial"
+	Role       = "trial"
 	serverRole = "server"
 )
 
-// A trialOrder is what the process of a trial is told.
-type trialOrder struct {
+// A Order is what the process of a trial is told.
+type Order struct {
 	RunID    string         `json:"run_id"`
 	Version  string         `json:"version"`
 	Cell     results.Cell   `json:"cell"`
@@ -35,69 +40,24 @@ type trialOrder struct {
 	Observer string         `json:"observer,omitempty"` // of a trial of kind Cost
 	Dir      string         `json:"dir"`                // empty, for the program's files
 	LeastNS  int64          `json:"least_ns,omitempty"` // a timed program that is done sooner is run again
-	Evidence evidenceOrder  `json:"evidence"`
+	Evidence EvidenceOrder  `json:"evidence"`
 }
 
-// A trialReply is what it answers.
-type trialReply struct {
+// A Reply is what it answers.
+type Reply struct {
 	Error    string           `json:"error,omitempty"`
 	Measured results.Measured `json:"measured"`
 	Lanes    *results.Lanes   `json:"lanes,omitempty"`
 }
 
-// runTrial makes one trial in a fresh process of a program, this one if it is
-// empty, and returns what that found out.
-// When ctx ends, the process and all that it has started are killed.
-func (r *runner) runTrial(ctx context.Context, program string, order trialOrder, gomaxprocs int, timeout time.Duration) (trialReply, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the trial did not end within %v", timeout))
-	defer cancel()
-	env := []string{}
-	if gomaxprocs > 0 {
-		env = append(env, fmt.Sprintf("GOMAXPROCS=%d", gomaxprocs))
-	}
-	p, err := child.Command{Role: trialRole, Path: program, Env: env, Group: true}.Start()
-	if err != nil {
-		return trialReply{}, err
-	}
-	stop := context.AfterFunc(ctx, p.Kill)
-	defer stop()
-	var reply trialReply
-	err = json.NewEncoder(p.In).Encode(order)
-	if err == nil {
-		err = json.NewDecoder(p.Out).Decode(&reply)
-	}
-	// It may still have workers to end. A kill reaches those as well, and
-	// what a trial that failed has left behind.
-	exit := p.End(endTimeout)
-	lost := ""
-	if order.Kind == results.Traced {
-		lost = "; the spans that it had recorded went with it"
-	}
-	switch {
-	case ctx.Err() != nil:
-		return reply, fmt.Errorf("%w%s", context.Cause(ctx), lost)
-	case err != nil:
-		cause := fmt.Errorf("the trial's process ended with %s before it had a result%s", exit.Cause, lost)
-		if exit.Stderr != "" {
-			cause = fmt.Errorf("%w; its standard error ended with:\n%s", cause, exit.Stderr)
-		}
-		return reply, cause
-	case reply.Error != "":
-		return reply, errors.New(reply.Error)
-	case exit.Code != 0:
-		return reply, fmt.Errorf("the trial's process ended with %s\n%s", exit.Cause, exit.Stderr)
-	}
-	return reply, nil
-}
-
-// endTimeout is how long a process may take to end when it is done.
-const endTimeout = 30 * time.Second
+// EndTimeout is how long a process may take to end when it is done.
+const EndTimeout = 30 * time.Second
 
 // serveTrial is the process of a trial.
-func serveTrial(ctx context.Context, kinds Kinds) {
+func serveTrial(ctx context.Context, kinds spec.Kinds) {
 	signal.Ignore(os.Interrupt) // the runner decides
 	in, out := child.Parent()
-	var order trialOrder
+	var order Order
 	if err := json.NewDecoder(in).Decode(&order); err != nil {
 		fmt.Fprintln(os.Stderr, "trial: reading the order:", err)
 		os.Exit(1)
@@ -125,21 +85,21 @@ func serveTrial(ctx context.Context, kinds Kinds) {
 
 // A trial runs one cell in this process.
 type trial struct {
-	order trialOrder
-	kinds Kinds
+	order Order
+	kinds spec.Kinds
 	ends  *ends
 }
 
-func (t trial) run(ctx context.Context) (reply trialReply, err error) {
-	w, err := t.kinds.workload(t.order.Workload)
+func (t trial) run(ctx context.Context) (reply Reply, err error) {
+	w, err := t.kinds.Workload(t.order.Workload)
 	if err != nil {
 		return reply, err
 	}
-	b, err := t.kinds.backend(t.order.Cell.Backend)
+	b, err := t.kinds.Backend(t.order.Cell.Backend)
 	if err != nil {
 		return reply, err
 	}
-	params, err := decodeParams(w, t.order.Params)
+	params, err := spec.DecodeParams(w, t.order.Params)
 	if err != nil {
 		return reply, err
 	}
@@ -376,3 +336,17 @@ func control(ctx context.Context, ex harness.Executor, request string) ([]harnes
 
 // controlTimeout bounds a request to the workers, who are idle then.
 const controlTimeout = 30 * time.Second
+
+// Divert makes this process the trial or the server that it was started as,
+// and then never returns. In any other process it returns at once. It is
+// called first thing in main.
+func Divert(ctx context.Context, kinds spec.Kinds) {
+	switch child.Role() {
+	case Role:
+		serveTrial(ctx, kinds)
+	case serverRole:
+		serveServer(ctx, kinds)
+	case ProbeRole:
+		serveProbe()
+	}
+}

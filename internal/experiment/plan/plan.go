@@ -1,4 +1,6 @@
-package experiment
+// Package plan is what a run makes of a spec: cells, rounds, their order from a
+// seed, and what fits into a time budget.
+package plan
 
 import (
 	"crypto/sha256"
@@ -18,6 +20,7 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/experiment/spec"
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
@@ -30,7 +33,7 @@ type Plan struct {
 	// place of those that were, or until the figures are precise.
 	Steps []Step
 
-	programs map[string]Program // by label
+	programs map[string]spec.Program // by label
 	backends map[string]*harness.Backend
 	cells    map[string]results.Cell
 }
@@ -47,8 +50,8 @@ type Step struct {
 	Observer string
 }
 
-// NewPlan plans an experiment.
-func NewPlan(spec Spec) (*Plan, error) {
+// New plans an experiment.
+func New(wanted spec.Spec) (*Plan, error) {
 	now := time.Now()
 	version, err := thisVersion()
 	if err != nil {
@@ -61,72 +64,69 @@ func NewPlan(spec Spec) (*Plan, error) {
 		Status:    results.Running,
 		Version:   version,
 		Machine:   thisMachine(),
-		Preset:    spec.Preset,
-		Seed:      spec.Seed,
-		Rounds:    spec.Rounds,
-		MaxRounds: spec.MaxRounds,
-		Precision: spec.Precision,
-		BudgetNS:  int64(spec.Budget),
-		TrialNS:   int64(spec.Trial),
-		ProfileNS: int64(spec.Profile),
-		TimeoutNS: int64(spec.Timeout),
+		Preset:    wanted.Preset,
+		Seed:      wanted.Seed,
+		Rounds:    wanted.Rounds,
+		MaxRounds: wanted.MaxRounds,
+		Precision: wanted.Precision,
+		BudgetNS:  int64(wanted.Budget),
+		TrialNS:   int64(wanted.Trial),
+		ProfileNS: int64(wanted.Profile),
+		TimeoutNS: int64(wanted.Timeout),
 
-		AskedRounds: spec.AskedRounds,
+		AskedRounds: wanted.AskedRounds,
 		Environment: environment(),
-		Builds:      spec.Builds,
+		Builds:      wanted.Builds,
 	}}
-	for _, b := range spec.Backends {
+	for _, b := range wanted.Backends {
 		p.Run.Backends = append(p.Run.Backends, results.BackendInfo{
-			Name: b.Name, Doc: firstLine(b.Doc), Shared: b.Shared, Serial: b.Serial, GOMAXPROCS: b.GOMAXPROCS,
+			Name: b.Name, Doc: spec.FirstLine(b.Doc), Shared: b.Shared, Serial: b.Serial, GOMAXPROCS: b.GOMAXPROCS,
 		})
 	}
-	if len(spec.Builds) > 0 {
-		if err := p.compareBuilds(spec); err != nil {
+	if len(wanted.Builds) > 0 {
+		if err := p.compareBuilds(wanted); err != nil {
 			return nil, err
 		}
 		return p, nil
 	}
-	for _, prog := range spec.Programs {
+	for _, prog := range wanted.Programs {
 		if err := p.addWorkload(prog); err != nil {
 			return nil, err
 		}
-		for _, b := range spec.Backends {
-			if c := cellOf(prog, b, spec.Cores); spec.only == nil || spec.only[c.ID] || c.Baseline {
+		for _, b := range wanted.Backends {
+			if c := spec.CellOf(prog, b, wanted.Cores); wanted.Runs(c) {
 				p.Run.Cells = append(p.Run.Cells, c)
 			}
 		}
 	}
-	if spec.Observers > 0 {
-		p.Run.ObserverRounds = spec.Observers
-		for _, o := range observers {
-			p.Run.Observers = append(p.Run.Observers, o.Observer)
-		}
+	if wanted.ObserverRounds > 0 && len(wanted.Observers) > 0 {
+		p.Run.ObserverRounds, p.Run.Observers = wanted.ObserverRounds, wanted.Observers
 	}
-	p.index(spec.Programs, spec.Backends)
+	p.index(wanted.Programs, wanted.Backends)
 	p.budget()
 	return p, nil
 }
 
-func (p *Plan) addWorkload(prog Program) error {
-	params, err := encodeParams(prog.Params)
+func (p *Plan) addWorkload(prog spec.Program) error {
+	params, err := spec.EncodeParams(prog.Params)
 	if err != nil {
 		return fmt.Errorf("parameters of %s: %w", prog.Label, err)
 	}
 	p.Run.Workloads = append(p.Run.Workloads, results.WorkloadInfo{
-		Name: prog.Workload.Name, Label: prog.Label, Doc: firstLine(prog.Workload.Doc), Params: params, Axis: prog.Axis,
+		Name: prog.Workload.Name, Label: prog.Label, Doc: spec.FirstLine(prog.Workload.Doc), Params: params, Axis: prog.Axis,
 	})
 	return nil
 }
 
 // compareBuilds plans a comparison of programs: every workload on every backend
 // becomes a workload of its own, with a cell for each build.
-func (p *Plan) compareBuilds(spec Spec) error {
-	var programs []Program
-	for _, prog := range spec.Programs {
-		for _, b := range spec.Backends {
+func (p *Plan) compareBuilds(wanted spec.Spec) error {
+	var programs []spec.Program
+	for _, prog := range wanted.Programs {
+		for _, b := range wanted.Backends {
 			one := prog
 			one.Label = prog.Label + "_" + b.Name
-			cell := cellOf(prog, b, spec.Cores)
+			cell := spec.CellOf(prog, b, wanted.Cores)
 			if cell.NotApplicable != "" {
 				continue
 			}
@@ -134,7 +134,7 @@ func (p *Plan) compareBuilds(spec Spec) error {
 			if err := p.addWorkload(one); err != nil {
 				return err
 			}
-			for i, build := range spec.Builds {
+			for i, build := range wanted.Builds {
 				c := cell
 				c.ID = fmt.Sprintf("%s-%s-w%d", one.Label, build.Name, c.Workers)
 				c.Workload, c.Build, c.Baseline = one.Label, build.Name, i == 0
@@ -142,7 +142,7 @@ func (p *Plan) compareBuilds(spec Spec) error {
 			}
 		}
 	}
-	p.index(programs, spec.Backends)
+	p.index(programs, wanted.Backends)
 	p.budget()
 	return nil
 }
@@ -194,30 +194,9 @@ func union(a, b map[string]string) map[string]string {
 	return all
 }
 
-func cellOf(prog Program, b *harness.Backend, cores int) results.Cell {
-	workers := prog.Workers
-	if workers == 0 && prog.Workload.Workers != nil {
-		workers = prog.Workload.Workers(cores)
-	}
-	if workers == 0 {
-		workers = cores
-	}
-	if b.MaxWorkers > 0 {
-		workers = min(workers, b.MaxWorkers)
-	}
-	c := results.Cell{
-		ID:       fmt.Sprintf("%s-%s-w%d", prog.Label, b.Name, workers),
-		Workload: prog.Label, Backend: b.Name, Workers: workers, Baseline: b.Name == baseline,
-	}
-	if prog.Workload.NeedsSharedMemory && !b.Shared {
-		c.NotApplicable = "the workload's tasks share memory, which this backend does not"
-	}
-	return c
-}
-
-// ResumePlan is the plan of a run that was recorded. It fails if this program
+// Resume is the plan of a run that was recorded. It fails if this program
 // or machine is not the one that began it: their trials could not be compared.
-func ResumePlan(run results.Run, kinds Kinds) (*Plan, error) {
+func Resume(run results.Run, kinds spec.Kinds) (*Plan, error) {
 	version, err := thisVersion()
 	if err != nil {
 		return nil, err
@@ -234,21 +213,21 @@ func ResumePlan(run results.Run, kinds Kinds) (*Plan, error) {
 		}
 	}
 	p := &Plan{Run: run}
-	var programs []Program
+	var programs []spec.Program
 	for _, info := range run.Workloads {
-		w, err := kinds.workload(info.Name)
+		w, err := kinds.Workload(info.Name)
 		if err != nil {
 			return nil, err
 		}
-		params, err := decodeParams(w, info.Params)
+		params, err := spec.DecodeParams(w, info.Params)
 		if err != nil {
 			return nil, err
 		}
-		programs = append(programs, Program{Workload: w, Label: info.Label, Params: params})
+		programs = append(programs, spec.Program{Workload: w, Label: info.Label, Params: params})
 	}
 	var backends []*harness.Backend
 	for _, info := range run.Backends {
-		b, err := kinds.backend(info.Name)
+		b, err := kinds.Backend(info.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -259,8 +238,14 @@ func ResumePlan(run results.Run, kinds Kinds) (*Plan, error) {
 	return p, nil
 }
 
-func (p *Plan) index(programs []Program, backends []*harness.Backend) {
-	p.programs = make(map[string]Program)
+// Cell returns the cell with that id, its program and its backend.
+func (p *Plan) Cell(id string) (results.Cell, spec.Program, *harness.Backend) {
+	c := p.cells[id]
+	return c, p.programs[c.Workload], p.backends[c.Backend]
+}
+
+func (p *Plan) index(programs []spec.Program, backends []*harness.Backend) {
+	p.programs = make(map[string]spec.Program)
 	for _, prog := range programs {
 		p.programs[prog.Label] = prog
 	}
@@ -279,22 +264,23 @@ func (p *Plan) index(programs []Program, backends []*harness.Backend) {
 // rounds, then those by which the cost of observing is measured, last the
 // evidence.
 func (p *Plan) steps(rounds int) []Step {
-	all := p.pilots()
+	all := p.Pilots()
 	for round := range rounds {
-		all = append(all, p.round(round, func(string) bool { return true })...)
+		all = append(all, p.Round(round, func(string) bool { return true })...)
 	}
-	return slices.Concat(all, p.allCosts(), p.evidence())
+	return slices.Concat(all, p.AllCosts(), p.Evidence())
 }
 
-// applicable yields the cells that are run.
-func (p *Plan) applicable(workload string) []results.Cell {
+// Applicable returns the cells that are run.
+func (p *Plan) Applicable(workload string) []results.Cell {
 	return slices.DeleteFunc(slices.Clone(p.Run.Cells), func(c results.Cell) bool {
 		return c.NotApplicable != "" || workload != "" && c.Workload != workload
 	})
 }
 
-func (p *Plan) pilots() (steps []Step) {
-	for _, c := range p.applicable("") {
+// Pilots are the first trials: one of each workload, on the baseline.
+func (p *Plan) Pilots() (steps []Step) {
+	for _, c := range p.Applicable("") {
 		if c.Baseline {
 			steps = append(steps, Step{Cell: c.ID, Kind: results.Pilot})
 		}
@@ -302,18 +288,18 @@ func (p *Plan) pilots() (steps []Step) {
 	return steps
 }
 
-// round is one round of those workloads. It runs every cell of a workload once
+// Round is one round of those workloads. It runs every cell of a workload once
 // and the baseline twice, the workloads in random order and the cells of a
 // workload one after the other in random order, so that what is compared is
 // close in time. Before comes a look at how much runs at once.
-func (p *Plan) round(round int, of func(workload string) bool) []Step {
+func (p *Plan) Round(round int, of func(workload string) bool) []Step {
 	steps := []Step{{Kind: results.Probe, Round: round}}
 	rng := rand.New(rand.NewPCG(p.Run.Seed, uint64(round)))
 	order := 0
 	for _, w := range rng.Perm(len(p.Run.Workloads)) {
 		label := p.Run.Workloads[w].Label
 		var block []Step
-		for _, c := range p.applicable(label) {
+		for _, c := range p.Applicable(label) {
 			block = append(block, Step{Cell: c.ID, Kind: results.Timed, Round: round})
 			if c.Baseline {
 				block = append(block, Step{Cell: c.ID, Kind: results.Timed, Round: round, Copy: true})
@@ -332,20 +318,20 @@ func (p *Plan) round(round int, of func(workload string) bool) []Step {
 	return steps
 }
 
-// allCosts are the rounds by which the cost of observing is measured.
-func (p *Plan) allCosts() (steps []Step) {
+// AllCosts are the rounds by which the cost of observing is measured.
+func (p *Plan) AllCosts() (steps []Step) {
 	for round := range p.Run.ObserverRounds {
-		steps = append(steps, p.costs(round, func(string) bool { return true })...)
+		steps = append(steps, p.Costs(round, func(string) bool { return true })...)
 	}
 	return steps
 }
 
-// costs is one round by which the cost of observing those cells is measured:
+// Costs is one round by which the cost of observing those cells is measured:
 // every cell of the first workload with each observer and with none, one after
 // the other in random order, the cells in random order too.
-func (p *Plan) costs(round int, of func(cell string) bool) (steps []Step) {
+func (p *Plan) Costs(round int, of func(cell string) bool) (steps []Step) {
 	rng := rand.New(rand.NewPCG(p.Run.Seed, 1<<32+uint64(round)))
-	cells := p.applicable(p.Run.Workloads[0].Label)
+	cells := p.Applicable(p.Run.Workloads[0].Label)
 	for _, c := range rng.Perm(len(cells)) {
 		arms := rng.Perm(1 + len(p.Run.Observers))
 		if !of(cells[c].ID) {
@@ -362,11 +348,12 @@ func (p *Plan) costs(round int, of func(cell string) bool) (steps []Step) {
 	return steps
 }
 
-func (p *Plan) evidence() (steps []Step) {
+// Evidence are the trials of each cell that are observed.
+func (p *Plan) Evidence() (steps []Step) {
 	if p.Run.ProfileNS == 0 {
 		return nil
 	}
-	for _, c := range p.applicable("") {
+	for _, c := range p.Applicable("") {
 		steps = append(steps, Step{Cell: c.ID, Kind: results.Traced}, Step{Cell: c.ID, Kind: results.Profiled})
 	}
 	return steps
@@ -471,9 +458,4 @@ func hashFile(path string) (string, error) {
 		return "", fmt.Errorf("reading the program: %w", err)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8]), nil
-}
-
-func firstLine(s string) string {
-	s, _, _ = strings.Cut(s, "\n")
-	return s
 }

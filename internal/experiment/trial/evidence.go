@@ -1,4 +1,4 @@
-package experiment
+package trial
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
-// An evidenceOrder is what a trial that is observed is told in addition.
-type evidenceOrder struct {
+// An EvidenceOrder is what a trial that is observed is told in addition.
+type EvidenceOrder struct {
 	Epoch     trace.Epoch   `json:"epoch,omitempty"`
 	CellSpan  string        `json:"cell_span,omitempty"`  // traceparent
 	SpansFile string        `json:"spans_file,omitempty"` // to be written
@@ -152,7 +152,7 @@ func (o executionOrder) start() (stop func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	stopCPU, err := profile.CPU(filepath.Join(o.Dir, cpuFile(os.Getpid())))
+	stopCPU, err := profile.CPU(filepath.Join(o.Dir, CPUFile(os.Getpid())))
 	if err != nil {
 		return nil, errors.Join(err, stopTrace())
 	}
@@ -164,23 +164,23 @@ func (o executionOrder) observer(obs *harness.Observer, workers int) *harness.Ob
 	return profile.MarkTasks(*o.Labels.LabelTasks(*obs, trace.IDs), workers)
 }
 
-// executionFile names the execution trace of a process, and cpuFile its CPU
+// executionFile names the execution trace of a process, and CPUFile its CPU
 // profile. A worker that is lost has a successor, so its index does not tell
 // which.
 func executionFile(pid int) string { return fmt.Sprintf("%d.trace", pid) }
-func cpuFile(pid int) string       { return fmt.Sprintf("%d.cpu.pb.gz", pid) }
+func CPUFile(pid int) string       { return fmt.Sprintf("%d.cpu.pb.gz", pid) }
 
 // evidence is what a trial does beside running its program. The functions are
 // called in this order, but aside, which is called for whatever comes between.
 type evidence struct {
 	configure func(cfg *harness.Config)
 	context   func(ctx context.Context) context.Context
-	begin     func(ctx context.Context, ex harness.Executor) error              // before the measured part
-	end       func(ctx context.Context, ex harness.Executor) error              // after it, if the program did not fail
-	aside     func(f func() error) error                                        // what is not the program
-	repeat    func(ctx context.Context, again func() error) error               // when the output was checked
-	collect   func(ctx context.Context, ex harness.Executor) error              // before the executor is closed
-	finish    func(ctx context.Context, reply *trialReply, failure error) error // after
+	begin     func(ctx context.Context, ex harness.Executor) error         // before the measured part
+	end       func(ctx context.Context, ex harness.Executor) error         // after it, if the program did not fail
+	aside     func(f func() error) error                                   // what is not the program
+	repeat    func(ctx context.Context, again func() error) error          // when the output was checked
+	collect   func(ctx context.Context, ex harness.Executor) error         // before the executor is closed
+	finish    func(ctx context.Context, reply *Reply, failure error) error // after
 }
 
 // unobserved is the evidence of a timed trial: none.
@@ -193,7 +193,7 @@ func unobserved() evidence {
 		aside:     func(f func() error) error { return f() },
 		repeat:    func(context.Context, func() error) error { return nil },
 		collect:   func(context.Context, harness.Executor) error { return nil },
-		finish:    func(context.Context, *trialReply, error) error { return nil },
+		finish:    func(context.Context, *Reply, error) error { return nil },
 	}
 }
 
@@ -270,7 +270,7 @@ func (t trial) traced(ctx context.Context) (evidence, error) {
 		}
 		return ev.end(ctx, ex) // the program failed
 	}
-	ev.finish = func(ctx context.Context, reply *trialReply, failure error) (err error) {
+	ev.finish = func(ctx context.Context, reply *Reply, failure error) (err error) {
 		m := &reply.Measured
 		defer func() { err = errors.Join(err, w.Close()) }()
 		counts, err := rec.Export(ctx, m.WallNS, m.CPUNS(), failure)

@@ -1,4 +1,4 @@
-package experiment
+package spec
 
 import (
 	"errors"
@@ -24,7 +24,7 @@ const varyWorkers = "workers"
 func expandAll(choices []Choice, kinds Kinds) ([]Choice, error) {
 	var all []Choice
 	for _, c := range choices {
-		w, err := kinds.workload(c.Workload)
+		w, err := kinds.Workload(c.Workload)
 		if err != nil {
 			return nil, err
 		}
@@ -97,13 +97,13 @@ func (c Choice) at(w *harness.Workload, key string, v any) (Choice, error) {
 		c.Params = make(map[string]any)
 	}
 	c.Params[key] = v
-	_, err := decodeParams(w, map[string]any{key: v})
+	_, err := DecodeParams(w, map[string]any{key: v})
 	return c, err
 }
 
 // along gives the choice a value on an axis of its workload.
 func (c Choice) along(w *harness.Workload, axis harness.Axis, value float64) (Choice, error) {
-	params, err := decodeParams(w, c.Params)
+	params, err := DecodeParams(w, c.Params)
 	if err != nil {
 		return c, err
 	}
@@ -111,7 +111,7 @@ func (c Choice) along(w *harness.Workload, axis harness.Axis, value float64) (Ch
 	if err := validate(w, params); err != nil {
 		return c, err
 	}
-	c.Params, err = encodeParams(params)
+	c.Params, err = EncodeParams(params)
 	c.Axis = &results.AxisValue{Name: axis.Name, Unit: axis.Unit, Value: value}
 	return c, err
 }
@@ -241,7 +241,7 @@ func (s *Settings) SetVary(arg string, kinds Kinds) error {
 	if !listed {
 		return fmt.Errorf("%q; want workload.name=value,value, such as mixed.cpu=100us,1ms or sqrt.workers=1,2,4, or one of size, wait, payload and workers", arg)
 	}
-	w, err := kinds.workload(name)
+	w, err := kinds.Workload(name)
 	if err != nil {
 		return fmt.Errorf("%q: %w", arg, err)
 	}
@@ -278,7 +278,7 @@ func (s *Settings) varyAxis(key string, values []any, kinds Kinds) error {
 	applied := false
 	for i := range s.Workloads {
 		c := &s.Workloads[i]
-		w, err := kinds.workload(c.Workload)
+		w, err := kinds.Workload(c.Workload)
 		if err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-package experiment
+package spec
 
 import (
 	"cmp"
@@ -81,7 +81,7 @@ func findPreset(name string) (preset, error) {
 	if name == "" {
 		return presets[0], nil
 	}
-	return find("preset", presets, name, func(p preset) string { return p.name })
+	return Find("preset", presets, name, func(p preset) string { return p.name })
 }
 
 // SetParam applies a parameter of the form workload.name=value to every choice
@@ -93,7 +93,7 @@ func (s *Settings) SetParam(arg string, kinds Kinds) error {
 	if !ok || !ok2 {
 		return fmt.Errorf("parameter %q; want workload.name=value, such as mixed.wait=2ms", arg)
 	}
-	w, err := kinds.workload(name)
+	w, err := kinds.Workload(name)
 	if err != nil {
 		return fmt.Errorf("parameter %q: %w", arg, err)
 	}
@@ -101,7 +101,7 @@ func (s *Settings) SetParam(arg string, kinds Kinds) error {
 	if err := yaml.Unmarshal([]byte(value), &v); err != nil {
 		v = value
 	}
-	if _, err := decodeParams(w, map[string]any{key: v}); err != nil {
+	if _, err := DecodeParams(w, map[string]any{key: v}); err != nil {
 		return fmt.Errorf("parameter %q: %w", arg, err)
 	}
 	s.listAll(kinds)
@@ -162,7 +162,7 @@ func (s *Settings) listAll(kinds Kinds) {
 func (s *Settings) Select(names []string, kinds Kinds) error {
 	var selected []Choice
 	for _, name := range names {
-		if _, err := kinds.workload(name); err != nil {
+		if _, err := kinds.Workload(name); err != nil {
 			return err
 		}
 		n := len(selected)
@@ -182,16 +182,16 @@ func (s *Settings) Select(names []string, kinds Kinds) error {
 // A Spec is an experiment with every name resolved and every default filled
 // in.
 type Spec struct {
-	Programs  []Program
-	Backends  []*harness.Backend
-	Preset    string
-	Rounds    int
-	Seed      uint64
-	Timeout   time.Duration // of a trial
-	Profile   time.Duration // how long a profiled trial lets its program run
-	Cores     int
-	Trial     time.Duration // least measured time of a trial
-	Observers int           // rounds by which the cost of observing is measured
+	Programs       []Program
+	Backends       []*harness.Backend
+	Preset         string
+	Rounds         int
+	Seed           uint64
+	Timeout        time.Duration // of a trial
+	Profile        time.Duration // how long a profiled trial lets its program run
+	Cores          int
+	Trial          time.Duration // least measured time of a trial
+	ObserverRounds int           // by which the cost of observing is measured
 	// Precision is as in Settings; MaxRounds bounds the rounds, those in
 	// others' place included.
 	Precision float64
@@ -204,6 +204,9 @@ type Spec struct {
 	// Builds, if any, are compared with each other instead of the backends:
 	// the first is what the others are compared with, on each backend.
 	Builds []results.Build
+
+	// Observers are those whose cost can be measured.
+	Observers []results.Observer
 
 	only map[string]bool // ids of the cells to run; all if nil
 }
@@ -231,6 +234,10 @@ const mostWorkers = 4096
 // mostRounds bounds a run that goes on until it is precise.
 const mostRounds = 60
 
+// mostBudgeted bounds the rounds of a run that makes as many as fit into its
+// time budget: more would hardly make an interval narrower.
+const mostBudgeted = 100
+
 var labelForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_]*$`)
 
 // Resolve checks the settings and fills in what they leave open.
@@ -242,7 +249,7 @@ func (s Settings) Resolve(kinds Kinds) (Spec, error) {
 	spec := Spec{
 		Preset: p.name, Rounds: p.rounds, Profile: p.profile,
 		Seed: rand.Uint64(), Timeout: DefaultTimeout, Cores: runtime.NumCPU(), Trial: DefaultTrial, Precision: s.Precision,
-		Observers: p.observers,
+		ObserverRounds: p.observers, Observers: kinds.Observers,
 	}
 	if s.Seed != nil {
 		spec.Seed = *s.Seed
@@ -257,10 +264,10 @@ func (s Settings) Resolve(kinds Kinds) (Spec, error) {
 		spec.Trial = s.Trial
 	}
 	if s.Observers != nil {
-		spec.Observers = *s.Observers
+		spec.ObserverRounds = *s.Observers
 	}
-	if spec.Observers < 0 || spec.Observers > 1000 {
-		return Spec{}, fmt.Errorf("observers is %d; want the rounds by which their cost is measured, up to 1,000, or 0 for not at all", spec.Observers)
+	if spec.ObserverRounds < 0 || spec.ObserverRounds > 1000 {
+		return Spec{}, fmt.Errorf("observers is %d; want the rounds by which their cost is measured, up to 1,000, or 0 for not at all", spec.ObserverRounds)
 	}
 	if spec.Trial < 0 || spec.Trial > spec.Timeout/4 {
 		return Spec{}, fmt.Errorf("trial is %v; want more than 0, and at most a quarter of the timeout, %v", spec.Trial, spec.Timeout)
@@ -312,7 +319,7 @@ func (s Settings) Resolve(kinds Kinds) (Spec, error) {
 	}
 	labels := make(map[string]bool)
 	for _, c := range choices {
-		w, err := kinds.workload(c.Workload)
+		w, err := kinds.Workload(c.Workload)
 		if err != nil {
 			return Spec{}, err
 		}
@@ -323,7 +330,7 @@ func (s Settings) Resolve(kinds Kinds) (Spec, error) {
 		if err := checkWorkers(prog.Workers); err != nil {
 			return Spec{}, fmt.Errorf("workload %s: %w", w.Name, err)
 		}
-		if prog.Params, err = decodeParams(w, c.Params); err != nil {
+		if prog.Params, err = DecodeParams(w, c.Params); err != nil {
 			return Spec{}, err
 		}
 		if prog.Label == "" {
@@ -360,7 +367,7 @@ func (s *Spec) choose(names []string) error {
 		found := false
 		for _, prog := range s.Programs {
 			for _, b := range s.Backends {
-				c := cellOf(prog, b, s.Cores)
+				c := CellOf(prog, b, s.Cores)
 				if name != c.ID && name != prog.Label+"/"+b.Name && name != prog.Workload.Name+"/"+b.Name {
 					continue
 				}
@@ -426,10 +433,36 @@ func (s Settings) backends(kinds Kinds) ([]*harness.Backend, error) {
 	}
 	chosen := map[string]bool{baseline: true}
 	for _, name := range s.Backends {
-		if _, err := kinds.backend(name); err != nil {
+		if _, err := kinds.Backend(name); err != nil {
 			return nil, err
 		}
 		chosen[name] = true
 	}
 	return slices.DeleteFunc(slices.Clone(kinds.Backends), func(b *harness.Backend) bool { return !chosen[b.Name] }), nil
 }
+
+// CellOf returns the cell of a program on a backend, of a machine with that many
+// processors.
+func CellOf(prog Program, b *harness.Backend, cores int) results.Cell {
+	workers := prog.Workers
+	if workers == 0 && prog.Workload.Workers != nil {
+		workers = prog.Workload.Workers(cores)
+	}
+	if workers == 0 {
+		workers = cores
+	}
+	if b.MaxWorkers > 0 {
+		workers = min(workers, b.MaxWorkers)
+	}
+	c := results.Cell{
+		ID:       fmt.Sprintf("%s-%s-w%d", prog.Label, b.Name, workers),
+		Workload: prog.Label, Backend: b.Name, Workers: workers, Baseline: b.Name == baseline,
+	}
+	if prog.Workload.NeedsSharedMemory && !b.Shared {
+		c.NotApplicable = "the workload's tasks share memory, which this backend does not"
+	}
+	return c
+}
+
+// Runs reports whether a cell is among those to run.
+func (s *Spec) Runs(c results.Cell) bool { return s.only == nil || s.only[c.ID] || c.Baseline }

@@ -1,4 +1,4 @@
-package experiment
+package spec
 
 import (
 	"errors"
@@ -15,9 +15,9 @@ import (
 	"github.com/f3f4c0de/harness"
 )
 
-// decodeParams returns a copy of the workload's default parameters with the
+// DecodeParams returns a copy of the workload's default parameters with the
 // given ones in their places.
-func decodeParams(w *harness.Workload, params map[string]any) (any, error) {
+func DecodeParams(w *harness.Workload, params map[string]any) (any, error) {
 	if w.Params == nil {
 		if len(params) > 0 {
 			return nil, fmt.Errorf("workload %s has no parameters", w.Name)
@@ -95,8 +95,8 @@ func paramFields(w *harness.Workload) map[string]reflect.StructField {
 	return fields
 }
 
-// encodeParams is the inverse of decodeParams: all parameters by name.
-func encodeParams(params any) (map[string]any, error) {
+// EncodeParams is the inverse of DecodeParams: all parameters by name.
+func EncodeParams(params any) (map[string]any, error) {
 	if params == nil {
 		return nil, nil
 	}
@@ -117,7 +117,7 @@ type Param struct {
 
 // Params lists the parameters of a workload in the order of their declaration.
 func Params(w *harness.Workload) ([]Param, error) {
-	defaults, err := encodeParams(w.Params)
+	defaults, err := EncodeParams(w.Params)
 	if err != nil || defaults == nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package experiment
+package spec
 
 import (
 	"cmp"
@@ -91,7 +91,7 @@ func ParseFile(name string, data []byte, kinds Kinds) (Settings, error) {
 		if err := yaml.NodeToValue(c.Workload, &choice.Workload); err != nil {
 			return s, yamlError(name, err)
 		}
-		w, err := kinds.workload(choice.Workload)
+		w, err := kinds.Workload(choice.Workload)
 		if err != nil {
 			return s, at(c.Workload, err)
 		}
@@ -105,9 +105,9 @@ func ParseFile(name string, data []byte, kinds Kinds) (Settings, error) {
 			}
 			choice.Params[key] = v
 		}
-		if _, err := decodeParams(w, choice.Params); err != nil {
+		if _, err := DecodeParams(w, choice.Params); err != nil {
 			for key, v := range choice.Params { // which one is it?
-				if _, err := decodeParams(w, map[string]any{key: v}); err != nil {
+				if _, err := DecodeParams(w, map[string]any{key: v}); err != nil {
 					return s, at(c.Params[key], err)
 				}
 			}
@@ -139,7 +139,7 @@ func ParseFile(name string, data []byte, kinds Kinds) (Settings, error) {
 		if err := yaml.NodeToValue(n, &b); err != nil {
 			return s, yamlError(name, err)
 		}
-		if _, err := kinds.backend(b); err != nil {
+		if _, err := kinds.Backend(b); err != nil {
 			return s, at(n, err)
 		}
 		s.Backends = append(s.Backends, b)

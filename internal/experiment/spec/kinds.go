@@ -1,27 +1,22 @@
-// Package experiment plans and runs experiments: a spec becomes rounds of
-// cells, each trial of a cell is a fresh process, and what it measured becomes
-// a record in the run's folder.
-//
-// A trial goes through the same stations whatever its kind (trial.go); what a
-// traced or a profiled trial does in addition is in evidence.go. To add a kind
-// of evidence, add a results.Kind, a step to [Plan] and its two halves there.
-package experiment
+// Package spec is what is wanted of an experiment: settings from a file, the
+// environment and flags, resolved into a [Spec].
+package spec
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/f3f4c0de/harness"
-	"github.com/f3f4c0de/harness/internal/child"
+	"github.com/f3f4c0de/harness/internal/results"
 )
 
 // Kinds are the workloads and backends that an experiment can use.
 type Kinds struct {
 	Workloads []*harness.Workload
 	Backends  []*harness.Backend
+	Observers []results.Observer // whose cost can be measured
 }
 
 // Tasks returns all tasks of all workloads, each once: what a worker process
@@ -40,19 +35,21 @@ func (k Kinds) Tasks() []harness.AnyTask {
 	return tasks
 }
 
-func (k Kinds) workload(name string) (*harness.Workload, error) {
-	return find("workload", k.Workloads, name, func(w *harness.Workload) string { return w.Name })
+// Workload returns the workload of that name.
+func (k Kinds) Workload(name string) (*harness.Workload, error) {
+	return Find("workload", k.Workloads, name, func(w *harness.Workload) string { return w.Name })
 }
 
-func (k Kinds) backend(name string) (*harness.Backend, error) {
-	return find("backend", k.Backends, name, func(b *harness.Backend) string { return b.Name })
+// Backend returns the backend of that name.
+func (k Kinds) Backend(name string) (*harness.Backend, error) {
+	return Find("backend", k.Backends, name, func(b *harness.Backend) string { return b.Name })
 }
 
 // baseline is the backend that the others are compared with.
 const baseline = "sequential"
 
-// find looks a name up, and names the nearest ones if it is not there.
-func find[T any](what string, all []T, name string, nameOf func(T) string) (T, error) {
+// Find looks a name up, and names the nearest ones if it is not there.
+func Find[T any](what string, all []T, name string, nameOf func(T) string) (T, error) {
 	var names []string
 	for _, v := range all {
 		if nameOf(v) == name {
@@ -96,16 +93,8 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// Divert makes this process the trial or the server that it was started as,
-// and then never returns. In any other process it returns at once. It is
-// called first thing in main.
-func Divert(ctx context.Context, kinds Kinds) {
-	switch child.Role() {
-	case trialRole:
-		serveTrial(ctx, kinds)
-	case serverRole:
-		serveServer(ctx, kinds)
-	case probeRole:
-		serveProbe()
-	}
+// FirstLine returns the first line of a text.
+func FirstLine(s string) string {
+	s, _, _ = strings.Cut(s, "\n")
+	return s
 }

@@ -1,4 +1,4 @@
-package experiment
+package trial
 
 import (
 	"context"
@@ -131,7 +131,7 @@ func (t trial) profiled() evidence {
 		}
 		return writeProfiles(t.order.Evidence.Profiles, cell.ID, append([]profile.Part{{Process: trialName, Set: set}}, workers...))
 	}
-	ev.finish = func(_ context.Context, reply *trialReply, failure error) error {
+	ev.finish = func(_ context.Context, reply *Reply, failure error) error {
 		m := &reply.Measured
 		m.Repeats = repeats
 		if failure != nil {

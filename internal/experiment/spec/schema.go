@@ -1,4 +1,4 @@
-package experiment
+package spec
 
 import (
 	"reflect"
@@ -68,7 +68,7 @@ func choiceSchema(w *harness.Workload) object {
 	return object{
 		"type": "object", "required": []string{"workload"}, "additionalProperties": false,
 		"properties": object{
-			"workload": object{"const": w.Name, "description": firstLine(w.Doc)},
+			"workload": object{"const": w.Name, "description": FirstLine(w.Doc)},
 			"label":    object{"type": "string", "pattern": labelForm.String(), "description": "tells it from another choice of the same workload"},
 			"workers":  workersSchema(),
 			"params":   object{"type": "object", "additionalProperties": false, "properties": params},

@@ -1,4 +1,4 @@
-package experiment
+package trial
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness/internal/child"
+	"github.com/f3f4c0de/harness/internal/experiment/spec"
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
@@ -53,7 +54,7 @@ func startServer(ctx context.Context, workload string, params results.Params) (*
 	if err == nil && reply.Error == "" {
 		return &server{proc: p, addr: reply.Addr, name: workload}, nil
 	}
-	exit := p.End(endTimeout)
+	exit := p.End(EndTimeout)
 	switch {
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
@@ -74,14 +75,14 @@ func (s *server) end() error {
 		return fmt.Errorf("the server of workload %s ended during the trial with %s\n%s", s.name, exit.Cause, exit.Stderr)
 	default:
 	}
-	if exit := s.proc.End(endTimeout); exit.Code != 0 {
+	if exit := s.proc.End(EndTimeout); exit.Code != 0 {
 		return fmt.Errorf("the server of workload %s ended with %s\n%s", s.name, exit.Cause, exit.Stderr)
 	}
 	return nil
 }
 
 // serveServer is the process of a server.
-func serveServer(ctx context.Context, kinds Kinds) {
+func serveServer(ctx context.Context, kinds spec.Kinds) {
 	signal.Ignore(os.Interrupt)
 	in, out := child.Parent()
 	dec := json.NewDecoder(in)
@@ -102,12 +103,12 @@ func serveServer(ctx context.Context, kinds Kinds) {
 	os.Exit(0)
 }
 
-func serve(ctx context.Context, order serverOrder, kinds Kinds, out *json.Encoder) error {
-	w, err := kinds.workload(order.Workload)
+func serve(ctx context.Context, order serverOrder, kinds spec.Kinds, out *json.Encoder) error {
+	w, err := kinds.Workload(order.Workload)
 	if err != nil {
 		return errors.Join(err, out.Encode(serverReply{Error: err.Error()}))
 	}
-	params, err := decodeParams(w, order.Params)
+	params, err := spec.DecodeParams(w, order.Params)
 	if err != nil {
 		return errors.Join(err, out.Encode(serverReply{Error: err.Error()}))
 	}

@@ -1,4 +1,6 @@
-package experiment
+// Package run makes a run of a plan: each trial is a fresh process, and what it
+// measured becomes a record in the run's folder.
+package run
 
 import (
 	"context"
@@ -12,6 +14,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/f3f4c0de/harness/internal/experiment/plan"
+	"github.com/f3f4c0de/harness/internal/experiment/spec"
+	"github.com/f3f4c0de/harness/internal/experiment/trial"
 	"github.com/f3f4c0de/harness/internal/ledger"
 	"github.com/f3f4c0de/harness/internal/machine"
 	"github.com/f3f4c0de/harness/internal/profile"
@@ -23,7 +28,7 @@ import (
 // A Progress tells how far a run is. It is reported between trials, never while
 // one runs.
 type Progress struct {
-	Step   Step
+	Step   plan.Step
 	Done   int           // trials
 	Total  int           // as far as is known
 	Left   time.Duration // about
@@ -48,7 +53,7 @@ const maxFailures = 3
 
 // A runner makes the trials of a plan.
 type runner struct {
-	plan    *Plan
+	plan    *plan.Plan
 	opts    Options
 	scratch string
 	epoch   trace.Epoch
@@ -59,9 +64,9 @@ type runner struct {
 	failed  map[string]int    // failures of each cell
 	why     map[string]string // the last one
 
-	made     []results.Trial // with what was made before
-	done     map[Step]bool   // of those, the ones that were verified
-	todo     []Step          // as far as is known
+	made     []results.Trial    // with what was made before
+	done     map[plan.Step]bool // of those, the ones that were verified
+	todo     []plan.Step        // as far as is known
 	finished int
 	clock    clock
 }
@@ -71,11 +76,11 @@ type runner struct {
 // closed, or at once when ctx ends, which kills the trial under way. Failed
 // trials are recorded and counted in the status; the error is for what keeps
 // the run from being recorded.
-func Execute(ctx context.Context, p *Plan, o Options) (results.Status, error) {
+func Execute(ctx context.Context, p *plan.Plan, o Options) (results.Status, error) {
 	r := &runner{
 		plan: p, opts: o, epoch: trace.NewEpoch(),
 		spans: make(map[string]string), digests: make(map[string]string), pilots: make(map[string]time.Duration),
-		failed: make(map[string]int), why: make(map[string]string), done: make(map[Step]bool),
+		failed: make(map[string]int), why: make(map[string]string), done: make(map[plan.Step]bool),
 		clock: newClock(o.Done),
 	}
 	var err error
@@ -103,15 +108,15 @@ var errStopped = errors.New("stopped")
 
 func (r *runner) steps(ctx context.Context) (results.Status, error) {
 	r.takeOver()
-	r.todo = slices.DeleteFunc(slices.Clone(r.plan.Steps), func(s Step) bool { return r.done[s] })
+	r.todo = slices.DeleteFunc(slices.Clone(r.plan.Steps), func(s plan.Step) bool { return r.done[s] })
 	if len(r.todo) > 0 {
 		r.report(r.todo[0], nil)
 	}
-	err := r.all(ctx, r.plan.pilots())
+	err := r.all(ctx, r.plan.Pilots())
 	round := 0
 	for ; err == nil; round++ {
 		wanted := r.wanted(round)
-		steps := r.plan.round(round, func(workload string) bool { return wanted[workload] })
+		steps := r.plan.Round(round, func(workload string) bool { return wanted[workload] })
 		if len(wanted) == 0 || !r.fits(round, steps) {
 			break
 		}
@@ -127,10 +132,10 @@ func (r *runner) steps(ctx context.Context) (results.Status, error) {
 		if len(wanted) == 0 {
 			break
 		}
-		err = r.more(ctx, round >= r.plan.Run.ObserverRounds, r.plan.costs(round, func(cell string) bool { return wanted[cell] }))
+		err = r.more(ctx, round >= r.plan.Run.ObserverRounds, r.plan.Costs(round, func(cell string) bool { return wanted[cell] }))
 	}
 	if err == nil {
-		err = r.all(ctx, r.plan.evidence())
+		err = r.all(ctx, r.plan.Evidence())
 	}
 	switch {
 	case errors.Is(err, errStopped):
@@ -144,15 +149,15 @@ func (r *runner) steps(ctx context.Context) (results.Status, error) {
 }
 
 // more makes the steps of a round, which may be one that was not planned.
-func (r *runner) more(ctx context.Context, added bool, steps []Step) error {
+func (r *runner) more(ctx context.Context, added bool, steps []plan.Step) error {
 	if added {
-		r.todo = append(slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return r.done[s] }), r.todo...)
+		r.todo = append(slices.DeleteFunc(slices.Clone(steps), func(s plan.Step) bool { return r.done[s] }), r.todo...)
 	}
 	return r.all(ctx, steps)
 }
 
 // all makes those of the steps that have not been made.
-func (r *runner) all(ctx context.Context, steps []Step) error {
+func (r *runner) all(ctx context.Context, steps []plan.Step) error {
 	for _, s := range steps {
 		select {
 		case <-r.opts.Stop:
@@ -165,7 +170,7 @@ func (r *runner) all(ctx context.Context, steps []Step) error {
 		if r.done[s] {
 			continue
 		}
-		r.todo = slices.DeleteFunc(r.todo, func(t Step) bool { return t == s })
+		r.todo = slices.DeleteFunc(r.todo, func(t plan.Step) bool { return t == s })
 		if n := r.failed[s.Cell]; n >= maxFailures {
 			continue // the report shows what is missing, and why
 		}
@@ -176,15 +181,15 @@ func (r *runner) all(ctx context.Context, steps []Step) error {
 		if ctx.Err() != nil {
 			return errStopped
 		}
-		r.finished += Trials([]Step{s})
+		r.finished += plan.Trials([]plan.Step{s})
 		r.report(s, failure)
 	}
 	return nil
 }
 
-func (r *runner) report(s Step, failure error) {
+func (r *runner) report(s plan.Step, failure error) {
 	left, _ := r.plan.Estimate(r.todo, r.pilots)
-	p := Progress{Step: s, Done: r.finished, Total: r.finished + Trials(r.todo), Left: left}
+	p := Progress{Step: s, Done: r.finished, Total: r.finished + plan.Trials(r.todo), Left: left}
 	if failure != nil {
 		p.Failed = failure.Error()
 	}
@@ -199,9 +204,10 @@ func (r *runner) takeOver() {
 			continue
 		}
 		r.made = append(r.made, t)
-		r.done[Step{t.Cell, t.Kind, t.Round, t.Copy, t.Order, t.Observer}] = true
+		r.done[plan.Step{Cell: t.Cell, Kind: t.Kind, Round: t.Round, Copy: t.Copy, Order: t.Order, Observer: t.Observer}] = true
 		if t.Kind == results.Pilot {
-			r.piloted(r.plan.cells[t.Cell].Workload, &t.Measured)
+			c, _, _ := r.plan.Cell(t.Cell)
+			r.piloted(c.Workload, &t.Measured)
 		}
 	}
 }
@@ -228,7 +234,7 @@ func (r *runner) wanted(round int) map[string]bool {
 	for _, w := range run.Workloads {
 		clean := round - dropped[w.Label]
 		switch {
-		case len(r.plan.applicable(w.Label)) == 0:
+		case len(r.plan.Applicable(w.Label)) == 0:
 		case clean < run.Rounds:
 			most := max(run.Rounds, run.MaxRounds)
 			hopeless := run.MaxRounds > 0 && clean+most-round < stats.MinRounds
@@ -255,7 +261,7 @@ func (r *runner) wantedCosts(round int) map[string]bool {
 	}
 	wanted := make(map[string]bool)
 	blocks := results.Costs(run, r.made)
-	for _, c := range r.plan.applicable(run.Workloads[0].Label) {
+	for _, c := range r.plan.Applicable(run.Workloads[0].Label) {
 		dropped := 0
 		for _, b := range blocks[c.ID] {
 			if b.Round < round && run.DropsCost(b) {
@@ -275,7 +281,7 @@ func (r *runner) precise(blocks []*results.Block) bool {
 	if len(blocks) == 0 {
 		return false
 	}
-	for _, c := range r.plan.applicable(blocks[0].Workload) {
+	for _, c := range r.plan.Applicable(blocks[0].Workload) {
 		var num, den []float64
 		for _, b := range blocks {
 			if x, y, ok := b.Pair(c, results.Wall); ok && !c.Baseline {
@@ -299,11 +305,11 @@ func (r *runner) piloted(workload string, m *results.Measured) {
 }
 
 // step makes one trial and records it. failure is why the trial failed.
-func (r *runner) step(ctx context.Context, s Step) (failure, err error) {
-	cell := r.plan.cells[s.Cell]
+func (r *runner) step(ctx context.Context, s plan.Step) (failure, err error) {
+	cell, _, _ := r.plan.Cell(s.Cell)
 	t := results.Trial{Cell: s.Cell, Kind: s.Kind, Round: s.Round, Copy: s.Copy, Order: s.Order, Observer: s.Observer, Started: time.Now().UTC()}
 	load := watchLoad()
-	var reply trialReply
+	var reply trial.Reply
 	if s.Kind == results.Probe {
 		reply, failure = r.probe(ctx)
 	} else {
@@ -357,30 +363,30 @@ func watchLoad() func() *results.Load {
 	}
 }
 
-func (r *runner) try(ctx context.Context, s Step, cell results.Cell) (trialReply, error) {
-	prog, b := r.plan.programs[cell.Workload], r.plan.backends[cell.Backend]
+func (r *runner) try(ctx context.Context, s plan.Step, cell results.Cell) (trial.Reply, error) {
+	_, prog, b := r.plan.Cell(cell.ID)
 	if r.digests[cell.Workload] == "" && s.Kind != results.Pilot {
-		return trialReply{}, errors.New("not tried: the workload's pilot failed, so there is nothing to hold the output against")
+		return trial.Reply{}, errors.New("not tried: the workload's pilot failed, so there is nothing to hold the output against")
 	}
-	params, err := encodeParams(prog.Params)
+	params, err := spec.EncodeParams(prog.Params)
 	if err != nil {
-		return trialReply{}, err
+		return trial.Reply{}, err
 	}
 	dir, err := os.MkdirTemp(r.scratch, "trial-*")
 	if err != nil {
-		return trialReply{}, err
+		return trial.Reply{}, err
 	}
 	defer os.RemoveAll(dir)
-	order := trialOrder{
+	order := trial.Order{
 		RunID: r.plan.Run.ID, Version: r.plan.Run.Version.Harness, Cell: cell,
 		Workload: prog.Workload.Name, Params: params, Kind: s.Kind, Observer: s.Observer, Dir: dir, LeastNS: r.plan.Run.TrialNS,
-		Evidence: evidenceOrder{
+		Evidence: trial.EvidenceOrder{
 			Epoch: r.epoch, CellSpan: r.spans[s.Cell], SpansFile: r.spansFile(), Execution: r.executionDir(),
 			Profiles: filepath.Join(r.opts.Folder.Dir(), results.ProfilesDir, s.Cell), ProfileNS: time.Duration(r.plan.Run.ProfileNS),
 		},
 	}
 	if err := os.RemoveAll(r.executionDir()); err != nil { // of a trial that failed
-		return trialReply{}, err
+		return trial.Reply{}, err
 	}
 	procs := b.GOMAXPROCS
 	if procs == 0 {
@@ -396,7 +402,7 @@ func (r *runner) try(ctx context.Context, s Step, cell results.Cell) (trialReply
 }
 
 // judge holds a trial's output against the pilot's.
-func (r *runner) judge(s Step, cell results.Cell, m *results.Measured) error {
+func (r *runner) judge(s plan.Step, cell results.Cell, m *results.Measured) error {
 	if s.Kind == results.Pilot {
 		r.piloted(cell.Workload, m)
 		return nil
@@ -412,7 +418,7 @@ func (r *runner) spansFile() string { return filepath.Join(r.scratch, results.Tr
 
 // keepSpans moves the spans that a traced trial has written into the run's
 // folder.
-func (r *runner) keepSpans(reply *trialReply) error {
+func (r *runner) keepSpans(reply *trial.Reply) error {
 	defer os.Remove(r.spansFile())
 	n, err := trace.CountFile(r.spansFile())
 	if err != nil {
@@ -428,7 +434,7 @@ func (r *runner) keepSpans(reply *trialReply) error {
 }
 
 // keep moves the rest of what a traced trial has found into the run's folder.
-func (r *runner) keep(reply *trialReply, s Step) error {
+func (r *runner) keep(reply *trial.Reply, s plan.Step) error {
 	if s.Kind != results.Traced {
 		return nil
 	}
@@ -440,7 +446,7 @@ func (r *runner) keep(reply *trialReply, s Step) error {
 
 // keepExecution moves the execution traces of a traced trial into the run's
 // folder, and makes its ledger from them.
-func (r *runner) keepExecution(reply *trialReply, s Step) error {
+func (r *runner) keepExecution(reply *trial.Reply, s plan.Step) error {
 	dir := filepath.Join(r.opts.Folder.Dir(), results.ExecDir, s.Cell)
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(filepath.Dir(dir), 0o777)); err != nil {
 		return err
@@ -456,14 +462,14 @@ func (r *runner) keepExecution(reply *trialReply, s Step) error {
 }
 
 // keepTracedCPU moves the CPU profiles of a traced trial to the others, merged.
-func (r *runner) keepTracedCPU(reply *trialReply, s Step, from string) error {
+func (r *runner) keepTracedCPU(reply *trial.Reply, s plan.Step, from string) error {
 	dir := filepath.Join(r.opts.Folder.Dir(), results.ProfilesDir, s.Cell)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
 	var parts []profile.Part
 	for _, p := range reply.Lanes.Processes {
-		path := filepath.Join(from, cpuFile(p.PID))
+		path := filepath.Join(from, trial.CPUFile(p.PID))
 		b, err := os.ReadFile(path)
 		if err != nil || len(b) == 0 {
 			continue // it did not end in good order, which the spans tell

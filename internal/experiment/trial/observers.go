@@ -1,4 +1,4 @@
-package experiment
+package trial
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/experiment/spec"
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/trace"
@@ -42,6 +43,14 @@ var observers = []observer{
 	{Observer: results.Observer{Name: "mutex", Doc: "a mutex profile"}, start: profileAlone},
 }
 
+// Observers returns those whose cost can be measured.
+func Observers() (all []results.Observer) {
+	for _, o := range observers {
+		all = append(all, o.Observer)
+	}
+	return all
+}
+
 // observerEnv tells a worker process what is to watch it.
 const observerEnv = "HARNESS_OBSERVER"
 
@@ -54,7 +63,7 @@ type observerOrder struct {
 }
 
 func findObserver(name string) (observer, error) {
-	return find("observer", observers, name, func(o observer) string { return o.Name })
+	return spec.Find("observer", observers, name, func(o observer) string { return o.Name })
 }
 
 // observed is the evidence of a trial by which the cost of observing is
