@@ -50,11 +50,13 @@ show, which is how many rounds to take.`,
 const noiseRound = 1700 * time.Millisecond
 
 func (a *app) noise(ctx context.Context, rounds int, out string, asJSON, quiet bool) (err error) {
-	settings := spec.Settings{
-		Workloads: []spec.Choice{{Workload: "sqrt"}, {Workload: "http", Params: map[string]any{"pages": uint64(20)}}},
-		Backends:  []string{"goroutines"}, Rounds: rounds,
+	settings, err := spec.Read(spec.Sources{Flags: spec.Given{
+		"workloads": {"sqrt", "http"}, "param": {"http.pages=20"}, "backends": {"goroutines"}, "rounds": {fmt.Sprint(rounds)},
+	}}, a.kinds)
+	if err != nil {
+		return err
 	}
-	spec, err := settings.Resolve(a.kinds)
+	wanted, err := settings.Resolve(a.kinds)
 	if err != nil {
 		return err
 	}
@@ -66,8 +68,8 @@ func (a *app) noise(ctx context.Context, rounds int, out string, asJSON, quiet b
 	if err != nil {
 		return failed(err)
 	}
-	spec.Builds = []results.Build{build} // against itself
-	spec.Profile, spec.MaxRounds = 0, 0  // nothing is explained, nothing made again
+	wanted.Builds = []results.Build{build}  // against itself
+	wanted.Profile, wanted.MaxRounds = 0, 0 // nothing is explained, nothing made again
 	if out == "" {
 		temp, err := os.MkdirTemp("", "harness-noise-*")
 		if err != nil {
@@ -76,7 +78,7 @@ func (a *app) noise(ctx context.Context, rounds int, out string, asJSON, quiet b
 		defer os.RemoveAll(temp)
 		out = filepath.Join(temp, "run")
 	}
-	p, err := plan.New(spec)
+	p, err := plan.New(wanted)
 	if err != nil {
 		return failed(err)
 	}

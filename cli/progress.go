@@ -15,9 +15,6 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// progressModes are what --progress may be.
-var progressModes = []string{"auto", "plain", "json", "none"}
-
 // A progress tells on standard error how far a run is: on a terminal in one
 // line that is drawn again between trials, elsewhere in a line per round, and for
 // programs in a line of JSON per trial. Nothing is drawn while a trial runs.

@@ -65,7 +65,7 @@ func New(wanted spec.Spec) (*Plan, error) {
 		Version:   version,
 		Machine:   thisMachine(),
 		Preset:    wanted.Preset,
-		Seed:      wanted.Seed,
+		Seed:      *wanted.Seed,
 		Rounds:    wanted.Rounds,
 		MaxRounds: wanted.MaxRounds,
 		Precision: wanted.Precision,
@@ -99,8 +99,8 @@ func New(wanted spec.Spec) (*Plan, error) {
 			}
 		}
 	}
-	if wanted.ObserverRounds > 0 && len(wanted.Observers) > 0 {
-		p.Run.ObserverRounds, p.Run.Observers = wanted.ObserverRounds, wanted.Observers
+	if *wanted.ObserverRounds > 0 && len(wanted.Observers) > 0 {
+		p.Run.ObserverRounds, p.Run.Observers = *wanted.ObserverRounds, wanted.Observers
 	}
 	p.index(wanted.Programs, wanted.Backends)
 	p.budget()

@@ -17,6 +17,8 @@ import (
 
 var kinds = spec.Kinds{Workloads: spectest.Workloads, Backends: spectest.Backends, Observers: []results.Observer{{Name: "spans"}, {Name: "cpu"}}}
 
+var alpha, beta = spectest.Workloads[0], spectest.Workloads[1]
+
 func TestPlan(t *testing.T) {
 	seed := uint64(11)
 	p := planned(t, spec.Settings{Rounds: 20, Seed: &seed})
@@ -80,10 +82,10 @@ func TestOnly(t *testing.T) {
 		{[]string{"alpha/apart"}, "alpha-sequential-w1 alpha-apart-w3"},
 		{[]string{"beta-many-w3", "alpha/apart"}, "alpha-sequential-w1 alpha-apart-w3 beta-sequential-w1 beta-many-w3"},
 		{[]string{"alpha/sequential"}, "alpha-sequential-w1"},
-		{[]string{"beta/apart"}, `cell "beta/apart" cannot be run: the workload's tasks share memory, which this backend does not`},
-		{[]string{"alpha/many", "alpha/mny"}, `cell "alpha/mny": unknown backend "mny"; did you mean many?`},
-		{[]string{"alph/many"}, `cell "alph/many": unknown workload "alph"; did you mean alpha?`},
-		{[]string{"alpha"}, `cell "alpha"; want workload/backend, such as alpha/apart`},
+		{[]string{"beta/apart"}, `only: cell "beta/apart" cannot be run: the workload's tasks share memory, which this backend does not`},
+		{[]string{"alpha/many", "alpha/mny"}, `only: cell "alpha/mny": unknown backend "mny"; did you mean many?`},
+		{[]string{"alph/many"}, `only: cell "alph/many": unknown workload "alph"; did you mean alpha?`},
+		{[]string{"alpha"}, `only: cell "alpha"; want workload/backend, such as alpha/apart`},
 	}
 	for _, tt := range tests {
 		spec, err := spec.Settings{Workers: 3, Only: tt.only}.Resolve(kinds)
@@ -109,7 +111,7 @@ func TestOnly(t *testing.T) {
 
 func TestPlanOfCosts(t *testing.T) {
 	seed, rounds := uint64(11), 3
-	p := planned(t, spec.Settings{Rounds: 1, Seed: &seed, Observers: &rounds})
+	p := planned(t, spec.Settings{Rounds: 1, Seed: &seed, ObserverRounds: &rounds})
 	orders := make(map[string]bool)
 	for round := range rounds {
 		arms := make(map[string]map[string]int)
@@ -161,7 +163,7 @@ func TestPlanOfCosts(t *testing.T) {
 		t.Errorf("the preset standard has %d rounds for the cost of observing; a verdict takes %d", p.Run.ObserverRounds, stats.MinRounds)
 	}
 	many := 1001
-	if _, err := (spec.Settings{Observers: &many}).Resolve(kinds); err == nil {
+	if _, err := (spec.Settings{ObserverRounds: &many}).Resolve(kinds); err == nil {
 		t.Error("1,001 rounds for the cost of observing were accepted")
 	}
 }
@@ -249,7 +251,7 @@ func TestRoundsWithin(t *testing.T) {
 }
 
 func alphaOnly(budget time.Duration, rounds int) spec.Settings {
-	return spec.Settings{Workloads: []spec.Choice{{Workload: "alpha"}}, Budget: budget, Rounds: rounds}
+	return spec.Settings{Programs: []spec.Program{{Workload: alpha}}, Budget: budget, Rounds: rounds}
 }
 
 func TestBudgetOfPlan(t *testing.T) {

@@ -20,6 +20,8 @@ import (
 
 var kinds = spec.Kinds{Workloads: spectest.Workloads, Backends: spectest.Backends, Observers: []results.Observer{{Name: "spans"}, {Name: "cpu"}}}
 
+var alpha, beta = spectest.Workloads[0], spectest.Workloads[1]
+
 func planned(t *testing.T, s spec.Settings) *plan.Plan {
 	t.Helper()
 	wanted, err := s.Resolve(kinds)
@@ -34,12 +36,12 @@ func planned(t *testing.T, s spec.Settings) *plan.Plan {
 }
 
 func alphaOnly(budget time.Duration, rounds int) spec.Settings {
-	return spec.Settings{Workloads: []spec.Choice{{Workload: "alpha"}}, Budget: budget, Rounds: rounds}
+	return spec.Settings{Programs: []spec.Program{{Workload: alpha}}, Budget: budget, Rounds: rounds}
 }
 
 func TestWantedCosts(t *testing.T) {
 	rounds := 12
-	p := planned(t, spec.Settings{Workloads: []spec.Choice{{Workload: "alpha"}}, Rounds: 1, Observers: &rounds})
+	p := planned(t, spec.Settings{Programs: []spec.Program{{Workload: alpha}}, Rounds: 1, ObserverRounds: &rounds})
 	made := func(n int, busy func(cell string) bool) *runner {
 		r := &runner{plan: p, done: make(map[plan.Step]bool)}
 		for round := range n {
@@ -154,7 +156,7 @@ func TestStoppingOnPrecisionIsFair(t *testing.T) {
 	found, rounds := 0, 0
 	for range runs {
 		seed := rng.Uint64()
-		p := planned(t, spec.Settings{Workloads: []spec.Choice{{Workload: "beta"}}, Backends: []string{"many"}, Precision: 0.03, Seed: &seed})
+		p := planned(t, spec.Settings{Programs: []spec.Program{{Workload: beta}}, Backends: kinds.Backends[:2], Precision: 0.03, Seed: &seed})
 		r := played(p, 0, nil)
 		level := 0.0
 		for round := 0; len(r.wanted(round)) > 0; round++ {

@@ -63,13 +63,17 @@ func Find[T any](what string, all []T, name string, nameOf func(T) string) (T, e
 
 // unknown is the error for a name that is not among names.
 func unknown(what, name string, names []string) error {
-	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(distance(name, a), distance(name, b)) })
-	near := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return distance(name, n) > (len(name)+2)/3 })
-	if len(near) > 0 {
-		return fmt.Errorf("unknown %s %q; did you mean %s?", what, name, strings.Join(near[:min(3, len(near))], " or "))
+	if near := nearest(name, names); len(near) > 0 {
+		return fmt.Errorf("unknown %s %q; did you mean %s?", what, name, strings.Join(near, " or "))
 	}
-	slices.Sort(names)
-	return fmt.Errorf("unknown %s %q; known are %s", what, name, strings.Join(names, ", "))
+	return fmt.Errorf("unknown %s %q; known are %s", what, name, strings.Join(slices.Sorted(slices.Values(names)), ", "))
+}
+
+// nearest returns up to three names that a user may have meant, the nearest first.
+func nearest(name string, names []string) []string {
+	near := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return distance(name, n) > (len(name)+2)/3 })
+	slices.SortStableFunc(near, func(a, b string) int { return cmp.Compare(distance(name, a), distance(name, b)) })
+	return near[:min(3, len(near))]
 }
 
 // distance is how many letters must be inserted, deleted or replaced to turn a

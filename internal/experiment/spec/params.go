@@ -1,12 +1,11 @@
 package spec
 
 import (
-	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,36 +14,89 @@ import (
 	"github.com/f3f4c0de/harness"
 )
 
-// DecodeParams returns a copy of the workload's default parameters with the
-// given ones in their places.
+// params returns a copy of the program's parameters.
+func (p Program) params() any {
+	from := p.Params
+	if from == nil {
+		from = p.Workload.Params
+	}
+	if from == nil {
+		return nil
+	}
+	c := reflect.New(reflect.TypeOf(from).Elem())
+	c.Elem().Set(reflect.ValueOf(from).Elem())
+	return c.Interface()
+}
+
+// DecodeParams returns a copy of the workload's default parameters with those of
+// a record in their places.
 func DecodeParams(w *harness.Workload, params map[string]any) (any, error) {
-	if w.Params == nil {
-		if len(params) > 0 {
-			return nil, fmt.Errorf("workload %s has no parameters", w.Name)
+	texts := make(map[string]string)
+	for key, v := range params {
+		text, isText := v.(string)
+		if !isText {
+			b, err := yaml.Marshal(v)
+			if err != nil {
+				return nil, fmt.Errorf("parameter %s of %s: %w", key, w.Name, err)
+			}
+			text = strings.TrimSpace(string(b))
 		}
-		return nil, nil
+		texts[key] = text
+	}
+	p, err := Program{Workload: w}.with(texts)
+	return p.Params, err
+}
+
+// setParam sets one parameter from its text.
+func setParam(w *harness.Workload, params any, key, text string) error {
+	if params == nil {
+		return fmt.Errorf("workload %s has no parameters", w.Name)
 	}
 	fields := paramFields(w)
-	p := reflect.New(reflect.TypeOf(w.Params).Elem())
-	p.Elem().Set(reflect.ValueOf(w.Params).Elem())
-	for _, key := range slices.Sorted(maps.Keys(params)) {
-		field, ok := fields[key]
-		if !ok {
-			return nil, unknown("parameter of "+w.Name, key, slices.Collect(maps.Keys(fields)))
-		}
-		v := params[key]
-		b, err := yaml.Marshal(v)
-		if err == nil && !fits(v, field.Type) {
-			err = errors.New("another type")
-		}
-		if err == nil {
-			err = yaml.Unmarshal(b, p.Elem().FieldByIndex(field.Index).Addr().Interface())
-		}
-		if err != nil {
-			return nil, fmt.Errorf("parameter %s of %s is %v; want %s", key, w.Name, v, described(field.Type))
-		}
+	field, ok := fields[key]
+	if !ok {
+		return unknown("parameter of "+w.Name, key, slices.Collect(maps.Keys(fields)))
 	}
-	return p.Interface(), validate(w, p.Interface())
+	if err := setField(reflect.ValueOf(params).Elem().FieldByIndex(field.Index), text); err != nil {
+		return fmt.Errorf("parameter %s of %s is %s; want %s", key, w.Name, text, described(field.Type))
+	}
+	return nil
+}
+
+// setField reads the value of a field. What has no simple form is YAML.
+func setField(f reflect.Value, text string) (err error) {
+	if f.Type() == reflect.TypeFor[time.Duration]() {
+		d, err := time.ParseDuration(text)
+		f.SetInt(int64(d))
+		return err
+	}
+	if f.Type().PkgPath() != "" { // it may read itself
+		return yaml.Unmarshal([]byte(text), f.Addr().Interface())
+	}
+	switch {
+	case f.Kind() == reflect.String:
+		f.SetString(text)
+	case f.Kind() == reflect.Bool:
+		f.SetBool(text == "true")
+		if text != "true" && text != "false" {
+			err = strconv.ErrSyntax
+		}
+	case f.CanInt():
+		var n int64
+		n, err = wholeNumber(text, f.Type().Bits())
+		f.SetInt(n)
+	case f.CanUint():
+		var n uint64
+		n, err = strconv.ParseUint(text, 0, f.Type().Bits())
+		f.SetUint(n)
+	case f.CanFloat():
+		var v float64
+		v, err = strconv.ParseFloat(text, f.Type().Bits())
+		f.SetFloat(v)
+	default:
+		err = yaml.Unmarshal([]byte(text), f.Addr().Interface())
+	}
+	return err
 }
 
 // validate asks the parameters whether they are right.
@@ -55,12 +107,6 @@ func validate(w *harness.Workload, params any) error {
 		}
 	}
 	return nil
-}
-
-// fits refuses what the YAML decoder would round to a whole number.
-func fits(v any, t reflect.Type) bool {
-	f, isFloat := v.(float64)
-	return !isFloat || f == math.Trunc(f) || t.Kind() == reflect.Float64 || t.Kind() == reflect.Float32
 }
 
 // described says what values a type has, in the words of a user.
@@ -128,3 +174,5 @@ func Params(w *harness.Workload) ([]Param, error) {
 	}
 	return all, nil
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

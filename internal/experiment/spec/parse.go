@@ -1,166 +1,332 @@
 package spec
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"maps"
-	"reflect"
 	"slices"
-	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 )
 
-// A fileSpec is the YAML form of Settings. Fields whose content is checked
-// against the known kinds stay nodes, so that errors can tell where they are.
-type fileSpec struct {
-	Workloads []ast.Node `yaml:"workloads"`
-	Backends  []ast.Node `yaml:"backends"`
-	Workers   int        `yaml:"workers"`
-	Preset    ast.Node   `yaml:"preset"`
-	Rounds    int        `yaml:"rounds"`
-	Seed      *uint64    `yaml:"seed"`
-	Timeout   ast.Node   `yaml:"timeout"`
-	Trial     ast.Node   `yaml:"trial"`
-	Observers *int       `yaml:"observers"`
-	Precision ast.Node   `yaml:"precision"`
-	Budget    ast.Node   `yaml:"time_budget"`
+// A file is an experiment's file while it is read.
+type file struct {
+	name    string
+	kinds   Kinds
+	options []*Option
+	anchors map[string]ast.Node
+	merging int // how deep
 }
 
-type fileChoice struct {
-	Workload ast.Node            `yaml:"workload"`
-	Label    string              `yaml:"label"`
-	Workers  int                 `yaml:"workers"`
-	Params   map[string]ast.Node `yaml:"params"`
-	Vary     map[string]ast.Node `yaml:"vary"`
-}
+// mostMerged is how deep maps may be merged into each other.
+const mostMerged = 10
 
-// ParseFile reads the YAML form of Settings. Errors name the file, the line and
-// the column.
+// A node is a value in a file, or a key.
+type node = ast.Node
+
+// ParseFile reads settings from YAML. Errors name the file, the line and the
+// column.
 func ParseFile(name string, data []byte, kinds Kinds) (Settings, error) {
 	var s Settings
-	at := func(n ast.Node, err error) error {
-		if err == nil {
-			return nil
-		}
-		if n == nil { // a null that stands nowhere
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		p := n.GetToken().Position
-		return fmt.Errorf("%s:%d:%d: %w", name, p.Line, p.Column, err)
-	}
-	file, err := parser.ParseBytes(data, 0)
+	parsed, err := parser.ParseBytes(data, 0)
 	if err != nil {
 		return s, yamlError(name, err)
 	}
-	if len(file.Docs) > 1 {
-		return s, fmt.Errorf("%s holds %d documents; want one", name, len(file.Docs))
+	if len(parsed.Docs) > 1 {
+		return s, fmt.Errorf("%s holds %d documents; want one", name, len(parsed.Docs))
 	}
-	var spec fileSpec
-	if err := yaml.UnmarshalWithOptions(data, &spec, yaml.Strict()); err != nil {
-		return s, yamlError(name, err)
-	}
-	s = Settings{Workers: spec.Workers, Rounds: spec.Rounds, Seed: spec.Seed, Observers: spec.Observers}
-	for _, f := range []struct {
-		node ast.Node
-		to   *time.Duration
-	}{{spec.Timeout, &s.Timeout}, {spec.Trial, &s.Trial}, {spec.Budget, &s.Budget}} {
-		if f.node == nil {
+	f := &file{name: name, kinds: kinds, options: Options, anchors: make(map[string]ast.Node)}
+	for _, doc := range parsed.Docs {
+		if doc.Body == nil || doc.Body.Type() == ast.CommentType {
 			continue
 		}
-		if yaml.NodeToValue(f.node, f.to) != nil { // whose error does not say where, or what is wanted
-			return s, at(f.node, fmt.Errorf("%q; want %s", f.node.GetToken().Value, described(reflect.TypeFor[time.Duration]())))
-		}
-	}
-	for _, n := range spec.Workloads {
-		var c fileChoice
-		if n == nil {
-			return s, at(n, errNoWorkload)
-		}
-		if n.Type() == ast.StringType {
-			c.Workload = n
-		} else if err := yaml.NodeToValue(n, &c, yaml.Strict()); err != nil {
-			return s, yamlError(name, err)
-		} else if c.Workload == nil {
-			return s, at(n, errNoWorkload)
-		}
-		choice := Choice{Label: c.Label, Workers: c.Workers, Params: make(map[string]any)}
-		if err := yaml.NodeToValue(c.Workload, &choice.Workload); err != nil {
-			return s, yamlError(name, err)
-		}
-		w, err := kinds.Workload(choice.Workload)
-		if err != nil {
-			return s, at(c.Workload, err)
-		}
-		for _, key := range slices.Sorted(maps.Keys(c.Params)) {
-			var v any
-			if c.Params[key] == nil {
-				return s, at(c.Workload, fmt.Errorf("parameter %s of %s has no value", key, w.Name))
-			}
-			if err := yaml.NodeToValue(c.Params[key], &v); err != nil {
-				return s, yamlError(name, err)
-			}
-			choice.Params[key] = v
-		}
-		if _, err := DecodeParams(w, choice.Params); err != nil {
-			for key, v := range choice.Params { // which one is it?
-				if _, err := DecodeParams(w, map[string]any{key: v}); err != nil {
-					return s, at(c.Params[key], err)
-				}
-			}
-			return s, at(c.Workload, err)
-		}
-		for _, key := range slices.Sorted(maps.Keys(c.Vary)) {
-			n := c.Vary[key]
-			var values []any
-			if n == nil || yaml.NodeToValue(n, &values) != nil {
-				return s, at(cmp.Or(n, c.Workload), fmt.Errorf("%s is to vary, but over what? want a list, such as [1ms, 2ms]", key))
-			}
-			if choice.Vary == nil {
-				choice.Vary = make(map[string][]any)
-			}
-			choice.Vary[key] = values
-		}
-		if _, err := choice.expand(w); err != nil {
-			for _, n := range c.Vary {
-				return s, at(n, err)
-			}
-		}
-		s.Workloads = append(s.Workloads, choice)
-	}
-	for _, n := range spec.Backends {
-		var b string
-		if n == nil {
-			return s, at(n, errors.New("a backend without a name"))
-		}
-		if err := yaml.NodeToValue(n, &b); err != nil {
-			return s, yamlError(name, err)
-		}
-		if _, err := kinds.Backend(b); err != nil {
-			return s, at(n, err)
-		}
-		s.Backends = append(s.Backends, b)
-	}
-	if spec.Preset != nil {
-		if err := yaml.NodeToValue(spec.Preset, &s.Preset); err != nil {
-			return s, yamlError(name, err)
-		}
-		if _, err := findPreset(s.Preset); err != nil {
-			return s, at(spec.Preset, err)
-		}
-	}
-	if spec.Precision != nil {
-		if s.Precision, err = ParsePrecision(spec.Precision.GetToken().Value); err != nil {
-			return s, at(spec.Precision, err)
+		ast.Walk(f, doc.Body)
+		if err := f.settings(&s, doc.Body); err != nil {
+			return s, err
 		}
 	}
 	return s, nil
 }
 
+// Visit notes an anchor. It makes a file an [ast.Visitor].
+func (f *file) Visit(n ast.Node) ast.Visitor {
+	if a, ok := n.(*ast.AnchorNode); ok {
+		f.anchors[a.Name.String()] = a.Value
+	}
+	return f
+}
+
+// settings reads what a file says, key by key.
+func (f *file) settings(s *Settings, body node) error {
+	return f.pairs(body, func(key, value node) error {
+		i := slices.IndexFunc(f.options, func(o *Option) bool { return o.Key && o.KeyName() == keyText(key) })
+		if i < 0 {
+			return f.at(key, unknown("field", keyText(key), f.fieldNames()))
+		}
+		o := f.options[i]
+		switch {
+		case value.Type() == ast.NullType:
+			return nil
+		case o.node != nil:
+			return o.node(f, s, value)
+		}
+		return o.set(s, f.kinds, f.given(o, value))
+	})
+}
+
+// given returns the values of an option, each with its place.
+func (f *file) given(o *Option, value node) (all []given) {
+	values := []node{value}
+	if list, ok := value.(*ast.SequenceNode); ok && o.Kind.List != "" {
+		values = list.Values
+	}
+	for _, v := range values {
+		v = f.resolve(v)
+		for _, one := range o.Kind.split(text(v)) {
+			all = append(all, given{one, place{where: f.where(v), name: o.KeyName()}})
+		}
+	}
+	return all
+}
+
+// programKeys are what a file says of a workload.
+var programKeys = map[string]func(f *file, p *Program, value node) error{
+	"workload": func(*file, *Program, node) error { return nil }, // it was looked up before
+	"label":    (*file).label,
+	"workers":  (*file).workers,
+	"params":   (*file).params,
+	"vary":     (*file).vary,
+}
+
+// fieldNames returns the keys of a file and of a workload in it.
+func (f *file) fieldNames() (all []string) {
+	for _, o := range f.options {
+		if o.Key {
+			all = append(all, o.KeyName())
+		}
+	}
+	return slices.Concat(all, slices.DeleteFunc(sortedKeys(programKeys), func(key string) bool { return slices.Contains(all, key) }))
+}
+
+// programs reads the list of workloads.
+func (f *file) programs(s *Settings, value node) error {
+	list, ok := value.(*ast.SequenceNode)
+	if !ok {
+		return f.at(value, wantError{quoted(text(value)), "a list of workloads"}, "workloads")
+	}
+	for _, n := range list.Values {
+		p, err := f.program(f.resolve(n))
+		if err != nil {
+			return err
+		}
+		s.Programs = append(s.Programs, p)
+	}
+	return nil
+}
+
 var errNoWorkload = errors.New(`want the name of a workload, or "workload: NAME" with its parameters`)
+
+// program reads a workload by its name, or with its parameters.
+func (f *file) program(n node) (p Program, err error) {
+	name := n
+	if n.Type() == ast.SequenceType || n.Type() == ast.NullType {
+		return p, f.at(n, errNoWorkload)
+	}
+	_, isMap := n.(ast.MapNode)
+	if isMap {
+		name = nil
+		err = f.pairs(n, func(key, value node) error {
+			if _, ok := programKeys[keyText(key)]; !ok {
+				return f.at(key, unknown("field", keyText(key), f.fieldNames()))
+			}
+			if keyText(key) == "workload" {
+				name = value
+			}
+			return nil
+		})
+		if err == nil && name == nil {
+			err = f.at(n, errNoWorkload)
+		}
+		if err != nil {
+			return p, err
+		}
+	}
+	if p.Workload, err = f.kinds.Workload(text(name)); err != nil {
+		return p, f.at(name, err)
+	}
+	if !isMap {
+		return p, nil
+	}
+	err = f.pairs(n, func(key, value node) error {
+		if value.Type() == ast.NullType {
+			return nil
+		}
+		return programKeys[keyText(key)](f, &p, value)
+	})
+	if err == nil {
+		err = f.expands(n, p)
+	}
+	return p, err
+}
+
+// expands checks what a program varies, with the parameters that it has.
+func (f *file) expands(n node, p Program) error {
+	_, failure := p.expand()
+	if failure == nil {
+		return nil
+	}
+	return f.pairs(n, func(key, value node) error {
+		if keyText(key) != "vary" {
+			return nil
+		}
+		return f.pairs(value, func(_, values node) error { return f.at(values, failure) })
+	})
+}
+
+func (f *file) label(p *Program, value node) error {
+	p.Label = text(value)
+	return nil
+}
+
+func (f *file) workers(p *Program, value node) (err error) {
+	p.Workers, err = f.numberOfWorkers(value)
+	return err
+}
+
+// defaultWorkers reads how many workers the workloads have that say nothing else.
+func (f *file) defaultWorkers(s *Settings, value node) (err error) {
+	s.Workers, err = f.numberOfWorkers(value)
+	return err
+}
+
+func (f *file) numberOfWorkers(value node) (int, error) {
+	n, ok := parseInt(text(value))
+	if !ok || checkWorkers(n.(int)) != nil {
+		return 0, f.at(value, wantError{quoted(text(value)), wantWorkers}, "workers")
+	}
+	return n.(int), nil
+}
+
+// params reads the parameters of a workload.
+func (f *file) params(p *Program, value node) error {
+	texts, nodes := make(map[string]string), make(map[string]node)
+	err := f.pairs(value, func(key, v node) error {
+		name := keyText(key)
+		if v.Type() == ast.NullType {
+			return f.at(key, fmt.Errorf("parameter %s of %s has no value", name, p.Workload.Name))
+		}
+		texts[name], nodes[name] = f.yaml(v), v
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	changed, err := p.with(texts)
+	if err == nil {
+		*p = changed
+		return nil
+	}
+	for _, key := range sortedKeys(texts) { // which one is it?
+		if _, err := p.with(map[string]string{key: texts[key]}); err != nil {
+			return f.at(nodes[key], err)
+		}
+	}
+	return f.at(value, err)
+}
+
+// vary reads what a workload varies, and over which values.
+func (f *file) vary(p *Program, value node) error {
+	p.Vary = make(map[string][]string)
+	return f.pairs(value, func(key, v node) error {
+		list, ok := v.(*ast.SequenceNode)
+		if !ok {
+			return f.at(v, fmt.Errorf("%s is to vary, but over what? want a list, such as [1ms, 2ms]", keyText(key)))
+		}
+		for _, one := range list.Values {
+			p.Vary[keyText(key)] = append(p.Vary[keyText(key)], f.yaml(f.resolve(one)))
+		}
+		return nil
+	})
+}
+
+// pairs calls each with the keys and values of a map.
+func (f *file) pairs(n node, each func(key, value node) error) error {
+	n = f.resolve(n)
+	m, ok := n.(ast.MapNode)
+	if !ok {
+		return f.at(n, errors.New("want names with values"))
+	}
+	for iter := m.MapRange(); iter.Next(); {
+		key, value := iter.Key(), f.resolve(iter.Value())
+		var err error
+		switch {
+		case key.Type() != ast.MergeKeyType:
+			err = each(key, value)
+		case f.merging == mostMerged:
+			err = f.at(key, errors.New("a map that has itself in it"))
+		default:
+			f.merging++
+			err = f.pairs(value, each)
+			f.merging--
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resolve returns what a node stands for that has a name, or is one.
+func (f *file) resolve(n node) node {
+	switch v := n.(type) {
+	case *ast.AnchorNode:
+		return f.resolve(v.Value)
+	case *ast.AliasNode:
+		if named := f.anchors[v.Value.String()]; named != nil {
+			return named
+		}
+	case *ast.TagNode:
+		return f.resolve(v.Value)
+	}
+	return n
+}
+
+// text returns a scalar as it was written, and of anything else how it begins.
+func text(n node) string {
+	switch v := n.(type) {
+	case *ast.StringNode:
+		return v.Value
+	case *ast.LiteralNode:
+		return v.Value.Value
+	}
+	return n.GetToken().Value
+}
+
+// yaml returns a value as text: a scalar as it was written, else as YAML.
+func (f *file) yaml(n node) string {
+	if _, ok := n.(ast.ScalarNode); ok {
+		return text(n)
+	}
+	return n.String()
+}
+
+func keyText(n node) string {
+	if k, ok := n.(*ast.MappingKeyNode); ok { // "? key"
+		n = k.Value
+	}
+	return n.GetToken().Value
+}
+
+func (f *file) where(n node) string {
+	p := n.GetToken().Position
+	return fmt.Sprintf("%s:%d:%d", f.name, p.Line, p.Column)
+}
+
+// at says where an error is, and which key it is about if the error does not.
+func (f *file) at(n node, err error, key ...string) error {
+	return place{where: f.where(n), name: slices.Concat(key, []string{""})[0]}.wrap(err)
+}
 
 // yamlError puts the place first, as compilers do.
 func yamlError(name string, err error) error {
@@ -168,32 +334,6 @@ func yamlError(name string, err error) error {
 	if !errors.As(err, &y) || y.GetToken() == nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	p, message := y.GetToken().Position, y.GetMessage()
-	var field *yaml.UnknownFieldError
-	switch {
-	case errors.As(err, &field):
-		message = unknown("field", field.Token.Value, fieldNames()).Error()
-	case wantOf(err) != "":
-		message = fmt.Sprintf("%q; want %s", y.GetToken().Value, wantOf(err))
-	}
-	return fmt.Errorf("%s:%d:%d: %s", name, p.Line, p.Column, message)
-}
-
-// fieldNames returns the fields of a file and of a workload in it.
-func fieldNames() []string {
-	return []string{"workloads", "backends", "workers", "preset", "rounds", "seed", "timeout", "trial", "observers", "precision", "time_budget", "workload", "label", "params", "vary"}
-}
-
-// wantOf describes what should have stood in the place of a value of the wrong
-// type, or returns nothing if that is not what err is about.
-func wantOf(err error) string {
-	var typ *yaml.TypeError
-	var overflow *yaml.OverflowError
-	switch {
-	case errors.As(err, &typ):
-		return described(typ.DstType)
-	case errors.As(err, &overflow):
-		return "a number that " + overflow.DstType.String() + " can hold"
-	}
-	return ""
+	p := y.GetToken().Position
+	return fmt.Errorf("%s:%d:%d: %s", name, p.Line, p.Column, y.GetMessage())
 }

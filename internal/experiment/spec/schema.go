@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"maps"
 	"reflect"
 	"strings"
 	"time"
@@ -17,44 +18,74 @@ type object = map[string]any
 // for editors: [ParseFile] checks the same and more, and says what is wrong
 // better.
 func Schema(kinds Kinds) any {
-	var names, backends []string
-	for _, b := range kinds.Backends {
-		backends = append(backends, b.Name)
-	}
-	choices := []any{nil}
-	for _, w := range kinds.Workloads {
-		names = append(names, w.Name)
-		choices = append(choices, choiceSchema(w))
-	}
-	choices[0] = object{"enum": names, "description": "the workload as it is by default"}
-	fields := object{
-		"workloads":   object{"type": "array", "description": "all of them if left out", "items": object{"anyOf": choices}},
-		"backends":    object{"type": "array", "description": "execution models; sequential is always among them", "items": object{"enum": backends}},
-		"workers":     workersSchema(),
-		"preset":      object{"enum": Presets(), "description": "how much is measured"},
-		"rounds":      object{"type": "integer", "minimum": 1, "maximum": 10_000, "description": "instead of those of the preset"},
-		"seed":        object{"type": "integer", "minimum": 0, "description": "of the random order; a new one if left out"},
-		"timeout":     durationSchema("longest that a trial may take"),
-		"trial":       durationSchema("least measured time of a trial; shorter programs are repeated"),
-		"observers":   object{"type": "integer", "minimum": 0, "maximum": 1000, "description": "rounds by which the cost of observing is measured"},
-		"precision":   object{"type": "string", "pattern": `^[0-9.]+ *%$`, "description": "instead of rounds: as many as it takes for intervals this narrow, such as 2%"},
-		"time_budget": durationSchema("as many rounds as fit, so that the run is done in this time"),
+	fields := object{}
+	var apart []any // what cannot be given together
+	for _, o := range Options {
+		if !o.Key {
+			continue
+		}
+		fields[o.KeyName()] = o.schemaOf(kinds)
+		for _, c := range o.Conflicts {
+			if with := Lookup(c.With); with.Key && !c.Several {
+				apart = append(apart, object{"required": []string{o.KeyName(), with.KeyName()}})
+			}
+		}
 	}
 	return object{
 		"$schema": "http://json-schema.org/draft-07/schema#", // the one that editors know
 		"title":   "An experiment for harness run",
 		"type":    "object", "properties": fields, "additionalProperties": false,
-		"not": object{"required": []string{"rounds", "precision"}},
+		"not": object{"anyOf": apart},
 	}
 }
 
-// choiceSchema is that of a workload with its parameters.
-func choiceSchema(w *harness.Workload) object {
+// schemaOf is that of the option in a file.
+func (o *Option) schemaOf(kinds Kinds) object {
+	if o.schema != nil {
+		return describe(o.schema(kinds), o.Usage())
+	}
+	one := o.Kind.schema(o)
+	if o.Values != nil && !o.Open {
+		one = object{"enum": names(o.Values(kinds))}
+	}
+	if o.Kind.List != "" {
+		one = object{"anyOf": []any{one, object{"type": "array", "minItems": 1, "items": maps.Clone(one)}}}
+	}
+	if o.Default != "" {
+		one["default"] = o.Default
+	}
+	return describe(one, o.Usage())
+}
+
+func describe(schema object, doc string) object {
+	schema["description"] = doc
+	return schema
+}
+
+func textSchema(*Option) object { return object{"type": "string"} }
+
+func intSchema(o *Option) object {
+	s := object{"type": "integer", "minimum": o.Min}
+	if o.Max != 0 {
+		s["maximum"] = o.Max
+	}
+	return s
+}
+
+// programsSchema is that of the list of workloads.
+func programsSchema(kinds Kinds) object {
+	choices := []any{object{"enum": names(workloadValues(kinds)), "description": "the workload as it is by default"}}
+	for _, w := range kinds.Workloads {
+		choices = append(choices, programSchema(w))
+	}
+	return object{"type": "array", "items": object{"anyOf": choices}}
+}
+
+// programSchema is that of a workload with its parameters.
+func programSchema(w *harness.Workload) object {
 	params, vary := object{}, object{varyWorkers: severalSchema("the number of workers")}
 	for name, f := range paramFields(w) {
-		p := typeSchema(f.Type)
-		p["description"] = f.Tag.Get("doc")
-		params[name] = p
+		params[name] = describe(typeSchema(f.Type), f.Tag.Get("doc"))
 		vary[name] = severalSchema(f.Tag.Get("doc"))
 	}
 	if all, err := Params(w); err == nil {
@@ -70,29 +101,25 @@ func choiceSchema(w *harness.Workload) object {
 		"properties": object{
 			"workload": object{"const": w.Name, "description": FirstLine(w.Doc)},
 			"label":    object{"type": "string", "pattern": labelForm.String(), "description": "tells it from another choice of the same workload"},
-			"workers":  workersSchema(),
+			"workers":  describe(workersSchema(Kinds{}), "0 is what suits the workload"),
 			"params":   object{"type": "object", "additionalProperties": false, "properties": params},
 			"vary":     object{"type": "object", "maxProperties": 1, "additionalProperties": false, "properties": vary},
 		},
 	}
 }
 
-func workersSchema() object {
-	return object{"type": "integer", "minimum": 0, "maximum": mostWorkers, "description": "0 is what suits each workload"}
-}
+func workersSchema(Kinds) object { return intSchema(&Option{Max: mostWorkers}) }
 
 func severalSchema(doc string) object {
 	return object{"type": "array", "minItems": 2, "description": doc}
 }
 
-func durationSchema(doc string) object {
-	return object{"type": "string", "pattern": `^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+$`, "description": doc + ", such as 5ms"}
-}
+const durationPattern = `^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+$`
 
 // typeSchema is that of the values that described describes.
 func typeSchema(t reflect.Type) object {
 	if t == reflect.TypeFor[time.Duration]() {
-		return durationSchema("")
+		return object{"type": "string", "pattern": durationPattern}
 	}
 	switch t.Kind() {
 	case reflect.String:

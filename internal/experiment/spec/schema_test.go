@@ -85,6 +85,12 @@ time_budget: 10m
 		{"too many workers", "workers: 5000\n", false},
 		{"a label", "workloads: [{workload: alpha, label: Not/good}]\n", false},
 		{"soon", "time_budget: soon\n", false},
+		{"no rounds", "rounds: 0\n", false},
+		{"too many rounds", "rounds: 10001\n", false},
+		{"a negative seed", "seed: -1\n", false},
+		{"several numbers of workers", "workers: [1, 2]\n", false},
+		{"one backend", "backends: many\n", true},
+		{"no workload", "workloads: alpha\n", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -105,9 +111,9 @@ time_budget: 10m
 func TestSchemaHasEveryField(t *testing.T) {
 	s := Schema(kinds).(object)
 	got := slices.Collect(maps.Keys(s["properties"].(object)))
-	got = slices.AppendSeq(got, maps.Keys(choiceSchema(kinds.Workloads[0])["properties"].(object)))
+	got = slices.AppendSeq(got, maps.Keys(programSchema(alpha)["properties"].(object)))
 	slices.Sort(got)
-	want := append(fieldNames(), "workers") // which a workload has, too
+	want := append((&file{options: Options}).fieldNames(), "workers") // which a workload has, too
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("the schema has the fields %v; want %v", got, want)

@@ -7,13 +7,17 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/experiment/spec/spectest"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/stats"
 )
 
 var kinds = Kinds{Workloads: spectest.Workloads, Backends: spectest.Backends, Observers: []results.Observer{{Name: "spans"}, {Name: "cpu"}}}
+
+var alpha, beta = spectest.Workloads[0], spectest.Workloads[1]
 
 func TestTasksOnce(t *testing.T) {
 	if got := kinds.Tasks(); len(got) != 1 {
@@ -53,6 +57,8 @@ func TestParseFile(t *testing.T) {
 		want     Settings
 	}{
 		{"empty", "", Settings{}},
+		{"a comment", "# nothing\n", Settings{}},
+		{"nothing", "rounds:\npreset: null\n", Settings{}},
 		{"all", `
 workloads:
   - beta
@@ -69,20 +75,28 @@ timeout: 2m
 trial: 200ms
 precision: 2%
 `, Settings{
-			Workloads: []Choice{
-				{Workload: "beta", Params: map[string]any{}},
-				{Workload: "alpha", Label: "small", Workers: 3, Params: map[string]any{
-					"n": uint64(2), "wait": "5ms", "scale": uint64(2), "big": uint64(18446744073709551615), "name": "y", "on": true,
-				}},
+			Programs: []Program{
+				{Workload: beta},
+				{Workload: alpha, Label: "small", Workers: 3, Params: &spectest.Params{N: 2, Wait: 5 * time.Millisecond, Scale: 2, Big: 18446744073709551615, Name: "y", On: true}},
 			},
-			Backends: []string{"many"}, Workers: 9, Preset: "standard", Rounds: 30, Seed: &seed, Timeout: 2 * time.Minute,
+			Backends: kinds.Backends[:2], Workers: 9, Preset: "standard", Rounds: 30, Seed: &seed, Timeout: 2 * time.Minute,
 			Trial: 200 * time.Millisecond, Precision: 0.02,
+		}},
+		{"numbers as they can be written", "rounds: 1_000\nobservers: 0x10\nseed: 1e3\nworkers: '5'\n", Settings{
+			Rounds: 1000, ObserverRounds: new(16), Seed: new(uint64(1000)), Workers: 5,
+		}},
+		{"what has a name", "trial: &t 5s\ntimeout: *t\nworkloads:\n  - workload: alpha\n    params: &p {n: 2}\n  - workload: alpha\n    label: x\n    params: {<<: *p, on: true}\n", Settings{
+			Trial: 5 * time.Second, Timeout: 5 * time.Second,
+			Programs: []Program{
+				{Workload: alpha, Params: &spectest.Params{N: 2, Wait: time.Second, Scale: 1, Name: "x"}},
+				{Workload: alpha, Label: "x", Params: &spectest.Params{N: 2, Wait: time.Second, Scale: 1, Name: "x", On: true}},
+			},
 		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := ParseFile("f.yaml", []byte(tt.in), kinds)
-			if d := cmp.Diff(tt.want, got); d != "" || err != nil {
+			if d := cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Settings{}), cmp.Comparer(func(a, b *harness.Workload) bool { return a == b }), cmp.Comparer(func(a, b *harness.Backend) bool { return a == b })); d != "" || err != nil {
 				t.Errorf("ParseFile gave error %v (-want +got):\n%s", err, d)
 			}
 		})
@@ -94,15 +108,15 @@ func TestParseFileTellsWhere(t *testing.T) {
 		{"syntax", "workloads: [alpha\nrounds: 3\n", "f.yaml:2:1: "},
 		{"unknown field", "workloads: [alpha]\nround: 3\n", `f.yaml:2:1: unknown field "round"; did you mean rounds?`},
 		{"unknown field of a workload", "workloads:\n  - workload: alpha\n    parms: {}\n", `f.yaml:3:5: unknown field "parms"; did you mean params?`},
-		{"type", "rounds: many\n", `f.yaml:1:9: "many"; want a whole number`},
-		{"duration", "\ntimeout: 5\n", `f.yaml:2:10: "5"; want a duration such as 5ms`},
-		{"no duration", "time_budget: soon\n", `f.yaml:1:14: "soon"; want a duration such as 5ms`},
-		{"a list of them", "trial: [1s]\n", `f.yaml:1:8: "["; want a duration such as 5ms`},
+		{"type", "rounds: many\n", `f.yaml:1:9: rounds is "many"; want 1 to 10,000`},
+		{"duration", "\ntimeout: 5\n", `f.yaml:2:10: timeout is "5"; want at least 1s, such as 2m`},
+		{"no duration", "time_budget: soon\n", `f.yaml:1:14: time_budget is "soon"; want at least 1s, such as 10m`},
+		{"a list of them", "trial: [1s]\n", `f.yaml:1:8: trial is "["; want more than 0, such as 100ms`},
 		{"workload", "workloads:\n  - alpa\n", `f.yaml:2:5: unknown workload "alpa"; did you mean alpha?`},
 		{"workload in a map", "workloads:\n  - workload: gamma\n", "f.yaml:2:15: unknown workload"},
 		{"no workload", "workloads:\n  - params: {n: 1}\n", "f.yaml:2:"},
 		{"backend", "backends: [many, aprt]\n", `f.yaml:1:18: unknown backend "aprt"; did you mean apart?`},
-		{"preset", "preset: slow\n", `f.yaml:1:9: unknown preset "slow"`},
+		{"preset", "preset: slow\n", `f.yaml:1:9: preset is "slow"; want quick, standard or rigorous`},
 		{"parameter", "workloads:\n  - workload: alpha\n    params:\n      n: 1\n      m: 2\n", `f.yaml:5:10: unknown parameter of alpha "m"; did you mean n?`},
 		{"parameter's type", "workloads:\n  - workload: alpha\n    params: {n: x}\n", "f.yaml:3:17: parameter n of alpha is x; want a whole number"},
 		{"half a thing", "workloads:\n  - workload: alpha\n    params: {n: 1.5}\n", "f.yaml:3:17: parameter n of alpha is 1.5; want a whole number"},
@@ -111,8 +125,14 @@ func TestParseFileTellsWhere(t *testing.T) {
 		{"vary", "workloads:\n  - workload: alpha\n    vary: {n: 1}\n", "f.yaml:3:15: n is to vary, but over what? want a list"},
 		{"vary over one value", "workloads:\n  - workload: alpha\n    vary: {n: [1]}\n", "f.yaml:3:15: n of alpha is to vary over [1]; want at least two values"},
 		{"vary what there is not", "workloads:\n  - workload: alpha\n    vary: {m: [1, 2]}\n", `f.yaml:3:15: unknown parameter of alpha "m"; did you mean n?`},
+		{"preset, nearly", "preset: quik\n", `f.yaml:1:9: unknown preset "quik"; did you mean quick?`},
+		{"too many rounds", "rounds: 20000\n", "f.yaml:1:9: rounds is 20000; want 1 to 10,000"},
+		{"workers of a workload", "workloads:\n  - workload: alpha\n    workers: 5000\n", `f.yaml:3:14: workers is "5000"; want 1 to 4096`},
+		{"no list of workloads", "workloads: alpha\n", `f.yaml:1:12: workloads is "alpha"; want a list of workloads`},
+		{"twice", "rounds: 5\nrounds: 6\n", "f.yaml:2:1: "},
+		{"a map in itself", "&a {<<: *a}\n", "f.yaml:1:"},
 		{"second document", "rounds: 1\n---\nrounds: 2\n", "f.yaml holds 2 documents"},
-		{"not a map", "- a\n", "f.yaml:1:1: "},
+		{"not a map", "- a\n", "f.yaml:1:1: want names with values"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -170,31 +190,31 @@ func TestSetParam(t *testing.T) {
 			t.Errorf("SetParam(%q) = %v; want an error that says %q", arg, err, want)
 		}
 	}
-	only := Settings{Workloads: []Choice{{Workload: "beta"}}}
+	only := Settings{Programs: []Program{{Workload: beta}}}
 	if err := only.SetParam("alpha.n=1", kinds); err == nil || !strings.Contains(err.Error(), "not part of this run") {
 		t.Errorf("SetParam of a workload that is not run = %v", err)
 	}
 }
 
-func TestSelect(t *testing.T) {
-	s := Settings{Workloads: []Choice{{Workload: "alpha", Label: "one"}, {Workload: "alpha", Label: "two"}}}
-	if err := s.Select([]string{"beta", "alpha"}, kinds); err != nil {
+func TestChoose(t *testing.T) {
+	s := Settings{Programs: []Program{{Workload: alpha, Label: "one"}, {Workload: alpha, Label: "two"}}}
+	if err := s.choose([]string{"beta", "alpha"}, kinds); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, c := range s.Workloads {
-		got = append(got, c.Workload+"/"+c.Label)
+	for _, c := range s.Programs {
+		got = append(got, c.Workload.Name+"/"+c.Label)
 	}
 	if want := []string{"beta/", "alpha/one", "alpha/two"}; !slices.Equal(got, want) {
 		t.Errorf("selected are %v; want %v", got, want)
 	}
-	if err := s.Select([]string{"bta"}, kinds); err == nil {
+	if err := s.choose([]string{"bta"}, kinds); err == nil {
 		t.Error("selecting an unknown workload gave no error")
 	}
 }
 
 func TestResolve(t *testing.T) {
-	spec, err := Settings{Workloads: []Choice{{Workload: "alpha"}, {Workload: "alpha"}}, Backends: []string{"apart"}}.Resolve(kinds)
+	spec, err := Settings{Programs: []Program{{Workload: alpha}, {Workload: alpha}}, Backends: []*harness.Backend{kinds.Backends[0], kinds.Backends[2]}}.Resolve(kinds)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,20 +224,19 @@ func TestResolve(t *testing.T) {
 	if len(spec.Backends) != 2 || spec.Backends[0].Name != "sequential" || spec.Backends[1].Name != "apart" {
 		t.Errorf("backends are %v; want the baseline and the one chosen", spec.Backends)
 	}
-	if spec.Preset != "quick" || spec.Rounds != 7 || spec.Timeout != DefaultTimeout {
+	if spec.Preset != "quick" || spec.Rounds != 7 || spec.Timeout != time.Minute || spec.Trial != 100*time.Millisecond {
 		t.Errorf("defaults are %+v", spec)
 	}
 	for name, s := range map[string]Settings{
 		"rounds":      {Rounds: -1},
 		"timeout":     {Timeout: time.Millisecond},
 		"workers":     {Workers: 5000},
-		"label":       {Workloads: []Choice{{Workload: "alpha", Label: "Not/good"}}},
-		"same label":  {Workloads: []Choice{{Workload: "alpha", Label: "x"}, {Workload: "beta", Label: "x"}}},
+		"label":       {Programs: []Program{{Workload: alpha, Label: "Not/good"}}},
+		"same label":  {Programs: []Program{{Workload: alpha, Label: "x"}, {Workload: beta, Label: "x"}}},
 		"trial":       {Trial: time.Hour},
 		"both":        {Rounds: 5, Precision: 0.02},
 		"preset":      {Preset: "fast"},
-		"workload":    {Workloads: []Choice{{Workload: "?"}}},
-		"own workers": {Workloads: []Choice{{Workload: "alpha", Workers: -3}}},
+		"own workers": {Programs: []Program{{Workload: alpha, Workers: -3}}},
 	} {
 		if _, err := s.Resolve(kinds); err == nil {
 			t.Errorf("%s: Resolve(%+v) gave no error", name, s)
@@ -269,15 +288,15 @@ func TestBudgetOfSettings(t *testing.T) {
 	}
 }
 
-func TestParsePrecision(t *testing.T) {
+func TestShare(t *testing.T) {
 	for in, want := range map[string]float64{"2%": 0.02, "0.5 %": 0.005} {
-		if got, err := ParsePrecision(in); err != nil || got != want {
-			t.Errorf("ParsePrecision(%q) = %v, %v; want %v", in, got, err, want)
+		if got, ok := parseShare(in); !ok || got != want {
+			t.Errorf("parseShare(%q) = %v, %v; want %v", in, got, ok, want)
 		}
 	}
 	for _, in := range []string{"", "2", "0%", "51%", "x%", "NaN%"} {
-		if got, err := ParsePrecision(in); err == nil {
-			t.Errorf("ParsePrecision(%q) = %v; want an error", in, got)
+		if got, ok := parseShare(in); ok {
+			t.Errorf("parseShare(%q) = %v; want it refused", in, got)
 		}
 	}
 }

@@ -3,15 +3,12 @@ package spec
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/goccy/go-yaml"
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/results"
@@ -20,15 +17,11 @@ import (
 // varyWorkers is what is varied where it is no parameter but the workers.
 const varyWorkers = "workers"
 
-// expandAll replaces each choice that varies something by one of each value.
-func expandAll(choices []Choice, kinds Kinds) ([]Choice, error) {
-	var all []Choice
-	for _, c := range choices {
-		w, err := kinds.Workload(c.Workload)
-		if err != nil {
-			return nil, err
-		}
-		expanded, err := c.expand(w)
+// expandAll replaces each program that varies something by one of each value.
+func expandAll(programs []Program) ([]Program, error) {
+	var all []Program
+	for _, p := range programs {
+		expanded, err := p.expand()
 		if err != nil {
 			return nil, err
 		}
@@ -37,88 +30,78 @@ func expandAll(choices []Choice, kinds Kinds) ([]Choice, error) {
 	return all, nil
 }
 
-// expand returns a choice for each of the values that it varies over, labelled
-// by it, or the choice itself if it varies nothing.
-func (c Choice) expand(w *harness.Workload) ([]Choice, error) {
-	if len(c.Vary) == 0 {
-		return []Choice{c}, nil
+// expand returns a program for each of the values that it varies over, labelled
+// by it, or the program itself if it varies nothing.
+func (p Program) expand() ([]Program, error) {
+	if len(p.Vary) == 0 {
+		return []Program{p}, nil
 	}
-	if len(c.Vary) > 1 {
-		return nil, fmt.Errorf("workload %s is to vary %s; want one of them at a time", w.Name, strings.Join(slices.Sorted(maps.Keys(c.Vary)), " and "))
+	w := p.Workload
+	if len(p.Vary) > 1 {
+		return nil, fmt.Errorf("workload %s is to vary %s; want one of them at a time", w.Name, strings.Join(sortedKeys(p.Vary), " and "))
 	}
-	var all []Choice
-	for key, values := range c.Vary {
+	var all []Program
+	for key, values := range p.Vary {
 		if len(values) < 2 {
 			return nil, fmt.Errorf("%s of %s is to vary over %v; want at least two values", key, w.Name, values)
 		}
 		for _, v := range values {
-			one, err := c.at(w, key, v)
+			one, err := p.at(key, v)
 			if err != nil {
 				return nil, err
 			}
-			label := c.Label
+			label := p.Label
 			if label == "" {
 				label = w.Name
 			}
 			one.Vary = nil
-			one.Label = label + "_" + labelPart(key) + "_" + labelPart(fmt.Sprint(v))
+			one.Label = label + "_" + labelPart(key) + "_" + labelPart(v)
 			all = append(all, one)
 		}
 	}
 	return all, nil
 }
 
-// at returns the choice with one value of what is varied: the workers, an axis
+// at returns the program with one value of what is varied: the workers, an axis
 // of the workload, or a parameter.
-func (c Choice) at(w *harness.Workload, key string, v any) (Choice, error) {
+func (p Program) at(key, value string) (Program, error) {
+	w := p.Workload
 	_, isParam := paramFields(w)[key]
 	if key == varyWorkers && !isParam {
-		n, ok := wholeNumber(v)
-		if !ok || n < 1 || checkWorkers(n) != nil {
-			return c, fmt.Errorf("workers of %s are %v; want 1 to 4096", w.Name, v)
+		n, err := wholeNumber(value, 32)
+		if err != nil || n < 1 || n > mostWorkers {
+			return p, fmt.Errorf("workers of %s are %s; want 1 to 4096", w.Name, value)
 		}
-		c.Workers = n
-		return c, nil
+		p.Workers = int(n)
+		return p, nil
 	}
-	if i := slices.IndexFunc(w.Axes, func(a harness.Axis) bool { return a.Name == key }); i >= 0 {
-		value, err := axisValue(w.Axes[i], v)
+	if i := axisIndex(w, key); i >= 0 {
+		v, err := axisValue(w.Axes[i], value)
 		if err == nil {
-			return c.along(w, w.Axes[i], value)
+			return p.along(w.Axes[i], v)
 		}
-		if !isParam || strings.HasSuffix(fmt.Sprint(v), "%") { // else it may be the parameter's
-			return c, fmt.Errorf("%s of %s: %w", key, w.Name, err)
+		if !isParam || strings.HasSuffix(value, "%") { // else it may be the parameter's
+			return p, fmt.Errorf("%s of %s: %w", key, w.Name, err)
 		}
 	}
 	if !isParam {
-		return c, unknownVary(w, key)
+		return p, unknownVary(w, key)
 	}
-	c.Params = maps.Clone(c.Params)
-	if c.Params == nil {
-		c.Params = make(map[string]any)
-	}
-	c.Params[key] = v
-	_, err := DecodeParams(w, map[string]any{key: v})
-	return c, err
+	return p.with(map[string]string{key: value})
 }
 
-// along gives the choice a value on an axis of its workload.
-func (c Choice) along(w *harness.Workload, axis harness.Axis, value float64) (Choice, error) {
-	params, err := DecodeParams(w, c.Params)
-	if err != nil {
-		return c, err
-	}
+// along gives the program a value on an axis of its workload.
+func (p Program) along(axis harness.Axis, value float64) (Program, error) {
+	params := p.params()
 	axis.Set(params, value)
-	if err := validate(w, params); err != nil {
-		return c, err
-	}
-	c.Params, err = EncodeParams(params)
-	c.Axis = &results.AxisValue{Name: axis.Name, Unit: axis.Unit, Value: value}
-	return c, err
+	p.Params = params
+	p.Axis = &results.AxisValue{Name: axis.Name, Unit: axis.Unit, Value: value}
+	return p, validate(p.Workload, params)
 }
 
 // unknownVary says what there is to vary.
 func unknownVary(w *harness.Workload, key string) error {
-	known := slices.Collect(maps.Keys(paramFields(w)))
+	known := sortedKeys(paramFields(w))
 	for _, a := range w.Axes {
 		known = append(known, a.Name)
 	}
@@ -131,8 +114,8 @@ func unknownVary(w *harness.Workload, key string) error {
 }
 
 // axisValue reads a value on an axis: a duration, a number of bytes or a share.
-func axisValue(a harness.Axis, v any) (float64, error) {
-	s := strings.TrimSpace(fmt.Sprint(v))
+func axisValue(a harness.Axis, text string) (float64, error) {
+	s := strings.TrimSpace(text)
 	switch a.Unit {
 	case "ns":
 		if d, err := time.ParseDuration(s); err == nil && d > 0 {
@@ -155,7 +138,7 @@ func axisValue(a harness.Axis, v any) (float64, error) {
 	if f, err := strconv.ParseFloat(s, 64); err == nil && f >= 0 && f*factor <= 1<<30 && f*factor == math.Trunc(f*factor) {
 		return f * factor, nil
 	}
-	return 0, fmt.Errorf("%q; want bytes, such as 4096 or 64KiB", fmt.Sprint(v))
+	return 0, fmt.Errorf("%q; want bytes, such as 4096 or 64KiB", text)
 }
 
 // axisText is the inverse of axisValue.
@@ -175,7 +158,7 @@ func axisText(a harness.Axis, v float64) string {
 
 // workersValues are the numbers of workers unless others are asked for: as many
 // as it takes to fit a law.
-var workersValues = []any{uint64(1), uint64(2), uint64(4), uint64(8), uint64(16)}
+var workersValues = []string{"1", "2", "4", "8", "16"}
 
 // An Axis describes an axis of a workload for a list.
 type Axis struct {
@@ -196,16 +179,6 @@ func Axes(w *harness.Workload) (all []Axis) {
 	return all
 }
 
-func wholeNumber(v any) (int, bool) {
-	switch n := v.(type) {
-	case uint64:
-		return int(n), n < 1<<31
-	case int64:
-		return int(n), n > -1<<31 && n < 1<<31
-	}
-	return 0, false
-}
-
 var notInLabel = regexp.MustCompile(`[^a-z0-9]+`)
 
 // labelPart makes part of a label of a name or a value.
@@ -223,19 +196,12 @@ func labelPart(s string) string {
 // If no workload is listed, those that vary become the only ones.
 func (s *Settings) SetVary(arg string, kinds Kinds) error {
 	target, list, listed := strings.Cut(arg, "=")
-	var values []any
-	for part := range strings.SplitSeq(list, ",") {
-		var v any
-		if err := yaml.Unmarshal([]byte(part), &v); err != nil {
-			v = part
-		}
-		values = append(values, v)
+	var values []string
+	if listed {
+		values = Names.split(list)
 	}
 	name, key, qualified := strings.Cut(target, ".")
 	if !qualified {
-		if !listed {
-			values = nil
-		}
 		return s.varyAxis(target, values, kinds)
 	}
 	if !listed {
@@ -245,18 +211,12 @@ func (s *Settings) SetVary(arg string, kinds Kinds) error {
 	if err != nil {
 		return fmt.Errorf("%q: %w", arg, err)
 	}
-	if len(s.Workloads) == 0 {
-		s.Workloads = []Choice{{Workload: name}}
+	if len(s.Programs) == 0 {
+		s.Programs = []Program{{Workload: w}}
 	}
-	applied := false
-	for i := range s.Workloads {
-		if c := &s.Workloads[i]; c.Workload == name {
-			c.Vary = map[string][]any{key: values}
-			if _, err := c.expand(w); err != nil {
-				return fmt.Errorf("%q: %w", arg, err)
-			}
-			applied = true
-		}
+	applied, err := s.vary(key, func(of *harness.Workload) ([]string, bool) { return values, of == w })
+	if err != nil {
+		return fmt.Errorf("%q: %w", arg, err)
 	}
 	if !applied {
 		return errors.New(arg + ": workload " + name + " is not part of this run")
@@ -267,60 +227,76 @@ func (s *Settings) SetVary(arg string, kinds Kinds) error {
 // varyAxis has every workload vary along an axis, or its workers; without values
 // over those that the axis suggests. If no workload is listed, those that have
 // any axis become the only ones.
-func (s *Settings) varyAxis(key string, values []any, kinds Kinds) error {
-	if len(s.Workloads) == 0 {
+func (s *Settings) varyAxis(key string, values []string, kinds Kinds) error {
+	has := func(w *harness.Workload) bool { return key == varyWorkers || axisIndex(w, key) >= 0 }
+	if len(s.Programs) == 0 {
 		for _, w := range kinds.Workloads {
-			if len(w.Axes) > 0 && (key == varyWorkers || hasAxis(w, key)) {
-				s.Workloads = append(s.Workloads, Choice{Workload: w.Name})
+			if len(w.Axes) > 0 && has(w) {
+				s.Programs = append(s.Programs, Program{Workload: w})
 			}
 		}
 	}
-	applied := false
-	for i := range s.Workloads {
-		c := &s.Workloads[i]
-		w, err := kinds.Workload(c.Workload)
-		if err != nil {
-			return err
+	applied, err := s.vary(key, func(w *harness.Workload) ([]string, bool) {
+		if values == nil {
+			return suggested(w, key), has(w)
 		}
-		over := values
-		switch {
-		case key == varyWorkers:
-			if over == nil {
-				over = workersValues
-			}
-		case !hasAxis(w, key):
-			continue
-		case over == nil:
-			for _, a := range Axes(w) {
-				if a.Name == key {
-					for _, v := range a.Values {
-						over = append(over, v)
-					}
-				}
-			}
-		}
-		c.Vary = map[string][]any{key: over}
-		if _, err := c.expand(w); err != nil {
-			return fmt.Errorf("%q: %w", key, err)
-		}
-		applied = true
+		return values, has(w)
+	})
+	if err != nil {
+		return fmt.Errorf("%q: %w", key, err)
 	}
 	if !applied {
-		known := []string{varyWorkers}
-		for _, w := range kinds.Workloads {
-			for _, a := range w.Axes {
-				known = append(known, a.Name)
-			}
-		}
-		slices.Sort(known)
-		if slices.Contains(known, key) {
-			return fmt.Errorf("%q: no workload of this run has that axis; harness list workloads tells which do", key)
-		}
-		return fmt.Errorf("%w (for a parameter: workload.name=value,value)", unknown("axis", key, slices.Compact(known)))
+		return noAxis(key, kinds)
 	}
 	return nil
 }
 
-func hasAxis(w *harness.Workload, name string) bool {
-	return slices.ContainsFunc(w.Axes, func(a harness.Axis) bool { return a.Name == name })
+// vary has the programs vary something over the values that over says for their
+// workloads, if it says ok. It reports whether any does.
+func (s *Settings) vary(key string, over func(w *harness.Workload) (values []string, ok bool)) (applied bool, err error) {
+	for i, p := range s.Programs {
+		values, ok := over(p.Workload)
+		if !ok {
+			continue
+		}
+		applied = true
+		p.Vary = map[string][]string{key: values}
+		if _, err := p.expand(); err != nil {
+			return applied, err
+		}
+		s.Programs[i] = p
+	}
+	return applied, nil
+}
+
+// suggested are the values on an axis unless others are asked for.
+func suggested(w *harness.Workload, key string) []string {
+	if key == varyWorkers {
+		return workersValues
+	}
+	i := axisIndex(w, key)
+	if i < 0 {
+		return nil
+	}
+	return Axes(w)[i].Values
+}
+
+// noAxis says why no workload varies along an axis.
+func noAxis(key string, kinds Kinds) error {
+	known := []string{varyWorkers}
+	for _, w := range kinds.Workloads {
+		for _, a := range w.Axes {
+			known = append(known, a.Name)
+		}
+	}
+	slices.Sort(known)
+	if slices.Contains(known, key) {
+		return fmt.Errorf("%q: no workload of this run has that axis; harness list workloads tells which do", key)
+	}
+	return fmt.Errorf("%w (for a parameter: workload.name=value,value)", unknown("axis", key, slices.Compact(known)))
+}
+
+// axisIndex returns the place of an axis among those of a workload, or -1.
+func axisIndex(w *harness.Workload, name string) int {
+	return slices.IndexFunc(w.Axes, func(a harness.Axis) bool { return a.Name == name })
 }

@@ -30,7 +30,7 @@ func TestVary(t *testing.T) {
 	if want := []string{"alpha_wait_2ms 2ms", "alpha_wait_1s 1s"}; !slices.Equal(got, want) {
 		t.Errorf("the programs are %v; want %v", got, want)
 	}
-	workers := Settings{Workloads: []Choice{{Workload: "alpha", Label: "w", Vary: map[string][]any{"workers": {uint64(1), uint64(4)}}}, {Workload: "beta"}}}
+	workers := Settings{Programs: []Program{{Workload: alpha, Label: "w", Vary: map[string][]string{"workers": {"1", "4"}}}, {Workload: beta}}}
 	if spec, err = workers.Resolve(kinds); err != nil {
 		t.Fatal(err)
 	}
@@ -50,8 +50,8 @@ func TestVary(t *testing.T) {
 			t.Errorf("SetVary(%q) = %v; want an error that says %q", arg, err, want)
 		}
 	}
-	two := Choice{Workload: "alpha", Vary: map[string][]any{"n": {1, 2}, "wait": {"1s", "2s"}}}
-	if _, err := two.expand(kinds.Workloads[0]); err == nil {
+	two := Program{Workload: alpha, Vary: map[string][]string{"n": {"1", "2"}, "wait": {"1s", "2s"}}}
+	if _, err := two.expand(); err == nil {
 		t.Error("two parameters were varied at once")
 	}
 }
@@ -85,7 +85,7 @@ func TestVaryAlongAnAxis(t *testing.T) {
 	}
 	for _, tt := range tests {
 		var s Settings
-		if err := s.Select(tt.listed, kinds); err != nil {
+		if err := s.choose(tt.listed, kinds); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.SetVary(tt.arg, kinds); err != nil {
@@ -124,7 +124,7 @@ func TestVaryAlongAnAxis(t *testing.T) {
 			t.Errorf("SetVary(%q) = %v; want an error that says %q", arg, err, want)
 		}
 	}
-	if err := (&Settings{Workloads: []Choice{{Workload: "beta"}}}).SetVary("size", kinds); err == nil || !strings.Contains(err.Error(), "no workload of this run has that axis") {
+	if err := (&Settings{Programs: []Program{{Workload: beta}}}).SetVary("size", kinds); err == nil || !strings.Contains(err.Error(), "no workload of this run has that axis") {
 		t.Errorf("an axis that no workload has gives %v", err)
 	}
 }

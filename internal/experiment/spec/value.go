@@ -1,0 +1,150 @@
+package spec
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Kind is what values an option has.
+type Kind struct {
+	Name string // as help shows it; none of a switch
+	List string // what separates several values in one text, or "repeat" if each has one of its own; empty if there is but one
+
+	parse  func(text string) (v any, ok bool)
+	schema func(o *Option) object // of one value, in a file
+}
+
+// The kinds of options.
+var (
+	Text     = Kind{Name: "string", parse: parseText, schema: textSchema}
+	Names    = Kind{Name: "strings", List: ",", parse: parseText, schema: textSchema}
+	Repeated = Kind{Name: "stringArray", List: "repeat", parse: parseText, schema: textSchema}
+	Int      = Kind{Name: "int", parse: parseInt, schema: intSchema}
+	Numbers  = Kind{Name: "ints", List: ",", parse: parseInt, schema: intSchema}
+	Seed     = Kind{Name: "uint", parse: parseSeed, schema: intSchema}
+	Duration = Kind{Name: "duration", parse: parseDuration, schema: func(*Option) object { return object{"type": "string", "pattern": durationPattern} }}
+	Share    = Kind{Name: "string", parse: parseShare, schema: func(*Option) object { return object{"type": "string", "pattern": `^[0-9.]+ *%$`} }}
+	Switch   = Kind{Name: "bool", parse: parseSwitch, schema: func(*Option) object { return object{"type": "boolean"} }}
+)
+
+// wanted says what values an option of the kind has within its bounds.
+func (k Kind) wanted(o *Option) string {
+	switch k.Name {
+	case Duration.Name:
+		return fmt.Sprintf("at least %v, such as %s", time.Duration(o.Min), o.Example)
+	case Int.Name, Numbers.Name:
+		return grouped(o.Min) + " to " + grouped(o.Max)
+	case Seed.Name:
+		return "a whole number, 0 or more"
+	case Switch.Name:
+		return "true or false"
+	}
+	return "text, such as " + o.Example
+}
+
+// number returns the value that bounds hold for.
+func (Kind) number(v any) (int64, bool) {
+	switch v := v.(type) {
+	case int:
+		return int64(v), true
+	case time.Duration:
+		return int64(v), true
+	}
+	return 0, false
+}
+
+// split returns the values in one text.
+func (k Kind) split(text string) []string {
+	if k.List != "," {
+		return []string{text}
+	}
+	var all []string
+	for part := range strings.SplitSeq(text, ",") {
+		all = append(all, strings.TrimSpace(part))
+	}
+	return all
+}
+
+func parseText(text string) (any, bool) { return text, true }
+
+func parseInt(text string) (any, bool) {
+	n, err := wholeNumber(text, 64)
+	return int(n), err == nil && int64(int(n)) == n
+}
+
+func parseSeed(text string) (any, bool) {
+	n, err := strconv.ParseUint(text, 0, 64)
+	if err != nil { // 1e3 is whole, too
+		i, err := wholeNumber(text, 64)
+		return uint64(max(i, 0)), err == nil && i >= 0 //nolint:gosec // it is not negative
+	}
+	return n, true
+}
+
+func parseDuration(text string) (any, bool) {
+	d, err := time.ParseDuration(text)
+	return d, err == nil
+}
+
+func parseSwitch(text string) (any, bool) {
+	b, err := strconv.ParseBool(text)
+	return b, err == nil
+}
+
+// parseShare reads a precision such as "2%" as a share.
+func parseShare(text string) (any, bool) {
+	number, percent := strings.CutSuffix(text, "%")
+	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	return v / 100, percent && err == nil && v >= 0.1 && v <= 50
+}
+
+// wholeNumber reads a whole number, which may be written as 1_000, 0x10 or 1e3.
+func wholeNumber(text string, bits int) (int64, error) {
+	n, err := strconv.ParseInt(text, 0, bits)
+	if err == nil {
+		return n, nil
+	}
+	if f, ferr := strconv.ParseFloat(text, 64); ferr == nil && f == math.Trunc(f) && math.Abs(f) < math.Exp2(float64(min(bits-1, 53))) {
+		return int64(f), nil
+	}
+	return 0, err
+}
+
+// textOf is the text of a value, as a user would write it.
+func textOf(v any) string {
+	if f, ok := v.(float64); ok {
+		return strconv.FormatFloat(100*f, 'g', 6, 64) + "%"
+	}
+	return fmt.Sprint(v)
+}
+
+// grouped writes a number with commas between thousands.
+func grouped(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	if n < 5000 { // 4096 is a word of its own
+		return s
+	}
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func quoted(text string) string { return strconv.Quote(text) }
+
+// anyOf lists what there is to choose from.
+func anyOf(names []string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
+// A wantError is a value and what is wanted in its place.
+type wantError struct{ value, want string }
+
+func (e wantError) Error() string { return e.value + "; want " + e.want }
