@@ -3,7 +3,6 @@ package trial
 import (
 	"cmp"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -13,21 +12,6 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/trace"
 )
-
-// topicUsage is what a worker process says when it ends: what it has used.
-const topicUsage = "usage"
-
-func sendUsage(send func(topic string, payload []byte) error) error {
-	u, err := profile.ReadAll()
-	if err != nil {
-		return fmt.Errorf("reading the accounting: %w", err)
-	}
-	b, err := json.Marshal(u)
-	if err != nil {
-		return err
-	}
-	return send(topicUsage, b)
-}
 
 // ends has what the worker processes of a trial have used that are no more: a
 // worker may be replaced, or lost, while the program runs. Nothing is noted but

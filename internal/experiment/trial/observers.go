@@ -3,6 +3,7 @@ package trial
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,8 +22,8 @@ import (
 type observer struct {
 	results.Observer
 
-	// alone is what the trial does, if neither start nor calls say it.
-	alone func(t trial, ctx context.Context) (evidence, error)
+	// alone is how the trial runs, if neither start nor calls say it.
+	alone func(t *trial, ctx context.Context) (evidence, error)
 
 	// start starts it in a process of the trial. calls, if it is set, watches
 	// the calls in that process.
@@ -35,7 +36,7 @@ type observer struct {
 // Heap and goroutine profiles are not among them: the first is what the profile
 // of allocations samples, the second is taken when the program is over.
 var observers = []observer{
-	{Observer: results.Observer{Name: "spans", Doc: "recording spans"}, alone: trial.spansAlone},
+	{Observer: results.Observer{Name: "spans", Doc: "recording spans"}, alone: (*trial).spansAlone},
 	{Observer: results.Observer{Name: "execution", Doc: "an execution trace"}, start: observerOrder.execution, calls: markedCalls},
 	{Observer: results.Observer{Name: "cpu", Doc: "a CPU profile"}, start: profileAlone, calls: labelledCalls},
 	{Observer: results.Observer{Name: "allocs", Doc: "a profile of allocations"}, start: profileAlone},
@@ -51,30 +52,19 @@ func Observers() (all []results.Observer) {
 	return all
 }
 
-// observerEnv tells a worker process what is to watch it.
-const observerEnv = "HARNESS_OBSERVER"
-
-// An observerOrder is what it says.
-type observerOrder struct {
-	Name    string         `json:"name"`
-	Dir     string         `json:"dir"` // for what must be a file
-	Workers int            `json:"workers"`
-	Labels  profile.Labels `json:"labels"`
-}
-
 func findObserver(name string) (observer, error) {
 	return spec.Find("observer", observers, name, func(o observer) string { return o.Name })
 }
 
-// observed is the evidence of a trial by which the cost of observing is
+// observed returns the evidence of a trial by which the cost of observing is
 // measured.
-func (t trial) observed(ctx context.Context) (evidence, error) {
+func (t *trial) observed(ctx context.Context) (evidence, error) {
 	if t.order.Observer == "" {
-		return unobserved(), nil
+		return plain{}, nil
 	}
 	o, err := findObserver(t.order.Observer)
 	if err != nil {
-		return evidence{}, err
+		return nil, err
 	}
 	if o.alone != nil {
 		return o.alone(t, ctx)
@@ -86,68 +76,84 @@ func (t trial) observed(ctx context.Context) (evidence, error) {
 	}
 	env, err := json.Marshal(order)
 	if err != nil {
-		return evidence{}, err
+		return nil, err
 	}
 	if err := os.MkdirAll(order.Dir, 0o777); err != nil {
-		return evidence{}, fmt.Errorf("making the folder for what is observed: %w", err)
+		return nil, fmt.Errorf("making the folder for what is observed: %w", err)
 	}
-	stop := func() error { return nil }
-	ev := unobserved()
-	ev.configure = func(cfg *harness.Config) {
-		if o.calls != nil {
-			cfg.Observer = o.calls(order)
+	return observed{observer: o, order: order, env: observerEnv + "=" + string(env)}, nil
+}
+
+// observed is a timed trial that one observer watches.
+type observed struct {
+	plain
+	observer observer
+	order    observerOrder
+	env      string // order, for the workers
+}
+
+func (e observed) configure(cfg *harness.Config) {
+	if e.observer.calls != nil {
+		cfg.Observer = e.observer.calls(e.order)
+	}
+	cfg.Processes = &harness.ProcessObserver{Spawning: func(int) []string { return []string{e.env} }}
+}
+
+func (e observed) observe(ctx context.Context, p *program) error {
+	stop := nothing
+	err := p.run(ctx, func() error {
+		started, err := e.observer.start(e.order)
+		if err == nil {
+			stop = started
 		}
-		cfg.Processes = &harness.ProcessObserver{Spawning: func(int) []string { return []string{observerEnv + "=" + string(env)} }}
-	}
-	ev.begin = func(context.Context, harness.Executor) (err error) {
-		stop, err = o.start(order)
 		return err
-	}
-	ev.collect = func(context.Context, harness.Executor) error { return stop() }
-	return ev, nil
+	})
+	return errors.Join(err, stop())
 }
 
 // observeWorker has a worker process observed from its start to its end.
-func observeWorker(hooks *harness.WorkerHooks, env string) error {
-	var order observerOrder
-	if err := json.Unmarshal([]byte(env), &order); err != nil {
-		return err
-	}
-	o, err := findObserver(order.Name)
+func (o observerOrder) observeWorker(w *worker) error {
+	watcher, err := findObserver(o.Name)
 	if err != nil {
 		return err
 	}
-	order.Workers = 1
-	stop, err := o.start(order)
+	o.Workers = 1
+	stop, err := watcher.start(o)
 	if err != nil {
 		return err
 	}
-	if o.calls != nil {
-		hooks.Observer = o.calls(order)
+	if watcher.calls != nil {
+		w.hooks.Observer = watcher.calls(o)
 	}
-	hooks.Exit = func(func(string, []byte) error) error { return stop() }
+	w.atExit(stop)
 	return nil
 }
 
-// spansAlone records the tasks of a trial, and those of its workers, which send
-// their spans when they end.
-func (t trial) spansAlone(ctx context.Context) (evidence, error) {
+// spansAlone is a timed trial that records its tasks, and those of its workers,
+// which send their spans when they end.
+type spansAlone struct {
+	plain
+	recorder *trace.Trial
+}
+
+func (t *trial) spansAlone(ctx context.Context) (evidence, error) {
 	rec, err := t.recorder(ctx, nil) // what it finds is thrown away
-	if err != nil {
-		return evidence{}, err
-	}
-	ev := unobserved()
-	ev.configure = func(cfg *harness.Config) { cfg.Observer, cfg.Processes = rec.Observer(), rec.Processes() }
-	ev.context = rec.Context
-	ev.begin = func(context.Context, harness.Executor) error {
-		rec.Begin()
+	return spansAlone{recorder: rec}, err
+}
+
+func (e spansAlone) configure(cfg *harness.Config) {
+	cfg.Observer, cfg.Processes = e.recorder.Observer(), e.recorder.Processes()
+}
+
+func (e spansAlone) observe(ctx context.Context, p *program) error {
+	return p.run(e.recorder.Context(ctx), func() error {
+		e.recorder.Begin()
 		return nil
-	}
-	return ev, nil
+	})
 }
 
 // recorder returns what records the tasks of the trial. w may be nil.
-func (t trial) recorder(ctx context.Context, w *trace.Writer) (*trace.Trial, error) {
+func (t *trial) recorder(ctx context.Context, w *trace.Writer) (*trace.Trial, error) {
 	cell := t.order.Cell
 	return trace.NewTrial(ctx, trace.TrialConfig{
 		Identity: trace.Identity{RunID: t.order.RunID, Role: "trial", Version: t.order.Version},

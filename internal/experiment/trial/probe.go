@@ -11,10 +11,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// ProbeRole is the process that measures how much runs at once. It is a process
-// of its own for the same reasons as a trial is.
-const ProbeRole = "probe"
-
+// serveProbe is the process of a probe.
 func serveProbe() {
 	signal.Ignore(os.Interrupt) // the runner decides
 	_, out := child.Parent()

@@ -17,140 +17,148 @@ import (
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
-// profileEnv tells a worker process that its trial is profiled, and the labels
-// to use.
-const profileEnv = "HARNESS_PROFILE"
-
-// profileNowEnv tells one that is started while the program runs to begin by
-// itself.
-const profileNowEnv = "HARNESS_PROFILE_NOW"
-
-// topicProfiles is what a worker process says that ends before it was asked for
-// its profiles.
-const topicProfiles = "profiles"
-
-func sendProfiles(send func(topic string, payload []byte) error, stop func() (profile.Set, error)) error {
-	set, err := stop()
-	if err != nil {
-		return err
-	}
-	b, err := json.Marshal(set)
-	if err != nil {
-		return err
-	}
-	return send(topicProfiles, b)
-}
-
 // profiled repeats the program until there is enough to be sampled, and writes
 // the profiles of every process and of all together.
-func (t trial) profiled() evidence {
-	profile.EarlySettings()
-	cell := t.order.Cell
-	labels := profile.Labels{Workload: cell.Workload, Backend: cell.Backend}
-	labels.TraceID, labels.SpanID = trace.ParseIDs(t.order.Evidence.CellSpan)
-	var stop func() (profile.Set, error)
-	var started time.Time
-	var besides time.Duration // since then, but not in the program
-	var before profile.Usage
-	repeats := 1
-	var begun atomic.Bool
-	var ended parts
+type profiled struct {
+	order  Order
+	labels profile.Labels
 
-	ev := unobserved()
-	ev.configure = func(cfg *harness.Config) {
-		cfg.Observer = labels.Observer()
-		cfg.Processes = &harness.ProcessObserver{Spawning: func(int) []string {
-			b, err := json.Marshal(labels)
-			if err != nil {
-				panic(err) // strings
-			}
-			env := []string{profileEnv + "=" + string(b)}
-			if begun.Load() {
-				env = append(env, profileNowEnv+"=1")
-			}
-			return env
-		}, Message: func(worker int, topic string, payload []byte) {
-			if topic == topicProfiles {
-				ended.add(worker, payload)
-			}
-		}}
+	begun   atomic.Bool
+	stop    func() (profile.Set, error) // nil before the measured part
+	started time.Time
+	besides time.Duration // since then, but not in the program
+	before  profile.Usage
+	repeats int
+	ended   parts
+}
+
+func (t *trial) profiled() evidence {
+	profile.EarlySettings()
+	e := &profiled{order: t.order, labels: profile.Labels{Workload: t.order.Cell.Workload, Backend: t.order.Cell.Backend}, repeats: 1}
+	e.labels.TraceID, e.labels.SpanID = trace.ParseIDs(t.order.Evidence.CellSpan)
+	return e
+}
+
+func (e *profiled) configure(cfg *harness.Config) {
+	cfg.Observer = e.labels.Observer()
+	cfg.Processes = &harness.ProcessObserver{Spawning: e.spawning, Message: func(worker int, topic string, payload []byte) {
+		if topic == topicProfiles {
+			e.ended.add(worker, payload)
+		}
+	}}
+}
+
+// spawning tells a worker that it is profiled.
+func (e *profiled) spawning(int) []string {
+	b, err := json.Marshal(e.labels)
+	if err != nil {
+		panic(err) // strings
 	}
-	ev.begin = func(ctx context.Context, ex harness.Executor) (err error) {
-		begun.Store(true)
-		if _, err = control(ctx, ex, requestProfileStart); err != nil {
-			return err
-		}
-		if stop, err = profile.Start(); err != nil {
-			return err
-		}
-		started = time.Now()
-		before, err = profile.ReadAll()
+	env := []string{profileEnv + "=" + string(b)}
+	if e.begun.Load() {
+		env = append(env, profileNowEnv+"=1")
+	}
+	return env
+}
+
+func (e *profiled) observe(ctx context.Context, p *program) error {
+	if err := p.warm(ctx); err != nil {
 		return err
 	}
-	ev.aside = func(f func() error) error {
-		defer func(t time.Time) { besides += time.Since(t) }(time.Now())
-		return profile.Exclude(f)
+	err := p.measure(ctx, func() error { return e.begin(ctx, p.ex) })
+	if err == nil {
+		err = e.aside(func() error { return check(p.session, p.measured) })
 	}
-	ev.repeat = func(_ context.Context, again func() error) error {
-		for ; ; repeats++ {
-			least := t.order.Evidence.ProfileNS
-			if time.Since(started)-besides >= least {
-				// A busy machine leaves fewer samples: what it has taken is added.
-				now, err := profile.ReadAll()
-				if err != nil {
-					return fmt.Errorf("reading the accounting: %w", err)
-				}
-				least += min(now.RunQueue-before.RunQueue, mostAdded*least)
+	if err == nil {
+		err = e.repeat(ctx, p)
+	}
+	return errors.Join(err, e.collect(ctx, p.ex))
+}
+
+func (e *profiled) begin(ctx context.Context, ex harness.Executor) (err error) {
+	e.begun.Store(true)
+	if _, err = control(ctx, ex, requestProfileStart); err != nil {
+		return err
+	}
+	if e.stop, err = profile.Start(); err != nil {
+		e.stop = nil
+		return err
+	}
+	e.started = time.Now()
+	e.before, err = profile.ReadAll()
+	return err
+}
+
+// aside does what is not the program.
+func (e *profiled) aside(f func() error) error {
+	defer func(t time.Time) { e.besides += time.Since(t) }(time.Now())
+	return profile.Exclude(f)
+}
+
+// repeat runs the program again until it has run for as long as it is to be
+// profiled.
+func (e *profiled) repeat(ctx context.Context, p *program) error {
+	for ; ; e.repeats++ {
+		least := e.order.Evidence.ProfileNS
+		if time.Since(e.started)-e.besides >= least {
+			// A busy machine leaves fewer samples: what it has taken is added.
+			now, err := profile.ReadAll()
+			if err != nil {
+				return fmt.Errorf("reading the accounting: %w", err)
 			}
-			if time.Since(started)-besides >= least {
-				return nil
-			}
-			if err := again(); err != nil {
-				return fmt.Errorf("repeating the program: %w", err)
-			}
+			least += min(now.RunQueue-e.before.RunQueue, mostAdded*least)
 		}
-	}
-	ev.collect = func(ctx context.Context, ex harness.Executor) error {
-		if stop == nil {
+		if time.Since(e.started)-e.besides >= least {
 			return nil
 		}
-		set, err := stop()
-		if err != nil {
-			return err
+		if err := p.again(ctx, e.aside); err != nil {
+			return fmt.Errorf("repeating the program: %w", err)
 		}
-		replies, err := control(ctx, ex, requestProfileStop)
-		if err != nil {
-			return err
-		}
-		for _, r := range replies {
-			ended.add(r.Worker, r.Payload)
-		}
-		workers, err := ended.all()
-		if err != nil {
-			return err
-		}
-		return writeProfiles(t.order.Evidence.Profiles, cell.ID, append([]profile.Part{{Process: trialName, Set: set}}, workers...))
 	}
-	ev.finish = func(_ context.Context, reply *Reply, failure error) error {
-		m := &reply.Measured
-		m.Repeats = repeats
-		if failure != nil {
-			return nil
-		}
-		v, err := profile.Read(filepath.Join(t.order.Evidence.Profiles, "cpu.pb.gz"))
-		if err != nil {
-			return err
-		}
-		m.CPUSamples, m.GCSamples = v.Samples(), v.GCSamples()
-		if v, err = profile.Read(filepath.Join(t.order.Evidence.Profiles, "allocs.pb.gz")); err != nil {
-			return err
-		}
-		if at, all := v.Largest(), v.Total(); at.Value > 0 {
-			m.Allocates = &results.Allocations{Bytes: all, Where: at.Where, Share: float64(at.Value) / float64(all), Stack: at.Stack}
-		}
+}
+
+// collect writes the profiles of all processes.
+func (e *profiled) collect(ctx context.Context, ex harness.Executor) error {
+	if e.stop == nil {
 		return nil
 	}
-	return ev
+	set, err := e.stop()
+	if err != nil {
+		return err
+	}
+	replies, err := control(ctx, ex, requestProfileStop)
+	if err != nil {
+		return err
+	}
+	for _, r := range replies {
+		e.ended.add(r.Worker, r.Payload)
+	}
+	workers, err := e.ended.all()
+	if err != nil {
+		return err
+	}
+	return writeProfiles(e.order.Evidence.Profiles, e.order.Cell.ID, append([]profile.Part{{Process: trialName, Set: set}}, workers...))
+}
+
+// finish tells what the merged profiles have.
+func (e *profiled) finish(_ context.Context, reply *Reply, failure error) error {
+	m := &reply.Measured
+	m.Repeats = e.repeats
+	if failure != nil {
+		return nil
+	}
+	v, err := profile.Read(filepath.Join(e.order.Evidence.Profiles, "cpu.pb.gz"))
+	if err != nil {
+		return err
+	}
+	m.CPUSamples, m.GCSamples = v.Samples(), v.GCSamples()
+	if v, err = profile.Read(filepath.Join(e.order.Evidence.Profiles, "allocs.pb.gz")); err != nil {
+		return err
+	}
+	if at, all := v.Largest(), v.Total(); at.Value > 0 {
+		m.Allocates = &results.Allocations{Bytes: all, Where: at.Where, Share: float64(at.Value) / float64(all), Stack: at.Stack}
+	}
+	return nil
 }
 
 // parts are the profiles of the worker processes of a trial.

@@ -22,16 +22,6 @@ type server struct {
 	name string
 }
 
-type serverOrder struct {
-	Workload string         `json:"workload"`
-	Params   results.Params `json:"params"`
-}
-
-type serverReply struct {
-	Addr  string `json:"addr,omitempty"`
-	Error string `json:"error,omitempty"`
-}
-
 // serverTimeout bounds the start of a server.
 const serverTimeout = 30 * time.Second
 
@@ -40,7 +30,7 @@ func startServer(ctx context.Context, workload string, params results.Params) (*
 	ctx, cancel := context.WithTimeoutCause(ctx, serverTimeout, fmt.Errorf("it was not ready within %v", serverTimeout))
 	defer cancel()
 	// The server is no part of what is compared: it gets all processors.
-	p, err := child.Command{Role: serverRole, Env: []string{"GOMAXPROCS="}, Stderr: os.Stderr}.Start()
+	p, err := child.Command{Role: ServerRole, Env: []string{"GOMAXPROCS="}, Stderr: os.Stderr}.Start()
 	if err != nil {
 		return nil, err
 	}

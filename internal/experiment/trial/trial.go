@@ -1,7 +1,8 @@
 // Package trial is the process of a trial: it runs one cell once and answers what
-// it measured. A trial goes through the same stations whatever its kind
-// (trial.go); what a traced or a profiled trial does in addition is in
-// evidence.go.
+// it measured. A trial goes through the same stations whatever its kind, which are
+// in this file; what a traced or a profiled trial does in addition is an
+// [evidence], and what a worker process does for it is in worker.go. To add a kind
+// of evidence, add a results.Kind, a step to the plan, and its two halves here.
 package trial
 
 import (
@@ -19,39 +20,22 @@ import (
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/child"
 	"github.com/f3f4c0de/harness/internal/experiment/spec"
-	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// The roles of this program's processes beside those of the backends.
-const (
-	Role       = "trial"
-	serverRole = "server"
-)
-
-// A Order is what the process of a trial is told.
-type Order struct {
-	RunID    string         `json:"run_id"`
-	Version  string         `json:"version"`
-	Cell     results.Cell   `json:"cell"`
-	Workload string         `json:"workload"` // name, where Cell has the label
-	Params   results.Params `json:"params"`
-	Kind     results.Kind   `json:"kind"`
-	Observer string         `json:"observer,omitempty"` // of a trial of kind Cost
-	Dir      string         `json:"dir"`                // empty, for the program's files
-	LeastNS  int64          `json:"least_ns,omitempty"` // a timed program that is done sooner is run again
-	Evidence EvidenceOrder  `json:"evidence"`
+// Divert makes this process the trial, the server or the probe that it was started
+// as, and then never returns. In any other process it returns at once. It is
+// called first thing in main.
+func Divert(ctx context.Context, kinds spec.Kinds) {
+	switch child.Role() {
+	case Role:
+		serveTrial(ctx, kinds)
+	case ServerRole:
+		serveServer(ctx, kinds)
+	case ProbeRole:
+		serveProbe()
+	}
 }
-
-// A Reply is what it answers.
-type Reply struct {
-	Error    string           `json:"error,omitempty"`
-	Measured results.Measured `json:"measured"`
-	Lanes    *results.Lanes   `json:"lanes,omitempty"`
-}
-
-// EndTimeout is how long a process may take to end when it is done.
-const EndTimeout = 30 * time.Second
 
 // serveTrial is the process of a trial.
 func serveTrial(ctx context.Context, kinds spec.Kinds) {
@@ -71,12 +55,13 @@ func serveTrial(ctx context.Context, kinds spec.Kinds) {
 			os.Exit(1)
 		}
 	}()
-	reply, err := trial{order: order, kinds: kinds, ends: newEnds()}.run(ctx)
+	t := trial{order: order, ends: newEnds()}
+	err := t.run(ctx, kinds)
 	if err != nil {
-		reply.Error = err.Error()
+		t.reply.Error = err.Error()
 	}
 	replied.Store(true)
-	if err := json.NewEncoder(out).Encode(reply); err != nil {
+	if err := json.NewEncoder(out).Encode(t.reply); err != nil {
 		fmt.Fprintln(os.Stderr, "trial: sending the result:", err)
 		os.Exit(1)
 	}
@@ -86,267 +71,84 @@ func serveTrial(ctx context.Context, kinds spec.Kinds) {
 // A trial runs one cell in this process.
 type trial struct {
 	order Order
-	kinds spec.Kinds
 	ends  *ends
+	reply Reply
 }
 
-func (t trial) run(ctx context.Context) (reply Reply, err error) {
-	w, err := t.kinds.Workload(t.order.Workload)
+// run runs the cell. With an error, the reply has what is known all the same.
+func (t *trial) run(ctx context.Context, kinds spec.Kinds) (err error) {
+	w, err := kinds.Workload(t.order.Workload)
 	if err != nil {
-		return reply, err
+		return err
 	}
-	b, err := t.kinds.Backend(t.order.Cell.Backend)
+	b, err := kinds.Backend(t.order.Cell.Backend)
 	if err != nil {
-		return reply, err
+		return err
 	}
 	params, err := spec.DecodeParams(w, t.order.Params)
 	if err != nil {
-		return reply, err
+		return err
 	}
 	ev, err := t.evidence(ctx)
 	if err != nil {
-		return reply, err
+		return err
 	}
-	m := &reply.Measured
+	m := &t.reply.Measured
 	m.GOMAXPROCS, m.Workers, m.PID = runtime.GOMAXPROCS(0), t.order.Cell.Workers, os.Getpid()
-
 	start := time.Now()
-	env := harness.Env{Params: params, Workers: t.order.Cell.Workers, Dir: t.order.Dir}
-	var server *server
-	if w.Serve != nil {
-		if server, err = startServer(ctx, w.Name, t.order.Params); err != nil {
-			return reply, err
-		}
-		env.Addr = server.addr
-		defer func() { err = errors.Join(err, server.end()) }()
+	p := &program{workload: w, ends: t.ends, measured: m, env: harness.Env{Params: params, Workers: m.Workers, Dir: t.order.Dir}}
+	if t.order.Kind == results.Timed || t.order.Kind == results.Cost {
+		p.least = t.order.LeastNS
 	}
-	session, err := w.Open(ctx, env)
+	closeProgram, err := p.open(ctx, t.order.Params)
+	defer func() { err = errors.Join(err, closeProgram()) }()
 	if err != nil {
-		return reply, fmt.Errorf("setting up workload %s: %w", w.Name, err)
+		return err
 	}
-	defer func() {
-		if e := session.Close(); e != nil {
-			err = errors.Join(err, fmt.Errorf("closing workload %s: %w", w.Name, e))
-		}
-	}()
 	m.OpenNS = took(&start)
+	return t.observe(ctx, p, b, ev)
+}
 
-	cfg := harness.Config{Workers: t.order.Cell.Workers, Tasks: w.Tasks}
+// open starts the program's server, if it has one, and sets the program up.
+func (p *program) open(ctx context.Context, params results.Params) (closeAll func() error, err error) {
+	closeServer := nothing
+	if p.workload.Serve != nil {
+		server, err := startServer(ctx, p.workload.Name, params)
+		if err != nil {
+			return nothing, err
+		}
+		p.env.Addr, closeServer = server.addr, server.end
+	}
+	if p.session, err = p.workload.Open(ctx, p.env); err != nil {
+		return closeServer, fmt.Errorf("setting up workload %s: %w", p.workload.Name, err)
+	}
+	return func() error {
+		err := p.session.Close()
+		if err != nil {
+			err = fmt.Errorf("closing workload %s: %w", p.workload.Name, err)
+		}
+		return errors.Join(err, closeServer())
+	}, nil
+}
+
+// observe opens the backend, runs the program on it and closes it.
+func (t *trial) observe(ctx context.Context, p *program, b *harness.Backend, ev evidence) (err error) {
+	start := time.Now()
+	cfg := harness.Config{Workers: t.order.Cell.Workers, Tasks: p.workload.Tasks}
 	ev.configure(&cfg)
 	t.ends.watch(&cfg)
-	ex, err := b.Open(ctx, cfg)
-	if err != nil {
-		return reply, fmt.Errorf("opening backend %s: %w", b.Name, err)
+	if p.ex, err = b.Open(ctx, cfg); err != nil {
+		return fmt.Errorf("opening backend %s: %w", b.Name, err)
 	}
-	closed := false
-	closeExecutor := func() error {
-		if closed {
-			return nil
-		}
-		closed = true
-		if e := ex.Close(); e != nil {
-			return fmt.Errorf("closing backend %s: %w", b.Name, e)
-		}
-		return nil
-	}
-	defer func() { err = errors.Join(err, closeExecutor()) }()
-	m.StartNS = took(&start)
-
-	ctx = ev.context(ctx)
-	if warmer, ok := session.(harness.Warmer); ok {
-		if err := warmer.Warm(ctx, ex); err != nil {
-			return reply, fmt.Errorf("warming up: %w", err)
-		}
-	}
-	m.WarmNS = took(&start)
-
-	runErr := t.measure(ctx, ex, session, ev, m)
-	if runErr == nil {
-		runErr = ev.aside(func() error { return check(session, m) })
-	}
-	if runErr == nil && (t.order.Kind == results.Timed || t.order.Kind == results.Cost) {
-		runErr = t.repeat(ctx, w, env, ex, m)
-	}
-	if runErr == nil {
-		runErr = ev.repeat(ctx, func() error { return t.again(ctx, w, env, ex, ev) })
-	}
-	runErr = errors.Join(runErr, ev.collect(ctx, ex))
+	p.measured.StartNS = took(&start)
+	err = ev.observe(ctx, p)
 	start = time.Now()
-	runErr = errors.Join(runErr, closeExecutor())
-	m.CloseNS = took(&start)
-	return reply, errors.Join(runErr, ev.finish(ctx, &reply, runErr))
-}
-
-// took returns the time since start, and starts anew.
-func took(start *time.Time) int64 {
-	now := time.Now()
-	d := now.Sub(*start)
-	*start = now
-	return d.Nanoseconds()
-}
-
-// measure is the measured part. Nothing but the program happens between the
-// two readings of the clock.
-func (t trial) measure(ctx context.Context, ex harness.Executor, session harness.Session, ev evidence, m *results.Measured) error {
-	runtime.GC() // the garbage of the set-up is not the program's
-	before, err := t.usage(ctx, ex)
-	if err != nil {
-		return err
+	if e := p.ex.Close(); e != nil {
+		err = errors.Join(err, fmt.Errorf("closing backend %s: %w", b.Name, e))
 	}
-	if err := ev.begin(ctx, ex); err != nil {
-		return err
+	p.measured.CloseNS = took(&start)
+	if !p.warmed {
+		return err // there is nothing to tell of it
 	}
-	start := time.Now()
-	runErr := session.Run(ctx, ex)
-	wall := time.Since(start)
-	if runErr != nil {
-		return runErr
-	}
-	after, err := t.usage(ctx, ex)
-	if err != nil {
-		return err
-	}
-	used := after.Since(before)
-	m.WallNS = wall.Nanoseconds()
-	m.UserNS, m.SystemNS = used.User.Nanoseconds(), used.System.Nanoseconds()
-	m.VoluntarySwitches, m.InvoluntarySwitches = used.VoluntarySwitches, used.InvoluntarySwitches
-	m.GCCycles, m.MaxRSSBytes = used.GCCycles, used.MaxRSS
-	return ev.end(ctx, ex)
-}
-
-func check(session harness.Session, m *results.Measured) error {
-	out, err := session.Check()
-	if err != nil {
-		return fmt.Errorf("the output is wrong: %w", err)
-	}
-	m.Tasks, m.Digest, m.Metrics = out.Tasks, out.Digest, out.Metrics
-	return nil
-}
-
-// repeat runs a timed program again, measured each time as it was the first,
-// until the measured parts together are as long as a trial must be, and leaves
-// the means in m.
-func (t trial) repeat(ctx context.Context, w *harness.Workload, env harness.Env, ex harness.Executor, m *results.Measured) error {
-	total, n := *m, 1
-	for total.WallNS > 0 && total.WallNS < t.order.LeastNS {
-		var one results.Measured
-		if err := t.once(ctx, w, env, ex, &one); err != nil {
-			return fmt.Errorf("in repetition %d: %w", n, err)
-		}
-		if one.Digest != m.Digest {
-			return fmt.Errorf("the output of repetition %d differs from the first: its digest is %s, not %s", n, one.Digest, m.Digest)
-		}
-		total.WallNS += one.WallNS
-		total.UserNS += one.UserNS
-		total.SystemNS += one.SystemNS
-		total.VoluntarySwitches += one.VoluntarySwitches
-		total.InvoluntarySwitches += one.InvoluntarySwitches
-		total.GCCycles += one.GCCycles
-		total.MaxRSSBytes = one.MaxRSSBytes // a peak so far
-		for i := range one.Metrics {
-			total.Metrics[i].Value += one.Metrics[i].Value
-		}
-		n++
-	}
-	if n == 1 {
-		return nil
-	}
-	for _, v := range []*int64{&total.WallNS, &total.UserNS, &total.SystemNS, &total.VoluntarySwitches, &total.InvoluntarySwitches, &total.GCCycles} {
-		*v /= int64(n)
-	}
-	for i := range total.Metrics {
-		total.Metrics[i].Value /= float64(n)
-	}
-	total.Repeats = n
-	*m = total
-	return nil
-}
-
-// once sets the program up, warms it up, runs it measured and checks it.
-func (t trial) once(ctx context.Context, w *harness.Workload, env harness.Env, ex harness.Executor, m *results.Measured) (err error) {
-	session, err := w.Open(ctx, env)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, session.Close()) }()
-	if warmer, ok := session.(harness.Warmer); ok {
-		if err := warmer.Warm(ctx, ex); err != nil {
-			return err
-		}
-	}
-	if err := t.measure(ctx, ex, session, unobserved(), m); err != nil {
-		return err
-	}
-	return check(session, m)
-}
-
-// again runs the program once more on the same workers, unmeasured.
-func (t trial) again(ctx context.Context, w *harness.Workload, env harness.Env, ex harness.Executor, ev evidence) (err error) {
-	var session harness.Session
-	err = ev.aside(func() (err error) {
-		session, err = w.Open(ctx, env)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	err = session.Run(ctx, ex)
-	return errors.Join(err, ev.aside(func() error {
-		var wrong error
-		if err == nil {
-			_, wrong = session.Check()
-		}
-		return errors.Join(wrong, session.Close())
-	}))
-}
-
-// usage adds up what this process and the workers have used, also those that
-// have ended.
-func (t trial) usage(ctx context.Context, ex harness.Executor) (profile.Usage, error) {
-	total, err := profile.ReadUsage()
-	if err != nil {
-		return total, fmt.Errorf("reading the accounting: %w", err)
-	}
-	replies, err := control(ctx, ex, requestUsage)
-	if err != nil {
-		return total, err
-	}
-	alive := make(map[int]profile.Usage)
-	for _, r := range replies {
-		var u profile.Usage
-		if err := json.Unmarshal(r.Payload, &u); err != nil {
-			return total, fmt.Errorf("accounting of worker %d: %w", r.Worker, err)
-		}
-		total = total.Plus(u)
-		alive[r.PID] = u
-	}
-	return total.Plus(t.ends.ended(alive)), nil
-}
-
-// control sends a request to the worker processes, if there are any.
-func control(ctx context.Context, ex harness.Executor, request string) ([]harness.Reply, error) {
-	c, ok := ex.(harness.Controller)
-	if !ok {
-		return nil, nil
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, controlTimeout, fmt.Errorf("no answer within %v", controlTimeout))
-	defer cancel()
-	return c.Control(ctx, request, nil)
-}
-
-// controlTimeout bounds a request to the workers, who are idle then.
-const controlTimeout = 30 * time.Second
-
-// Divert makes this process the trial or the server that it was started as,
-// and then never returns. In any other process it returns at once. It is
-// called first thing in main.
-func Divert(ctx context.Context, kinds spec.Kinds) {
-	switch child.Role() {
-	case Role:
-		serveTrial(ctx, kinds)
-	case serverRole:
-		serveServer(ctx, kinds)
-	case ProbeRole:
-		serveProbe()
-	}
+	return errors.Join(err, ev.finish(ctx, &t.reply, err))
 }
