@@ -3,20 +3,8 @@
 package plan
 
 import (
-	"crypto/sha256"
-	"debug/buildinfo"
-	"encoding/hex"
 	"fmt"
-	"io"
-	"maps"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
-	"runtime"
-	"runtime/debug"
-	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/f3f4c0de/harness"
@@ -52,37 +40,11 @@ type Step struct {
 
 // New plans an experiment.
 func New(wanted spec.Spec) (*Plan, error) {
-	now := time.Now()
 	version, err := thisVersion()
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{Run: results.Run{
-		Schema:    results.Schema,
-		ID:        fmt.Sprintf("%s-%04x", now.UTC().Format("20060102-150405"), rand.Uint32N(1<<16)),
-		Started:   now.UTC().Truncate(time.Millisecond),
-		Status:    results.Running,
-		Version:   version,
-		Machine:   thisMachine(),
-		Preset:    wanted.Preset,
-		Seed:      *wanted.Seed,
-		Rounds:    wanted.Rounds,
-		MaxRounds: wanted.MaxRounds,
-		Precision: wanted.Precision,
-		BudgetNS:  int64(wanted.Budget),
-		TrialNS:   int64(wanted.Trial),
-		ProfileNS: int64(wanted.Profile),
-		TimeoutNS: int64(wanted.Timeout),
-
-		AskedRounds: wanted.AskedRounds,
-		Environment: environment(),
-		Builds:      wanted.Builds,
-	}}
-	for _, b := range wanted.Backends {
-		p.Run.Backends = append(p.Run.Backends, results.BackendInfo{
-			Name: b.Name, Doc: spec.FirstLine(b.Doc), Shared: b.Shared, Serial: b.Serial, GOMAXPROCS: b.GOMAXPROCS,
-		})
-	}
+	p := &Plan{Run: record(wanted, version, time.Now().UTC())}
 	if len(wanted.Builds) > 0 {
 		if err := p.compareBuilds(wanted); err != nil {
 			return nil, err
@@ -105,6 +67,38 @@ func New(wanted spec.Spec) (*Plan, error) {
 	p.index(wanted.Programs, wanted.Backends)
 	p.budget()
 	return p, nil
+}
+
+// record is what is written of a run before its first trial, but for workloads
+// and cells.
+func record(wanted spec.Spec, version results.Version, now time.Time) results.Run {
+	run := results.Run{
+		Schema:    results.Schema,
+		ID:        fmt.Sprintf("%s-%04x", now.Format("20060102-150405"), rand.Uint32N(1<<16)),
+		Started:   now.Truncate(time.Millisecond),
+		Status:    results.Running,
+		Version:   version,
+		Machine:   thisMachine(),
+		Preset:    wanted.Preset,
+		Seed:      *wanted.Seed,
+		Rounds:    wanted.Rounds,
+		MaxRounds: wanted.MaxRounds,
+		Precision: wanted.Precision,
+		BudgetNS:  int64(wanted.Budget),
+		TrialNS:   int64(wanted.Trial),
+		ProfileNS: int64(wanted.Profile),
+		TimeoutNS: int64(wanted.Timeout),
+
+		AskedRounds: wanted.AskedRounds,
+		Environment: environment(),
+		Builds:      wanted.Builds,
+	}
+	for _, b := range wanted.Backends {
+		run.Backends = append(run.Backends, results.BackendInfo{
+			Name: b.Name, Doc: spec.FirstLine(b.Doc), Shared: b.Shared, Serial: b.Serial, GOMAXPROCS: b.GOMAXPROCS,
+		})
+	}
+	return run
 }
 
 func (p *Plan) addWorkload(prog spec.Program) error {
@@ -147,97 +141,6 @@ func (p *Plan) compareBuilds(wanted spec.Spec) error {
 	return nil
 }
 
-// NewBuild describes the program in a file.
-func NewBuild(name, path string) (results.Build, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return results.Build{}, err
-	}
-	sum, err := hashFile(path)
-	b := results.Build{Name: name, Path: path, Executable: sum}
-	if info, err := buildinfo.ReadFile(path); err == nil { // else it is no Go program, or stripped
-		b.Settings = map[string]string{"go": info.GoVersion}
-		for _, s := range info.Settings {
-			b.Settings[s.Key] = s.Value
-		}
-	}
-	return b, err
-}
-
-// sameBuild checks that a build of a run is what it was.
-func sameBuild(was results.Build) error {
-	now, err := NewBuild(was.Name, was.Path)
-	if err != nil {
-		return fmt.Errorf("build %s, is gone; start a new run: %w", was, err)
-	}
-	if now.Executable == was.Executable {
-		return nil
-	}
-	var differ []string
-	for _, key := range slices.Sorted(maps.Keys(union(was.Settings, now.Settings))) {
-		if a, b := was.Settings[key], now.Settings[key]; a != b {
-			differ = append(differ, fmt.Sprintf("%s was %q and is %q", key, a, b))
-		}
-	}
-	if differ == nil {
-		differ = []string{"the settings that it tells are the same, which -ldflags are not among"}
-	}
-	return fmt.Errorf("build %s, is not what it was: it is %s now (%s); trials of two builds cannot be put together: start a new run", was, now.Executable, strings.Join(differ, ", "))
-}
-
-func union(a, b map[string]string) map[string]string {
-	all := maps.Clone(a)
-	if all == nil {
-		all = make(map[string]string)
-	}
-	maps.Copy(all, b)
-	return all
-}
-
-// Resume is the plan of a run that was recorded. It fails if this program
-// or machine is not the one that began it: their trials could not be compared.
-func Resume(run results.Run, kinds spec.Kinds) (*Plan, error) {
-	version, err := thisVersion()
-	if err != nil {
-		return nil, err
-	}
-	if version.Executable != run.Version.Executable {
-		return nil, fmt.Errorf("the run was begun by another build of this program (%s, this is %s); trials of two builds cannot be compared: start a new run", run.Version.Executable, version.Executable)
-	}
-	if m := thisMachine(); m != run.Machine {
-		return nil, fmt.Errorf("the run was begun on another machine (%+v, this is %+v); start a new run", run.Machine, m)
-	}
-	for _, b := range run.Builds {
-		if err := sameBuild(b); err != nil {
-			return nil, err
-		}
-	}
-	p := &Plan{Run: run}
-	var programs []spec.Program
-	for _, info := range run.Workloads {
-		w, err := kinds.Workload(info.Name)
-		if err != nil {
-			return nil, err
-		}
-		params, err := spec.DecodeParams(w, info.Params)
-		if err != nil {
-			return nil, err
-		}
-		programs = append(programs, spec.Program{Workload: w, Label: info.Label, Params: params})
-	}
-	var backends []*harness.Backend
-	for _, info := range run.Backends {
-		b, err := kinds.Backend(info.Name)
-		if err != nil {
-			return nil, err
-		}
-		backends = append(backends, b)
-	}
-	p.index(programs, backends)
-	p.budget()
-	return p, nil
-}
-
 // Cell returns the cell with that id, its program and its backend.
 func (p *Plan) Cell(id string) (results.Cell, spec.Program, *harness.Backend) {
 	c := p.cells[id]
@@ -257,117 +160,6 @@ func (p *Plan) index(programs []spec.Program, backends []*harness.Backend) {
 	for _, c := range p.Run.Cells {
 		p.cells[c.ID] = c
 	}
-}
-
-// steps lays out the trials as they are made if nothing has to be made again:
-// first a pilot of each workload, whose output the others must equal, then the
-// rounds, then those by which the cost of observing is measured, last the
-// evidence.
-func (p *Plan) steps(rounds int) []Step {
-	all := p.Pilots()
-	for round := range rounds {
-		all = append(all, p.Round(round, func(string) bool { return true })...)
-	}
-	return slices.Concat(all, p.AllCosts(), p.Evidence())
-}
-
-// Applicable returns the cells that are run.
-func (p *Plan) Applicable(workload string) []results.Cell {
-	return slices.DeleteFunc(slices.Clone(p.Run.Cells), func(c results.Cell) bool {
-		return c.NotApplicable != "" || workload != "" && c.Workload != workload
-	})
-}
-
-// Pilots are the first trials: one of each workload, on the baseline.
-func (p *Plan) Pilots() (steps []Step) {
-	for _, c := range p.Applicable("") {
-		if c.Baseline {
-			steps = append(steps, Step{Cell: c.ID, Kind: results.Pilot})
-		}
-	}
-	return steps
-}
-
-// Round is one round of those workloads. It runs every cell of a workload once
-// and the baseline twice, the workloads in random order and the cells of a
-// workload one after the other in random order, so that what is compared is
-// close in time. Before comes a look at how much runs at once.
-func (p *Plan) Round(round int, of func(workload string) bool) []Step {
-	steps := []Step{{Kind: results.Probe, Round: round}}
-	rng := rand.New(rand.NewPCG(p.Run.Seed, uint64(round)))
-	order := 0
-	for _, w := range rng.Perm(len(p.Run.Workloads)) {
-		label := p.Run.Workloads[w].Label
-		var block []Step
-		for _, c := range p.Applicable(label) {
-			block = append(block, Step{Cell: c.ID, Kind: results.Timed, Round: round})
-			if c.Baseline {
-				block = append(block, Step{Cell: c.ID, Kind: results.Timed, Round: round, Copy: true})
-			}
-		}
-		for _, i := range rng.Perm(len(block)) {
-			if !of(label) {
-				continue // the others stay in their order
-			}
-			s := block[i]
-			s.Order = order
-			order++
-			steps = append(steps, s)
-		}
-	}
-	return steps
-}
-
-// AllCosts are the rounds by which the cost of observing is measured.
-func (p *Plan) AllCosts() (steps []Step) {
-	for round := range p.Run.ObserverRounds {
-		steps = append(steps, p.Costs(round, func(string) bool { return true })...)
-	}
-	return steps
-}
-
-// Costs is one round by which the cost of observing those cells is measured:
-// every cell of the first workload with each observer and with none, one after
-// the other in random order, the cells in random order too.
-func (p *Plan) Costs(round int, of func(cell string) bool) (steps []Step) {
-	rng := rand.New(rand.NewPCG(p.Run.Seed, 1<<32+uint64(round)))
-	cells := p.Applicable(p.Run.Workloads[0].Label)
-	for _, c := range rng.Perm(len(cells)) {
-		arms := rng.Perm(1 + len(p.Run.Observers))
-		if !of(cells[c].ID) {
-			continue // the others stay in their order
-		}
-		for _, i := range arms {
-			s := Step{Cell: cells[c].ID, Kind: results.Cost, Round: round, Order: len(steps)}
-			if i > 0 {
-				s.Observer = p.Run.Observers[i-1].Name
-			}
-			steps = append(steps, s)
-		}
-	}
-	return steps
-}
-
-// Evidence are the trials of each cell that are observed.
-func (p *Plan) Evidence() (steps []Step) {
-	if p.Run.ProfileNS == 0 {
-		return nil
-	}
-	for _, c := range p.Applicable("") {
-		steps = append(steps, Step{Cell: c.ID, Kind: results.Traced}, Step{Cell: c.ID, Kind: results.Profiled})
-	}
-	return steps
-}
-
-// Trials returns how many of the steps are trials, which probes are not.
-func Trials(steps []Step) int {
-	n := 0
-	for _, s := range steps {
-		if s.Kind != results.Probe {
-			n++
-		}
-	}
-	return n
 }
 
 // overhead is about what a trial costs beside its program: two processes or
@@ -405,57 +197,4 @@ func (p *Plan) Estimate(steps []Step, pilots map[string]time.Duration) (total ti
 		total += one + overhead
 	}
 	return total, known
-}
-
-// environment returns the variables that change how Go programs run, and are
-// set. Trials inherit them.
-func environment() map[string]string {
-	set := make(map[string]string)
-	for _, name := range []string{"GOGC", "GOMEMLIMIT", "GODEBUG"} {
-		if v, ok := os.LookupEnv(name); ok {
-			set[name] = v
-		}
-	}
-	return set
-}
-
-func thisVersion() (results.Version, error) {
-	v := results.Version{Harness: "devel", Go: runtime.Version()}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		if info.Main.Version != "" && info.Main.Version != "(devel)" {
-			v.Harness = info.Main.Version
-		}
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				v.Revision = s.Value
-			}
-		}
-	}
-	var err error
-	v.Executable, err = thisExecutable()
-	return v, err
-}
-
-// thisExecutable returns the hash of this program, which takes a while and does
-// not change.
-var thisExecutable = sync.OnceValues(func() (string, error) {
-	path, err := os.Executable()
-	if err != nil {
-		return "", fmt.Errorf("finding this program: %w", err)
-	}
-	return hashFile(path)
-})
-
-// hashFile returns the first 16 digits of a program's SHA-256.
-func hashFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("reading the program: %w", err)
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("reading the program: %w", err)
-	}
-	return hex.EncodeToString(h.Sum(nil)[:8]), nil
 }
