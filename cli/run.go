@@ -4,23 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/f3f4c0de/harness/internal/experiment/plan"
-	"github.com/f3f4c0de/harness/internal/experiment/run"
 	"github.com/f3f4c0de/harness/internal/experiment/spec"
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
-	"github.com/f3f4c0de/harness/internal/trace"
 )
 
 func newRunCommand(a *app) *cobra.Command {
@@ -162,148 +157,6 @@ func createFolder(out string, p *plan.Plan) (*results.Folder, error) {
 		out = "run-" + p.Run.ID
 	}
 	return results.Create(out, &p.Run)
-}
-
-// destinations are where a run is told about beside its folder.
-type destinations struct{ spans, metrics trace.Destination }
-
-// destinationsOf returns where spans and metrics go. The flag has precedence
-// over the environment.
-func destinationsOf(flag string) (d destinations, err error) {
-	if flag != "" {
-		if _, err := trace.ParseTarget(flag, trace.Traces); err != nil {
-			return d, fmt.Errorf("--otlp: %w", err)
-		}
-	}
-	d.spans, d.metrics, err = trace.FromEnv(flag)
-	return d, err
-}
-
-// trials makes the trials of a plan, and returns the error of a run that was
-// interrupted. Between them it calls between. The first Ctrl-C ends it after the trial under way, the second at
-// once.
-func (a *app) trials(ctx context.Context, p *plan.Plan, folder *results.Folder, done []results.Trial, progress *progress, between func()) (results.Status, error) {
-	ctx, kill := context.WithCancel(ctx)
-	defer kill()
-	stop := make(chan struct{})
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
-	go func() { // ends with ctx
-		for n := 0; ; n++ {
-			select {
-			case <-signals:
-			case <-ctx.Done():
-				return
-			}
-			if n > 0 {
-				kill()
-				return
-			}
-			progress.say("Interrupted: finishing the trial under way. Once more ends it at once.")
-			close(stop)
-		}
-	}()
-
-	progress.tell("%s", describePlan(p, folder.Dir()))
-	status, err := run.Execute(ctx, p, run.Options{Folder: folder, Done: done, Stop: stop, Report: func(e run.Progress) {
-		progress.report(e)
-		between()
-	}})
-	progress.finish()
-	if err != nil {
-		return status, failed(err)
-	}
-	if status == results.Interrupted {
-		return status, exitError{exitInterrupted, fmt.Errorf("interrupted; continue with: harness run --resume %s", folder.Dir())}
-	}
-	return status, nil
-}
-
-// execute makes the trials, then the report, then sends the spans and the metrics.
-func (a *app) execute(ctx context.Context, p *plan.Plan, folder *results.Folder, done []results.Trial, progress *progress, to destinations, asJSON bool) (err error) {
-	live, err := newLiveMetrics(ctx, &p.Run, to.metrics, a.metrics)
-	if err != nil {
-		return failed(err)
-	}
-	defer func() { err = errors.Join(err, failed(live.close())) }()
-	status, err := a.trials(ctx, p, folder, done, progress, func() { live.refresh(ctx, folder.Dir(), progress) })
-	if status == results.Interrupted {
-		a.send(ctx, progress, to.spans, folder.Dir())
-		live.send(ctx, folder.Dir(), progress)
-	}
-	if err != nil {
-		return err
-	}
-	data, err := results.Read(folder.Dir())
-	if err != nil {
-		return failed(err)
-	}
-	r := report.Build(data)
-	if err := writeReport(ctx, folder.Dir(), data, r); err != nil {
-		return failed(err)
-	}
-	if asJSON {
-		err = report.JSON(a.stdout, r)
-	} else {
-		err = report.Text(a.stdout, r)
-	}
-	if err != nil {
-		return failed(fmt.Errorf("printing the report: %w", err))
-	}
-	a.send(ctx, progress, to.spans, folder.Dir())
-	live.send(ctx, folder.Dir(), progress)
-	progress.tell("%s", nextSteps(folder.Dir(), data))
-	if status == results.Failed {
-		return failed(fmt.Errorf("%d trials failed; the report tells why", len(r.Failures)))
-	}
-	return noVerdict(r)
-}
-
-// noVerdict is the error of a run that was to give verdicts and cannot.
-func noVerdict(r *report.Report) error {
-	var errs []error
-	for _, t := range r.NoVerdicts() {
-		errs = append(errs, fmt.Errorf("no verdict on %s: %s", t.Workload, t.Doubt))
-	}
-	if errs == nil {
-		return nil
-	}
-	return exitError{exitNoVerdict, errors.Join(errs...)}
-}
-
-// send delivers the spans of a run. A receiver that is down does not make a
-// run fail: its spans can be sent later.
-func (a *app) send(ctx context.Context, progress *progress, to trace.Destination, dir string) {
-	path := filepath.Join(dir, results.TracesFile)
-	if to.Console {
-		if err := printFile(a.stderr, path); err != nil {
-			progress.say("Warning: not all spans were printed: %v", err)
-		}
-	}
-	if to.OTLP == nil {
-		return
-	}
-	n, err := to.OTLP.SendFile(ctx, path)
-	if err == nil {
-		progress.tell("%d spans sent to %s.", n, to.OTLP.URL)
-		return
-	}
-	all, countErr := trace.CountFile(path)
-	if countErr != nil {
-		err = errors.Join(err, countErr)
-	}
-	progress.say("Warning: only %d of %d spans were sent: %v\nSend them later with: harness trace %s --otlp %s", n, all, err, dir, to.OTLP.URL)
-}
-
-func printFile(w io.Writer, path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	_, err = io.Copy(w, f)
-	return err
 }
 
 // writeReport writes all forms of the report into the run's folder.
