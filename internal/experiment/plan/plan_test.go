@@ -17,7 +17,7 @@ import (
 
 var kinds = spec.Kinds{Workloads: spectest.Workloads, Backends: spectest.Backends, Observers: []results.Observer{{Name: "spans"}, {Name: "cpu"}}}
 
-var alpha, beta = spectest.Workloads[0], spectest.Workloads[1]
+var alpha = spectest.Workloads[0]
 
 func TestPlan(t *testing.T) {
 	seed := uint64(11)

@@ -33,15 +33,16 @@ func (p Program) params() any {
 func DecodeParams(w *harness.Workload, params map[string]any) (any, error) {
 	texts := make(map[string]string)
 	for key, v := range params {
-		text, isText := v.(string)
-		if !isText {
+		switch v.(type) {
+		case string, bool, int64, uint64, float64:
+			texts[key] = fmt.Sprint(v)
+		default:
 			b, err := yaml.Marshal(v)
 			if err != nil {
 				return nil, fmt.Errorf("parameter %s of %s: %w", key, w.Name, err)
 			}
-			text = strings.TrimSpace(string(b))
+			texts[key] = string(b)
 		}
-		texts[key] = text
 	}
 	p, err := Program{Workload: w}.with(texts)
 	return p.Params, err

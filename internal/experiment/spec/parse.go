@@ -16,11 +16,11 @@ type file struct {
 	kinds   Kinds
 	options []*Option
 	anchors map[string]ast.Node
-	merging int // how deep
+	merged  int // maps into others, so far
 }
 
-// mostMerged is how deep maps may be merged into each other.
-const mostMerged = 10
+// mostMerged is how many maps may be merged into others: one may have itself in it.
+const mostMerged = 1000
 
 // A node is a value in a file, or a key.
 type node = ast.Node
@@ -263,12 +263,11 @@ func (f *file) pairs(n node, each func(key, value node) error) error {
 		switch {
 		case key.Type() != ast.MergeKeyType:
 			err = each(key, value)
-		case f.merging == mostMerged:
-			err = f.at(key, errors.New("a map that has itself in it"))
+		case f.merged == mostMerged:
+			err = f.at(key, errors.New("too many maps are merged into others; has one itself in it?"))
 		default:
-			f.merging++
+			f.merged++
 			err = f.pairs(value, each)
-			f.merging--
 		}
 		if err != nil {
 			return err

@@ -96,11 +96,17 @@ precision: 2%
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := ParseFile("f.yaml", []byte(tt.in), kinds)
-			if d := cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Settings{}), cmp.Comparer(func(a, b *harness.Workload) bool { return a == b }), cmp.Comparer(func(a, b *harness.Backend) bool { return a == b })); d != "" || err != nil {
+			if d := cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Settings{}), byIdentity); d != "" || err != nil {
 				t.Errorf("ParseFile gave error %v (-want +got):\n%s", err, d)
 			}
 		})
 	}
+}
+
+// byIdentity compares workloads and backends, which have functions.
+var byIdentity = cmp.Options{
+	cmp.Comparer(func(a, b *harness.Workload) bool { return a == b }),
+	cmp.Comparer(func(a, b *harness.Backend) bool { return a == b }),
 }
 
 func TestParseFileTellsWhere(t *testing.T) {
