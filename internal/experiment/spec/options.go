@@ -301,18 +301,22 @@ func (s *Settings) has(o *Option) bool {
 	return given || o.field != nil && !reflect.ValueOf(o.field(s)).Elem().IsZero()
 }
 
-// verify checks what settings say, wherever they come from, and gives what they
-// leave open its default.
+// verify checks what settings say, wherever they come from.
 func (s *Settings) verify(kinds Kinds) error {
 	for _, o := range Options {
 		if o.field == nil || !s.has(o) {
 			continue
 		}
-		v := reflect.Indirect(reflect.ValueOf(o.field(s)).Elem())
-		if err := o.check(v.Interface(), textOf(v.Interface()), kinds); err != nil {
+		v := reflect.Indirect(reflect.ValueOf(o.field(s)).Elem()).Interface()
+		if err := o.check(v, textOf(v), kinds); err != nil {
 			return s.At(o.Name, err)
 		}
 	}
+	return s.conflict()
+}
+
+// conflict says which of the options cannot be given together.
+func (s *Settings) conflict() error {
 	for _, o := range Options {
 		for _, c := range o.Conflicts {
 			if s.has(o) && s.has(Lookup(c.With)) && (!c.Several || s.places[o.Name].several) {
@@ -320,6 +324,11 @@ func (s *Settings) verify(kinds Kinds) error {
 			}
 		}
 	}
+	return nil
+}
+
+// fill gives what settings leave open the value that it has by default.
+func (s *Settings) fill() {
 	for _, o := range Options {
 		if o.Default == "" || s.has(o) {
 			continue
@@ -327,7 +336,6 @@ func (s *Settings) verify(kinds Kinds) error {
 		v, _ := o.Kind.parse(o.Default) // a test holds that it can be
 		o.store(s, []any{v})
 	}
-	return nil
 }
 
 func all[T any](values []any) []T {

@@ -129,33 +129,14 @@ var errNoWorkload = errors.New(`want the name of a workload, or "workload: NAME"
 
 // program reads a workload by its name, or with its parameters.
 func (f *file) program(n node) (p Program, err error) {
-	name := n
-	if n.Type() == ast.SequenceType || n.Type() == ast.NullType {
-		return p, f.at(n, errNoWorkload)
-	}
-	_, isMap := n.(ast.MapNode)
-	if isMap {
-		name = nil
-		err = f.pairs(n, func(key, value node) error {
-			if _, ok := programKeys[keyText(key)]; !ok {
-				return f.at(key, unknown("field", keyText(key), f.fieldNames()))
-			}
-			if keyText(key) == "workload" {
-				name = value
-			}
-			return nil
-		})
-		if err == nil && name == nil {
-			err = f.at(n, errNoWorkload)
-		}
-		if err != nil {
-			return p, err
-		}
+	name, err := f.nameOf(n)
+	if err != nil {
+		return p, err
 	}
 	if p.Workload, err = f.kinds.Workload(text(name)); err != nil {
 		return p, f.at(name, err)
 	}
-	if !isMap {
+	if name == n {
 		return p, nil
 	}
 	err = f.pairs(n, func(key, value node) error {
@@ -168,6 +149,31 @@ func (f *file) program(n node) (p Program, err error) {
 		err = f.expands(n, p)
 	}
 	return p, err
+}
+
+// nameOf returns where the name of a workload stands: the node itself, or one in
+// it.
+func (f *file) nameOf(n node) (name node, err error) {
+	switch n.Type() {
+	case ast.SequenceType, ast.NullType:
+		return nil, f.at(n, errNoWorkload)
+	case ast.MappingType, ast.MappingValueType:
+	default:
+		return n, nil
+	}
+	err = f.pairs(n, func(key, value node) error {
+		if _, ok := programKeys[keyText(key)]; !ok {
+			return f.at(key, unknown("field", keyText(key), f.fieldNames()))
+		}
+		if keyText(key) == "workload" {
+			name = value
+		}
+		return nil
+	})
+	if err == nil && name == nil {
+		err = f.at(n, errNoWorkload)
+	}
+	return name, err
 }
 
 // expands checks what a program varies, with the parameters that it has.

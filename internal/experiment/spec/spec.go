@@ -68,6 +68,7 @@ func (s Settings) Resolve(kinds Kinds) (Spec, error) {
 	if err := s.verify(kinds); err != nil {
 		return Spec{}, err
 	}
+	s.fill()
 	p, err := findPreset(s.Preset)
 	if err != nil {
 		return Spec{}, err
