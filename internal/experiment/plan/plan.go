@@ -1,5 +1,8 @@
 // Package plan is what a run makes of a spec: cells, rounds, their order from a
 // seed, and what fits into a time budget.
+//
+// To add a kind of trial, add a results.Kind, its steps in order.go, and what they
+// take in [Plan.Estimate].
 package plan
 
 import (

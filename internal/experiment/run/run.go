@@ -1,5 +1,6 @@
 // Package run makes a run of a plan: each trial is a fresh process, and what it
-// measured becomes a record in the run's folder.
+// measured becomes a record in the run's folder. What a kind of trial leaves
+// beside its record is kept by keep.go.
 package run
 
 import (

@@ -1,5 +1,9 @@
-// Package spec is what is wanted of an experiment: settings from a file, the
-// environment and flags, resolved into a [Spec].
+// Package spec is what is wanted of an experiment: [Settings] from a file, the
+// environment and flags, as [Options] describes them, and the [Spec] that they
+// are resolved to.
+//
+// To add an option, add an entry to Options and its field to Settings, and use it
+// where the spec is resolved or the plan is made.
 package spec
 
 import (

@@ -1,8 +1,11 @@
 // Package trial is the process of a trial: it runs one cell once and answers what
-// it measured. A trial goes through the same stations whatever its kind, which are
-// in this file; what a traced or a profiled trial does in addition is an
-// [evidence], and what a worker process does for it is in worker.go. To add a kind
-// of evidence, add a results.Kind, a step to the plan, and its two halves here.
+// it measured. How the program is run, and what is found out beside the figures, is
+// an evidence: plain, traced or profiled. What a worker process does for it is in
+// worker.go, and what the processes say to each other in messages.go.
+//
+// To add a kind of evidence, add a type with its three methods and a line in
+// evidence.go, its part in a worker process, and a step in the plan. To add an
+// observer whose cost is measured, add an entry in observers.go.
 package trial
 
 import (
