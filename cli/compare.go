@@ -35,7 +35,9 @@ turns, in rounds in random order, A twice in each, so that there are verdicts:
 	flags.BoolVar(&rerun, "rerun", false, "A and B are programs or revisions: measure both, paired")
 	flags.StringVar(&pkg, "package", "./cmd/harness", "what to build of a revision")
 	given := a.bindOptions(cmd, "workloads", "backends", "preset", "rounds", "precision", "trial", "seed", "param", "out", "progress", "quiet", "json")
-	flags.Lookup("preset").Usage = "how much to measure: quick, standard, rigorous (standard)"
+	preset := *spec.Lookup("preset")
+	preset.Default = comparePreset
+	flags.Lookup("preset").Usage = preset.Usage()
 	flags.Lookup("json").Usage = "print as JSON"
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		s, err := spec.Read(spec.Sources{Flags: given}, a.kinds)
@@ -57,6 +59,10 @@ turns, in rounds in random order, A twice in each, so that there are verdicts:
 	}
 	return cmd
 }
+
+// comparePreset is how much is measured unless something else is asked for:
+// enough for verdicts.
+const comparePreset = "standard"
 
 // compare puts two runs side by side.
 func (a *app) compare(dirs []string, asJSON bool) error {
@@ -81,7 +87,7 @@ func (a *app) compare(dirs []string, asJSON bool) error {
 // rerun measures two builds in turns.
 func (a *app) rerun(ctx context.Context, programs []string, pkg string, s spec.Settings) error {
 	if s.Preset == "" {
-		s.Preset = "standard"
+		s.Preset = comparePreset
 	}
 	wanted, err := s.Resolve(a.kinds)
 	if err != nil {

@@ -103,7 +103,7 @@ var Options = []*Option{
 	},
 	{
 		Name: "precision", Kind: Share, Doc: "instead of a number of rounds: make 12 to 60, until every interval is this narrow, such as 2%", Example: "2%",
-		Variable: true, Key: true, New: true, Want: "0.1% to 50%, such as 2%", Unless: []string{"preset", "rounds", "time-budget"},
+		Variable: true, Key: true, New: true, Unless: []string{"preset", "rounds", "time-budget"},
 		Conflicts: []Conflict{{With: "rounds", Why: "both rounds and precision are given: either the number of rounds is fixed, or rounds are made until the figures are precise"}},
 		field:     func(s *Settings) any { return &s.Precision },
 	},
@@ -218,7 +218,7 @@ func (o *Option) Wanted() string {
 	case o.closed():
 		return anyOf(names(o.Values(Kinds{})))
 	}
-	return o.Kind.wanted(o)
+	return o.Kind.want(o)
 }
 
 // check refuses a value that the option cannot have.

@@ -64,6 +64,12 @@ func describe(schema object, doc string) object {
 
 func textSchema(*Option) object { return object{"type": "string"} }
 
+func switchSchema(*Option) object { return object{"type": "boolean"} }
+
+func shareSchema(*Option) object { return object{"type": "string", "pattern": `^[0-9.]+ *%$`} }
+
+func durationSchema(*Option) object { return object{"type": "string", "pattern": durationPattern} }
+
 func intSchema(o *Option) object {
 	s := object{"type": "integer", "minimum": o.Min}
 	if o.Max != 0 {
@@ -119,7 +125,7 @@ const durationPattern = `^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+$`
 // typeSchema is that of the values that described describes.
 func typeSchema(t reflect.Type) object {
 	if t == reflect.TypeFor[time.Duration]() {
-		return object{"type": "string", "pattern": durationPattern}
+		return durationSchema(nil)
 	}
 	switch t.Kind() {
 	case reflect.String:

@@ -14,35 +14,29 @@ type Kind struct {
 	List string // what separates several values in one text, or "repeat" if each has one of its own; empty if there is but one
 
 	parse  func(text string) (v any, ok bool)
+	want   func(o *Option) string // what values there are, within the option's bounds
 	schema func(o *Option) object // of one value, in a file
 }
 
 // The kinds of options.
 var (
-	Text     = Kind{Name: "string", parse: parseText, schema: textSchema}
-	Names    = Kind{Name: "strings", List: ",", parse: parseText, schema: textSchema}
-	Repeated = Kind{Name: "stringArray", List: "repeat", parse: parseText, schema: textSchema}
-	Int      = Kind{Name: "int", parse: parseInt, schema: intSchema}
-	Numbers  = Kind{Name: "ints", List: ",", parse: parseInt, schema: intSchema}
-	Seed     = Kind{Name: "uint", parse: parseSeed, schema: intSchema}
-	Duration = Kind{Name: "duration", parse: parseDuration, schema: func(*Option) object { return object{"type": "string", "pattern": durationPattern} }}
-	Share    = Kind{Name: "string", parse: parseShare, schema: func(*Option) object { return object{"type": "string", "pattern": `^[0-9.]+ *%$`} }}
-	Switch   = Kind{Name: "bool", parse: parseSwitch, schema: func(*Option) object { return object{"type": "boolean"} }}
+	Text     = Kind{Name: "string", parse: parseText, want: wantText, schema: textSchema}
+	Names    = Kind{Name: "strings", List: ",", parse: parseText, want: wantText, schema: textSchema}
+	Repeated = Kind{Name: "stringArray", List: "repeat", parse: parseText, want: wantText, schema: textSchema}
+	Int      = Kind{Name: "int", parse: parseInt, want: wantInt, schema: intSchema}
+	Numbers  = Kind{Name: "ints", List: ",", parse: parseInt, want: wantInt, schema: intSchema}
+	Seed     = Kind{Name: "uint", parse: parseSeed, want: func(*Option) string { return "a whole number, 0 or more" }, schema: intSchema}
+	Duration = Kind{Name: "duration", parse: parseDuration, want: wantDuration, schema: durationSchema}
+	Share    = Kind{Name: "string", parse: parseShare, want: func(*Option) string { return "0.1% to 50%, such as 2%" }, schema: shareSchema}
+	Switch   = Kind{Name: "bool", parse: parseSwitch, want: func(*Option) string { return "true or false" }, schema: switchSchema}
 )
 
-// wanted says what values an option of the kind has within its bounds.
-func (k Kind) wanted(o *Option) string {
-	switch k.Name {
-	case Duration.Name:
-		return fmt.Sprintf("at least %v, such as %s", time.Duration(o.Min), o.Example)
-	case Int.Name, Numbers.Name:
-		return grouped(o.Min) + " to " + grouped(o.Max)
-	case Seed.Name:
-		return "a whole number, 0 or more"
-	case Switch.Name:
-		return "true or false"
-	}
-	return "text, such as " + o.Example
+func wantText(o *Option) string { return "text, such as " + o.Example }
+
+func wantInt(o *Option) string { return grouped(o.Min) + " to " + grouped(o.Max) }
+
+func wantDuration(o *Option) string {
+	return fmt.Sprintf("at least %v, such as %s", time.Duration(o.Min), o.Example)
 }
 
 // number returns the value that bounds hold for.
