@@ -16,7 +16,7 @@ import (
 type Option struct {
 	Name      string // of the flag; the variable and the key are made of it
 	Short     string // of the flag, in one letter
-	Kind      Kind
+	Kind      ValueKind
 	Unit      string // what a number counts
 	Doc       string // what it says, in a line
 	Default   string // the value that it has if it is not given
@@ -223,7 +223,7 @@ func (o *Option) Wanted() string {
 
 // check refuses a value that the option cannot have.
 func (o *Option) check(v any, text string, kinds Kinds) error {
-	if n, ok := o.Kind.number(v); ok && (n < o.Min || o.Max != 0 && n > o.Max) {
+	if n, ok := numberOf(v); ok && (n < o.Min || o.Max != 0 && n > o.Max) {
 		return wantError{text, o.Wanted()}
 	}
 	if o.Values == nil || o.Open {

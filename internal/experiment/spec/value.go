@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// A Kind is what values an option has.
-type Kind struct {
-	Name string // as help shows it; none of a switch
+// A ValueKind is what values an option has.
+type ValueKind struct {
+	Name string // as the help of a flag shows it
 	List string // what separates several values in one text, or "repeat" if each has one of its own; empty if there is but one
 
 	parse  func(text string) (v any, ok bool)
@@ -20,15 +20,15 @@ type Kind struct {
 
 // The kinds of options.
 var (
-	Text     = Kind{Name: "string", parse: parseText, want: wantText, schema: textSchema}
-	Names    = Kind{Name: "strings", List: ",", parse: parseText, want: wantText, schema: textSchema}
-	Repeated = Kind{Name: "stringArray", List: "repeat", parse: parseText, want: wantText, schema: textSchema}
-	Int      = Kind{Name: "int", parse: parseInt, want: wantInt, schema: intSchema}
-	Numbers  = Kind{Name: "ints", List: ",", parse: parseInt, want: wantInt, schema: intSchema}
-	Seed     = Kind{Name: "uint", parse: parseSeed, want: func(*Option) string { return "a whole number, 0 or more" }, schema: intSchema}
-	Duration = Kind{Name: "duration", parse: parseDuration, want: wantDuration, schema: durationSchema}
-	Share    = Kind{Name: "string", parse: parseShare, want: func(*Option) string { return "0.1% to 50%, such as 2%" }, schema: shareSchema}
-	Switch   = Kind{Name: "bool", parse: parseSwitch, want: func(*Option) string { return "true or false" }, schema: switchSchema}
+	Text     = ValueKind{Name: "string", parse: parseText, want: wantText, schema: textSchema}
+	Names    = ValueKind{Name: "strings", List: ",", parse: parseText, want: wantText, schema: textSchema}
+	Repeated = ValueKind{Name: "stringArray", List: "repeat", parse: parseText, want: wantText, schema: textSchema}
+	Int      = ValueKind{Name: "int", parse: parseInt, want: wantInt, schema: intSchema}
+	Numbers  = ValueKind{Name: "ints", List: ",", parse: parseInt, want: wantInt, schema: intSchema}
+	Seed     = ValueKind{Name: "uint", parse: parseSeed, want: func(*Option) string { return "a whole number, 0 or more" }, schema: intSchema}
+	Duration = ValueKind{Name: "duration", parse: parseDuration, want: wantDuration, schema: durationSchema}
+	Share    = ValueKind{Name: "string", parse: parseShare, want: func(*Option) string { return "0.1% to 50%, such as 2%" }, schema: shareSchema}
+	Switch   = ValueKind{Name: "bool", parse: parseSwitch, want: func(*Option) string { return "true or false" }, schema: switchSchema}
 )
 
 func wantText(o *Option) string { return "text, such as " + o.Example }
@@ -39,8 +39,8 @@ func wantDuration(o *Option) string {
 	return fmt.Sprintf("at least %v, such as %s", time.Duration(o.Min), o.Example)
 }
 
-// number returns the value that bounds hold for.
-func (Kind) number(v any) (int64, bool) {
+// numberOf returns what bounds are held against: a whole number, or nanoseconds.
+func numberOf(v any) (int64, bool) {
 	switch v := v.(type) {
 	case int:
 		return int64(v), true
@@ -51,7 +51,7 @@ func (Kind) number(v any) (int64, bool) {
 }
 
 // split returns the values in one text.
-func (k Kind) split(text string) []string {
+func (k ValueKind) split(text string) []string {
 	if k.List != "," {
 		return []string{text}
 	}
