@@ -11,7 +11,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/experiment/plan"
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
@@ -28,7 +28,7 @@ func findBuilds(ctx context.Context, args []string, pkg, dir string) (builds []r
 		case info.IsDir():
 			err = fmt.Errorf("%s is a folder; --rerun wants two programs or revisions, since a run does not hold the program that made it", arg)
 		default:
-			b, err = experiment.NewBuild(name, arg)
+			b, err = plan.NewBuild(name, arg)
 		}
 		if err != nil {
 			return nil, err
@@ -57,7 +57,7 @@ func buildRevision(ctx context.Context, name, revision, pkg, dir string) (result
 	if err != nil {
 		return results.Build{}, wrap(err)
 	}
-	b, err := experiment.NewBuild(name, path)
+	b, err := plan.NewBuild(name, path)
 	b.Source = &from
 	return b, err
 }
@@ -110,7 +110,7 @@ func output(ctx context.Context, dir string, args ...string) (string, error) {
 
 // rebuild builds the revisions of a run again, of which only the source is
 // recorded, in a folder that remove removes. Whether they are what they were,
-// [experiment.ResumePlan] tells.
+// [plan.Resume] tells.
 func rebuild(ctx context.Context, run *results.Run) (remove func(), err error) {
 	temp := ""
 	remove = func() { _ = os.RemoveAll(temp) } // a folder for temporary files

@@ -22,7 +22,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/backends"
 	"github.com/f3f4c0de/harness/internal/calibrate"
 	"github.com/f3f4c0de/harness/internal/core"
-	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/experiment/spec"
+	"github.com/f3f4c0de/harness/internal/experiment/trial"
 )
 
 // Main is the whole of a program's main: it runs the command line with the given
@@ -58,15 +59,15 @@ func Run(ctx context.Context, stdout, stderr io.Writer, args []string, more ...K
 }
 
 // divert makes this process what it was started as, if that was by us.
-func divert(ctx context.Context, kinds experiment.Kinds) {
-	backends.Divert(kinds.Tasks(), func() (core.WorkerHooks, error) { return experiment.WorkerHooks(ctx) })
-	experiment.Divert(ctx, kinds)
+func divert(ctx context.Context, kinds spec.Kinds) {
+	backends.Divert(kinds.Tasks(), func() (core.WorkerHooks, error) { return trial.WorkerHooks(ctx) })
+	trial.Divert(ctx, kinds)
 	calibrate.Divert(ctx, kinds.Backends)
 }
 
 // An app is what the commands work with.
 type app struct {
-	kinds          experiment.Kinds
+	kinds          spec.Kinds
 	stdout, stderr io.Writer
 	metrics        *metricsServer // of a run, if it is to be served
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/experiment/run"
 	"github.com/f3f4c0de/harness/internal/machine"
 )
 
@@ -70,7 +70,7 @@ func facts(ctx context.Context) machine.Facts {
 		NumCPU: runtime.NumCPU(), GOMAXPROCS: runtime.GOMAXPROCS(0), Others: others(ctx), Receivers: receivers(ctx),
 		FreeBytes: freeBytes("."), TempBytes: freeBytes(os.TempDir()), Sleeps: make(map[time.Duration]time.Duration),
 	}
-	if m, err := experiment.Capacity(ctx, f.NumCPU); err == nil && m.TogetherNS > 0 {
+	if m, err := run.Capacity(ctx, f.NumCPU); err == nil && m.TogetherNS > 0 {
 		f.Capacity = float64(f.NumCPU) * float64(m.AloneNS) / float64(m.TogetherNS)
 	}
 	for _, d := range []time.Duration{50 * time.Microsecond, 200 * time.Microsecond, 500 * time.Microsecond} {

@@ -207,8 +207,8 @@ func (j *jaeger) close() error {
 // show does what is to be done with a run when it is over: with --jaeger it
 // starts a Jaeger, gives it the run's spans, prints where each trial is to be
 // seen, and returns on Ctrl-C. ranErr is how the run went.
-func (a *app) show(ctx context.Context, progress *progress, dir string, f runFlags, ranErr error) error {
-	if !f.jaeger || ExitCode(ranErr) == exitInterrupted {
+func (a *app) show(ctx context.Context, progress *progress, dir string, inJaeger bool, ranErr error) error {
+	if !inJaeger || ExitCode(ranErr) == exitInterrupted {
 		return ranErr
 	}
 	return errors.Join(ranErr, failed(a.showInJaeger(ctx, progress, dir)))

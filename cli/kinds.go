@@ -6,7 +6,8 @@ import (
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor/backend"
 	"github.com/f3f4c0de/harness/internal/backends"
-	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/experiment/spec"
+	"github.com/f3f4c0de/harness/internal/experiment/trial"
 	"github.com/f3f4c0de/harness/internal/workloads"
 )
 
@@ -19,8 +20,8 @@ type Kind interface {
 
 // kindsWith returns the built-in kinds and the given ones. Workloads that are given
 // come before those that are built in, backends after them.
-func kindsWith(more []Kind) (experiment.Kinds, error) {
-	k := experiment.Kinds{}
+func kindsWith(more []Kind) (spec.Kinds, error) {
+	k := spec.Kinds{Observers: trial.Observers()}
 	k.Backends = append(k.Backends, backends.All...)
 	for i, kind := range more {
 		switch kind := kind.(type) {

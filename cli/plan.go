@@ -8,12 +8,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/experiment/plan"
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
 // describePlan says what a run is about to do, and how long it will take.
-func describePlan(p *experiment.Plan, dir string) string {
+func describePlan(p *plan.Plan, dir string) string {
 	var b strings.Builder
 	run := p.Run
 	rounds := fmt.Sprint(run.Rounds)
@@ -53,7 +53,7 @@ func describePlan(p *experiment.Plan, dir string) string {
 	for _, s := range p.Steps {
 		counts[s.Kind]++
 	}
-	fmt.Fprintf(&b, "Trials %d: pilot %d, timed in random order %d (the baseline twice a round), ", experiment.Trials(p.Steps), counts[results.Pilot], counts[results.Timed])
+	fmt.Fprintf(&b, "Trials %d: pilot %d, timed in random order %d (the baseline twice a round), ", plan.Trials(p.Steps), counts[results.Pilot], counts[results.Timed])
 	if n := counts[results.Cost]; n > 0 {
 		fmt.Fprintf(&b, "for the cost of observing %d (%d rounds of %s), ", n, run.ObserverRounds, run.Workloads[0].Label)
 	}
@@ -72,7 +72,7 @@ func describePlan(p *experiment.Plan, dir string) string {
 }
 
 // plannedRounds returns how many rounds the steps of a plan have.
-func plannedRounds(p *experiment.Plan) int {
+func plannedRounds(p *plan.Plan) int {
 	n := 0
 	for _, s := range p.Steps {
 		if s.Kind == results.Probe {

@@ -11,12 +11,9 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/experiment/run"
 	"github.com/f3f4c0de/harness/internal/results"
 )
-
-// progressModes are what --progress may be.
-var progressModes = []string{"auto", "plain", "json", "none"}
 
 // A progress tells on standard error how far a run is: on a terminal in one
 // line that is drawn again between trials, elsewhere in a line per round, and for
@@ -96,7 +93,7 @@ func (p *progress) event(e progressEvent) {
 }
 
 // report is told between trials.
-func (p *progress) report(e experiment.Progress) {
+func (p *progress) report(e run.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	timed := e.Step.Kind == results.Timed || e.Step.Kind == results.Probe
