@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"internal/child":        {},
 	"internal/experiment":   {"", "internal/child", "internal/ledger", "internal/machine", "internal/profile", "internal/results", "internal/stats", "internal/trace"},
 	"internal/findings":     {"internal/results", "internal/stats"},
+	"internal/inspect":      {"internal/profile", "internal/results", "internal/trace"},
 	"internal/ledger":       {"", "internal/profile", "internal/results"},
 	"internal/machine":      {"internal/stats"},
 	"internal/metrics":      {"internal/report", "internal/results", "internal/trace"},
