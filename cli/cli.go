@@ -15,13 +15,16 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/build"
 	"github.com/f3f4c0de/harness/internal/calibrate"
 	"github.com/f3f4c0de/harness/internal/experiment"
 	"github.com/f3f4c0de/harness/internal/workloads"
@@ -59,6 +62,12 @@ func Run(ctx context.Context, stdout, stderr io.Writer, args []string, more ...*
 	return root.ExecuteContext(ctx)
 }
 
+// untilSignal returns a context that Ctrl-C ends, for what can be stopped at any
+// moment.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+}
+
 // divert makes this process what it was started as, if that was by us.
 func divert(ctx context.Context, kinds experiment.Kinds) {
 	backends.Divert(kinds.Tasks(), func() (harness.WorkerHooks, error) { return experiment.WorkerHooks(ctx) })
@@ -83,7 +92,8 @@ func kindsWith(more []*harness.Workload) (experiment.Kinds, error) {
 type app struct {
 	kinds          experiment.Kinds
 	stdout, stderr io.Writer
-	metrics        *metricsServer // of a run, if it is to be served
+	metrics        *metricsServer    // of a run, if it is to be served
+	publish        func(text []byte) // serves the metrics of a run; nil if it is not to be
 }
 
 func newRoot(a *app) *cobra.Command {
@@ -163,6 +173,8 @@ func ExitCode(err error) int {
 		return 0
 	case errors.As(err, &e):
 		return e.code
+	case errors.Is(err, build.ErrInterrupted):
+		return exitInterrupted
 	}
 	return exitUsage
 }

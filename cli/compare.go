@@ -7,7 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/f3f4c0de/harness/internal/build"
 	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/progress"
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
 )
@@ -83,7 +85,7 @@ func (a *app) compare(dirs []string, asJSON bool) error {
 
 // rerun measures two builds in turns.
 func (a *app) rerun(cmd *cobra.Command, programs []string, pkg string, f runFlags) error {
-	progress, err := newProgress(a.stderr, f.progress, f.quiet)
+	printer, err := progress.New(a.stderr, f.progress, f.quiet)
 	if err != nil {
 		return err
 	}
@@ -101,7 +103,7 @@ func (a *app) rerun(cmd *cobra.Command, programs []string, pkg string, f runFlag
 	}
 	defer os.RemoveAll(temp)
 	building, stop := untilSignal(cmd.Context())
-	spec.Builds, err = findBuilds(building, programs, pkg, temp)
+	spec.Builds, err = build.Find(building, programs, pkg, temp)
 	stop()
 	if err != nil {
 		return err
@@ -118,5 +120,5 @@ func (a *app) rerun(cmd *cobra.Command, programs []string, pkg string, f runFlag
 		return err
 	}
 	defer func() { _ = folder.Close() }() // every line in it has been synced
-	return a.execute(cmd.Context(), plan, folder, nil, progress, destinations{}, f.json)
+	return a.execute(cmd.Context(), plan, folder, nil, printer, destinations{}, f.json)
 }

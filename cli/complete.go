@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/progress"
 )
 
 // completeDirs completes the folder of a run.
@@ -27,7 +28,7 @@ func (a *app) completeKinds(cmd *cobra.Command) {
 		backends = append(backends, cobra.CompletionWithDesc(b.Name, firstLine(b.Doc)))
 	}
 	for flag, values := range map[string][]cobra.Completion{
-		"workloads": workloads, "backends": backends, "only": cells, "preset": experiment.Presets(), "progress": progressModes,
+		"workloads": workloads, "backends": backends, "only": cells, "preset": experiment.Presets(), "progress": progress.Modes,
 	} {
 		if cmd.Flags().Lookup(flag) == nil {
 			continue

@@ -7,10 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/signal"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -98,7 +95,7 @@ func (a *app) serveMetrics(ctx context.Context, dir string, data *results.Data, 
 	if err := writeMetrics(ctx, &b, data, report.Build(data)); err != nil {
 		return failed(err)
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal(ctx)
 	defer stop()
 	s, err := serveMetrics(ctx, listen)
 	if err != nil {
@@ -111,100 +108,6 @@ func (a *app) serveMetrics(ctx context.Context, dir string, data *results.Data, 
 	<-ctx.Done()
 	return failed(s.close())
 }
-
-// liveMetrics are those of a run while it goes on. They are brought up to date
-// between trials, and sent between trials.
-type liveMetrics struct {
-	recorder *metrics.Recorder
-	to       trace.Destination
-	server   *metricsServer // nil if they are not to be had
-
-	pushed  time.Time // the last delivery
-	read    time.Time // the records were
-	took    time.Duration
-	refused bool // no more deliveries until the end
-}
-
-// pushTimeout bounds a delivery while the run goes on, which waits for it.
-const pushTimeout = 2 * time.Second
-
-func newLiveMetrics(ctx context.Context, run *results.Run, to trace.Destination, s *metricsServer) (*liveMetrics, error) {
-	m, err := metrics.New(ctx, run, to)
-	if err != nil {
-		return nil, err
-	}
-	return &liveMetrics{recorder: m, to: to, server: s, pushed: time.Now()}, nil
-}
-
-// refresh is called between trials. It takes a twentieth of the run's time at
-// most, deliveries apart. What is wrong with the records is told when the report
-// is made.
-func (l *liveMetrics) refresh(ctx context.Context, dir string, progress *progress) {
-	began := time.Now()
-	serve := l.server != nil && began.Sub(l.read) >= 20*l.took
-	push := l.to.OTLP != nil && !l.refused && began.Sub(l.pushed) >= l.to.Every
-	if !serve && !push {
-		return
-	}
-	data, err := results.Read(dir)
-	if err != nil {
-		return
-	}
-	l.recorder.Update(data, report.Build(data))
-	if l.server != nil {
-		var b bytes.Buffer
-		if l.recorder.WriteText(&b) == nil {
-			l.server.set(b.Bytes())
-		}
-	}
-	l.read = time.Now()
-	l.took = l.read.Sub(began)
-	if !push {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, pushTimeout)
-	defer cancel()
-	_, err = l.recorder.Push(ctx)
-	l.pushed, l.refused = time.Now(), err != nil
-	if err != nil && !l.unwanted(err) {
-		progress.say("Warning: metrics are not delivered: %v\nThis is tried again when the run is over.", err)
-	}
-}
-
-// unwanted reports whether a delivery failed because its receiver is one for
-// spans alone, and nobody asked for metrics in particular.
-func (l *liveMetrics) unwanted(err error) bool { return !l.to.Asked && metrics.Refused(err) }
-
-// send delivers the metrics of a run that is over. A receiver that is down does
-// not make a run fail: its metrics can be sent later.
-func (l *liveMetrics) send(ctx context.Context, dir string, progress *progress) {
-	if l.to.OTLP == nil && !l.to.Console {
-		return
-	}
-	data, err := results.Read(dir)
-	if err != nil {
-		progress.say("Warning: no metrics were sent: %v", err)
-		return
-	}
-	l.recorder.Update(data, report.Build(data))
-	if err := l.recorder.Print(ctx); err != nil {
-		progress.say("Warning: the metrics were not printed: %v", err)
-	}
-	if l.to.OTLP == nil {
-		return
-	}
-	n, err := l.recorder.Push(ctx)
-	switch {
-	case err == nil:
-		progress.say("%d metric series sent to %s.", n, l.to.OTLP.URL)
-	case l.unwanted(err):
-		progress.say("%s takes no metrics.", l.to.OTLP.URL)
-	default:
-		progress.say("Warning: none of %d metric series was sent: %v\nSend them later with: harness metrics %s --otlp %s", n, err, dir, l.to.OTLP.URL)
-	}
-}
-
-func (l *liveMetrics) close() error { return l.recorder.Close() }
 
 // A metricsServer serves what it was last given. Nothing is computed when it is
 // asked, so that a question during a trial costs as good as nothing.

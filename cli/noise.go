@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/progress"
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
 )
@@ -84,11 +85,11 @@ func (a *app) noise(ctx context.Context, rounds int, out string, asJSON, quiet b
 		return err
 	}
 	defer func() { _ = folder.Close() }() // every line in it has been synced
-	progress, err := newProgress(a.stderr, "auto", quiet)
+	printer, err := progress.New(a.stderr, "auto", quiet)
 	if err != nil {
 		return err
 	}
-	status, err := a.trials(ctx, plan, folder, nil, progress, func() {})
+	status, err := a.trials(ctx, plan, folder, nil, printer, func() {})
 	if err != nil {
 		return err
 	}

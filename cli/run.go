@@ -16,7 +16,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/f3f4c0de/harness/internal/build"
 	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/jaeger"
+	"github.com/f3f4c0de/harness/internal/metrics"
+	"github.com/f3f4c0de/harness/internal/progress"
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/trace"
@@ -126,7 +130,7 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 	if f.listen == "" {
 		f.listen = to.metrics.Listen
 	}
-	progress, err := newProgress(a.stderr, f.progress, f.quiet)
+	printer, err := progress.New(a.stderr, f.progress, f.quiet)
 	if err != nil {
 		return err
 	}
@@ -135,9 +139,10 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 			return fmt.Errorf("--listen: %w", err)
 		}
 		defer func() { _ = a.metrics.close() }() // nobody can be told any more
+		a.publish = a.metrics.set
 	}
 	if f.jaeger {
-		if _, err := findJaeger(); err != nil { // rather now than when all is done
+		if _, err := jaeger.Find(); err != nil { // rather now than when all is done
 			return fmt.Errorf("--jaeger: %w", err)
 		}
 	}
@@ -150,18 +155,22 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 			return err
 		}
 		defer func() { _ = folder.Close() }() // every line in it has been synced
+		temp, err := os.MkdirTemp("", "harness-compare-*")
+		if err != nil {
+			return failed(err)
+		}
+		defer os.RemoveAll(temp)
 		building, stop := untilSignal(cmd.Context())
-		remove, err := rebuild(building, &data.Run)
+		err = build.Again(building, &data.Run, temp)
 		stop()
 		if err != nil {
 			return err
 		}
-		defer remove()
 		plan, err := experiment.ResumePlan(data.Run, a.kinds)
 		if err != nil {
 			return err
 		}
-		return a.show(cmd.Context(), progress, folder.Dir(), f, a.execute(cmd.Context(), plan, folder, data.Latest(), progress, to, f.json))
+		return a.show(cmd.Context(), printer, folder.Dir(), f, a.execute(cmd.Context(), plan, folder, data.Latest(), printer, to, f.json))
 	}
 	spec, err := a.spec(cmd, args, f)
 	if err != nil {
@@ -175,7 +184,7 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 		return err
 	}
 	if f.dryRun {
-		_, err := fmt.Fprint(a.stdout, describePlan(plan, ""))
+		_, err := fmt.Fprint(a.stdout, progress.Plan(plan, ""))
 		return failed(err)
 	}
 	folder, err := createFolder(f.out, plan)
@@ -183,7 +192,7 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 		return err
 	}
 	defer func() { _ = folder.Close() }() // as above
-	return a.show(cmd.Context(), progress, folder.Dir(), f, a.execute(cmd.Context(), plan, folder, nil, progress, to, f.json))
+	return a.show(cmd.Context(), printer, folder.Dir(), f, a.execute(cmd.Context(), plan, folder, nil, printer, to, f.json))
 }
 
 // createFolder makes the folder of a new run, named after it unless out says
@@ -317,7 +326,7 @@ func destinationsOf(flag string) (d destinations, err error) {
 // trials makes the trials of a plan, and returns the error of a run that was
 // interrupted. Between them it calls between. The first Ctrl-C ends it after the trial under way, the second at
 // once.
-func (a *app) trials(ctx context.Context, plan *experiment.Plan, folder *results.Folder, done []results.Trial, progress *progress, between func()) (results.Status, error) {
+func (a *app) trials(ctx context.Context, plan *experiment.Plan, folder *results.Folder, done []results.Trial, printer *progress.Printer, between func()) (results.Status, error) {
 	ctx, kill := context.WithCancel(ctx)
 	defer kill()
 	stop := make(chan struct{})
@@ -335,17 +344,17 @@ func (a *app) trials(ctx context.Context, plan *experiment.Plan, folder *results
 				kill()
 				return
 			}
-			progress.say("Interrupted: finishing the trial under way. Once more ends it at once.")
+			printer.Say("Interrupted: finishing the trial under way. Once more ends it at once.")
 			close(stop)
 		}
 	}()
 
-	progress.tell("%s", describePlan(plan, folder.Dir()))
+	printer.Tell("%s", progress.Plan(plan, folder.Dir()))
 	status, err := experiment.Execute(ctx, plan, experiment.Options{Folder: folder, Done: done, Stop: stop, Report: func(p experiment.Progress) {
-		progress.report(p)
+		printer.Report(p)
 		between()
 	}})
-	progress.finish()
+	printer.Finish()
 	if err != nil {
 		return status, failed(err)
 	}
@@ -356,16 +365,16 @@ func (a *app) trials(ctx context.Context, plan *experiment.Plan, folder *results
 }
 
 // execute makes the trials, then the report, then sends the spans and the metrics.
-func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *results.Folder, done []results.Trial, progress *progress, to destinations, asJSON bool) (err error) {
-	live, err := newLiveMetrics(ctx, &plan.Run, to.metrics, a.metrics)
+func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *results.Folder, done []results.Trial, printer *progress.Printer, to destinations, asJSON bool) (err error) {
+	live, err := metrics.NewLive(ctx, &plan.Run, to.metrics, a.publish, printer.Say)
 	if err != nil {
 		return failed(err)
 	}
-	defer func() { err = errors.Join(err, failed(live.close())) }()
-	status, err := a.trials(ctx, plan, folder, done, progress, func() { live.refresh(ctx, folder.Dir(), progress) })
+	defer func() { err = errors.Join(err, failed(live.Close())) }()
+	status, err := a.trials(ctx, plan, folder, done, printer, func() { live.Refresh(ctx, folder.Dir()) })
 	if status == results.Interrupted {
-		a.send(ctx, progress, to.spans, folder.Dir())
-		live.send(ctx, folder.Dir(), progress)
+		a.send(ctx, printer, to.spans, folder.Dir())
+		live.Send(ctx, folder.Dir())
 	}
 	if err != nil {
 		return err
@@ -386,9 +395,9 @@ func (a *app) execute(ctx context.Context, plan *experiment.Plan, folder *result
 	if err != nil {
 		return failed(fmt.Errorf("printing the report: %w", err))
 	}
-	a.send(ctx, progress, to.spans, folder.Dir())
-	live.send(ctx, folder.Dir(), progress)
-	progress.tell("%s", nextSteps(folder.Dir(), data))
+	a.send(ctx, printer, to.spans, folder.Dir())
+	live.Send(ctx, folder.Dir())
+	printer.Tell("%s", nextSteps(folder.Dir(), data))
 	if status == results.Failed {
 		return failed(fmt.Errorf("%d trials failed; the report tells why", len(r.Failures)))
 	}
@@ -409,11 +418,11 @@ func noVerdict(r *report.Report) error {
 
 // send delivers the spans of a run. A receiver that is down does not make a
 // run fail: its spans can be sent later.
-func (a *app) send(ctx context.Context, progress *progress, to trace.Destination, dir string) {
+func (a *app) send(ctx context.Context, printer *progress.Printer, to trace.Destination, dir string) {
 	path := filepath.Join(dir, results.TracesFile)
 	if to.Console {
 		if err := printFile(a.stderr, path); err != nil {
-			progress.say("Warning: not all spans were printed: %v", err)
+			printer.Say("Warning: not all spans were printed: %v", err)
 		}
 	}
 	if to.OTLP == nil {
@@ -421,14 +430,14 @@ func (a *app) send(ctx context.Context, progress *progress, to trace.Destination
 	}
 	n, err := to.OTLP.SendFile(ctx, path)
 	if err == nil {
-		progress.tell("%d spans sent to %s.", n, to.OTLP.URL)
+		printer.Tell("%d spans sent to %s.", n, to.OTLP.URL)
 		return
 	}
 	all, countErr := trace.CountFile(path)
 	if countErr != nil {
 		err = errors.Join(err, countErr)
 	}
-	progress.say("Warning: only %d of %d spans were sent: %v\nSend them later with: harness trace %s --otlp %s", n, all, err, dir, to.OTLP.URL)
+	printer.Say("Warning: only %d of %d spans were sent: %v\nSend them later with: harness trace %s --otlp %s", n, all, err, dir, to.OTLP.URL)
 }
 
 func printFile(w io.Writer, path string) error {
@@ -472,4 +481,15 @@ func writeReport(ctx context.Context, dir string, data *results.Data, r *report.
 		}
 	}
 	return nil
+}
+
+// nextSteps names what to look at.
+func nextSteps(dir string, data *results.Data) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Report:   %s\n", filepath.Join(dir, results.HTMLFile))
+	if data.Run.ProfileNS > 0 {
+		fmt.Fprintf(&b, "Profiles: harness profile %s --http %s\n", dir, profileAddr)
+		fmt.Fprintf(&b, "Spans:    harness trace %s --otlp http://localhost:4318, or upload %s to Jaeger", dir, results.TracesFile)
+	}
+	return b.String()
 }

@@ -11,12 +11,10 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -65,13 +63,21 @@ page is loaded again. Links from Jaeger to profiles lead here, too.
 					fmt.Fprintf(a.stderr, "Warning: %v\n", err)
 				}
 			}
-			return a.serveUntilSignal(cmd.Context(), l, s.handler(), fmt.Sprintf("Serving %s: %s\n", count(len(runs), "run"), page))
+			return a.serveUntilSignal(cmd.Context(), l, s.handler(), fmt.Sprintf("Serving %s: %s\n", plural(len(runs), "run"), page))
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", profileAddr, "loopback address to serve at; port 0 takes a free one")
 	cmd.Flags().StringVar(&jaeger, "jaeger", defaultJaeger, "the Jaeger that the pages lead to")
 	cmd.Flags().BoolVar(&open, "open", false, "open it in the browser")
 	return cmd
+}
+
+// plural writes a number of things.
+func plural(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprint(n, " ", thing)
 }
 
 // The deadlines of a server: for a request to be read, and for answers that are
@@ -84,7 +90,7 @@ const (
 // serveUntilSignal says what it serves, and serves until Ctrl-C or the end of
 // ctx. It closes l.
 func (a *app) serveUntilSignal(ctx context.Context, l net.Listener, h http.Handler, says string) error {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal(ctx)
 	defer stop()
 	srv := &http.Server{Handler: onlyLocal(h), ReadTimeout: readTimeout, ReadHeaderTimeout: readTimeout}
 	if _, err := fmt.Fprintf(a.stdout, "%sCtrl-C ends it.\n", says); err != nil {
