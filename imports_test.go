@@ -46,6 +46,7 @@ var mayImport = map[string][]string{
 	"internal/results":      {"", "internal/stats"},
 	"internal/stats":        {},
 	"internal/trace":        {"", "internal/results"},
+	"internal/web":          {"internal/inspect", "internal/jaeger", "internal/profile", "internal/report", "internal/results", "internal/trace"},
 	"internal/workloads":    {""},
 }
 

@@ -6,20 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"sync"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/f3f4c0de/harness/internal/inspect"
 	"github.com/f3f4c0de/harness/internal/metrics"
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/trace"
+	"github.com/f3f4c0de/harness/internal/web"
 )
-
-// metricsAddr is the address that the configuration of Prometheus reads from.
-const metricsAddr = "127.0.0.1:9464"
 
 func newMetricsCommand(a *app) *cobra.Command {
 	var listen, otlp string
@@ -34,29 +30,27 @@ to an OTLP receiver, such as a collector, or Prometheus itself:
   harness metrics run-… --listen 127.0.0.1:9464
   harness metrics run-… --otlp http://localhost:9090/api/v1/otlp`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: about(func(*cobra.Command) (func(context.Context, *inspect.Run) error, error) {
 			var to trace.Destination
 			if otlp != "" {
 				t, err := trace.ParseTarget(otlp, trace.Metrics)
 				if err != nil {
-					return fmt.Errorf("--otlp: %w", err)
+					return nil, fmt.Errorf("--otlp: %w", err)
 				}
 				to.OTLP = &t
 			}
-			data, err := results.Read(args[0])
-			if err != nil {
-				return err
-			}
-			switch {
-			case otlp != "":
-				return failed(a.sendMetrics(cmd.Context(), data, to))
-			case listen != "":
-				return a.serveMetrics(cmd.Context(), args[0], data, listen)
-			}
-			return failed(writeMetrics(cmd.Context(), a.stdout, data, report.Build(data)))
-		},
+			return func(ctx context.Context, run *inspect.Run) error {
+				switch {
+				case otlp != "":
+					return failed(a.sendMetrics(ctx, run.Data, to))
+				case listen != "":
+					return a.serveMetrics(ctx, run, listen)
+				}
+				return failed(writeMetrics(ctx, a.stdout, run.Data, report.Build(run.Data)))
+			}, nil
+		}),
 	}
-	cmd.Flags().StringVar(&listen, "listen", "", "serve them at this loopback address, such as "+metricsAddr)
+	cmd.Flags().StringVar(&listen, "listen", "", "serve them at this loopback address, such as "+web.MetricsAddr)
 	cmd.Flags().StringVar(&otlp, "otlp", "", "send them to this OTLP receiver, such as http://localhost:4318 or grpc://localhost:4317")
 	cmd.MarkFlagsMutuallyExclusive("listen", "otlp")
 	return cmd
@@ -90,67 +84,16 @@ func (a *app) sendMetrics(ctx context.Context, data *results.Data, to trace.Dest
 }
 
 // serveMetrics serves the metrics of a run that is over, until Ctrl-C.
-func (a *app) serveMetrics(ctx context.Context, dir string, data *results.Data, listen string) error {
+func (a *app) serveMetrics(ctx context.Context, run *inspect.Run, listen string) error {
 	var b bytes.Buffer
-	if err := writeMetrics(ctx, &b, data, report.Build(data)); err != nil {
+	if err := writeMetrics(ctx, &b, run.Data, report.Build(run.Data)); err != nil {
 		return failed(err)
 	}
-	ctx, stop := untilSignal(ctx)
-	defer stop()
-	s, err := serveMetrics(ctx, listen)
+	var m web.Metrics
+	m.Set(b.Bytes())
+	s, err := open(ctx, "listen", listen, m.Handler())
 	if err != nil {
-		return fmt.Errorf("--listen: %w", err)
+		return err
 	}
-	s.set(b.Bytes())
-	if _, err := fmt.Fprintf(a.stdout, "Metrics of %s: %s\nCtrl-C ends it.\n", dir, s.url); err != nil {
-		return failed(errors.Join(err, s.close()))
-	}
-	<-ctx.Done()
-	return failed(s.close())
-}
-
-// A metricsServer serves what it was last given. Nothing is computed when it is
-// asked, so that a question during a trial costs as good as nothing.
-type metricsServer struct {
-	url    string
-	server *http.Server
-	served sync.WaitGroup
-	err    error
-
-	mu   sync.Mutex
-	text []byte
-}
-
-func serveMetrics(ctx context.Context, addr string) (*metricsServer, error) {
-	l, err := listenLoopback(ctx, addr)
-	if err != nil {
-		return nil, err
-	}
-	s := &metricsServer{url: fmt.Sprintf("http://%s/metrics", l.Addr()), text: []byte("# EOF\n")}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
-		s.mu.Lock()
-		text := s.text
-		s.mu.Unlock()
-		w.Header().Set("Content-Type", "application/openmetrics-text; version=1.0.0; charset=utf-8")
-		_, _ = w.Write(text) // whoever asked may have gone
-	})
-	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	s.served.Go(func() { s.err = s.server.Serve(l) })
-	return s, nil
-}
-
-func (s *metricsServer) set(text []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.text = text
-}
-
-func (s *metricsServer) close() error {
-	err := s.server.Close()
-	s.served.Wait()
-	if !errors.Is(s.err, http.ErrServerClosed) {
-		err = errors.Join(err, s.err)
-	}
-	return err
+	return a.serveUntilSignal(ctx, s, fmt.Sprintf("Metrics of %s: %s", run.Dir, s.URL()+web.MetricsPath))
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/trace"
+	"github.com/f3f4c0de/harness/internal/web"
 )
 
 // runFlags are the flags of run as they were given.
@@ -110,7 +111,7 @@ with none. The preset standard makes 12 of them, rigorous 20, quick none.`,
 	flags.StringVar(&f.out, "out", "", "folder for the results, new or empty (run-ID)")
 	flags.StringVar(&f.resume, "resume", "", "folder of an interrupted run to continue")
 	flags.StringVar(&f.otlp, "otlp", "", "also send spans and metrics to this OTLP receiver, such as http://localhost:4318")
-	flags.StringVar(&f.listen, "listen", "", "serve metrics while the run goes on, at this loopback address, such as "+metricsAddr)
+	flags.StringVar(&f.listen, "listen", "", "serve metrics while the run goes on, at this loopback address, such as "+web.MetricsAddr)
 	flags.BoolVar(&f.jaeger, "jaeger", false, "afterwards start a Jaeger with the spans and print where each trial is to be seen")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan and stop")
 	flags.BoolVar(&f.json, "json", false, "print the report as JSON")
@@ -135,11 +136,13 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 		return err
 	}
 	if f.listen != "" {
-		if a.metrics, err = serveMetrics(cmd.Context(), f.listen); err != nil {
-			return fmt.Errorf("--listen: %w", err)
+		var live web.Metrics
+		s, err := open(cmd.Context(), "listen", f.listen, live.Handler())
+		if err != nil {
+			return err
 		}
-		defer func() { _ = a.metrics.close() }() // nobody can be told any more
-		a.publish = a.metrics.set
+		defer func() { _ = s.Close() }() // nobody can be told any more
+		a.publish = live.Set
 	}
 	if f.jaeger {
 		if _, err := jaeger.Find(); err != nil { // rather now than when all is done
@@ -488,7 +491,7 @@ func nextSteps(dir string, data *results.Data) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Report:   %s\n", filepath.Join(dir, results.HTMLFile))
 	if data.Run.ProfileNS > 0 {
-		fmt.Fprintf(&b, "Profiles: harness profile %s --http %s\n", dir, profileAddr)
+		fmt.Fprintf(&b, "Profiles: harness profile %s --http %s\n", dir, web.Addr)
 		fmt.Fprintf(&b, "Spans:    harness trace %s --otlp http://localhost:4318, or upload %s to Jaeger", dir, results.TracesFile)
 	}
 	return b.String()

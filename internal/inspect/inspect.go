@@ -146,7 +146,12 @@ type File struct {
 	Kind    string // one of [Profiles]
 	Process string // empty for all of them together
 	Size    int64  // bytes
+
+	path string
 }
+
+// Read reads the profile.
+func (f File) Read() (*profile.View, error) { return read(f.path) }
 
 // Files returns the profiles of a cell: those of all its processes first, then
 // those of the trial, then those of its workers by number.
@@ -168,7 +173,7 @@ func (r *Run) Files(cell string) (files []File, err error) {
 		if err != nil {
 			return nil, &ReadError{err}
 		}
-		files = append(files, File{Name: name, Kind: kind, Process: process, Size: info.Size()})
+		files = append(files, File{Name: name, Kind: kind, Process: process, Size: info.Size(), path: r.path(cell, name)})
 	}
 	slices.SortStableFunc(files, func(a, b File) int { return byProcess(a.Process, b.Process) })
 	return files, nil
@@ -192,7 +197,7 @@ func (r *Run) Profile(cell, name string) (*profile.View, error) {
 	var names []string
 	for _, f := range files {
 		if f.Name == name {
-			return read(r.path(cell, name))
+			return f.Read()
 		}
 		names = append(names, f.Name)
 	}

@@ -7,7 +7,6 @@ package jaeger
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -21,13 +20,13 @@ const DefaultPage Page = "http://localhost:16686"
 // A Page is the URL of Jaeger's page, without a slash at its end.
 type Page string
 
-// ParsePage checks the URL of a Jaeger's page.
-func ParsePage(s string) (Page, error) {
+// ParsePage understands the URL of a Jaeger's page. ok is false if it is none.
+func ParsePage(s string) (page Page, ok bool) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		return "", fmt.Errorf("%q is not the URL of Jaeger's page, such as %s", s, DefaultPage)
+		return "", false
 	}
-	return Page(strings.TrimSuffix(s, "/")), nil
+	return Page(strings.TrimSuffix(s, "/")), true
 }
 
 // Trace returns the URL at which a trace is shown.
