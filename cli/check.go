@@ -32,7 +32,7 @@ What can be asserted, with >=, >, <= and <:
 ` + report.CheckDoc() + `
 A file has one assertion a line; # begins a comment.`,
 		Args: cobra.ExactArgs(1),
-		RunE: about(func(*cobra.Command) (func(context.Context, *inspect.Run) error, error) {
+		RunE: about(func(*cobra.Command) (action, error) {
 			assertions, err := parseAssertions(asserts, file)
 			return func(_ context.Context, run *inspect.Run) error {
 				return a.check(report.Build(run.Data), assertions, asJSON)

@@ -18,10 +18,13 @@ import (
 // What commands have in common: they are about a run, they end on Ctrl-C, they
 // serve pages.
 
+// An action is what a command does with a run.
+type action func(ctx context.Context, run *inspect.Run) error
+
 // about returns the RunE of a command about the run in the folder that is its
 // argument. parse looks at the flags and returns what to do with the run, which is
 // then read. Reading it can fail only by the user's fault: it is no run.
-func about(parse func(cmd *cobra.Command) (do func(ctx context.Context, run *inspect.Run) error, err error)) func(*cobra.Command, []string) error {
+func about(parse func(cmd *cobra.Command) (action, error)) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		do, err := parse(cmd)
 		if err != nil {

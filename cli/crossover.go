@@ -33,7 +33,7 @@ rounds: warm, and cold, where starting and warming up the workers counts. It say
 so if they do not within what was measured, or if that is not established: if
 fewer than 95 of 100 resampled runs cross.`,
 		Args: cobra.ExactArgs(1),
-		RunE: about(func(*cobra.Command) (func(context.Context, *inspect.Run) error, error) {
+		RunE: about(func(*cobra.Command) (action, error) {
 			var models []string
 			if pair != "" {
 				if models = strings.Split(pair, ","); len(models) != 2 {

@@ -28,7 +28,7 @@ It is about the traced trial of each cell, which the timings leave out.
   harness ledger run-… --cell mixed-processes-w8
   harness ledger run-… --cell mixed-processes-w8 --task 7`,
 		Args: cobra.ExactArgs(1),
-		RunE: about(func(cmd *cobra.Command) (func(context.Context, *inspect.Run) error, error) {
+		RunE: about(func(cmd *cobra.Command) (action, error) {
 			one := cmd.Flags().Changed("task")
 			if one && cell == "" {
 				return nil, errors.New("--task needs --cell: tasks are numbered in each cell")

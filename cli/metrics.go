@@ -30,7 +30,7 @@ to an OTLP receiver, such as a collector, or Prometheus itself:
   harness metrics run-… --listen 127.0.0.1:9464
   harness metrics run-… --otlp http://localhost:9090/api/v1/otlp`,
 		Args: cobra.ExactArgs(1),
-		RunE: about(func(*cobra.Command) (func(context.Context, *inspect.Run) error, error) {
+		RunE: about(func(*cobra.Command) (action, error) {
 			var to trace.Destination
 			if otlp != "" {
 				t, err := trace.ParseTarget(otlp, trace.Metrics)

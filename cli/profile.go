@@ -51,7 +51,7 @@ to their spans.
 A span's processor time is told from 30 samples on, 0.3 s; what a shorter one
 did is in the ledger.`,
 		Args: cobra.ExactArgs(1),
-		RunE: about(func(cmd *cobra.Command) (func(context.Context, *inspect.Run) error, error) {
+		RunE: about(func(cmd *cobra.Command) (action, error) {
 			f.kinds = inspect.Profiles
 			if cmd.Flags().Changed("kind") {
 				f.kinds = []string{f.kind}
@@ -81,7 +81,7 @@ did is in the ledger.`,
 }
 
 // parseProfile returns what the flags ask for.
-func (a *app) parseProfile(f profileFlags) (func(context.Context, *inspect.Run) error, error) {
+func (a *app) parseProfile(f profileFlags) (action, error) {
 	if !slices.Contains(profile.Kinds, f.kind) {
 		return nil, fmt.Errorf("--kind is %q; want one of %s", f.kind, strings.Join(profile.Kinds, ", "))
 	}

@@ -13,7 +13,7 @@ import (
 
 // parseProfileExport returns how profile --format writes or sends the profiles
 // for others.
-func (a *app) parseProfileExport(f profileFlags) (func(context.Context, *inspect.Run) error, error) {
+func (a *app) parseProfileExport(f profileFlags) (action, error) {
 	if f.format != "otlp" {
 		return nil, fmt.Errorf("--format is %q; want otlp", f.format)
 	}

@@ -31,7 +31,7 @@ gRPC. Receivers keep spans that are sent twice as duplicates.
 writes the traced trials for ui.perfetto.dev and chrome://tracing: a row for
 each worker of each process, its tasks, and what their goroutines did.`,
 		Args: cobra.ExactArgs(1),
-		RunE: about(func(*cobra.Command) (func(context.Context, *inspect.Run) error, error) {
+		RunE: about(func(*cobra.Command) (action, error) {
 			if format != "" {
 				if format != "perfetto" {
 					return nil, fmt.Errorf("--format is %q; want perfetto", format)
