@@ -53,6 +53,7 @@ func TestRuns(t *testing.T) {
 		{path: "/runs/first/..%2fsecret", code: 404, policy: filePolicy},
 		{path: "/profiles/none/", code: 404, has: `<a href="/">All runs</a>`},
 		{path: "/profiles/first/none", code: 404},
+		{path: "/runs/first/../../secret", code: 307, has: `href="/secret"`}, // where nothing is
 		{path: "/secret", code: 404},
 		{path: "/", method: http.MethodPost, code: 405},
 		{path: "/runs/first/report.html", method: http.MethodDelete, code: 405},

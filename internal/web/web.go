@@ -82,7 +82,7 @@ func Open(ctx context.Context, addr string, h http.Handler) (*Server, error) {
 	}
 	s := &Server{addr: l.Addr(), ended: make(chan struct{})}
 	s.http = &http.Server{
-		Handler: guard(h), MaxHeaderBytes: maxHeader,
+		Handler: guard(h), MaxHeaderBytes: maxHeader, DisableGeneralOptionsHandler: true, // which would pass the guard by
 		ReadTimeout: readTimeout, ReadHeaderTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			switch state {
