@@ -20,10 +20,8 @@ import (
 // profileFlags are the flags of profile as they were given.
 type profileFlags struct {
 	cell, kind, span, diff, flame, http, jaeger string
-	format, out, otlp                           string
 	top                                         int
 	lines                                       bool
-	kinds                                       []string // what --kind means for an export: all without it
 }
 
 func newProfileCommand(a *app) *cobra.Command {
@@ -41,20 +39,13 @@ spends more than another on a task.
   harness profile run-… --span 5f0c41d2a90b3e77              a span and all below it
   harness profile run-… --diff A,B --flame diff.svg          a flame graph
   harness profile run-… --http 127.0.0.1:7171                pprof's own pages, with links to Jaeger
-  harness profile run-… --format otlp --out profiles.pb      OTLP profiles, alpha
-  harness profile run-… --format otlp --otlp http://localhost:4318
-
-OTLP profiles are OpenTelemetry's profiles signal (v1development as of 1.10). It
-is alpha: receivers of other versions may not understand it. Samples have links
-to their spans.
 
 A span's processor time is told from 30 samples on, 0.3 s; what a shorter one
 did is in the ledger.`,
 		Args: cobra.ExactArgs(1),
 		RunE: about(func(cmd *cobra.Command) (action, error) {
-			f.kinds = inspect.Profiles
-			if cmd.Flags().Changed("kind") {
-				f.kinds = []string{f.kind}
+			if slices.ContainsFunc(otlpProfileFlags, cmd.Flags().Changed) {
+				return nil, errors.New("--format, --out and --otlp are no more: OpenTelemetry's signal for profiles is not stable. A run's profiles are pprof files, in its folder profiles")
 			}
 			return a.parseProfile(f)
 		}),
@@ -70,15 +61,16 @@ did is in the ledger.`,
 	flags.StringVar(&f.flame, "flame", "", "draw a flame graph into this SVG file")
 	flags.StringVar(&f.http, "http", "", "serve pprof's pages for all profiles at this address, such as "+web.Addr)
 	flags.StringVar(&f.jaeger, "jaeger", string(jaeger.DefaultPage), "with --http: the Jaeger that the pages lead to")
-	flags.StringVar(&f.format, "format", "", "write the profiles, of the cell and the kind or all, for others: otlp (alpha)")
-	flags.StringVar(&f.out, "out", "", "with --format: the file")
-	flags.StringVar(&f.otlp, "otlp", "", "with --format: send them to this receiver, such as http://localhost:4318")
-	cmd.MarkFlagsMutuallyExclusive("cell", "span", "diff", "http")
-	for _, other := range []string{"span", "diff", "http", "flame"} {
-		cmd.MarkFlagsMutuallyExclusive("format", other)
+	for _, name := range otlpProfileFlags {
+		flags.String(name, "", "")
+		_ = flags.MarkHidden(name) // it is there
 	}
+	cmd.MarkFlagsMutuallyExclusive("cell", "span", "diff", "http")
 	return cmd
 }
+
+// otlpProfileFlags were flags of profile, and are refused with the reason.
+var otlpProfileFlags = []string{"format", "out", "otlp"}
 
 // parseProfile returns what the flags ask for.
 func (a *app) parseProfile(f profileFlags) (action, error) {
@@ -86,10 +78,6 @@ func (a *app) parseProfile(f profileFlags) (action, error) {
 		return nil, fmt.Errorf("--kind is %q; want one of %s", f.kind, strings.Join(profile.Kinds, ", "))
 	}
 	switch {
-	case f.format != "":
-		return a.parseProfileExport(f)
-	case f.out != "" || f.otlp != "":
-		return nil, errors.New("--out and --otlp need --format: otlp")
 	case f.http != "":
 		page, err := parseJaeger(f.jaeger)
 		return func(ctx context.Context, run *inspect.Run) error { return a.serveProfiles(ctx, run, page, f.http) }, err
