@@ -120,7 +120,7 @@ func fake(t *testing.T, script string) (ready string) {
 }
 
 func TestStart(t *testing.T) {
-	ready := fake(t, `cat "$2" "$JAEGER_UI_CONFIG" >"$READY"; exec sleep 600`)
+	ready := fake(t, `cat "$2" "$JAEGER_UI_CONFIG" >"$READY.new"; mv "$READY.new" "$READY"; exec sleep 600`)
 	s, err := Start(t.Context())
 	if err != nil {
 		t.Fatal(err)
