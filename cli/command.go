@@ -44,16 +44,13 @@ func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 }
 
-// open serves at the address that a flag names. The caller closes the server.
-func open(ctx context.Context, flag, addr string, h http.Handler) (*web.Server, error) {
+// open serves at an address that the user named. The caller closes the server.
+func open(ctx context.Context, addr string, h http.Handler) (*web.Server, error) {
 	if err := web.CheckAddr(addr); err != nil {
-		return nil, fmt.Errorf("--%s: %w", flag, err)
+		return nil, err
 	}
 	s, err := web.Open(ctx, addr, h)
-	if err != nil {
-		return nil, failed(fmt.Errorf("--%s: %w", flag, err))
-	}
-	return s, nil
+	return s, failed(err)
 }
 
 // serveUntilSignal says what is served, and serves it until Ctrl-C or the end of

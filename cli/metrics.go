@@ -91,9 +91,9 @@ func (a *app) serveMetrics(ctx context.Context, run *inspect.Run, listen string)
 	}
 	var m web.Metrics
 	m.Set(b.Bytes())
-	s, err := open(ctx, "listen", listen, m.Handler())
+	s, err := open(ctx, listen, m.Handler())
 	if err != nil {
-		return err
+		return fmt.Errorf("--listen: %w", err)
 	}
 	return a.serveUntilSignal(ctx, s, fmt.Sprintf("Metrics of %s: %s", run.Dir, s.URL()+web.MetricsPath))
 }

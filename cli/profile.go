@@ -99,9 +99,9 @@ func (a *app) parseProfile(f profileFlags) (action, error) {
 
 // serveProfiles serves the pages about the profiles of a run until Ctrl-C.
 func (a *app) serveProfiles(ctx context.Context, run *inspect.Run, jaeger jaeger.Page, addr string) error {
-	s, err := open(ctx, "http", addr, web.Profiles(run, jaeger))
+	s, err := open(ctx, addr, web.Profiles(run, jaeger))
 	if err != nil {
-		return err
+		return fmt.Errorf("--http: %w", err)
 	}
 	return a.serveUntilSignal(ctx, s, fmt.Sprintf("Profiles of %s: %s", run.Dir, s.URL()))
 }

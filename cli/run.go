@@ -137,9 +137,9 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 	}
 	if f.listen != "" {
 		var live web.Metrics
-		s, err := open(cmd.Context(), "listen", f.listen, live.Handler())
+		s, err := open(cmd.Context(), f.listen, live.Handler())
 		if err != nil {
-			return err
+			return fmt.Errorf("--listen: %w", err)
 		}
 		defer func() { _ = s.Close() }() // nobody can be told any more
 		a.publish = live.Set

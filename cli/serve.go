@@ -64,9 +64,9 @@ func (a *app) serve(ctx context.Context, dir string, jaeger jaeger.Page, f serve
 	if len(all) == 0 {
 		return fmt.Errorf("%s has no run in it: neither it nor a folder in it has a %s", dir, results.RunFile)
 	}
-	s, err := open(ctx, "listen", f.listen, runs.Handler())
+	s, err := open(ctx, f.listen, runs.Handler())
 	if err != nil {
-		return err
+		return fmt.Errorf("--listen: %w", err)
 	}
 	page, what := s.URL(), fmt.Sprint(len(all), " runs")
 	if len(all) == 1 {
