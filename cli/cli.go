@@ -4,8 +4,9 @@
 //	func main() { cli.Main(&myWorkload) }
 //
 // It is the one place that knows all workloads and backends, the flags and the
-// exit codes. To add a command, write a file with a function that returns it
-// and add that to newRoot.
+// exit codes. To add a command, write a file with a function that returns it, and
+// add that to commands. It parses its flags in one function and does what they
+// ask for in another; about is for those that read the run in a folder.
 package cli
 
 import (
@@ -20,10 +21,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/build"
 	"github.com/f3f4c0de/harness/internal/calibrate"
 	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/experiment/spec"
 	"github.com/f3f4c0de/harness/internal/experiment/trial"
+	"github.com/f3f4c0de/harness/internal/inspect"
 )
 
 // Main is the whole of a program's main: it runs the command line with the given
@@ -69,7 +72,30 @@ func divert(ctx context.Context, kinds spec.Kinds) {
 type app struct {
 	kinds          spec.Kinds
 	stdout, stderr io.Writer
-	metrics        *metricsServer // of a run, if it is to be served
+	publish        func(text []byte) // serves the metrics of a run; nil if it is not to be
+}
+
+// commands are those of the command line. Each is a file of this package.
+var commands = []func(*app) *cobra.Command{
+	newCalibrateCommand,
+	newCheckCommand,
+	newCompareCommand,
+	newCrossoverCommand,
+	newDoctorCommand,
+	newExportCommand,
+	newInitCommand,
+	newJaegerCommand,
+	newLedgerCommand,
+	newListCommand,
+	newMetricsCommand,
+	newNoiseCommand,
+	newProfileCommand,
+	newReportCommand,
+	newRunCommand,
+	newSchemaCommand,
+	newServeCommand,
+	newTraceCommand,
+	newVersionCommand,
 }
 
 func newRoot(a *app) *cobra.Command {
@@ -95,9 +121,9 @@ failed on evidence, 4 no verdict, 5 refused by doctor --strict, 130 interrupted.
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newRunCommand(a), newListCommand(a), newReportCommand(a), newTraceCommand(a), newCalibrateCommand(a), newVersionCommand(a),
-		newDoctorCommand(a), newNoiseCommand(a), newCheckCommand(a), newCompareCommand(a), newCrossoverCommand(a), newExportCommand(a))
-	root.AddCommand(newLedgerCommand(a), newProfileCommand(a), newJaegerCommand(a), newMetricsCommand(a), newInitCommand(a), newServeCommand(a), newSchemaCommand(a))
+	for _, command := range commands {
+		root.AddCommand(command(a))
+	}
 	for _, c := range root.Commands() {
 		if strings.Contains(c.Use, " DIR") {
 			c.ValidArgsFunction = completeDirs
@@ -144,11 +170,16 @@ func failed(err error) error {
 // anything else can go wrong.
 func ExitCode(err error) int {
 	var e exitError
+	var unread *inspect.ReadError
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &e):
 		return e.code
+	case errors.Is(err, build.ErrInterrupted):
+		return exitInterrupted
+	case errors.As(err, &unread):
+		return exitFailed
 	}
 	return exitUsage
 }

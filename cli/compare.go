@@ -8,8 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/f3f4c0de/harness/internal/build"
 	"github.com/f3f4c0de/harness/internal/experiment/plan"
 	"github.com/f3f4c0de/harness/internal/experiment/spec"
+	"github.com/f3f4c0de/harness/internal/progress"
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
 )
@@ -93,7 +95,7 @@ func (a *app) rerun(ctx context.Context, programs []string, pkg string, s spec.S
 	if err != nil {
 		return err
 	}
-	progress, err := newProgress(a.stderr, wanted.Progress, s.Quiet)
+	printer, err := progress.New(a.stderr, wanted.Progress, s.Quiet)
 	if err != nil {
 		return err
 	}
@@ -104,7 +106,7 @@ func (a *app) rerun(ctx context.Context, programs []string, pkg string, s spec.S
 	}
 	defer os.RemoveAll(temp)
 	building, stop := untilSignal(ctx)
-	wanted.Builds, err = findBuilds(building, programs, pkg, temp)
+	wanted.Builds, err = build.Find(building, programs, pkg, temp)
 	stop()
 	if err != nil {
 		return err
@@ -121,5 +123,5 @@ func (a *app) rerun(ctx context.Context, programs []string, pkg string, s spec.S
 		return err
 	}
 	defer func() { _ = folder.Close() }() // every line in it has been synced
-	return a.execute(ctx, p, folder, nil, progress, destinations{}, s.JSON)
+	return a.execute(ctx, p, folder, nil, printer, destinations{}, s.JSON)
 }

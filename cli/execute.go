@@ -6,19 +6,24 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/f3f4c0de/harness/internal/experiment/plan"
 	"github.com/f3f4c0de/harness/internal/experiment/run"
 	"github.com/f3f4c0de/harness/internal/export"
+	"github.com/f3f4c0de/harness/internal/metrics"
+	"github.com/f3f4c0de/harness/internal/progress"
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/web"
 )
 
 // trials makes the trials of a plan, and returns the error of a run that was
 // interrupted. Between them it calls between. The first Ctrl-C ends it after the trial under way, the second at
 // once.
-func (a *app) trials(ctx context.Context, p *plan.Plan, folder *results.Folder, done []results.Trial, progress *progress, between func()) (results.Status, error) {
+func (a *app) trials(ctx context.Context, p *plan.Plan, folder *results.Folder, done []results.Trial, printer *progress.Printer, between func()) (results.Status, error) {
 	ctx, kill := context.WithCancel(ctx)
 	defer kill()
 	stop := make(chan struct{})
@@ -36,17 +41,17 @@ func (a *app) trials(ctx context.Context, p *plan.Plan, folder *results.Folder, 
 				kill()
 				return
 			}
-			progress.say("Interrupted: finishing the trial under way. Once more ends it at once.")
+			printer.Say("Interrupted: finishing the trial under way. Once more ends it at once.")
 			close(stop)
 		}
 	}()
 
-	progress.tell("%s", describePlan(p, folder.Dir()))
+	printer.Tell("%s", progress.Plan(p, folder.Dir()))
 	status, err := run.Execute(ctx, p, run.Options{Folder: folder, Done: done, Stop: stop, Report: func(e run.Progress) {
-		progress.report(e)
+		printer.Report(e)
 		between()
 	}})
-	progress.finish()
+	printer.Finish()
 	if err != nil {
 		return status, failed(err)
 	}
@@ -57,16 +62,16 @@ func (a *app) trials(ctx context.Context, p *plan.Plan, folder *results.Folder, 
 }
 
 // execute makes the trials, then the report, then sends the spans and the metrics.
-func (a *app) execute(ctx context.Context, p *plan.Plan, folder *results.Folder, done []results.Trial, progress *progress, to destinations, asJSON bool) (err error) {
-	live, err := newLiveMetrics(ctx, &p.Run, to.metrics, a.metrics)
+func (a *app) execute(ctx context.Context, p *plan.Plan, folder *results.Folder, done []results.Trial, printer *progress.Printer, to destinations, asJSON bool) (err error) {
+	live, err := metrics.NewLive(ctx, &p.Run, to.metrics, a.publish, printer.Say)
 	if err != nil {
 		return failed(err)
 	}
-	defer func() { err = errors.Join(err, failed(live.close())) }()
-	status, err := a.trials(ctx, p, folder, done, progress, func() { live.refresh(ctx, folder.Dir(), progress) })
+	defer func() { err = errors.Join(err, failed(live.Close())) }()
+	status, err := a.trials(ctx, p, folder, done, printer, func() { live.Refresh(ctx, folder.Dir()) })
 	if status == results.Interrupted {
-		a.send(ctx, progress, to.spans, folder.Dir())
-		live.send(ctx, folder.Dir(), progress)
+		a.send(ctx, printer, to.spans, folder.Dir())
+		live.Send(ctx, folder.Dir())
 	}
 	if err != nil {
 		return err
@@ -87,9 +92,9 @@ func (a *app) execute(ctx context.Context, p *plan.Plan, folder *results.Folder,
 	if err != nil {
 		return failed(fmt.Errorf("printing the report: %w", err))
 	}
-	a.send(ctx, progress, to.spans, folder.Dir())
-	live.send(ctx, folder.Dir(), progress)
-	progress.tell("%s", nextSteps(folder.Dir(), data))
+	a.send(ctx, printer, to.spans, folder.Dir())
+	live.Send(ctx, folder.Dir())
+	printer.Tell("%s", nextSteps(folder.Dir(), data))
 	if status == results.Failed {
 		return failed(fmt.Errorf("%d trials failed; the report tells why", len(r.Failures)))
 	}
@@ -106,4 +111,15 @@ func noVerdict(r *report.Report) error {
 		return nil
 	}
 	return exitError{exitNoVerdict, errors.Join(errs...)}
+}
+
+// nextSteps names what to look at.
+func nextSteps(dir string, data *results.Data) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Report:   %s\n", filepath.Join(dir, results.HTMLFile))
+	if data.Run.ProfileNS > 0 {
+		fmt.Fprintf(&b, "Profiles: harness profile %s --http %s\n", dir, web.Addr)
+		fmt.Fprintf(&b, "Spans:    harness trace %s --otlp http://localhost:4318, or upload %s to Jaeger", dir, results.TracesFile)
+	}
+	return b.String()
 }

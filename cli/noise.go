@@ -11,6 +11,7 @@ import (
 
 	"github.com/f3f4c0de/harness/internal/experiment/plan"
 	"github.com/f3f4c0de/harness/internal/experiment/spec"
+	"github.com/f3f4c0de/harness/internal/progress"
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
 )
@@ -67,11 +68,11 @@ func (a *app) noise(ctx context.Context, rounds int, out string, asJSON, quiet b
 		return err
 	}
 	defer func() { _ = folder.Close() }() // every line in it has been synced
-	progress, err := newProgress(a.stderr, "auto", quiet)
+	printer, err := progress.New(a.stderr, "auto", quiet)
 	if err != nil {
 		return err
 	}
-	status, err := a.trials(ctx, p, folder, nil, progress, func() {})
+	status, err := a.trials(ctx, p, folder, nil, printer, func() {})
 	if err != nil {
 		return err
 	}

@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/f3f4c0de/harness/internal/build"
 	"github.com/f3f4c0de/harness/internal/experiment/plan"
 	"github.com/f3f4c0de/harness/internal/experiment/spec"
+	"github.com/f3f4c0de/harness/internal/jaeger"
+	"github.com/f3f4c0de/harness/internal/progress"
 	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/web"
 )
 
 func newRunCommand(a *app) *cobra.Command {
@@ -79,24 +84,27 @@ func (a *app) run(ctx context.Context, s spec.Settings) error {
 	if s.Listen == "" {
 		s.Listen = to.metrics.Listen
 	}
-	progress, err := newProgress(a.stderr, wanted.Progress, s.Quiet)
+	printer, err := progress.New(a.stderr, wanted.Progress, s.Quiet)
 	if err != nil {
 		return err
 	}
 	if s.Listen != "" {
-		if a.metrics, err = serveMetrics(ctx, s.Listen); err != nil {
+		var live web.Metrics
+		server, err := open(ctx, s.Listen, live.Handler())
+		if err != nil {
 			return s.At("listen", err)
 		}
-		defer func() { _ = a.metrics.close() }() // nobody can be told any more
+		defer func() { _ = server.Close() }() // nobody can be told any more
+		a.publish = live.Set
 	}
 	if s.Jaeger {
-		if _, err := findJaeger(); err != nil { // rather now than when all is done
+		if _, err := jaeger.Find(); err != nil { // rather now than when all is done
 			return s.At("jaeger", err)
 		}
 	}
 	finish := func(p *plan.Plan, folder *results.Folder, done []results.Trial) error {
 		defer func() { _ = folder.Close() }() // every line in it has been synced
-		return a.show(ctx, progress, folder.Dir(), s.Jaeger, a.execute(ctx, p, folder, done, progress, to, s.JSON))
+		return a.show(ctx, printer, folder.Dir(), s.Jaeger, a.execute(ctx, p, folder, done, printer, to, s.JSON))
 	}
 	if s.Resume != "" {
 		return a.resume(ctx, s.Resume, finish)
@@ -114,7 +122,7 @@ func (a *app) begin(wanted spec.Spec, finish func(*plan.Plan, *results.Folder, [
 		return err
 	}
 	if wanted.DryRun {
-		_, err := fmt.Fprint(a.stdout, describePlan(p, ""))
+		_, err := fmt.Fprint(a.stdout, progress.Plan(p, ""))
 		return failed(err)
 	}
 	folder, err := createFolder(wanted.Out, p)
@@ -130,13 +138,17 @@ func (a *app) resume(ctx context.Context, dir string, finish func(*plan.Plan, *r
 	if err != nil {
 		return err
 	}
+	temp, err := os.MkdirTemp("", "harness-compare-*")
+	if err != nil {
+		return failed(errors.Join(err, folder.Close()))
+	}
+	defer os.RemoveAll(temp)
 	building, stop := untilSignal(ctx)
-	remove, err := rebuild(building, &data.Run)
+	err = build.Again(building, &data.Run, temp)
 	stop()
 	if err != nil {
 		return errors.Join(err, folder.Close())
 	}
-	defer remove()
 	p, err := plan.Resume(data.Run, a.kinds)
 	if err != nil {
 		return errors.Join(err, folder.Close())

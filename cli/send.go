@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/f3f4c0de/harness/internal/progress"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/trace"
 )
@@ -29,11 +30,11 @@ func destinationsOf(flag string) (d destinations, err error) {
 
 // send delivers the spans of a run. A receiver that is down does not make a
 // run fail: its spans can be sent later.
-func (a *app) send(ctx context.Context, progress *progress, to trace.Destination, dir string) {
+func (a *app) send(ctx context.Context, printer *progress.Printer, to trace.Destination, dir string) {
 	path := filepath.Join(dir, results.TracesFile)
 	if to.Console {
 		if err := printFile(a.stderr, path); err != nil {
-			progress.say("Warning: not all spans were printed: %v", err)
+			printer.Say("Warning: not all spans were printed: %v", err)
 		}
 	}
 	if to.OTLP == nil {
@@ -41,14 +42,14 @@ func (a *app) send(ctx context.Context, progress *progress, to trace.Destination
 	}
 	n, err := to.OTLP.SendFile(ctx, path)
 	if err == nil {
-		progress.tell("%d spans sent to %s.", n, to.OTLP.URL)
+		printer.Tell("%d spans sent to %s.", n, to.OTLP.URL)
 		return
 	}
 	all, countErr := trace.CountFile(path)
 	if countErr != nil {
 		err = errors.Join(err, countErr)
 	}
-	progress.say("Warning: only %d of %d spans were sent: %v\nSend them later with: harness trace %s --otlp %s", n, all, err, dir, to.OTLP.URL)
+	printer.Say("Warning: only %d of %d spans were sent: %v\nSend them later with: harness trace %s --otlp %s", n, all, err, dir, to.OTLP.URL)
 }
 
 func printFile(w io.Writer, path string) error {

@@ -1,4 +1,6 @@
-package cli
+// Package build makes programs from revisions of the source, to be compared with
+// one another. It runs git, tar and go.
+package build
 
 import (
 	"context"
@@ -6,18 +8,22 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/f3f4c0de/harness/internal/experiment/plan"
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// findBuilds makes builds of what compare was given, each the file of a program
-// or a revision of the source. Those of revisions lie in dir.
-func findBuilds(ctx context.Context, args []string, pkg, dir string) (builds []results.Build, err error) {
+// ErrInterrupted is the error of a build whose context ended.
+var ErrInterrupted = errors.New("interrupted while building; nothing was measured")
+
+// Find returns the builds that args name, in their order and named A, B …: each
+// is the file of a program, or a revision of the source that git knows in this
+// folder. Of a revision it builds the package pkg in a new folder in dir, which
+// the caller removes when the programs are not needed any more. The working tree
+// is left alone. When ctx ends, the error is [ErrInterrupted].
+func Find(ctx context.Context, args []string, pkg, dir string) (builds []results.Build, err error) {
 	for i, arg := range args {
 		name := string(rune('A' + i))
 		info, statErr := os.Stat(arg)
@@ -101,39 +107,25 @@ func output(ctx context.Context, dir string, args ...string) (string, error) {
 	c.Dir, c.Stdout, c.Stderr = dir, &stdout, &stderr
 	if err := c.Run(); err != nil {
 		if ctx.Err() != nil {
-			return "", exitError{exitInterrupted, errors.New("interrupted while building; nothing was measured")}
+			return "", ErrInterrupted
 		}
 		return "", fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
 	}
 	return strings.TrimSpace(stdout.String()), nil
 }
 
-// rebuild builds the revisions of a run again, of which only the source is
-// recorded, in a folder that remove removes. Whether they are what they were,
-// [plan.Resume] tells.
-func rebuild(ctx context.Context, run *results.Run) (remove func(), err error) {
-	temp := ""
-	remove = func() { _ = os.RemoveAll(temp) } // a folder for temporary files
+// Again builds the revisions of a run again, of which only the source is
+// recorded, each in a folder of its own in dir, and sets the Path of each.
+// Whether they are what they were, [plan.Resume] tells.
+func Again(ctx context.Context, run *results.Run, dir string) (err error) {
 	for i := range run.Builds {
 		b := &run.Builds[i]
 		if b.Source == nil {
 			continue
 		}
-		if temp == "" {
-			if temp, err = os.MkdirTemp("", "harness-compare-*"); err != nil {
-				return func() {}, failed(err)
-			}
-		}
-		if b.Path, err = buildSource(ctx, *b.Source, filepath.Join(temp, b.Name)); err != nil {
-			remove()
-			return func() {}, fmt.Errorf("build %s of the run is commit %s, which has to be built again, in a clone that has it: %w", b.Name, b.Source.Commit, err)
+		if b.Path, err = buildSource(ctx, *b.Source, filepath.Join(dir, b.Name)); err != nil {
+			return fmt.Errorf("build %s of the run is commit %s, which has to be built again, in a clone that has it: %w", b.Name, b.Source.Commit, err)
 		}
 	}
-	return remove, nil
-}
-
-// untilSignal returns a context that Ctrl-C ends, for what can be stopped at
-// any moment.
-func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	return nil
 }

@@ -1,4 +1,6 @@
-package cli
+// Package progress says what a run is about to do, and how far it is. It writes
+// for people and, as JSON, for programs.
+package progress
 
 import (
 	"encoding/json"
@@ -15,10 +17,15 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// A progress tells on standard error how far a run is: on a terminal in one
-// line that is drawn again between trials, elsewhere in a line per round, and for
-// programs in a line of JSON per trial. Nothing is drawn while a trial runs.
-type progress struct {
+// Modes are the ways to tell: as the writer suggests, a line per round, a line of
+// JSON per trial, or messages only.
+var Modes = []string{"auto", "plain", "json", "none"}
+
+// A Printer tells how far a run is: on a terminal in one line that is drawn again
+// between trials, elsewhere in a line per round, and for programs in a line of
+// JSON per trial. Nothing is drawn while a trial runs. Its methods may be called
+// by several goroutines. Errors of the writer are ignored.
+type Printer struct {
 	mu      sync.Mutex
 	w       io.Writer
 	mode    string // "line", "plain", "json", "none"
@@ -28,8 +35,11 @@ type progress struct {
 	section string // last one told in plain mode
 }
 
-func newProgress(w io.Writer, mode string, quiet bool) (*progress, error) {
-	p := &progress{w: w, mode: mode, quiet: quiet}
+// New returns a printer of that mode, one of [Modes]. "auto" is a line that is
+// drawn again if w is a terminal, and "plain" otherwise. A quiet one tells only
+// what is wrong.
+func New(w io.Writer, mode string, quiet bool) (*Printer, error) {
+	p := &Printer{w: w, mode: mode, quiet: quiet}
 	switch mode {
 	case "plain", "json", "none":
 	case "auto":
@@ -51,29 +61,29 @@ func newProgress(w io.Writer, mode string, quiet bool) (*progress, error) {
 	return p, nil
 }
 
-// tell prints a message that a quiet run does without.
-func (p *progress) tell(format string, args ...any) {
+// Tell prints a message that a quiet run does without.
+func (p *Printer) Tell(format string, args ...any) {
 	if !p.quiet {
-		p.say(format, args...)
+		p.Say(format, args...)
 	}
 }
 
-// say prints a message of its own.
-func (p *progress) say(format string, args ...any) {
+// Say prints a message, in every mode.
+func (p *Printer) Say(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.clear()
 	text := strings.TrimSuffix(fmt.Sprintf(format, args...), "\n")
 	if p.mode == "json" {
-		p.event(progressEvent{Message: text})
+		p.write(event{Message: text})
 		return
 	}
 	fmt.Fprintln(p.w, text)
 }
 
-// A progressEvent is a line of --progress json: a message, or how far the run is
+// An event is a line of --progress json: a message, or how far the run is
 // after a trial or a probe.
-type progressEvent struct {
+type event struct {
 	Message string `json:"message,omitempty"`
 
 	Kind   results.Kind `json:"kind,omitempty"`
@@ -85,24 +95,24 @@ type progressEvent struct {
 	Error  string       `json:"error,omitempty"` // why the trial failed
 }
 
-func (p *progress) event(e progressEvent) {
+func (p *Printer) write(e event) {
 	b, err := json.Marshal(e)
 	if err == nil { // it is plain data
 		fmt.Fprintf(p.w, "%s\n", b)
 	}
 }
 
-// report is told between trials.
-func (p *progress) report(e run.Progress) {
+// Report tells how far the run is. It is called between trials.
+func (p *Printer) Report(e run.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	timed := e.Step.Kind == results.Timed || e.Step.Kind == results.Probe
 	if p.mode == "json" {
-		event := progressEvent{Kind: e.Step.Kind, Cell: e.Step.Cell, Done: e.Done, Total: e.Total, LeftNS: int64(e.Left), Error: e.Failed}
+		line := event{Kind: e.Step.Kind, Cell: e.Step.Cell, Done: e.Done, Total: e.Total, LeftNS: int64(e.Left), Error: e.Failed}
 		if timed {
-			event.Round = e.Step.Round + 1
+			line.Round = e.Step.Round + 1
 		}
-		p.event(event)
+		p.write(line)
 		return
 	}
 	if e.Failed != "" {
@@ -134,14 +144,14 @@ func (p *progress) report(e run.Progress) {
 	}
 }
 
-// finish leaves nothing to be drawn over.
-func (p *progress) finish() {
+// Finish leaves nothing to be drawn over.
+func (p *Printer) Finish() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.clear()
 }
 
-func (p *progress) clear() {
+func (p *Printer) clear() {
 	if p.drawn {
 		fmt.Fprint(p.w, "\r\x1b[K")
 		p.drawn = false

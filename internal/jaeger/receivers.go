@@ -1,9 +1,8 @@
-package cli
+package jaeger
 
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"regexp"
@@ -16,13 +15,14 @@ import (
 // receiverWait bounds how long a receiver on this machine may take to answer.
 const receiverWait = 5 * time.Second
 
-// receivers looks for what could take spans on this machine, at the ports that
-// harness jaeger uses. It asks for pages only, and sends nothing.
-func receivers(ctx context.Context) []machine.Receiver {
+// Receivers finds out which receivers of spans, and which Jaeger, run on this
+// machine, at the ports of [Start]. It asks for pages only, sends no span, and
+// takes 5 seconds at most.
+func Receivers(ctx context.Context) []machine.Receiver {
 	all := []machine.Receiver{
-		{Name: "OTLP over gRPC", Addr: loopback("JAEGER_OTLP_GRPC_PORT", "4317")},
-		{Name: "OTLP over HTTP", Addr: loopback("JAEGER_OTLP_HTTP_PORT", "4318")},
-		{Name: "Jaeger", Addr: loopback("JAEGER_QUERY_PORT", "16686")},
+		{Name: "OTLP over gRPC", Addr: grpcPort.addr()},
+		{Name: "OTLP over HTTP", Addr: httpPort.addr()},
+		{Name: "Jaeger", Addr: queryPort.addr()},
 	}
 	looks := []func(context.Context, *machine.Receiver){lookAtGRPC, lookAtOTLP, lookAtJaeger}
 	ctx, cancel := context.WithTimeout(ctx, receiverWait)
@@ -33,10 +33,6 @@ func receivers(ctx context.Context) []machine.Receiver {
 	}
 	wg.Wait()
 	return all
-}
-
-func loopback(variable, port string) string {
-	return net.JoinHostPort("127.0.0.1", envOr(variable, port))
 }
 
 // lookAtGRPC can tell only that something listens.
@@ -84,19 +80,4 @@ func lookAtJaeger(ctx context.Context, r *machine.Receiver) {
 	default:
 		r.Says = "running, " + string(m[1])
 	}
-}
-
-// get returns the status and the begin of a page.
-func get(ctx context.Context, url string) (status int, body []byte, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return 0, nil, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer resp.Body.Close()
-	body, err = io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	return resp.StatusCode, body, err
 }

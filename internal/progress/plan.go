@@ -1,9 +1,8 @@
-package cli
+package progress
 
 import (
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -12,8 +11,9 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// describePlan says what a run is about to do, and how long it will take.
-func describePlan(p *plan.Plan, dir string) string {
+// Plan says what a run is about to do, how long it will take, and in which folder
+// its results will be, if that is known.
+func Plan(p *plan.Plan, dir string) string {
 	var b strings.Builder
 	run := p.Run
 	rounds := fmt.Sprint(run.Rounds)
@@ -95,15 +95,4 @@ func roundDuration(d time.Duration) string {
 		return d.Round(100 * time.Millisecond).String()
 	}
 	return d.Round(time.Second).String()
-}
-
-// nextSteps names what to look at.
-func nextSteps(dir string, data *results.Data) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "Report:   %s\n", filepath.Join(dir, results.HTMLFile))
-	if data.Run.ProfileNS > 0 {
-		fmt.Fprintf(&b, "Profiles: harness profile %s --http %s\n", dir, profileAddr)
-		fmt.Fprintf(&b, "Spans:    harness trace %s --otlp http://localhost:4318, or upload %s to Jaeger", dir, results.TracesFile)
-	}
-	return b.String()
 }
