@@ -52,6 +52,7 @@ var alone = map[string][]string{
 	"go.opentelemetry.io/otel/sdk":       {"internal/trace", "internal/metrics", "examples/health"},
 	"go.opentelemetry.io/otel/exporters": {"internal/trace", "internal/metrics", "examples/health"},
 	"go.opentelemetry.io/contrib":        {"internal/trace", "examples/health"},
+	"go.opentelemetry.io/collector":      {"internal/trace"}, // OTLP JSON
 	"go.opentelemetry.io/proto":          {"internal/trace"},
 	"go.opentelemetry.io/proto/slim":     {"internal/profile"}, // the profiles signal, which the SDK does not have
 	"runtime/pprof":                      {"internal/profile"},

@@ -5,33 +5,45 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strconv"
 
+	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	oteltrace "go.opentelemetry.io/otel/trace"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 // An emit function takes a line of OTLP JSON, one TracesData with so many spans.
 // It does not keep the line.
 type emit func(line []byte, spans int) error
 
-// newExporter returns the official exporter, its output turned into lines.
-//
-// Note: it has no file output. Its HTTP client encodes OTLP JSON as the
-// specification wants it, so it is given a transport that takes the body.
-func newExporter(ctx context.Context, to func(line []byte) error) (*otlptrace.Exporter, error) {
-	return otlptrace.New(ctx, otlptracehttp.NewClient(
-		otlptracehttp.WithEndpoint("file"), otlptracehttp.WithInsecure(),
-		otlptracehttp.WithEncoding(otlptracehttp.EncodingJSON),
-		otlptracehttp.WithCompression(otlptracehttp.NoCompression),
-		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: false}),
-		otlptracehttp.WithHTTPClient(&http.Client{Transport: lineTransport(to)}),
-	))
+// A lineClient takes what the official exporter would deliver and makes a line of
+// it: the exporter has no output to a file, and its own JSON, which it only sends,
+// has ids in upper case.
+type lineClient func(line []byte) error
+
+func (lineClient) Start(context.Context) error { return nil }
+func (lineClient) Stop(context.Context) error  { return nil }
+
+// UploadTraces implements [otlptrace.Client].
+func (c lineClient) UploadTraces(_ context.Context, spans []*tracepb.ResourceSpans) error {
+	b, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans})
+	if err != nil {
+		return err
+	}
+	traces, err := new(ptrace.ProtoUnmarshaler).UnmarshalTraces(b)
+	if err != nil {
+		return err
+	}
+	line, err := new(ptrace.JSONMarshaler).MarshalTraces(traces)
+	if err != nil {
+		return err
+	}
+	return c(line)
 }
 
 // A lineEncoder makes lines of spans: those that were recorded with an encoder of
@@ -52,10 +64,10 @@ type lineEncoder struct {
 func newLineEncoder(ctx context.Context, res *resource.Resource, to emit) (*lineEncoder, error) {
 	e := &lineEncoder{emit: to, resource: res}
 	var err error
-	e.exporter, err = newExporter(ctx, func(line []byte) error {
-		e.exported = append(e.exported[:0], line...)
+	e.exporter, err = otlptrace.New(ctx, lineClient(func(line []byte) error {
+		e.exported = line
 		return nil
-	})
+	}))
 	if err != nil {
 		return nil, err
 	}

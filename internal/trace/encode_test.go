@@ -81,11 +81,11 @@ func TestRecordedSpansAreEncodedAsOthers(t *testing.T) {
 			}
 			var both []*tracepb.TracesData
 			for _, line := range lines {
-				spans, err := parseLine(line)
+				spans, err := decodeLine(line)
 				if err != nil {
 					t.Fatalf("%v: %s", err, line)
 				}
-				both = append(both, &tracepb.TracesData{ResourceSpans: spans})
+				both = append(both, spans)
 			}
 			if len(both) != 2 {
 				t.Fatalf("there are %d lines; want two", len(both))

@@ -1,7 +1,6 @@
 package trace
 
 import (
-	"encoding/hex"
 	"fmt"
 	"os"
 	"strings"
@@ -39,18 +38,16 @@ func Find(path, id string) (*Found, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		for _, rs := range batch {
-			for _, ss := range rs.ScopeSpans {
-				for _, s := range ss.Spans {
-					self, parent := hex.EncodeToString(s.SpanId), hex.EncodeToString(s.ParentSpanId)
-					v := span{trace: hex.EncodeToString(s.TraceId), parent: parent, name: s.Name}
-					for _, a := range s.Attributes {
-						switch a.Key {
-						case string(keyCellID):
-							v.cell = a.Value.GetStringValue()
-						case string(keyTaskNumber):
-							v.task = uint64(a.Value.GetIntValue())
-						}
+		for _, rs := range batch.ResourceSpans().All() {
+			for _, ss := range rs.ScopeSpans().All() {
+				for _, s := range ss.Spans().All() {
+					self, parent := s.SpanID().String(), s.ParentSpanID().String()
+					v := span{trace: s.TraceID().String(), parent: parent, name: s.Name()}
+					if cell, ok := s.Attributes().Get(string(keyCellID)); ok {
+						v.cell = cell.Str()
+					}
+					if task, ok := s.Attributes().Get(string(keyTaskNumber)); ok {
+						v.task = uint64(task.Int())
 					}
 					spans[self] = v
 					children[parent] = append(children[parent], self)

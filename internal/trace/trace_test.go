@@ -108,7 +108,11 @@ func readSpans(t *testing.T, path string) map[string]aSpan {
 	}
 	defer f.Close()
 	spans := make(map[string]aSpan)
-	for batch, err := range ReadLines(f) {
+	for traces, err := range ReadLines(f) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch, err := message(traces)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -670,13 +674,18 @@ func TestReadLinesRefuses(t *testing.T) {
 func FuzzReadLines(f *testing.F) {
 	f.Add([]byte(`{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","name":"x\"spanId\":\"zz"}]}]}]}`))
 	f.Add([]byte("\n\n{}\n"))
-	f.Fuzz(func(_ *testing.T, b []byte) {
-		for spans, err := range ReadLines(strings.NewReader(string(b))) {
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for traces, err := range ReadLines(strings.NewReader(string(b))) {
 			if err != nil {
 				return
 			}
+			spans, err := message(traces)
+			n := 0
 			for _, rs := range spans {
-				countSpans(rs)
+				n += countSpans(rs)
+			}
+			if err == nil && n != traces.SpanCount() {
+				t.Errorf("a line of %d spans is sent as %d", traces.SpanCount(), n)
 			}
 		}
 	})
