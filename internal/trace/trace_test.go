@@ -444,7 +444,7 @@ func TestFromEnv(t *testing.T) {
 		{"none and more", env{"OTEL_TRACES_EXPORTER": "otlp,none"}, "", false, "excludes"},
 		{"neither true nor false", env{"OTEL_SDK_DISABLED": "1"}, "", false, "want true or false"},
 		{"bad endpoint", env{"OTEL_EXPORTER_OTLP_ENDPOINT": "localhost"}, "", false, "want http"},
-		{"unknown propagator", env{"OTEL_PROPAGATORS": "b3"}, "", false, "want tracecontext, baggage or none"},
+		{"unknown propagator", env{"OTEL_PROPAGATORS": "tracecontext,nosuch"}, "", false, "unknown propagator: nosuch; want tracecontext, "},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -538,10 +538,11 @@ func TestMetricsFromEnv(t *testing.T) {
 
 func TestOuterSpan(t *testing.T) {
 	t.Setenv("TRACEPARENT", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-	for propagators, want := range map[string]string{"": "b7ad6b7169203331", "tracecontext": "b7ad6b7169203331", "none": "0000000000000000", "baggage": "0000000000000000"} {
+	for propagators, want := range map[string]string{"": "b7ad6b7169203331", "tracecontext": "b7ad6b7169203331", "none": "0000000000000000", "baggage": "0000000000000000", "b3": "0000000000000000", "b3, tracecontext": "b7ad6b7169203331"} {
 		t.Setenv("OTEL_PROPAGATORS", propagators)
-		if got := outer().SpanID().String(); got != want {
-			t.Errorf("with OTEL_PROPAGATORS=%q the run's parent is %s; want %s", propagators, got, want)
+		parent, err := outer()
+		if got := parent.SpanID().String(); got != want || err != nil {
+			t.Errorf("with OTEL_PROPAGATORS=%q the run's parent is %s, %v; want %s", propagators, got, err, want)
 		}
 	}
 }

@@ -84,7 +84,9 @@ func NewTrial(ctx context.Context, cfg TrialConfig) (*Trial, error) {
 		lists: make([]recordList, cfg.Workers), current: make(map[int]*process),
 	}
 	t.rootID = t.rootIDs.span(0, 0)
-	propagate()
+	if err := propagate(); err != nil {
+		return nil, err
+	}
 	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithResource(res), sdktrace.WithSpanProcessor(&t.live)))
 	return t, nil
 }

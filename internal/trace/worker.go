@@ -111,7 +111,9 @@ func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
 	if w.resource, err = w.cfg.Identity.resource(ctx); err != nil {
 		return harness.WorkerHooks{}, err
 	}
-	propagate()
+	if err := propagate(); err != nil {
+		return harness.WorkerHooks{}, err
+	}
 	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithResource(w.resource), sdktrace.WithSpanProcessor(&w.live)))
 	return harness.WorkerHooks{
 		Observer: &harness.Observer{Submit: w.arrived, Start: w.start, End: w.end, Coded: w.coded},
