@@ -54,7 +54,6 @@ var alone = map[string][]string{
 	"go.opentelemetry.io/contrib":        {"internal/trace", "examples/health"},
 	"go.opentelemetry.io/collector":      {"internal/trace"}, // OTLP JSON
 	"go.opentelemetry.io/proto":          {"internal/trace"},
-	"go.opentelemetry.io/proto/slim":     {"internal/profile"}, // the profiles signal, which the SDK does not have
 	"runtime/pprof":                      {"internal/profile"},
 	"github.com/google/pprof":            {"internal/profile"},
 	"github.com/spf13/":                  {"cli"},
@@ -66,7 +65,7 @@ var alone = map[string][]string{
 	"golang.org/x/sys":                   {"internal/workloads"},
 	"golang.org/x/term":                  {"cli"},
 	"google.golang.org/":                 {"internal/trace", "internal/metrics"},
-	"google.golang.org/protobuf":         {"internal/profile", "internal/trace", "internal/metrics"},
+	"google.golang.org/protobuf":         {"internal/trace", "internal/metrics"},
 	"github.com/rogpeppe/go-internal":    {},
 	"github.com/google/go-cmp":           {},
 	"github.com/invopop/jsonschema":      {},

@@ -22,10 +22,8 @@ import (
 // profileFlags are the flags of profile as they were given.
 type profileFlags struct {
 	cell, kind, span, diff, flame, http, jaeger string
-	format, out, otlp                           string
 	top                                         int
 	lines                                       bool
-	kinds                                       []string // what --kind means for an export: all without it
 }
 
 func newProfileCommand(a *app) *cobra.Command {
@@ -43,20 +41,13 @@ spends more than another on a task.
   harness profile run-… --span 5f0c41d2a90b3e77              a span and all below it
   harness profile run-… --diff A,B --flame diff.svg          a flame graph
   harness profile run-… --http 127.0.0.1:7171                pprof's own pages, with links to Jaeger
-  harness profile run-… --format otlp --out profiles.pb      OTLP profiles, alpha
-  harness profile run-… --format otlp --otlp http://localhost:4318
-
-OTLP profiles are OpenTelemetry's profiles signal (v1development as of 1.10). It
-is alpha: receivers of other versions may not understand it. Samples have links
-to their spans.
 
 A span's processor time is told from 30 samples on, 0.3 s; what a shorter one
 did is in the ledger.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f.kinds = profileNames
-			if cmd.Flags().Changed("kind") {
-				f.kinds = []string{f.kind}
+			if slices.ContainsFunc(otlpProfileFlags, cmd.Flags().Changed) {
+				return errors.New("--format, --out and --otlp are no more: OpenTelemetry's signal for profiles is not stable. A run's profiles are pprof files, in its folder profiles")
 			}
 			data, err := results.Read(args[0])
 			if err != nil {
@@ -76,15 +67,16 @@ did is in the ledger.`,
 	flags.StringVar(&f.flame, "flame", "", "draw a flame graph into this SVG file")
 	flags.StringVar(&f.http, "http", "", "serve pprof's pages for all profiles at this address, such as "+profileAddr)
 	flags.StringVar(&f.jaeger, "jaeger", defaultJaeger, "with --http: the Jaeger that the pages lead to")
-	flags.StringVar(&f.format, "format", "", "write the profiles, of the cell and the kind or all, for others: otlp (alpha)")
-	flags.StringVar(&f.out, "out", "", "with --format: the file")
-	flags.StringVar(&f.otlp, "otlp", "", "with --format: send them to this receiver, such as http://localhost:4318")
-	cmd.MarkFlagsMutuallyExclusive("cell", "span", "diff", "http")
-	for _, other := range []string{"span", "diff", "http", "flame"} {
-		cmd.MarkFlagsMutuallyExclusive("format", other)
+	for _, name := range otlpProfileFlags {
+		flags.String(name, "", "")
+		_ = flags.MarkHidden(name) // it is there
 	}
+	cmd.MarkFlagsMutuallyExclusive("cell", "span", "diff", "http")
 	return cmd
 }
+
+// otlpProfileFlags were flags of profile, and are refused with the reason.
+var otlpProfileFlags = []string{"format", "out", "otlp"}
 
 // profileAddr is where Jaeger's configuration has links to, and defaultJaeger
 // where Jaeger is.
@@ -99,10 +91,6 @@ func (a *app) profile(ctx context.Context, dir string, data *results.Data, f pro
 	}
 	p := profiles{dir: dir, data: data}
 	switch {
-	case f.format != "":
-		return a.exportProfiles(ctx, p, f)
-	case f.out != "" || f.otlp != "":
-		return errors.New("--out and --otlp need --format: otlp")
 	case f.http != "":
 		jaeger, err := parseJaeger(f.jaeger)
 		if err != nil {
@@ -175,84 +163,6 @@ func (a *app) printProfile(v, base *profile.View, title string, tasks int, f pro
 		return failed(err)
 	}
 	return failed(v.Top(a.stdout, f.top, f.lines))
-}
-
-// exportProfiles writes or sends the profiles for others, a message for each
-// cell if they are sent.
-func (a *app) exportProfiles(ctx context.Context, p profiles, f profileFlags) error {
-	if f.format != "otlp" {
-		return fmt.Errorf("--format is %q; want otlp", f.format)
-	}
-	if f.out == "" && f.otlp == "" {
-		return errors.New("--format otlp needs --out FILE or --otlp URL: where to?")
-	}
-	to := ""
-	if f.otlp != "" {
-		var err error
-		if to, err = profile.ParseOTLPReceiver(f.otlp); err != nil {
-			return fmt.Errorf("--otlp: %w", err)
-		}
-	}
-	cells := p.cells()
-	if f.cell != "" {
-		if err := p.known(f.cell); err != nil {
-			return err
-		}
-		cells = []string{f.cell}
-	}
-	var whole profile.OTLP
-	sent := 0
-	for _, cell := range cells {
-		var one profile.OTLP
-		for _, o := range []*profile.OTLP{&whole, &one} {
-			if err := p.addOTLP(o, cell, f.kinds); err != nil {
-				return failed(err)
-			}
-		}
-		if to == "" {
-			continue
-		}
-		if err := one.Send(ctx, to); err != nil {
-			return failed(fmt.Errorf("after %d of %d cells: %w", sent, len(cells), err))
-		}
-		sent++
-	}
-	if to != "" {
-		if _, err := fmt.Fprintf(a.stdout, "%d profiles of %d cells sent to %s (alpha)\n", whole.Profiles(), sent, to); err != nil {
-			return failed(err)
-		}
-	}
-	if f.out == "" {
-		return nil
-	}
-	b, err := whole.Encode()
-	if err != nil {
-		return failed(err)
-	}
-	if err := results.WriteFile(f.out, b); err != nil {
-		return failed(fmt.Errorf("writing the profiles: %w", err))
-	}
-	_, err = fmt.Fprintf(a.stdout, "%s: %d profiles of %d cells, OTLP v1development (alpha)\n", f.out, whole.Profiles(), len(cells))
-	return failed(err)
-}
-
-// addOTLP adds a cell's profiles of those kinds, all its processes merged.
-func (p profiles) addOTLP(o *profile.OTLP, cell string, kinds []string) error {
-	i := slices.IndexFunc(p.data.Run.Cells, func(c results.Cell) bool { return c.ID == cell })
-	c := p.data.Run.Cells[i]
-	for _, kind := range kinds {
-		v, err := profile.Read(p.path(cell, kind))
-		if errors.Is(err, os.ErrNotExist) {
-			continue // its traced trial failed
-		}
-		if err != nil {
-			return err
-		}
-		o.Add(v, map[string]string{
-			"bench.run.id": p.data.Run.ID, "bench.cell.id": cell, "bench.workload": c.Workload, "bench.backend": c.Backend, "bench.profile": kind,
-		})
-	}
-	return nil
 }
 
 // fewSamples says that a span's processor time is not known from n samples.
