@@ -292,13 +292,10 @@ func summarize(x *Executed, within span, places map[trace.Stack]place) *run {
 }
 
 // taskOf is the ledger of one task.
-func taskOf(lane results.LaneTask, process string, r *run) results.LedgerTask {
-	t := results.LedgerTask{
-		Number: lane.Number, Task: lane.Task, Worker: lane.Worker, Process: process, SpanID: lane.SpanID,
-		StartedNS: lane.StartedNS, WallNS: lane.ReceivedNS - lane.SubmittedNS, Parts: stations(lane),
-	}
+func taskOf(record results.TaskRecord, process string, r *run) results.LedgerTask {
+	t := results.LedgerTask{TaskRecord: record, Process: process, WallNS: record.ReceivedNS - record.SubmittedNS, Parts: stations(&record)}
 	if r == nil {
-		t.Parts[results.PartUnresolved] = lane.EndedNS - lane.StartedNS
+		t.Parts[results.PartUnresolved] = record.RunNS()
 	} else {
 		t.Parts.Add(&r.parts)
 		t.CPUSamples = r.samples
@@ -314,20 +311,19 @@ func taskOf(lane results.LaneTask, process string, r *run) results.LedgerTask {
 }
 
 // stations is what the moments on a task's way say: all but its function.
-func stations(lane results.LaneTask) (p results.Parts) {
-	switch {
-	case lane.SentNS == 0: // it stayed in its process
-		p[results.PartQueue] = lane.StartedNS - lane.SubmittedNS
-	case lane.EncodingNS == 0 || lane.DecodingNS == 0 || !harness.StampsCompare:
-		p[results.PartQueue] = lane.SentNS - lane.SubmittedNS
-		p[results.PartTransport] = lane.ReceivedNS - lane.SentNS - (lane.EndedNS - lane.StartedNS)
-	default:
-		p[results.PartQueue] = lane.EncodingNS - lane.SubmittedNS
-		p[results.PartEncode] = lane.SentNS - lane.EncodingNS + lane.EncodedNS - lane.EndedNS
-		p[results.PartTransport] = lane.DecodingNS - lane.SentNS + lane.ArrivedNS - lane.EncodedNS
-		p[results.PartDecode] = lane.DecodedNS - lane.DecodingNS + lane.ReceivedNS - lane.ArrivedNS
-		p[results.PartAhead] = lane.StartedNS - lane.DecodedNS
+func stations(t *results.TaskRecord) (p results.Parts) {
+	if !t.Crossed() || t.EncodingNS == 0 || t.DecodingNS == 0 || !harness.StampsCompare {
+		p[results.PartQueue] = t.QueueNS()
+		if t.Crossed() {
+			p[results.PartTransport] = t.WayNS()
+		}
+		return p
 	}
+	p[results.PartQueue] = t.EncodingNS - t.SubmittedNS
+	p[results.PartEncode] = t.SentNS - t.EncodingNS + t.EncodedNS - t.EndedNS
+	p[results.PartTransport] = t.DecodingNS - t.SentNS + t.ArrivedNS - t.EncodedNS
+	p[results.PartDecode] = t.DecodedNS - t.DecodingNS + t.ReceivedNS - t.ArrivedNS
+	p[results.PartAhead] = t.StartedNS - t.DecodedNS
 	return p
 }
 

@@ -93,9 +93,9 @@ func (p *perfetto) cell(l *results.Lanes, order int, dir string) error {
 		}
 	}
 	rows := map[[2]int]string{{home, rowProgram}: "submitted"}
-	lane := make(map[uint64]*results.LaneTask)
+	lane := make(map[uint64]*results.TaskRecord)
 	tasks := slices.Clone(l.Tasks)
-	slices.SortFunc(tasks, func(a, b results.LaneTask) int { return cmp.Compare(a.SubmittedNS, b.SubmittedNS) })
+	slices.SortFunc(tasks, func(a, b results.TaskRecord) int { return cmp.Compare(a.SubmittedNS, b.SubmittedNS) })
 	for i := range tasks {
 		t := &tasks[i]
 		lane[t.Number] = t
@@ -134,7 +134,7 @@ func (p *perfetto) cell(l *results.Lanes, order int, dir string) error {
 }
 
 // states draws what the goroutines of the tasks did.
-func (p *perfetto) states(path string, began harness.Stamp, lane map[uint64]*results.LaneTask) error {
+func (p *perfetto) states(path string, began harness.Stamp, lane map[uint64]*results.TaskRecord) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -160,7 +160,7 @@ func (p *perfetto) states(path string, began harness.Stamp, lane map[uint64]*res
 // oneAfterAnother returns what a task's goroutine did, in the time of the lanes,
 // without what overlaps: a viewer drops that. Each second the execution trace
 // compares the clocks anew, which moves a moment by some nanoseconds.
-func oneAfterAnother(intervals []Interval, began harness.Stamp, t *results.LaneTask) []Interval {
+func oneAfterAnother(intervals []Interval, began harness.Stamp, t *results.TaskRecord) []Interval {
 	var drawn []Interval
 	last, end := harness.Stamp(t.StartedNS), harness.Stamp(t.EndedNS)
 	for _, in := range intervals {

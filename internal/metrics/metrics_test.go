@@ -48,7 +48,7 @@ func records() *results.Data {
 				Tasks: 2, Digest: "d",
 			}})
 		}
-		lanes := results.Lanes{Cell: c.ID, TraceID: traceID, WallNS: 50 * ms, Workers: c.Workers, Tasks: []results.LaneTask{
+		lanes := results.Lanes{Cell: c.ID, TraceID: traceID, WallNS: 50 * ms, Workers: c.Workers, Tasks: []results.TaskRecord{
 			{Task: "t", SubmittedNS: 0, StartedNS: 2 * ms, EndedNS: 30 * ms, ReceivedNS: 30 * ms, SpanID: "00f067aa0ba902b7"},
 			{Task: "t", SubmittedNS: 0, StartedNS: 30 * ms, EndedNS: 45 * ms, ReceivedNS: 45 * ms, SpanID: "00f067aa0ba902b8", Outcome: "failed"},
 		}, Runtime: map[string][]results.Point{"trial": {

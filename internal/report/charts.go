@@ -373,13 +373,13 @@ func laneDesc(rows []Row, shown []results.Lanes) string {
 // drawLane draws the tasks of one worker. Tasks too short to be seen are drawn
 // as one, so that a million of them make no more than a lane's width.
 func drawLane(d *drawing, l results.Lanes, worker int, colour string, left, y, scale, height float64) {
-	var tasks []results.LaneTask
+	var tasks []results.TaskRecord
 	for _, t := range l.Tasks {
 		if t.Worker == worker {
 			tasks = append(tasks, t)
 		}
 	}
-	slices.SortFunc(tasks, func(a, b results.LaneTask) int { return cmp.Compare(a.StartedNS, b.StartedNS) })
+	slices.SortFunc(tasks, func(a, b results.TaskRecord) int { return cmp.Compare(a.StartedNS, b.StartedNS) })
 	const least = 0.6 // of a pixel
 	for i, n := 0, 0; i < len(tasks); n++ {
 		from, to, j := tasks[i].StartedNS, tasks[i].EndedNS, i+1

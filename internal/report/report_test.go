@@ -93,7 +93,7 @@ func testData() *results.Data {
 		each := wall * float64(workers) / 8
 		for i := range 8 {
 			start := ms(each * float64(i/workers))
-			lanes.Tasks = append(lanes.Tasks, results.LaneTask{Task: workload, Worker: i % workers, StartedNS: start, EndedNS: start + ms(each)})
+			lanes.Tasks = append(lanes.Tasks, results.TaskRecord{Task: workload, Worker: i % workers, StartedNS: start, EndedNS: start + ms(each)})
 		}
 		d.Lanes = append(d.Lanes, lanes)
 	}
@@ -406,7 +406,7 @@ func TestLanesOfAMillionTasks(t *testing.T) {
 	lanes := &d.Lanes[0]
 	lanes.Tasks = nil
 	for i := range int64(200_000) {
-		lanes.Tasks = append(lanes.Tasks, results.LaneTask{Task: "t", StartedNS: i * 500, EndedNS: i*500 + 400})
+		lanes.Tasks = append(lanes.Tasks, results.TaskRecord{Task: "t", StartedNS: i * 500, EndedNS: i*500 + 400})
 	}
 	c, ok := workerLanes(Build(d), "cpu")
 	if n := len(c.SVG()); !ok || n > 500_000 {
@@ -510,7 +510,7 @@ func TestDuration(t *testing.T) {
 func aLedgerTask() *results.LedgerTask {
 	onCPU, queued := int64(4e6), int64(1e6)
 	return &results.LedgerTask{
-		Number: 3, Task: "t", Process: "trial", SpanID: "5f", WallNS: 10e6, ResidualNS: -1000, OnCPUNS: &onCPU, OSQueueNS: &queued,
+		TaskRecord: results.TaskRecord{Number: 3, Task: "t", SpanID: "5f"}, Process: "trial", WallNS: 10e6, ResidualNS: -1000, OnCPUNS: &onCPU, OSQueueNS: &queued,
 		Parts: results.Parts{results.PartQueue: 5e6 + 1000, results.PartRunning: 5e6}, Waits: results.Waits{Lock: 2},
 		Where: "main.f (f.go:1)", WhereNS: 5, Stack: []string{"main.f (f.go:1)"},
 	}

@@ -260,11 +260,6 @@ func Read(dir string) (*Data, error) {
 	return d, err
 }
 
-// ReadLedger reads what is known of each task of a cell's traced trial.
-func ReadLedger(dir, cell string) ([]LedgerTask, error) {
-	return readLines[LedgerTask](filepath.Join(dir, LedgerDir, cell+".ndjson"))
-}
-
 // readLines decodes a file of one JSON value per line. A last line without its
 // newline was being written when the run ended, and is left out.
 func readLines[T any](path string) ([]T, error) {

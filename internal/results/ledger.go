@@ -128,39 +128,6 @@ func (w *Waits) Add(v Waits) {
 	w.Sleep += v.Sleep
 }
 
-// A LedgerTask says where the time of one task went: a line of
-// ledger/CELL.ndjson.
-type LedgerTask struct {
-	Number  uint64 `json:"number"`
-	Task    string `json:"task"`
-	Worker  int    `json:"worker"`
-	Process string `json:"process"`
-	SpanID  string `json:"span_id"`
-
-	StartedNS  int64 `json:"started_ns"` // since the begin of the measured part
-	WallNS     int64 `json:"wall_ns"`    // submission until the result was back
-	Parts      Parts `json:"parts"`
-	ResidualNS int64 `json:"residual_ns"` // WallNS less the parts
-
-	// Of Running: on a processor of the machine, and waiting for the system to
-	// give it one. Null if unknown: it takes a task that stayed on its thread.
-	OnCPUNS   *int64 `json:"on_cpu_ns"`
-	OSQueueNS *int64 `json:"os_queue_ns"`
-	// CPUSamples are those of the profiler, one for each SamplePeriod of
-	// processor time, of the task's own goroutine.
-	CPUSamples int `json:"cpu_samples,omitempty"`
-
-	Waits Waits `json:"waits"`
-	// ChildrenNS is for how long goroutines that the task started were
-	// running, beside it.
-	ChildrenNS int64 `json:"children_running_ns,omitempty"`
-	// Where is the place at which the task waited longest for a lock, a
-	// channel or a timer, and Stack how it got there.
-	Where   string   `json:"where,omitempty"`
-	WhereNS int64    `json:"where_ns,omitempty"`
-	Stack   []string `json:"stack,omitempty"`
-}
-
 // A Ledger says where the time of a cell's traced trial went: a line of
 // ledger.ndjson.
 type Ledger struct {

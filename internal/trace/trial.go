@@ -452,8 +452,8 @@ func runAttributes(to []recordedAttribute, task string, number uint64, worker in
 // Tasks returns the tasks that ran, in the order of submission, of the first
 // most that were submitted, for the records of the run. It is called when the
 // executor has been closed.
-func (t *Trial) Tasks(most int) []results.LaneTask {
-	var tasks []results.LaneTask
+func (t *Trial) Tasks(most int) []results.TaskRecord {
+	var tasks []results.TaskRecord
 	since := func(s harness.Stamp) int64 {
 		if s == 0 {
 			return 0
@@ -465,7 +465,7 @@ func (t *Trial) Tasks(most int) []results.LaneTask {
 		if tm.Started == 0 || c.number > uint64(most) {
 			continue
 		}
-		l := results.LaneTask{
+		l := results.TaskRecord{
 			Task: c.name, Worker: tm.Worker, SpanID: t.ids.span(c.number, spanTask).String(), Number: c.number, PID: tm.PID,
 			Outcome: c.outcome, SubmittedNS: since(tm.Submitted), StartedNS: since(tm.Started), EndedNS: since(tm.Ended), ReceivedNS: since(tm.Received),
 		}
@@ -479,7 +479,7 @@ func (t *Trial) Tasks(most int) []results.LaneTask {
 		}
 		tasks = append(tasks, l)
 	}
-	slices.SortFunc(tasks, func(a, b results.LaneTask) int { return cmp.Compare(a.Number, b.Number) })
+	slices.SortFunc(tasks, func(a, b results.TaskRecord) int { return cmp.Compare(a.Number, b.Number) })
 	return tasks
 }
 
