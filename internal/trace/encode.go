@@ -53,7 +53,8 @@ type lineEncoder struct {
 	emit     emit
 	resource *resource.Resource
 	exporter *otlptrace.Exporter
-	exported []byte // what exporter made
+	exported []byte                  // what exporter made
+	stubs    []sdktrace.ReadOnlySpan // for it
 
 	head, tail []byte // of a line of recorded spans
 	line       []byte
@@ -109,12 +110,28 @@ func (e *lineEncoder) export(ctx context.Context, spans []sdktrace.ReadOnlySpan)
 
 // exportStubs emits the spans, with the resource and the scope of ours.
 func (e *lineEncoder) exportStubs(ctx context.Context, stubs ...stub) error {
-	spans := make([]sdktrace.ReadOnlySpan, len(stubs))
-	for i, s := range stubs {
-		s.Resource, s.InstrumentationScope = e.resource, scope
-		spans[i] = s.Snapshot()
+	for _, s := range stubs {
+		if err := e.addStub(ctx, s); err != nil {
+			return err
+		}
 	}
-	return e.export(ctx, spans)
+	return e.flushStubs(ctx)
+}
+
+// addStub adds a span to a line of their own, and emits the line when it is full.
+// What is left is for flushStubs.
+func (e *lineEncoder) addStub(ctx context.Context, s stub) error {
+	s.Resource, s.InstrumentationScope = e.resource, scope
+	if e.stubs = append(e.stubs, s.Snapshot()); len(e.stubs) == batchSpans {
+		return e.flushStubs(ctx)
+	}
+	return nil
+}
+
+func (e *lineEncoder) flushStubs(ctx context.Context) error {
+	stubs := e.stubs
+	e.stubs = nil
+	return e.export(ctx, stubs)
 }
 
 // A recorded is a span that is made from a record.

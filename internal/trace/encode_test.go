@@ -118,7 +118,7 @@ func TestSpanOfATask(t *testing.T) {
 	if v, err := look.Submit(context.WithValue(rec.Context(t.Context()), key{}, 7), ex, 0).Wait(t.Context()); v != 7 || err != nil {
 		t.Errorf("the task's context holds %v, %v; want 7", v, err)
 	}
-	want := spanContext(rec.traceID, rec.ids.span(1, spanRun))
+	want := spanContext(rec.traceID, below(rec.ids.span(1), spanRun))
 	if !got.Equal(want) {
 		t.Errorf("the task is in span %v; want %v", got, want)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -100,10 +99,8 @@ func (r *Run) Export(ctx context.Context, w *Writer, rounds int, seed uint64, st
 	if err != nil {
 		return nil, err
 	}
-	for batch := range slices.Chunk(spans, batchSpans) {
-		if err := enc.exportStubs(ctx, batch...); err != nil {
-			return nil, err
-		}
+	if err := enc.exportStubs(ctx, spans...); err != nil {
+		return nil, err
 	}
 	return Counts{"run": {Expected: 1 + len(r.cells), Exported: enc.total}}, nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"iter"
 	"net/url"
 	"os"
 	"strings"
@@ -139,22 +141,11 @@ func (t Target) SendFile(ctx context.Context, path string) (sent int, err error)
 		err = errors.Join(err, client.Stop(stopCtx))
 	}()
 	// A batch is decoded while the one before is under way.
-	type batch struct {
-		message []*tracepb.ResourceSpans
-		spans   int
-		err     error
-	}
 	batches, enough := make(chan batch, 1), make(chan struct{})
 	var decoding sync.WaitGroup
 	decoding.Go(func() {
 		defer close(batches)
-		for traces, err := range ReadLines(f) {
-			var b batch
-			if err == nil {
-				b.spans = traces.SpanCount()
-				b.message, err = message(traces)
-			}
-			b.err = err
+		for b := range decoded(f) {
 			select {
 			case batches <- b:
 			case <-enough:
@@ -174,6 +165,29 @@ func (t Target) SendFile(ctx context.Context, path string) (sent int, err error)
 		sent += b.spans
 	}
 	return sent, nil
+}
+
+// A batch is what is sent at a time: a line.
+type batch struct {
+	message []*tracepb.ResourceSpans
+	spans   int
+	err     error
+}
+
+// decoded yields the batches of a file of spans; one with an error is the last.
+func decoded(r io.Reader) iter.Seq[batch] {
+	return func(yield func(batch) bool) {
+		for traces, err := range ReadLines(r) {
+			b := batch{err: err}
+			if err == nil {
+				b.spans = traces.SpanCount()
+				b.message, b.err = message(traces)
+			}
+			if !yield(b) || b.err != nil {
+				return
+			}
+		}
+	}
 }
 
 // message returns spans as the official exporter wants them.

@@ -265,6 +265,47 @@ func TestTrialInOneProcess(t *testing.T) {
 			t.Errorf("span %s has the status %v", s.Name, s.Status)
 		}
 	}
+	checkRecords(t, rec, spans, "plain", "plain", "plain", "fails", "own")
+}
+
+// checkRecords checks that the records of these tasks say what their spans say, to
+// the nanosecond.
+func checkRecords(t *testing.T, rec *Trial, spans map[string]aSpan, tasks ...string) {
+	t.Helper()
+	records := rec.Tasks(len(tasks) + 1)
+	if len(records) != len(tasks) {
+		t.Fatalf("there are %d records; want %d", len(records), len(tasks))
+	}
+	for i, r := range records {
+		failed := ""
+		if tasks[i] == "fails" {
+			failed = "failed task fails: no"
+		}
+		if got := strings.TrimSpace(r.Outcome + " " + r.Error); r.Task != tasks[i] || got != failed {
+			t.Errorf("record %d is of %s, which %q; want %s, which %q", i, r.Task, got, tasks[i], failed)
+		}
+		task, run := spans[r.SpanID], spans[r.RunSpanID]
+		if task.Span == nil || task.Name != "task "+r.Task || run.Span == nil || run.Name != "run "+r.Task {
+			t.Errorf("record %+v names spans %v and %v; want those of the task and its function", r, task, run)
+			continue
+		}
+		begin := int64(rec.cfg.Epoch) + int64(rec.began)
+		for _, m := range []struct {
+			what string
+			at   int64
+			want uint64
+		}{
+			{"submitted", r.SubmittedNS, task.StartTimeUnixNano}, {"started", r.StartedNS, run.StartTimeUnixNano},
+			{"ended", r.EndedNS, run.EndTimeUnixNano}, {"received", r.ReceivedNS, task.EndTimeUnixNano},
+		} {
+			if got := begin + m.at; got != int64(m.want) {
+				t.Errorf("%s was %s at %d; its spans say %d", r.Task, m.what, got, m.want)
+			}
+		}
+		if r.TraceID != "" || r.ParentSpanID != "" {
+			t.Errorf("record %+v has a trace or a parent of its own; want the trial's", r)
+		}
+	}
 }
 
 func TestTrialAcrossProcesses(t *testing.T) {
@@ -309,9 +350,7 @@ func TestTrialAcrossProcesses(t *testing.T) {
 			}
 		}
 	}
-	if lanes := rec.Tasks(3); len(lanes) != 3 || lanes[0].Task != "plain" || lanes[0].EndedNS < lanes[0].StartedNS || spans[lanes[0].SpanID].Name != "task plain" {
-		t.Errorf("lanes are %+v; want the three tasks with their spans", lanes)
-	}
+	checkRecords(t, rec, spans, "plain", "fails", "own")
 }
 
 // Spans that a worker did not send must be missed.

@@ -68,7 +68,6 @@ type workerRecorder struct {
 	parent   oteltrace.SpanContext // the spawn span
 	self     oteltrace.SpanContext // the worker's own
 	resource *resource.Resource
-	ids      ids
 	started  harness.Stamp
 	live     stash
 	current  taskHeader
@@ -100,7 +99,7 @@ func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
 		return harness.WorkerHooks{}, nil
 	}
 	w := &workerRecorder{
-		ids: newIDs(), started: harness.Now(), parent: parseTraceparent(os.Getenv("TRACEPARENT")),
+		started: harness.Now(), parent: parseTraceparent(os.Getenv("TRACEPARENT")),
 		incoming: make(map[*harness.Call]crossing),
 	}
 	if err := json.Unmarshal([]byte(env), &w.cfg); err != nil {
@@ -158,7 +157,7 @@ func (w *workerRecorder) start(ctx context.Context, c *harness.Call) context.Con
 		return ctx // of the warm-up
 	}
 	c.Number, w.current = h.number, h
-	return oteltrace.ContextWithSpanContext(ctx, spanContext(h.trace, w.ids.span(h.number, spanRun)))
+	return oteltrace.ContextWithSpanContext(ctx, spanContext(h.trace, below(h.task, spanRun)))
 }
 
 func (w *workerRecorder) end(c *harness.Call, err error) {
@@ -241,17 +240,13 @@ func (w *workerRecorder) workerSpan() stub {
 }
 
 func (w *workerRecorder) runSpan(r *workerRecord, enc *lineEncoder) error {
-	self := w.ids.span(r.header.number, spanRun)
-	task := w.names[r.task]
-	s := recorded{
-		trace: r.header.trace, id: self, parent: r.header.task, remote: true, prefix: "run ", task: task, kind: oteltrace.SpanKindConsumer,
-		from: int64(w.cfg.Epoch) + int64(r.started), to: int64(w.cfg.Epoch) + int64(r.ended),
-		// The worker, not the parent: a link to a span's own parent would
-		// turn that into a "follows from" in Jaeger.
-		link: w.self,
-	}
 	var room [4]recordedAttribute
-	s.attributes = runAttributes(room[:0], task, r.header.number, w.cfg.Worker, self)
+	s := runSpan(room[:0], r.header.trace, r.header.task, w.names[r.task], r.header.number, w.cfg.Worker)
+	s.from, s.to = int64(w.cfg.Epoch)+int64(r.started), int64(w.cfg.Epoch)+int64(r.ended)
+	s.remote, s.kind = true, oteltrace.SpanKindConsumer
+	// The worker, not the parent: a link to a span's own parent would turn that
+	// into a "follows from" in Jaeger.
+	s.link = w.self
 	if r.err > 0 {
 		s.err = w.errs[r.err-1]
 	}
