@@ -255,7 +255,7 @@ func (p profiles) eachTask(cell, kind string) (*profile.View, error) {
 // span returns the CPU samples of a span and of those below it: from the traced
 // trial, or, for a cell's own span, from the profiled one.
 func (p profiles) span(id string) (*profile.View, *trace.Found, error) {
-	found, err := trace.Find(filepath.Join(p.dir, results.TracesFile), id)
+	found, err := trace.Find(p.dir, id)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -298,7 +298,7 @@ func (s *site) ofSpan(id string) (servedRun, error) {
 		return servedRun{}, err
 	}
 	for _, r := range all {
-		if _, err := trace.Find(filepath.Join(r.Dir, results.TracesFile), id); err == nil {
+		if _, err := trace.Find(r.Dir, id); err == nil {
 			return r, nil
 		}
 	}

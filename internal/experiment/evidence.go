@@ -300,7 +300,7 @@ func (t trial) traced(ctx context.Context) (evidence, error) {
 // maxLaneTasks is of how many tasks of a trial the lanes, and so the ledger, tell.
 // Spans are made of all; these are held in memory, by several processes, and
 // read by people.
-const maxLaneTasks = 100_000
+const maxLaneTasks = results.MaxTasks
 
 // processes reads what each process of a trial has used so far.
 func processes(ctx context.Context, ex harness.Executor) ([]results.Process, error) {

@@ -271,8 +271,13 @@ func readLines[T any](path string) ([]T, error) {
 		return nil, err
 	}
 	defer f.Close()
+	return decodeLines[T](path, f, "")
+}
+
+// decodeLines decodes the lines of a file that have some text in them.
+func decodeLines[T any](path string, from io.Reader, with string) ([]T, error) {
 	var all []T
-	r := bufio.NewReader(f)
+	r := bufio.NewReader(from)
 	for n := 1; ; n++ {
 		line, err := r.ReadBytes('\n')
 		if err == io.EOF {
@@ -280,6 +285,9 @@ func readLines[T any](path string) ([]T, error) {
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", path, err)
+		}
+		if !bytes.Contains(line, []byte(with)) {
+			continue
 		}
 		var v T
 		if err := json.Unmarshal(line, &v); err != nil {

@@ -8,6 +8,11 @@ import (
 	"strings"
 )
 
+// MaxTasks is of how many tasks of a trial, the first ones, there are records.
+// Spans are made of all; these are held in memory, by several processes, and read
+// by people.
+const MaxTasks = 100_000
+
 // A TaskRecord is what is known of one task of a traced trial from its time stamps:
 // in lanes.ndjson as it is, in ledger/CELL.ndjson as a part of [LedgerTask]. The
 // task's spans are made from it, too. Times are nanoseconds since the begin of the
@@ -24,8 +29,8 @@ type TaskRecord struct {
 	// of its function's, by which samples of a CPU profile name it.
 	SpanID    string `json:"span_id"`
 	RunSpanID string `json:"run_span_id,omitempty"` // empty in older records
-	// Empty if they are those of the trial: its trace, and its span.
-	TraceID      string `json:"trace_id,omitempty"`
+	TraceID   string `json:"trace_id,omitempty"`    // empty if it is the trial's first
+	// ParentSpanID is the span that it was submitted in; empty if that is the trial.
 	ParentSpanID string `json:"parent_span_id,omitempty"`
 
 	SubmittedNS int64 `json:"submitted_ns"`
@@ -95,9 +100,10 @@ func ReadLedger(dir, cell string) ([]LedgerTask, error) {
 }
 
 // LedgerOfSpan returns the ledger of the run in dir that has a span, by its whole
-// id, with all of its tasks: the span is that of a task, or of a task's function.
-// It returns nil if no ledger has it, as that of a run of an older harness.
-func LedgerOfSpan(dir, id string) (*Ledger, []LedgerTask, error) {
+// id, and records of its tasks: of the one whose span it is, or whose function's,
+// and of all others if some were submitted inside of others. It returns nil if no
+// ledger has the span, as that of a run of an older harness.
+func LedgerOfSpan(dir, id string) (*Ledger, []TaskRecord, error) {
 	files, err := filepath.Glob(filepath.Join(dir, LedgerDir, "*.ndjson"))
 	if err != nil {
 		return nil, nil, err
@@ -110,17 +116,20 @@ func LedgerOfSpan(dir, id string) (*Ledger, []LedgerTask, error) {
 		if !bytes.Contains(b, []byte(id)) {
 			continue
 		}
-		cell := strings.TrimSuffix(filepath.Base(file), ".ndjson")
-		tasks, err := ReadLedger(dir, cell)
+		with := id
+		if bytes.Contains(b, []byte(`"parent_span_id":`)) {
+			with = "" // any
+		}
+		tasks, err := decodeLines[TaskRecord](file, bytes.NewReader(b), with)
 		if err != nil {
 			return nil, nil, err
 		}
-		if !slices.ContainsFunc(tasks, func(t LedgerTask) bool { return t.SpanID == id || t.RunSpanID == id }) {
+		if !slices.ContainsFunc(tasks, func(t TaskRecord) bool { return t.SpanID == id || t.RunSpanID == id }) {
 			continue
 		}
 		all, err := readLines[Ledger](filepath.Join(dir, LedgerFile))
 		for _, l := range slices.Backward(all) { // a run that is resumed may make one again
-			if l.Cell == cell {
+			if l.Cell == strings.TrimSuffix(filepath.Base(file), ".ndjson") {
 				return &l, tasks, err
 			}
 		}

@@ -78,7 +78,16 @@ func ReadLines(r io.Reader) iter.Seq2[ptrace.Traces, error] {
 
 // CountFile counts the spans in a file that a Writer has written. It reads it as
 // it is, without decoding it.
-func CountFile(path string) (n int, err error) {
+func CountFile(path string) (int, error) {
+	n, err := countIn(path, spanMark)
+	if err != nil {
+		return n, fmt.Errorf("counting the spans in %s: %w", path, err)
+	}
+	return n, nil
+}
+
+// countIn counts how often a file has a mark.
+func countIn(path string, mark []byte) (n int, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return 0, err
@@ -88,13 +97,13 @@ func CountFile(path string) (n int, err error) {
 	for kept := 0; ; {
 		m, err := f.Read(buf[kept:])
 		b := buf[:kept+m]
-		n += bytes.Count(b, spanMark)
-		kept = copy(buf, b[max(0, len(b)-len(spanMark)+1):]) // the begin of a mark, never a whole one
+		n += bytes.Count(b, mark)
+		kept = copy(buf, b[max(0, len(b)-len(mark)+1):]) // the begin of a mark, never a whole one
 		if err == io.EOF {
 			return n, nil
 		}
 		if err != nil {
-			return n, fmt.Errorf("counting the spans in %s: %w", path, err)
+			return n, err
 		}
 	}
 }

@@ -20,6 +20,7 @@ type task struct {
 	began  harness.Stamp // of the measured part
 	id     oteltrace.SpanID
 	parent oteltrace.SpanContext
+	nested bool // parent is not one of the trial's own spans
 }
 
 // tasks yields the tasks whose calls are over, by worker, in the order in which
@@ -56,7 +57,7 @@ func (t *Trial) fill(of *task, r *record, name string, x extra) {
 		Number: r.number, Task: name, Worker: int(r.worker), PID: int(r.pid), Outcome: x.outcome, Error: x.err,
 		SubmittedNS: since(r.submitted), StartedNS: since(r.started), EndedNS: since(r.ended), ReceivedNS: since(r.received),
 	}}
-	if !of.parent.IsValid() {
+	if of.nested = of.parent.IsValid(); !of.nested {
 		of.parent = t.root((r.number - 1) / tasksPerTrace)
 	}
 	if r.pid == int32(ownPID) || r.sent == 0 {
@@ -87,22 +88,21 @@ func (t *Trial) Tasks(most int) []results.TaskRecord {
 	var all []results.TaskRecord
 	for task := range t.tasks() {
 		if task.StartedNS != 0 && task.Number <= uint64(most) {
-			all = append(all, task.named(t.traceID, t.rootID))
+			all = append(all, task.named(t.traceID))
 		}
 	}
 	slices.SortFunc(all, func(a, b results.TaskRecord) int { return cmp.Compare(a.Number, b.Number) })
 	return all
 }
 
-// named returns the record with the ids of the task's spans. Those of its parent
-// and its trace are told if they are not the trial's.
-func (t *task) named(trial oteltrace.TraceID, root oteltrace.SpanID) results.TaskRecord {
+// named returns the record with the ids of the task's spans.
+func (t *task) named(trial oteltrace.TraceID) results.TaskRecord {
 	r := t.TaskRecord
 	r.SpanID, r.RunSpanID = t.id.String(), below(t.id, spanRun).String()
 	if t.parent.TraceID() != trial {
 		r.TraceID = t.parent.TraceID().String()
 	}
-	if t.parent.SpanID() != root {
+	if t.nested {
 		r.ParentSpanID = t.parent.SpanID().String()
 	}
 	return r
