@@ -241,29 +241,20 @@ func (x *executionReader) special(s trace.Stack, doing results.Part) (part resul
 			inRuntime, first = false, f.Func
 		}
 		switch {
-		case strings.HasSuffix(f.Func, "/internal/backends.(*seat).enter"), strings.HasSuffix(f.Func, "/internal/backends.(*seat).Yield"):
+		case profile.WaitsAtGate.Has(f.Func):
 			part = results.PartGate
-		case inRuntime && slices.ContainsFunc(collecting, func(prefix string) bool { return strings.HasPrefix(f.Func, prefix) }):
+		case inRuntime && profile.Allocates.Has(f.Func):
 			part = results.PartGC
 		}
 	}
 	// A program's locks are those of the standard library: who waits for one
 	// in the runtime has allocated, by whatever function.
-	locks := slices.ContainsFunc(locking, func(prefix string) bool { return strings.HasPrefix(first, prefix) })
-	if part == 0 && doing == results.PartLock && first != "" && !locks {
+	if part == 0 && doing == results.PartLock && first != "" && !profile.WaitsForLock.Has(first) {
 		part = results.PartGC
 	}
 	x.gates[s] = part
 	return part
 }
-
-// locking are the beginnings of the names of functions of the standard library
-// that wait for a lock.
-var locking = []string{"sync.", "internal/sync.", "internal/poll."}
-
-// collecting are the beginnings of the names of functions in which a goroutine
-// waits because it allocates.
-var collecting = []string{"runtime.gc", "runtime.GC", "runtime.malloc", "runtime.newobject", "runtime.makeslice", "runtime.growslice"}
 
 // waitingFor maps the runtime's reasons (runtime/traceruntime.go).
 func waitingFor(reason string) results.Part {

@@ -126,10 +126,7 @@ func Exclude(f func() error) error {
 func excluded(s *profile.Sample) bool {
 	return slices.ContainsFunc(s.Location, func(l *profile.Location) bool {
 		return slices.ContainsFunc(l.Line, func(l profile.Line) bool {
-			name := l.Function.Name
-			return strings.HasSuffix(name, "/internal/profile.Exclude") || strings.HasSuffix(name, "/internal/profile.snapshot") ||
-				strings.Contains(name, "/internal/profile.Labels.") || strings.Contains(name, "/internal/profile.(*labeller).") ||
-				strings.HasPrefix(name, "runtime/pprof.") && name != "runtime/pprof.Do"
+			return observes.Has(l.Function.Name) && !callsLabelled.Has(l.Function.Name)
 		})
 	})
 }

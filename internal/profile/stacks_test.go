@@ -1,0 +1,111 @@
+package profile_test
+
+import (
+	"context"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/profile"
+)
+
+// callers returns the names of the functions that called the caller, innermost
+// first.
+func callers() (names []string) {
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
+	for {
+		f, more := frames.Next()
+		names = append(names, f.Function)
+		if !more {
+			return names
+		}
+	}
+}
+
+// here is the package of this file, which stands for a program's own.
+const here = "github.com/f3f4c0de/harness/internal/profile_test."
+
+// ownOnly fails for a function of the machinery that would be taken for the
+// program's.
+func ownOnly(t *testing.T, what string, stack []string) {
+	t.Helper()
+	for _, f := range stack {
+		if profile.Own(f) != strings.HasPrefix(f, here) {
+			t.Errorf("%s: %s is the program's own: %v; its package belongs into machinery of names.go, or does not\n%s", what, f, profile.Own(f), strings.Join(stack, "\n"))
+			return
+		}
+	}
+}
+
+// What stacks are read by is found in real ones: where tasks are called, submitted
+// and waited for.
+func TestNamesInStacks(t *testing.T) {
+	for _, b := range []*harness.Backend{backends.Sequential, backends.Goroutines, backends.Threads, backends.GIL, backends.EventLoop, backends.GOMAXPROCS1} {
+		t.Run(b.Name, func(t *testing.T) {
+			var submitted []string
+			obs := &harness.Observer{Submit: func(*harness.Call) { submitted = callers() }}
+			ex, err := executor.Open(t.Context(), b.Name, executor.Config{Workers: 2, Observer: obs})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ex.Close()
+			f := stackTask.Submit(t.Context(), ex, 0)
+			stack, err := f.Wait(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.ContainsFunc(stack, profile.CallsTask.Has) {
+				t.Errorf("a task's stack has none of CallsTask, %s: see names.go\n%s", strings.Join(profile.CallsTask, ", "), strings.Join(stack, "\n"))
+			}
+			ownOnly(t, "a task", stack)
+			ownOnly(t, "a submission", submitted)
+		})
+	}
+}
+
+var stackTask = harness.NewTask("stack", func(context.Context, int) ([]string, error) { return callers(), nil })
+
+// Of two tasks that take turns, one waits for the lock of their model, in each of
+// the functions of WaitsAtGate.
+func TestNamesAtTheGate(t *testing.T) {
+	ex, err := backends.GIL.Open(t.Context(), harness.Config{Workers: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ex.Close()
+	var stop atomic.Bool
+	defer stop.Store(true)
+	turns := harness.NewTask("turns", func(ctx context.Context, _ int) (int, error) {
+		for !stop.Load() {
+			harness.Checkpoint(ctx)
+		}
+		return 0, nil
+	})
+	turns.Submit(t.Context(), ex, 0)
+	turns.Submit(t.Context(), ex, 0)
+	seen := make(map[string]bool)
+	buf := make([]byte, 1<<20)
+	for end := time.Now().Add(20 * time.Second); len(seen) < len(profile.WaitsAtGate) && time.Now().Before(end); runtime.Gosched() {
+		for _, m := range stackLine.FindAllSubmatch(buf[:runtime.Stack(buf, true)], -1) {
+			if name := string(m[1]); profile.WaitsAtGate.Has(name) {
+				seen[name] = true
+			}
+		}
+	}
+	for _, name := range profile.WaitsAtGate {
+		if !seen[name] {
+			t.Errorf("no task waited in %s: see names.go; there were %v\n%s", name, seen, buf[:runtime.Stack(buf, true)])
+		}
+	}
+}
+
+// stackLine is a function in what [runtime.Stack] writes.
+var stackLine = regexp.MustCompile(`(?m)^(\S+)\(`)
