@@ -219,7 +219,7 @@ func (x *executionReader) transition(ev trace.Event, st trace.StateTransition) {
 		if from == trace.GoWaiting {
 			return // it is told again, without the reason, about once a second
 		}
-		doing := waitingFor(st.Reason)
+		doing := results.WaitingFor(st.Reason)
 		if doing == results.PartChannel || doing == results.PartLock {
 			doing = cmp.Or(x.special(st.Stack, doing), doing)
 		}
@@ -254,25 +254,6 @@ func (x *executionReader) special(s trace.Stack, doing results.Part) (part resul
 	}
 	x.gates[s] = part
 	return part
-}
-
-// waitingFor maps the runtime's reasons (runtime/traceruntime.go).
-func waitingFor(reason string) results.Part {
-	switch reason {
-	case "network":
-		return results.PartIOWait
-	case "sync", "sync.(*Cond).Wait":
-		return results.PartLock
-	case "chan send", "chan receive", "select":
-		return results.PartChannel
-	case "sleep":
-		return results.PartSleep
-	case "GC mark assist wait for work", "wait until GC ends", "GC background sweeper wait", "GC weak to strong wait":
-		return results.PartGC
-	case "preempted":
-		return results.PartRunnable
-	}
-	return results.PartOther
 }
 
 func (x *executionReader) log(ev trace.Event, l trace.Log) {
@@ -323,7 +304,7 @@ func (t *task) served(asked, ready harness.Stamp) {
 		first--
 	}
 	for _, in := range t.Intervals[first:] {
-		waits := in.Part == results.PartIOWait || in.Part == results.PartChannel || in.Part == results.PartSleep || in.Part == results.PartOther
+		waits := results.PartInfo[in.Part].Reply
 		if !waits && in.Part != results.PartRunnable {
 			split = append(split, in)
 			continue

@@ -7,8 +7,8 @@
 // from the execution trace, whose clock is translated; what the two differ by
 // is the residual, and it is shown.
 //
-// To add a part, add it to package results and say in waitingFor, or in
-// stations, what belongs to it.
+// A part of a task's time is an entry of results.PartInfo. What the time stamps say
+// of it is in stations, what a stack says in special.
 package ledger
 
 import (
@@ -257,17 +257,11 @@ func summarize(x *Executed, within span, places map[trace.Stack]place) *run {
 			continue
 		}
 		r.parts[in.Part] += ns
-		switch in.Part {
-		case results.PartIOWait:
-			r.waits.IO++
-		case results.PartLock:
-			r.waits.Lock++
-		case results.PartChannel:
-			r.waits.Channel++
-		case results.PartSleep:
-			r.waits.Sleep++
-		case results.PartIOService:
-		default:
+		info := &results.PartInfo[in.Part]
+		if info.Waits != nil {
+			*info.Waits(&r.waits)++
+		}
+		if !info.Placed {
 			continue
 		}
 		k := placeKey{in.Part, in.stack}

@@ -44,14 +44,6 @@ func (r *Report) evidenceLine() string {
 	return line + "."
 }
 
-// partColours are those of the ledger's chart. What computes is blue, what waits
-// for I/O green, what is in the way red.
-var partColours = map[results.Part]string{
-	results.PartRunning: "#0072b2", results.PartSyscall: "#56b4e9", results.PartIOService: "#009e73", results.PartIOWait: "#7bccb5",
-	results.PartIOLate: "#cc79a7", results.PartRunnable: "#e69f00", results.PartGate: "#d55e00", results.PartLock: "#a50026",
-	results.PartChannel: "#8c6bb1", results.PartSleep: "#b8a800", results.PartGC: "#f46d43", results.PartOther: "#777", results.PartUnresolved: "#aaa",
-}
-
 // ledgerChart shows for every cell what its workers' time went to.
 func ledgerChart(r *Report) (Chart, bool) {
 	if len(r.Ledger) == 0 {
@@ -62,14 +54,14 @@ func ledgerChart(r *Report) (Chart, bool) {
 	var d drawing
 	var used []results.Part
 	for p := range results.PartInfo {
-		if partColours[results.Part(p)] != "" && slices.ContainsFunc(r.Ledger, func(l results.Ledger) bool { return l.Parts[p] > 0 }) {
+		if results.Part(p).AtWorker() && slices.ContainsFunc(r.Ledger, func(l results.Ledger) bool { return l.Parts[p] > 0 }) {
 			used = append(used, results.Part(p))
 		}
 	}
 	d.text(margin, 27, "head", "What the workers' time went to")
 	x := margin
 	for _, p := range used {
-		d.rect(x, 40, 11, 11, "part", fmt.Sprintf(` fill="%s"`, partColours[p]), results.PartInfo[p].Doc)
+		d.rect(x, 40, 11, 11, "part", fmt.Sprintf(` fill="%s"`, results.PartInfo[p].Colour), results.PartInfo[p].Doc)
 		d.text(x+15, 50, "small", p.String())
 		x += 26 + 6.6*float64(len(p.String()))
 	}
@@ -94,7 +86,7 @@ func ledgerChart(r *Report) (Chart, bool) {
 				if share*width < .3 {
 					continue
 				}
-				d.rect(at, y+2, share*width, rowHeight-4, "part", fmt.Sprintf(` fill="%s"`, partColours[p]), fmt.Sprintf("%s: %s of %s", results.PartInfo[p].Doc, ofWhole(share, 1), findings.WorkersTime))
+				d.rect(at, y+2, share*width, rowHeight-4, "part", fmt.Sprintf(` fill="%s"`, results.PartInfo[p].Colour), fmt.Sprintf("%s: %s of %s", results.PartInfo[p].Doc, ofWhole(share, 1), findings.WorkersTime))
 				at += share * width
 			}
 			d.text(chartWidth-margin, y+14, "end small", duration(float64(l.WallNS)))

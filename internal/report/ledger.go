@@ -3,7 +3,6 @@ package report
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/f3f4c0de/harness/internal/results"
@@ -114,10 +113,6 @@ func ofWhole(part, whole float64) string {
 	return fmt.Sprintf("%.1f %%", 100*part/whole)
 }
 
-// outside are the parts in which a task is at no worker. Many can be there at
-// once, so they are no share of the workers' time.
-var outside = []results.Part{results.PartQueue, results.PartEncode, results.PartTransport, results.PartDecode, results.PartAhead}
-
 // LedgerText writes one cell's ledger in full.
 func LedgerText(w io.Writer, l *results.Ledger) error {
 	var b strings.Builder
@@ -130,7 +125,7 @@ func LedgerText(w io.Writer, l *results.Ledger) error {
 		if l.Parts[i] == 0 {
 			continue
 		}
-		if !slices.Contains(outside, p) {
+		if p.AtWorker() {
 			share = ofWorkers(l.Parts[i])
 		}
 		rows = append(rows, []string{info.Name, info.Doc, perTask(l.Parts[i], l), share})
