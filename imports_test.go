@@ -59,6 +59,7 @@ var alone = map[string][]string{
 	"github.com/spf13/":                  {"cli"},
 	"github.com/goccy/go-yaml":           {"internal/experiment"},
 	"github.com/prometheus/":             {"internal/metrics", "examples/health"},
+	"github.com/prometheus/procfs":       {"internal/machine", "internal/profile"},
 	"golang.org/x/exp/trace":             {"internal/ledger"},
 	"golang.org/x/perf":                  {"internal/report"},
 	"golang.org/x/net":                   {"internal/workloads"},
