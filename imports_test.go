@@ -37,7 +37,7 @@ var mayImport = map[string][]string{
 	"internal/ledger":       {"", "internal/profile", "internal/results"},
 	"internal/machine":      {"internal/stats"},
 	"internal/metrics":      {"internal/report", "internal/results", "internal/trace"},
-	"internal/profile":      {""},
+	"internal/profile":      {"", "internal/results"},
 	"internal/report":       {"internal/findings", "internal/results", "internal/stats"},
 	"internal/results":      {"", "internal/stats"},
 	"internal/stats":        {},

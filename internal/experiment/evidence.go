@@ -348,9 +348,9 @@ func runtimes(ctx context.Context, ex harness.Executor) (map[int][]results.Point
 
 func processOf(name string, pid int, u profile.Usage) results.Process {
 	return results.Process{
-		Name: name, PID: pid, CPUNS: int64(u.User + u.System), RunQueueNS: int64(u.RunQueue), GCCycles: u.GCCycles,
+		Name: name, PID: pid, CPUNS: u.CPUNS(), RunQueueNS: u.RunQueueNS, GCCycles: u.GCCycles,
 		Switches: u.InvoluntarySwitches, Execution: executionFile(pid),
-		SystemNS: new(int64(u.System)), VoluntarySwitches: new(u.VoluntarySwitches),
+		SystemNS: new(u.SystemNS), VoluntarySwitches: new(u.VoluntarySwitches),
 	}
 }
 

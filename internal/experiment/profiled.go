@@ -100,7 +100,7 @@ func (t trial) profiled() evidence {
 				if err != nil {
 					return fmt.Errorf("reading the accounting: %w", err)
 				}
-				least += min(now.RunQueue-before.RunQueue, mostAdded*least)
+				least += min(time.Duration(now.RunQueueNS-before.RunQueueNS), mostAdded*least)
 			}
 			if time.Since(started)-besides >= least {
 				return nil

@@ -246,11 +246,7 @@ func (t trial) measure(ctx context.Context, ex harness.Executor, session harness
 	if err != nil {
 		return err
 	}
-	used := after.Since(before)
-	m.WallNS = wall.Nanoseconds()
-	m.UserNS, m.SystemNS = used.User.Nanoseconds(), used.System.Nanoseconds()
-	m.VoluntarySwitches, m.InvoluntarySwitches = used.VoluntarySwitches, used.InvoluntarySwitches
-	m.GCCycles, m.MaxRSSBytes = used.GCCycles, used.MaxRSS
+	m.WallNS, m.Usage = wall.Nanoseconds(), after.Since(before)
 	return ev.end(ctx, ex)
 }
 
@@ -277,11 +273,7 @@ func (t trial) repeat(ctx context.Context, w *harness.Workload, env harness.Env,
 			return fmt.Errorf("the output of repetition %d differs from the first: its digest is %s, not %s", n, one.Digest, m.Digest)
 		}
 		total.WallNS += one.WallNS
-		total.UserNS += one.UserNS
-		total.SystemNS += one.SystemNS
-		total.VoluntarySwitches += one.VoluntarySwitches
-		total.InvoluntarySwitches += one.InvoluntarySwitches
-		total.GCCycles += one.GCCycles
+		total.Usage = total.Plus(one.Usage)
 		total.MaxRSSBytes = one.MaxRSSBytes // a peak so far
 		for i := range one.Metrics {
 			total.Metrics[i].Value += one.Metrics[i].Value
@@ -291,9 +283,8 @@ func (t trial) repeat(ctx context.Context, w *harness.Workload, env harness.Env,
 	if n == 1 {
 		return nil
 	}
-	for _, v := range []*int64{&total.WallNS, &total.UserNS, &total.SystemNS, &total.VoluntarySwitches, &total.InvoluntarySwitches, &total.GCCycles} {
-		*v /= int64(n)
-	}
+	total.WallNS /= int64(n)
+	total.Usage = total.Over(n)
 	for i := range total.Metrics {
 		total.Metrics[i].Value /= float64(n)
 	}

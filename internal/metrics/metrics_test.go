@@ -44,7 +44,7 @@ func records() *results.Data {
 		for round := range 2 {
 			wall := 100 * ms / int64(c.Workers)
 			d.Trials = append(d.Trials, results.Trial{Cell: c.ID, Kind: results.Timed, Round: round, Measured: results.Measured{
-				Workers: c.Workers, WallNS: wall + int64(round)*ms, UserNS: 90 * ms, SystemNS: 10 * ms, VoluntarySwitches: 5, InvoluntarySwitches: 3, GCCycles: 1,
+				Workers: c.Workers, WallNS: wall + int64(round)*ms, Usage: results.Usage{UserNS: 90 * ms, SystemNS: 10 * ms, VoluntarySwitches: 5, InvoluntarySwitches: 3, GCCycles: 1},
 				Tasks: 2, Digest: "d",
 			}})
 		}

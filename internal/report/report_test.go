@@ -60,7 +60,7 @@ func testData() *results.Data {
 			d.Trials = append(d.Trials, results.Trial{
 				Cell: c.ID, Kind: kind, Round: round, Copy: second, Started: d.Run.Started,
 				Measured: results.Measured{
-					GOMAXPROCS: 2, Workers: workers, StartNS: ms(3), WallNS: ms(wall), UserNS: ms(cpu), MaxRSSBytes: 20 << 20, Tasks: 8, Digest: "d",
+					GOMAXPROCS: 2, Workers: workers, StartNS: ms(3), WallNS: ms(wall), Usage: results.Usage{UserNS: ms(cpu), MaxRSSBytes: 20 << 20}, Tasks: 8, Digest: "d",
 					Metrics: []harness.Metric{{Name: "latency_mean", Unit: "ns", Value: wall * 1e5}},
 				},
 			})
@@ -167,7 +167,7 @@ func judgedData() *results.Data {
 					d.Trials = append(d.Trials, results.Trial{
 						Cell: a.cell.ID, Kind: results.Timed, Round: round, Copy: again == 1, Order: 2*i + again, Started: now,
 						Load:     &results.Load{WindowNS: window, BusyNS: cpu + int64(float64(window)*busy(w.Label, round)), OwnNS: cpu},
-						Measured: results.Measured{GOMAXPROCS: 2, Workers: a.cell.Workers, StartNS: int64(2e6 * i), WarmNS: 1e6, WallNS: wall, UserNS: cpu, MaxRSSBytes: 20 << 20, Tasks: 8, Digest: "d", Repeats: 2},
+						Measured: results.Measured{GOMAXPROCS: 2, Workers: a.cell.Workers, StartNS: int64(2e6 * i), WarmNS: 1e6, WallNS: wall, Usage: results.Usage{UserNS: cpu, MaxRSSBytes: 20 << 20}, Tasks: 8, Digest: "d", Repeats: 2},
 					})
 					now = now.Add(time.Duration(window))
 				}
@@ -195,7 +195,7 @@ func addCosts(d *results.Data, rng *rand.Rand, rounds int) {
 				d.Trials = append(d.Trials, results.Trial{
 					Cell: c.ID, Kind: results.Cost, Observer: name, Round: round, Order: order, Started: d.Run.Started,
 					Load:     &results.Load{WindowNS: wall, BusyNS: wall, OwnNS: wall},
-					Measured: results.Measured{WallNS: wall, UserNS: wall + wall/10, Tasks: 8, Digest: "d"},
+					Measured: results.Measured{WallNS: wall, Usage: results.Usage{UserNS: wall + wall/10}, Tasks: 8, Digest: "d"},
 				})
 			}
 		}

@@ -274,13 +274,7 @@ type Measured struct {
 	CloseNS int64 `json:"close_ns"` // ending the workers
 
 	// Of all processes that ran the program, in the measured part.
-	UserNS              int64 `json:"user_ns"`
-	SystemNS            int64 `json:"system_ns"`
-	VoluntarySwitches   int64 `json:"voluntary_switches"`
-	InvoluntarySwitches int64 `json:"involuntary_switches"`
-	GCCycles            int64 `json:"gc_cycles"`
-	// MaxRSSBytes is the sum of the processes' peaks.
-	MaxRSSBytes int64 `json:"max_rss_bytes"`
+	Usage
 
 	Tasks   int              `json:"tasks"`
 	Digest  string           `json:"digest"`
@@ -319,9 +313,6 @@ type Allocations struct {
 // ColdNS is the time of the measured part together with that of starting and
 // warming up the workers before it.
 func (m *Measured) ColdNS() int64 { return m.StartNS + m.WarmNS + m.WallNS }
-
-// CPUNS is the processor time of the measured part.
-func (m *Measured) CPUNS() int64 { return m.UserNS + m.SystemNS }
 
 // Lanes are what the workers of a traced trial did, task by task: a line of
 // lanes.ndjson. All times are nanoseconds since the start of the measured part.
