@@ -37,12 +37,8 @@ func Build(lanes *results.Lanes, spawnNS int64, dir string) (*results.Ledger, []
 	if profile.KnowsRunQueue {
 		l.RunQueueNS = new(int64)
 	}
+	x := executionsOf(lanes)
 	names := make(map[int]string)
-	x := executions{runs: make(map[uint64]*run), within: make(map[uint64]span), submitted: make(map[string]*results.Place)}
-	for _, lane := range lanes.Tasks {
-		began := harness.Stamp(lanes.BeganNS)
-		x.within[lane.Number] = span{began + harness.Stamp(lane.StartedNS), began + harness.Stamp(lane.EndedNS)}
-	}
 	for _, p := range lanes.Processes {
 		names[p.PID] = p.Name
 		if l.RunQueueNS != nil {
@@ -58,9 +54,10 @@ func Build(lanes *results.Lanes, spawnNS int64, dir string) (*results.Ledger, []
 	}
 	tasks := make([]results.LedgerTask, 0, len(lanes.Tasks))
 	var most [len(results.PartInfo)]results.MostTask
-	for _, lane := range lanes.Tasks {
-		t := taskOf(lane, names[lane.PID], x.runs[lane.Number])
-		add(l, &t, lane.EndedNS-lane.StartedNS, x.runs[lane.Number] != nil)
+	for _, record := range lanes.Tasks {
+		r := x.runs[record.Number]
+		t := taskOf(record, names[record.PID], r)
+		add(l, &t, r != nil)
 		for p, ns := range t.Parts {
 			if ns > most[p].NS {
 				most[p] = results.MostTask{Part: results.Part(p).String(), Number: t.Number, SpanID: t.SpanID, NS: ns}
@@ -133,7 +130,6 @@ func largest(places map[string]*results.Place) []results.Place {
 
 // summary finds what stands out among the tasks.
 func summary(l *results.Ledger, lanes *results.Lanes) {
-
 	type change struct {
 		at int64
 		by int
@@ -221,6 +217,15 @@ type executions struct {
 	runs      map[uint64]*run
 	submitted map[string]*results.Place
 	turns     turns
+}
+
+func executionsOf(lanes *results.Lanes) *executions {
+	x := &executions{runs: make(map[uint64]*run), within: make(map[uint64]span), submitted: make(map[string]*results.Place)}
+	began := harness.Stamp(lanes.BeganNS)
+	for _, t := range lanes.Tasks {
+		x.within[t.Number] = span{began + harness.Stamp(t.StartedNS), began + harness.Stamp(t.EndedNS)}
+	}
+	return x
 }
 
 // read reads one of them.
@@ -321,12 +326,12 @@ func stations(t *results.TaskRecord) (p results.Parts) {
 	return p
 }
 
-func add(l *results.Ledger, t *results.LedgerTask, busy int64, resolved bool) {
+func add(l *results.Ledger, t *results.LedgerTask, resolved bool) {
 	l.Tasks++
 	l.TasksNS += t.WallNS
 	l.Parts.Add(&t.Parts)
 	l.ResidualNS += t.ResidualNS
-	l.BusyNS += busy
+	l.BusyNS += t.RunNS()
 	l.Waits.Add(t.Waits)
 	l.ChildrenNS += t.ChildrenNS
 	if resolved {

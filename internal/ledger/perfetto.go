@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -117,16 +118,25 @@ func (p *perfetto) cell(l *results.Lanes, order int, dir string) error {
 			}
 		}
 	}
-	for row, name := range rows {
-		if err := p.emit(event{Name: "thread_name", Phase: "M", PID: row[0], TID: row[1], Args: map[string]any{"name": name}}); err != nil {
-			return err
-		}
+	if err := p.names(rows); err != nil {
+		return err
 	}
 	for _, proc := range l.Processes {
 		if proc.Execution == "" {
 			continue
 		}
 		if err := p.states(filepath.Join(dir, proc.Execution), harness.Stamp(l.BeganNS), lane); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// names gives the rows their names, in an order that is always the same.
+func (p *perfetto) names(rows map[[2]int]string) error {
+	byProcess := func(a, b [2]int) int { return slices.Compare(a[:], b[:]) }
+	for _, row := range slices.SortedFunc(maps.Keys(rows), byProcess) {
+		if err := p.emit(event{Name: "thread_name", Phase: "M", PID: row[0], TID: row[1], Args: map[string]any{"name": rows[row]}}); err != nil {
 			return err
 		}
 	}

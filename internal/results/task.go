@@ -33,9 +33,9 @@ type TaskRecord struct {
 	// ParentSpanID is the span that it was submitted in; empty if that is the trial.
 	ParentSpanID string `json:"parent_span_id,omitempty"`
 
-	SubmittedNS int64 `json:"submitted_ns"`
+	SubmittedNS int64 `json:"submitted_ns,omitempty"`
 	StartedNS   int64 `json:"started_ns"`
-	EndedNS     int64 `json:"ended_ns"`
+	EndedNS     int64 `json:"ended_ns,omitempty"`
 	ReceivedNS  int64 `json:"received_ns,omitempty"` // its result was back and decoded
 
 	// Of a task that crossed to another process.
