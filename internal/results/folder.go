@@ -263,6 +263,11 @@ func Read(dir string) (*Data, error) {
 // readLines decodes a file of one JSON value per line. A last line without its
 // newline was being written when the run ended, and is left out.
 func readLines[T any](path string) ([]T, error) {
+	return readLinesWith[T](path, func([]byte) bool { return true })
+}
+
+// readLinesWith decodes those lines that are wanted.
+func readLinesWith[T any](path string, wanted func(line []byte) bool) ([]T, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -271,13 +276,8 @@ func readLines[T any](path string) ([]T, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return decodeLines[T](path, f, "")
-}
-
-// decodeLines decodes the lines of a file that have some text in them.
-func decodeLines[T any](path string, from io.Reader, with string) ([]T, error) {
 	var all []T
-	r := bufio.NewReader(from)
+	r := bufio.NewReader(f)
 	for n := 1; ; n++ {
 		line, err := r.ReadBytes('\n')
 		if err == io.EOF {
@@ -286,7 +286,7 @@ func decodeLines[T any](path string, from io.Reader, with string) ([]T, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", path, err)
 		}
-		if !bytes.Contains(line, []byte(with)) {
+		if !wanted(line) {
 			continue
 		}
 		var v T

@@ -2,7 +2,6 @@ package results
 
 import (
 	"bytes"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -109,18 +108,14 @@ func LedgerOfSpan(dir, id string) (*Ledger, []TaskRecord, error) {
 		return nil, nil, err
 	}
 	for _, file := range files {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			return nil, nil, err
+		nested := false
+		tasks, err := readLinesWith[TaskRecord](file, func(line []byte) bool {
+			nested = nested || bytes.Contains(line, []byte(`"parent_span_id":`))
+			return bytes.Contains(line, []byte(id))
+		})
+		if len(tasks) > 0 && nested {
+			tasks, err = readLines[TaskRecord](file)
 		}
-		if !bytes.Contains(b, []byte(id)) {
-			continue
-		}
-		with := id
-		if bytes.Contains(b, []byte(`"parent_span_id":`)) {
-			with = "" // any
-		}
-		tasks, err := decodeLines[TaskRecord](file, bytes.NewReader(b), with)
 		if err != nil {
 			return nil, nil, err
 		}
