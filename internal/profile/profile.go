@@ -1,9 +1,10 @@
 // Package profile collects pprof profiles of the processes of a trial and
-// merges them. It is the only package that knows runtime/pprof, and the
-// accounting of the operating system.
+// merges them, and reads what a process has used up. It is the only package that
+// knows runtime/pprof.
 //
 // To add a kind of profile, add it to [Kinds] and, if it counts since the
-// process started, to counted.
+// process started, to counted. The names of functions by which stacks are read are
+// in names.go.
 package profile
 
 import (

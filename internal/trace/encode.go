@@ -166,20 +166,18 @@ func (e *lineEncoder) add(s *recorded) error {
 	} else {
 		b = append(b, ',')
 	}
-	const sampled, remoteKnown, remote = 0x1, 0x100, 0x200
 	b = append(b, `{"traceId":"`...)
 	b = hex.AppendEncode(b, s.trace[:])
 	b = append(b, `","spanId":"`...)
 	b = hex.AppendEncode(b, s.id[:])
 	b = append(b, `","parentSpanId":"`...)
 	b = hex.AppendEncode(b, s.parent[:])
+	flags := int64(flagSampled | flagRemoteKnown)
 	if s.remote {
-		b = append(b, `","flags":`...)
-		b = strconv.AppendInt(b, sampled|remoteKnown|remote, 10)
-	} else {
-		b = append(b, `","flags":`...)
-		b = strconv.AppendInt(b, sampled|remoteKnown, 10)
+		flags |= flagRemote
 	}
+	b = append(b, `","flags":`...)
+	b = strconv.AppendInt(b, flags, 10)
 	b = append(b, `,"name":`...)
 	b = appendStrings(b, s.prefix, s.task)
 	b = append(b, `,"kind":`...)
@@ -189,7 +187,32 @@ func (e *lineEncoder) add(s *recorded) error {
 	b = append(b, `","endTimeUnixNano":"`...)
 	b = strconv.AppendInt(b, s.to, 10)
 	b = append(b, '"')
-	for i, a := range s.attributes {
+	b = appendAttributes(b, s.attributes)
+	if s.link.IsValid() {
+		b = appendLink(b, s.link)
+	}
+	if s.err != "" {
+		b = append(b, `,"status":{"message":`...)
+		b = append(appendString(b, s.err), `,"code":2}}`...)
+	} else {
+		b = append(b, `,"status":{}}`...)
+	}
+	e.line = b
+	if e.spans++; e.spans == batchSpans {
+		return e.flush()
+	}
+	return nil
+}
+
+// The flags of a span and of a link (opentelemetry.proto.trace.v1.SpanFlags).
+const (
+	flagSampled     = 0x1
+	flagRemoteKnown = 0x100
+	flagRemote      = 0x200
+)
+
+func appendAttributes(b []byte, all []recordedAttribute) []byte {
+	for i, a := range all {
 		if i == 0 {
 			b = append(b, `,"attributes":[{"key":"`...)
 		} else {
@@ -208,29 +231,20 @@ func (e *lineEncoder) add(s *recorded) error {
 			b = append(strconv.AppendInt(b, a.n, 10), `"}}`...)
 		}
 	}
-	if len(s.attributes) > 0 {
+	if len(all) > 0 {
 		b = append(b, ']')
 	}
-	if s.link.IsValid() {
-		id, trace := s.link.SpanID(), s.link.TraceID()
-		b = append(b, `,"links":[{"traceId":"`...)
-		b = hex.AppendEncode(b, trace[:])
-		b = append(b, `","spanId":"`...)
-		b = hex.AppendEncode(b, id[:])
-		b = append(b, `","flags":`...)
-		b = append(strconv.AppendInt(b, sampled|remoteKnown, 10), `}]`...)
-	}
-	if s.err != "" {
-		b = append(b, `,"status":{"message":`...)
-		b = append(appendString(b, s.err), `,"code":2}}`...)
-	} else {
-		b = append(b, `,"status":{}}`...)
-	}
-	e.line = b
-	if e.spans++; e.spans == batchSpans {
-		return e.flush()
-	}
-	return nil
+	return b
+}
+
+func appendLink(b []byte, to oteltrace.SpanContext) []byte {
+	id, trace := to.SpanID(), to.TraceID()
+	b = append(b, `,"links":[{"traceId":"`...)
+	b = hex.AppendEncode(b, trace[:])
+	b = append(b, `","spanId":"`...)
+	b = hex.AppendEncode(b, id[:])
+	b = append(b, `","flags":`...)
+	return append(strconv.AppendInt(b, flagSampled|flagRemoteKnown, 10), `}]`...)
 }
 
 // flush emits the spans that were added and not yet emitted.

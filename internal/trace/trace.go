@@ -1,6 +1,6 @@
 // Package trace turns what happened in a run into OpenTelemetry spans, writes
 // them to the run's folder and sends them to whoever collects them. It is the
-// only package that knows the OpenTelemetry SDK.
+// only package that knows the OpenTelemetry SDK for spans.
 //
 // Spans of tasks are recorded, not started: while a trial runs, a task costs
 // two readings of the clock and an entry in its worker's list, and the spans
