@@ -216,7 +216,7 @@ func cpu(pid int) (sum time.Duration) {
 // scripts run side by side, each with its own.
 type batches struct{}
 
-type requests struct{ traces, metrics, profiles atomic.Int64 }
+type requests struct{ traces, metrics atomic.Int64 }
 
 // startReceiver starts an OTLP receiver, of all signals or of traces alone, and
 // puts its URL into $RECEIVER: receiver [traces]
@@ -224,7 +224,6 @@ func startReceiver(ts *testscript.TestScript, _ bool, args []string) {
 	n := ts.Value(batches{}).(*requests)
 	n.traces.Store(0)
 	n.metrics.Store(0)
-	n.profiles.Store(0)
 	all := len(args) == 0
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -234,8 +233,6 @@ func startReceiver(ts *testscript.TestScript, _ bool, args []string) {
 			n.traces.Add(1)
 		case r.URL.Path == "/v1/metrics" && r.ContentLength > 0 && all:
 			n.metrics.Add(1)
-		case r.URL.Path == "/v1development/profiles" && r.ContentLength > 0:
-			n.profiles.Add(1)
 		default:
 			http.NotFound(w, r)
 		}
@@ -253,15 +250,13 @@ func counted(ts *testscript.TestScript, args []string) *atomic.Int64 {
 		return &n.traces
 	case "metrics":
 		return &n.metrics
-	case "profiles":
-		return &n.profiles
 	}
-	ts.Fatalf("usage: received [metrics|profiles]")
+	ts.Fatalf("usage: received [metrics]")
 	return nil
 }
 
 // received checks that the script's receiver got something, and forgets it:
-// received [metrics|profiles]
+// received [metrics]
 func received(ts *testscript.TestScript, neg bool, args []string) {
 	if n := counted(ts, args).Swap(0); (n > 0) == neg {
 		ts.Fatalf("the receiver got %d requests", n)
@@ -269,7 +264,7 @@ func received(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // receives waits until the script's receiver has something, and forgets it:
-// receives [metrics|profiles]
+// receives [metrics]
 func receives(ts *testscript.TestScript, _ bool, args []string) {
 	until(ts, "the receiver to get something", func() bool { return counted(ts, args).Swap(0) > 0 })
 }
@@ -359,7 +354,7 @@ func record(ts *testscript.TestScript, neg bool, args []string) {
 				ts.Check(folder.AddTrial(&results.Trial{
 					Cell: c.ID, Kind: results.Timed, Round: round, Copy: copies == 1, Started: run.Started.Add(time.Duration(n) * time.Second),
 					Load:     &results.Load{WindowNS: 1e9, BusyNS: 1e9 + int64(others)*1e7, OwnNS: 1e9},
-					Measured: results.Measured{WallNS: wall, UserNS: wall, StartNS: 1e6, Tasks: 1, Digest: "d"},
+					Measured: results.Measured{WallNS: wall, Usage: results.Usage{UserNS: wall}, StartNS: 1e6, Tasks: 1, Digest: "d"},
 				}))
 			}
 		}
