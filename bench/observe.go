@@ -54,13 +54,13 @@ func watchTimes(string) (*core.Observer, func() (func() error, error), error) {
 
 // watchCPUAlone takes a CPU profile and knows nothing of tasks.
 func watchCPUAlone(string) (*core.Observer, func() (func() error, error), error) {
-	return nil, func() (func() error, error) { return profile.Alone("cpu") }, nil
+	return nil, func() (func() error, error) { return profile.StartDiscarded("cpu") }, nil
 }
 
 // watchCPU takes a CPU profile whose samples are labelled with their task.
 func watchCPU(string) (*core.Observer, func() (func() error, error), error) {
 	labels := profile.Labels{Workload: "bench", Backend: "goroutines"}
-	return labels.Observer(), func() (func() error, error) { return profile.Alone("cpu") }, nil
+	return labels.Observer(), func() (func() error, error) { return profile.StartDiscarded("cpu") }, nil
 }
 
 // watchExecution writes an execution trace. marked adds where each task begins

@@ -64,7 +64,7 @@ func Run(ctx context.Context, stdout, stderr io.Writer, args []string, more ...K
 // divert makes this process what it was started as, if that was by us.
 func divert(ctx context.Context, kinds spec.Kinds) {
 	backends.Divert(kinds.Tasks(), func() (core.WorkerHooks, error) { return trial.WorkerHooks(ctx) })
-	trial.Divert(ctx, kinds)
+	trial.EntryPoint(ctx, kinds)
 	calibrate.Divert(ctx, kinds.Backends)
 }
 

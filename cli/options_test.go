@@ -54,7 +54,7 @@ func TestOptions(t *testing.T) {
 			if !strings.Contains(page, "| `--"+o.Name+"`") {
 				t.Errorf("the page has no row of --%s", o.Name)
 			}
-			for _, other := range slices.Concat(o.Unless, o.Aside) {
+			for _, other := range slices.Concat(o.ReplacedBy, o.VariableIgnoredWith) {
 				spec.Lookup(other) // panics if there is none
 			}
 		})
@@ -238,11 +238,11 @@ A flag has precedence over a variable of the environment, which has it over a ke
 		for _, c := range o.Conflicts {
 			fmt.Fprintf(&b, "- `--%s` and `--%s`: %s.\n", o.Name, c.With, c.Why)
 		}
-		if len(o.Unless) > 0 {
-			fmt.Fprintf(&b, "- `--%s` from a place of lower precedence does not count where %s is given.\n", o.Name, flagList(o.Unless, "or"))
+		if len(o.ReplacedBy) > 0 {
+			fmt.Fprintf(&b, "- `--%s` from a place of lower precedence does not count where %s is given.\n", o.Name, flagList(o.ReplacedBy, "or"))
 		}
-		if len(o.Aside) > 0 {
-			fmt.Fprintf(&b, "- `%s` does not count where %s is given.\n", o.VariableName(), flagList(o.Aside, "or"))
+		if len(o.VariableIgnoredWith) > 0 {
+			fmt.Fprintf(&b, "- `%s` does not count where %s is given.\n", o.VariableName(), flagList(o.VariableIgnoredWith, "or"))
 		}
 		if o.New {
 			begun = append(begun, o.Name)

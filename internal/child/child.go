@@ -102,15 +102,15 @@ type Process struct {
 	// what it says, to be read until 30 seconds after its end. Wait closes both.
 	In, Out *os.File
 
-	cmd   *exec.Cmd
-	group bool
-	tail  *tail
-	errs  *os.File      // what it writes to standard error
-	heard chan struct{} // closed when all of that has been passed on
-	kills int64         // for want of memory, when it was started
-	done  chan struct{}
-	exit  Exit
-	once  sync.Once
+	cmd    *exec.Cmd
+	group  bool
+	tail   *tail
+	stderr *os.File      // what it writes to standard error
+	copied chan struct{} // closed when all of that has been passed on
+	kills  int64         // for want of memory, when it was started
+	done   chan struct{}
+	exit   Exit
+	once   sync.Once
 }
 
 // Start starts the child. The caller must call Wait.
@@ -135,7 +135,7 @@ func (c Command) Start() (*Process, error) {
 		return nil, errors.Join(fmt.Errorf("starting %s: %w", c.Role, err), childIn.Close(), in.Close(), out.Close(), childOut.Close())
 	}
 	p := &Process{
-		In: in, Out: out, group: c.Group, tail: &tail{}, errs: errs, heard: make(chan struct{}),
+		In: in, Out: out, group: c.Group, tail: &tail{}, stderr: errs, copied: make(chan struct{}),
 		kills: outOfMemoryKills(), done: make(chan struct{}),
 	}
 	p.cmd = &exec.Cmd{
@@ -146,7 +146,7 @@ func (c Command) Start() (*Process, error) {
 		Stderr:      childErrs,
 		ExtraFiles:  append([]*os.File{childIn, childOut}, c.Files...),
 		SysProcAttr: attributes(c.Group),
-		WaitDelay:   holdsOpen,
+		WaitDelay:   outputGrace,
 	}
 	err = parent.start(p.cmd)
 	// Ours are not the child's ends: it would never see the end of input.
@@ -154,24 +154,24 @@ func (c Command) Start() (*Process, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting %s: %w", c.Role, err), in.Close(), out.Close(), errs.Close())
 	}
-	go p.hear(c.Stderr) // ends with the process, or when Stderr has taken what it wrote
-	go p.reap()         // ends with the process; Wait waits for it
+	go p.copyStderr(c.Stderr) // ends with the process, or when Stderr has taken what it wrote
+	go p.reap()               // ends with the process; Wait waits for it
 	return p, nil
 }
 
 // holdsOpen is for how long a process that the child has started may hold its output
 // open after its end.
-const holdsOpen = time.Second
+const outputGrace = time.Second
 
 // hear keeps the end of what the child writes to standard error and passes all of it
 // on. What is refused there, on a full disk, is dropped: a child whose pipe nobody
 // reads any more would be ended by SIGPIPE.
-func (p *Process) hear(to io.Writer) {
-	defer close(p.heard)
-	defer p.errs.Close()
+func (p *Process) copyStderr(to io.Writer) {
+	defer close(p.copied)
+	defer p.stderr.Close()
 	buf := make([]byte, 4<<10)
 	for {
-		n, err := p.errs.Read(buf)
+		n, err := p.stderr.Read(buf)
 		_, _ = p.tail.Write(buf[:n])
 		if to != nil && n > 0 {
 			_, _ = to.Write(buf[:n])
@@ -185,18 +185,18 @@ func (p *Process) hear(to io.Writer) {
 // heardAll waits until what the child has written to standard error is heard, but not
 // for ever: a process that it has started may hold that open, and then heardAll reports
 // false, or nobody may take what it has written.
-func (p *Process) heardAll() bool {
-	late := time.NewTimer(holdsOpen)
+func (p *Process) waitCopied() bool {
+	late := time.NewTimer(outputGrace)
 	defer late.Stop()
 	select {
-	case <-p.heard:
+	case <-p.copied:
 		return true
 	case <-late.C:
 	}
-	_ = p.errs.SetReadDeadline(time.Now())
-	late.Reset(holdsOpen)
+	_ = p.stderr.SetReadDeadline(time.Now())
+	late.Reset(outputGrace)
 	select {
-	case <-p.heard:
+	case <-p.copied:
 		return false
 	case <-late.C:
 		return true
@@ -206,18 +206,18 @@ func (p *Process) heardAll() bool {
 // lingers is for how long what a child has said can be read after its end. Then
 // there is nothing more, even if a process that it has started holds the pipe
 // open.
-var lingers = 30 * time.Second
+var readGrace = 30 * time.Second
 
 func (p *Process) reap() {
-	if p.group && !endsWell(p.PID()) {
+	if p.group && !exitsCleanly(p.PID()) {
 		// Its id is its group's until it has been reaped.
 		_ = syscall.Kill(-p.PID(), syscall.SIGKILL)
 	}
 	err := p.cmd.Wait()
-	if !p.heardAll() && err == nil {
+	if !p.waitCopied() && err == nil {
 		err = exec.ErrWaitDelay
 	}
-	_ = p.Out.SetReadDeadline(time.Now().Add(lingers)) // on every system that has pipes
+	_ = p.Out.SetReadDeadline(time.Now().Add(readGrace)) // on every system that has pipes
 	parent.reaped()
 	s := p.cmd.ProcessState
 	p.exit = Exit{Code: s.ExitCode(), Cause: s.String(), Stderr: p.tail.String(), CPU: s.UserTime() + s.SystemTime()}
@@ -315,7 +315,7 @@ func (t *tail) Write(b []byte) (int, error) {
 }
 
 // lastWords is how the Go runtime begins to tell why it crashes.
-var lastWords = sync.OnceValue(func() *regexp.Regexp {
+var crashStart = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(?m)^(panic: |fatal error: |runtime: |SIG[A-Z]+: )`)
 })
 
@@ -324,7 +324,7 @@ func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	from, to := max(0, len(t.buf)-tailBytes), len(t.buf)
-	if at := lastWords().FindIndex(t.buf); at != nil && at[0] < from {
+	if at := crashStart().FindIndex(t.buf); at != nil && at[0] < from {
 		from = max(0, at[0]-512)
 		to = from + tailBytes
 	}

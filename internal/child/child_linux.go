@@ -16,11 +16,11 @@ import (
 
 // own leads to the file that the process runs, also after that was replaced or
 // deleted. In a new process it still does when that starts another program.
-const own = "/proc/self/exe"
+const selfExe = "/proc/self/exe"
 
 // image identifies the file alone: nobody can write to it while it runs, and another
 // cannot have its number, but its times may change.
-func image() string { return fileAt(own) }
+func image() string { return fileAt(selfExe) }
 
 // thisProgram returns a path from which this very program can be started: the one
 // that it was started from, or, if another file is there by now, the way by which
@@ -28,14 +28,14 @@ func image() string { return fileAt(own) }
 func thisProgram() (string, error) {
 	path, err := os.Executable()
 	if id := image(); id != "" && (err != nil || fileAt(path) != id) {
-		return own, nil
+		return selfExe, nil
 	}
 	return path, err
 }
 
 // endsWell blocks until the child has ended, and reports whether it exited with
 // code 0. It does not reap it. If that cannot be known it reports true.
-func endsWell(pid int) bool {
+func exitsCleanly(pid int) bool {
 	const (
 		byPID  = 1          // P_PID
 		exited = 4          // WEXITED
@@ -130,7 +130,7 @@ func (s *starter) start(cmd *exec.Cmd) error {
 	s.requests <- func() { done <- cmd.Start() }
 	err := <-done
 	if err != nil {
-		s.gone()
+		s.release()
 	}
 	return err
 }
@@ -146,10 +146,10 @@ func (s *starter) serve() {
 func (s *starter) reaped() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.gone()
+	s.release()
 }
 
-func (s *starter) gone() {
+func (s *starter) release() {
 	if s.children--; s.children == 0 {
 		close(s.requests)
 		<-s.ended

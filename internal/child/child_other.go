@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// begun identifies the file that this process runs. It is read when the process
+// imageAtStart identifies the file that this process runs. It is read when the process
 // begins, since another may be there later.
-var begun = func() string {
+var imageAtStart = func() string {
 	path, err := os.Executable()
 	if err != nil {
 		return ""
@@ -24,15 +24,15 @@ var begun = func() string {
 	return fmt.Sprintf("%s size %d modified %d", fileID(info), info.Size(), info.ModTime().UnixNano())
 }()
 
-func image() string { return begun }
+func image() string { return imageAtStart }
 
 // thisProgram returns the path that the program was started from: what runs cannot
 // be reached otherwise here.
 func thisProgram() (string, error) { return os.Executable() }
 
-// endsWell reports true: whether a child has ended well is only known here when
+// exitsCleanly reports true: whether a child has ended well is only known here when
 // it has been reaped, and then its group may be somebody else's.
-func endsWell(int) bool { return true }
+func exitsCleanly(int) bool { return true }
 
 // Stopped reports false: whether a child was stopped is not known here.
 func (*Process) Stopped() bool { return false }

@@ -177,9 +177,9 @@ func TestInherit(t *testing.T) {
 
 // What a child has left behind does not keep its parent listening.
 func TestLeftBehind(t *testing.T) {
-	before := lingers
-	t.Cleanup(func() { lingers = before })
-	lingers = 10 * time.Millisecond
+	before := readGrace
+	t.Cleanup(func() { readGrace = before })
+	readGrace = 10 * time.Millisecond
 	p := start(t, Command{Role: "leaves"})
 	r := bufio.NewReader(p.Out)
 	line, err := r.ReadString('\n')

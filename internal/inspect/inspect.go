@@ -255,7 +255,7 @@ func (r *Run) EachTask(cell, kind string) (*profile.View, error) {
 	if n == 0 {
 		return nil, fmt.Errorf("the profiled trial of %s failed", cell)
 	}
-	return v.Each(n), nil
+	return v.PerTask(n), nil
 }
 
 // Span returns the CPU samples of a span and of those below it: from the traced

@@ -134,7 +134,7 @@ func allocate(t *testing.T, b *core.Backend, workers int) (h helped) {
 	}
 	ran := make(map[trace.GoID]bool)
 	err = read(t, path, func(r io.Reader) error {
-		return ReadExecution(r, func(e *Executed) {
+		return ReadExecution(r, func(e *ExecutedTask) {
 			ran[trace.GoID(e.Goroutine)] = true
 			for _, in := range e.Intervals {
 				if in.Part != results.PartGC {

@@ -27,7 +27,7 @@ type Interval struct {
 
 // An Executed is the run of one task as an execution trace shows it. Its
 // intervals follow each other without a gap; the first ones began before the task.
-type Executed struct {
+type ExecutedTask struct {
 	Number    uint64
 	Goroutine int64
 	Intervals []Interval
@@ -47,13 +47,13 @@ const threadShare = 0.01
 // ReadExecution reads a Go execution trace and calls visit with each task that
 // ended in it, and submitted with the stack of each submission that is marked,
 // if it is not nil. Their arguments are valid during the call.
-func ReadExecution(r io.Reader, visit func(*Executed), submitted func(number uint64, s trace.Stack)) error {
+func ReadExecution(r io.Reader, visit func(*ExecutedTask), submitted func(number uint64, s trace.Stack)) error {
 	in, err := trace.NewReader(r)
 	if err != nil {
 		return fmt.Errorf("reading the execution trace: %w", err)
 	}
 	x := executionReader{
-		goroutines: make(map[trace.GoID]*goroutine), gates: make(map[trace.Stack]results.Part), threads: make(map[trace.ThreadID]thread),
+		goroutines: make(map[trace.GoID]*goroutine), refined: make(map[trace.Stack]results.Part), threads: make(map[trace.ThreadID]thread),
 		visit: visit, submitted: submitted,
 	}
 	for {
@@ -72,9 +72,9 @@ type executionReader struct {
 	goroutines map[trace.GoID]*goroutine
 	threads    map[trace.ThreadID]thread
 	clock      trace.ClockSnapshot
-	visit      func(*Executed)
+	visit      func(*ExecutedTask)
 	submitted  func(uint64, trace.Stack)
-	gates      map[trace.Stack]results.Part // those that were looked at
+	refined    map[trace.Stack]results.Part // those that were looked at
 }
 
 // A thread runs one goroutine after the other.
@@ -85,7 +85,7 @@ type thread struct {
 
 // A goroutine is what is known of one that exists.
 type goroutine struct {
-	doing     results.Part
+	state     results.Part
 	since     trace.Time
 	stack     trace.Stack
 	assisting bool
@@ -104,7 +104,7 @@ const maxBefore = 64
 
 // A task is one that is under way.
 type task struct {
-	Executed
+	ExecutedTask
 	thread  trace.ThreadID
 	before  int   // intervals that ended before its mark
 	changes int   // of what the thread ran, when the task began
@@ -135,8 +135,8 @@ func (x *executionReader) event(ev trace.Event) {
 		if r := ev.Range(); r.Name == "GC mark assist" && r.Scope.Kind == trace.ResourceGoroutine {
 			g := x.goroutine(r.Scope.Goroutine(), ev.Time())
 			g.assisting = ev.Kind() != trace.EventRangeEnd
-			if g.doing == results.PartRunning || g.doing == results.PartGC {
-				x.now(g, ev.Time(), g.running(), trace.NoStack)
+			if g.state == results.PartRunning || g.state == results.PartGC {
+				x.setState(g, ev.Time(), g.running(), trace.NoStack)
 			}
 		}
 	case trace.EventStackSample:
@@ -159,7 +159,7 @@ func (t *task) sample(s trace.Stack) {
 func (x *executionReader) goroutine(id trace.GoID, t trace.Time) *goroutine {
 	g := x.goroutines[id]
 	if g == nil {
-		g = &goroutine{doing: results.PartRunning, since: t}
+		g = &goroutine{state: results.PartRunning, since: t}
 		x.goroutines[id] = g
 	}
 	return g
@@ -173,14 +173,14 @@ func (g *goroutine) running() results.Part {
 }
 
 // now ends what the goroutine did and begins something else.
-func (x *executionReader) now(g *goroutine, t trace.Time, doing results.Part, stack trace.Stack) {
+func (x *executionReader) setState(g *goroutine, t trace.Time, doing results.Part, stack trace.Stack) {
 	if t > g.since {
-		in := Interval{x.stamp(g.since), x.stamp(t), g.doing, g.stack}
+		in := Interval{x.stamp(g.since), x.stamp(t), g.state, g.stack}
 		switch {
 		case g.task != nil && !g.child:
 			g.task.Intervals = append(g.task.Intervals, in)
 		default:
-			if g.task != nil && g.doing == results.PartRunning {
+			if g.task != nil && g.state == results.PartRunning {
 				g.task.Children += int64(t - g.since)
 			}
 			if len(g.before) == maxBefore {
@@ -189,7 +189,7 @@ func (x *executionReader) now(g *goroutine, t trace.Time, doing results.Part, st
 			g.before = append(g.before, in)
 		}
 	}
-	g.doing, g.since, g.stack = doing, t, stack
+	g.state, g.since, g.stack = doing, t, stack
 }
 
 func (x *executionReader) transition(ev trace.Event, st trace.StateTransition) {
@@ -204,34 +204,34 @@ func (x *executionReader) transition(ev trace.Event, st trace.StateTransition) {
 	}
 	switch to {
 	case trace.GoNotExist:
-		x.now(g, ev.Time(), results.PartOther, trace.NoStack)
+		x.setState(g, ev.Time(), results.PartOther, trace.NoStack)
 		delete(x.goroutines, id)
 	case trace.GoRunning:
 		if on := x.threads[ev.Thread()]; on.runs != id {
 			x.threads[ev.Thread()] = thread{id, on.changes + 1}
 		}
-		x.now(g, ev.Time(), g.running(), trace.NoStack)
+		x.setState(g, ev.Time(), g.running(), trace.NoStack)
 	case trace.GoRunnable:
-		x.now(g, ev.Time(), results.PartRunnable, trace.NoStack)
+		x.setState(g, ev.Time(), results.PartRunnable, trace.NoStack)
 	case trace.GoSyscall:
-		x.now(g, ev.Time(), results.PartSyscall, trace.NoStack)
+		x.setState(g, ev.Time(), results.PartSyscall, trace.NoStack)
 	case trace.GoWaiting:
 		if from == trace.GoWaiting {
 			return // it is told again, without the reason, about once a second
 		}
 		doing := results.WaitingFor(st.Reason)
 		if doing == results.PartChannel || doing == results.PartLock {
-			doing = cmp.Or(x.special(st.Stack, doing), doing)
+			doing = cmp.Or(x.refineWait(st.Stack, doing), doing)
 		}
-		x.now(g, ev.Time(), doing, st.Stack)
+		x.setState(g, ev.Time(), doing, st.Stack)
 	}
 }
 
 // special returns what a task that waits for a lock or a channel really waits
 // for, by its stack: the lock of its model, or something of the garbage
 // collector's; or 0.
-func (x *executionReader) special(s trace.Stack, doing results.Part) (part results.Part) {
-	part, ok := x.gates[s]
+func (x *executionReader) refineWait(s trace.Stack, doing results.Part) (part results.Part) {
+	part, ok := x.refined[s]
 	if ok {
 		return part
 	}
@@ -252,7 +252,7 @@ func (x *executionReader) special(s trace.Stack, doing results.Part) (part resul
 	if part == 0 && doing == results.PartLock && first != "" && !profile.WaitsForLock.Has(first) {
 		part = results.PartGC
 	}
-	x.gates[s] = part
+	x.refined[s] = part
 	return part
 }
 
@@ -263,7 +263,7 @@ func (x *executionReader) log(ev trace.Event, l trace.Log) {
 			x.submitted(number, ev.Stack())
 		}
 		return
-	case profile.TaskBegins, profile.TaskEnds, profile.TaskServed:
+	case profile.TaskBegins, profile.TaskEnds, profile.TaskReady:
 	default:
 		return
 	}
@@ -278,26 +278,26 @@ func (x *executionReader) log(ev trace.Event, l trace.Log) {
 	switch {
 	case l.Category == profile.TaskBegins:
 		g.task, g.child = &task{
-			Executed: Executed{Number: uint64(a), Goroutine: int64(ev.Goroutine()), Intervals: slices.Clone(g.before)},
-			before:   len(g.before), thread: ev.Thread(), changes: x.threads[ev.Thread()].changes, cpu: b, own: own,
+			ExecutedTask: ExecutedTask{Number: uint64(a), Goroutine: int64(ev.Goroutine()), Intervals: slices.Clone(g.before)},
+			before:       len(g.before), thread: ev.Thread(), changes: x.threads[ev.Thread()].changes, cpu: b, own: own,
 		}, false
 		g.before = g.before[:0]
 	case g.task == nil || g.child:
-	case l.Category == profile.TaskServed:
-		x.now(g, ev.Time(), g.running(), trace.NoStack)
-		g.task.served(core.Stamp(a), core.Stamp(b))
+	case l.Category == profile.TaskReady:
+		x.setState(g, ev.Time(), g.running(), trace.NoStack)
+		g.task.markReady(core.Stamp(a), core.Stamp(b))
 	case g.task.Number == uint64(a):
-		x.now(g, ev.Time(), g.running(), trace.NoStack)
+		x.setState(g, ev.Time(), g.running(), trace.NoStack)
 		t := g.task
 		g.task = nil
 		t.OnCPU = t.onCPU(ev.Thread(), x.threads[ev.Thread()].changes, b)
-		x.visit(&t.Executed)
+		x.visit(&t.ExecutedTask)
 	}
 }
 
 // served splits what the task has waited since asked into the time of the one
 // whom it asked, until ready, and the time in which it could have gone on.
-func (t *task) served(asked, ready core.Stamp) {
+func (t *task) markReady(asked, ready core.Stamp) {
 	var split []Interval
 	first := len(t.Intervals)
 	for first > 0 && t.Intervals[first-1].To > asked {

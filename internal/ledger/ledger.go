@@ -50,7 +50,7 @@ func Build(lanes *results.Lanes, spawnNS int64, dir string) (*results.Ledger, []
 		if err := x.read(filepath.Join(dir, p.Execution)); err != nil {
 			l.Notes = append(l.Notes, fmt.Sprintf("Not all of %s is known: %v.", p.Name, err))
 		}
-		x.turns.settle(l, x.runs) // tasks wait for those of their own process
+		x.interference.attribute(l, x.runs) // tasks wait for those of their own process
 	}
 	tasks := make([]results.LedgerTask, 0, len(lanes.Tasks))
 	var most [len(results.PartInfo)]results.MostTask
@@ -68,12 +68,12 @@ func Build(lanes *results.Lanes, spawnNS int64, dir string) (*results.Ledger, []
 	l.Most = slices.DeleteFunc(most[:], func(m results.MostTask) bool { return m.NS == 0 })
 	summary(l, lanes)
 	x.places(l)
-	l.Blockers = x.turns.blockers(lanes, x.runs)
+	l.Blockers = x.interference.blockers(lanes, x.runs)
 	if r := x.runs[l.Longest.Number]; r != nil {
 		l.Longest.CPUNS = r.cpu()
 		l.Longest.Where, l.Longest.Stack = r.computes()
 	}
-	note(l)
+	addNotes(l)
 	if lanes.Submitted > 0 {
 		l.Notes = append(l.Notes, fmt.Sprintf("This is of the first %d of %d tasks; spans there are of all.", len(tasks), lanes.Submitted))
 	}
@@ -162,7 +162,7 @@ func summary(l *results.Ledger, lanes *results.Lanes) {
 const maxPlaces = 5
 
 // A run is what is kept of an [Executed].
-type run struct {
+type taskRun struct {
 	parts    results.Parts
 	waits    results.Waits
 	children int64
@@ -176,7 +176,7 @@ type run struct {
 }
 
 // cpu returns how much processor time the task used, at least.
-func (r *run) cpu() int64 {
+func (r *taskRun) cpu() int64 {
 	if r.onCPU >= 0 {
 		return r.onCPU
 	}
@@ -196,11 +196,11 @@ type wait struct {
 
 // A span is the time in which a task's function ran, by its time stamps. The
 // marks in the execution trace lie a little after it begins and after it ends.
-type span struct{ from, to core.Stamp }
+type window struct{ from, to core.Stamp }
 
 // computes returns where the task used most of its processor time, by the
 // profiler's samples; nothing if there are none.
-func (r *run) computes() (where string, stack []string) {
+func (r *taskRun) computes() (where string, stack []string) {
 	most := 0
 	for s, n := range r.sampled {
 		if n > most {
@@ -213,17 +213,17 @@ func (r *run) computes() (where string, stack []string) {
 
 // executions is what the execution traces of a trial show.
 type executions struct {
-	within    map[uint64]span
-	runs      map[uint64]*run
-	submitted map[string]*results.Place
-	turns     turns
+	windows      map[uint64]window
+	runs         map[uint64]*taskRun
+	submitted    map[string]*results.Place
+	interference interference
 }
 
 func executionsOf(lanes *results.Lanes) *executions {
-	x := &executions{runs: make(map[uint64]*run), within: make(map[uint64]span), submitted: make(map[string]*results.Place)}
+	x := &executions{runs: make(map[uint64]*taskRun), windows: make(map[uint64]window), submitted: make(map[string]*results.Place)}
 	began := core.Stamp(lanes.BeganNS)
 	for _, t := range lanes.Tasks {
-		x.within[t.Number] = span{began + core.Stamp(t.StartedNS), began + core.Stamp(t.EndedNS)}
+		x.windows[t.Number] = window{began + core.Stamp(t.StartedNS), began + core.Stamp(t.EndedNS)}
 	}
 	return x
 }
@@ -236,10 +236,10 @@ func (x *executions) read(path string) error {
 	}
 	defer f.Close()
 	places := make(map[trace.Stack]place)
-	return ReadExecution(bufio.NewReaderSize(f, 1<<20), func(e *Executed) {
-		if s, ok := x.within[e.Number]; ok {
+	return ReadExecution(bufio.NewReaderSize(f, 1<<20), func(e *ExecutedTask) {
+		if s, ok := x.windows[e.Number]; ok {
 			x.runs[e.Number] = summarize(e, s, places)
-			x.turns.add(e, s)
+			x.interference.add(e, s)
 		}
 	}, func(_ uint64, s trace.Stack) {
 		where, stack := frames(s)
@@ -253,8 +253,8 @@ type place struct {
 	stack []string
 }
 
-func summarize(x *Executed, within span, places map[trace.Stack]place) *run {
-	r := &run{children: x.Children, onCPU: x.OnCPU, samples: x.Samples, sampled: x.sampled}
+func summarize(x *ExecutedTask, within window, places map[trace.Stack]place) *taskRun {
+	r := &taskRun{children: x.Children, onCPU: x.OnCPU, samples: x.Samples, sampled: x.sampled}
 	r.waits.IO = x.IOWaits
 	for _, in := range x.Intervals {
 		ns := int64(min(in.To, within.to) - max(in.From, within.from))
@@ -291,8 +291,8 @@ func summarize(x *Executed, within span, places map[trace.Stack]place) *run {
 }
 
 // taskOf is the ledger of one task.
-func taskOf(record results.TaskRecord, process string, r *run) results.LedgerTask {
-	t := results.LedgerTask{TaskRecord: record, Process: process, WallNS: record.ReceivedNS - record.SubmittedNS, Parts: stations(&record)}
+func taskOf(record results.TaskRecord, process string, r *taskRun) results.LedgerTask {
+	t := results.LedgerTask{TaskRecord: record, Process: process, WallNS: record.ReceivedNS - record.SubmittedNS, Parts: stampedParts(&record)}
 	if r == nil {
 		t.Parts[results.PartUnresolved] = record.RunNS()
 	} else {
@@ -310,7 +310,7 @@ func taskOf(record results.TaskRecord, process string, r *run) results.LedgerTas
 }
 
 // stations is what the moments on a task's way say: all but its function.
-func stations(t *results.TaskRecord) (p results.Parts) {
+func stampedParts(t *results.TaskRecord) (p results.Parts) {
 	if !t.Crossed() || t.EncodingNS == 0 || t.DecodingNS == 0 || !core.StampsCompare {
 		p[results.PartQueue] = t.QueueNS()
 		if t.Crossed() {
@@ -348,7 +348,7 @@ func add(l *results.Ledger, t *results.LedgerTask, resolved bool) {
 }
 
 // note says what is not known.
-func note(l *results.Ledger) {
+func addNotes(l *results.Ledger) {
 	say := func(format string, args ...any) { l.Notes = append(l.Notes, fmt.Sprintf(format, args...)) }
 	if n := l.Tasks - l.Resolved; n > 0 {
 		say("What %d of %d tasks did in their functions is unknown: no execution trace shows it.", n, l.Tasks)

@@ -45,8 +45,8 @@ func TestServedDividesWaits(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			x := task{Executed: Executed{Intervals: tt.before}}
-			x.served(tt.asked, tt.ready)
+			x := task{ExecutedTask: ExecutedTask{Intervals: tt.before}}
+			x.markReady(tt.asked, tt.ready)
 			if d := cmp.Diff(tt.want, x.Intervals, cmpopts.IgnoreUnexported(Interval{}), cmpopts.EquateEmpty()); d != "" {
 				t.Errorf("served(%d, %d) (-want +got):\n%s", tt.asked, tt.ready, d)
 			}
@@ -70,7 +70,7 @@ func TestStationsAddUp(t *testing.T) {
 		{"away and back", away, results.Parts{results.PartQueue: 10, results.PartEncode: 15, results.PartTransport: 35, results.PartDecode: 11, results.PartAhead: 13}},
 		{"the worker said nothing", lost, results.Parts{results.PartQueue: 15, results.PartTransport: 69}},
 	} {
-		got := stations(&tt.in)
+		got := stampedParts(&tt.in)
 		if got != tt.want {
 			t.Errorf("%s: stations are %v; want %v", tt.name, got, tt.want)
 		}
@@ -228,12 +228,12 @@ func TestUnknownIsSaid(t *testing.T) {
 
 func FuzzReadExecution(f *testing.F) {
 	f.Add([]byte("go 1.26 trace\x00\x00\x00"))
-	f.Fuzz(func(_ *testing.T, b []byte) { _ = ReadExecution(bytes.NewReader(b), func(*Executed) {}, nil) })
+	f.Fuzz(func(_ *testing.T, b []byte) { _ = ReadExecution(bytes.NewReader(b), func(*ExecutedTask) {}, nil) })
 }
 
 func TestOneAfterAnother(t *testing.T) {
 	at := func(from, to core.Stamp) Interval { return Interval{From: from, To: to} }
-	got := oneAfterAnother([]Interval{at(90, 120), at(115, 150), at(149, 150), at(160, 170), at(170, 250)}, 100, &results.TaskRecord{StartedNS: 5, EndedNS: 90})
+	got := withoutOverlap([]Interval{at(90, 120), at(115, 150), at(149, 150), at(160, 170), at(170, 250)}, 100, &results.TaskRecord{StartedNS: 5, EndedNS: 90})
 	want := []Interval{at(5, 20), at(20, 50), at(60, 70), at(70, 90)}
 	if d := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Interval{})); d != "" {
 		t.Errorf("(-want +got):\n%s", d)

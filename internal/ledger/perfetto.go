@@ -76,7 +76,7 @@ func (p *perfetto) emit(e event) error {
 
 func micros(ns int64) float64 { return float64(ns) / 1e3 }
 
-func lasts(ns int64) *float64 {
+func duration(ns int64) *float64 {
 	us := micros(ns)
 	return &us
 }
@@ -107,10 +107,10 @@ func (p *perfetto) cell(l *results.Lanes, order int, dir string) error {
 			short = min(short, tasks[i+1].SubmittedNS-t.SubmittedNS)
 		}
 		for _, e := range []event{
-			{Name: "submit " + t.Task, Phase: "X", TS: micros(t.SubmittedNS), Dur: lasts(short), PID: home, TID: rowProgram},
+			{Name: "submit " + t.Task, Phase: "X", TS: micros(t.SubmittedNS), Dur: duration(short), PID: home, TID: rowProgram},
 			{Name: "to worker", Phase: "s", Cat: "task", ID: id, TS: micros(t.SubmittedNS), PID: home, TID: rowProgram},
 			{Name: "to worker", Phase: "f", Bind: "e", Cat: "task", ID: id, TS: micros(t.StartedNS), PID: t.PID, TID: rowWorkers + t.Worker},
-			{Name: t.Task, Phase: "X", Cat: "task", TS: micros(t.StartedNS), Dur: lasts(t.EndedNS - t.StartedNS), PID: t.PID, TID: rowWorkers + t.Worker,
+			{Name: t.Task, Phase: "X", Cat: "task", TS: micros(t.StartedNS), Dur: duration(t.EndedNS - t.StartedNS), PID: t.PID, TID: rowWorkers + t.Worker,
 				Args: map[string]any{"number": t.Number, "span_id": t.SpanID, "queue_ns": t.StartedNS - t.SubmittedNS, "back_ns": t.ReceivedNS - t.EndedNS}},
 		} {
 			if err := p.emit(e); err != nil {
@@ -151,13 +151,13 @@ func (p *perfetto) states(path string, began core.Stamp, lane map[uint64]*result
 	}
 	defer f.Close()
 	var bad error
-	err = ReadExecution(bufio.NewReader(f), func(x *Executed) {
+	err = ReadExecution(bufio.NewReader(f), func(x *ExecutedTask) {
 		t := lane[x.Number]
 		if t == nil {
 			return
 		}
-		for _, in := range oneAfterAnother(x.Intervals, began, t) {
-			e := event{Name: in.Part.String(), Phase: "X", Cat: "state", TS: micros(int64(in.From)), Dur: lasts(int64(in.To - in.From)), PID: t.PID, TID: rowWorkers + t.Worker}
+		for _, in := range withoutOverlap(x.Intervals, began, t) {
+			e := event{Name: in.Part.String(), Phase: "X", Cat: "state", TS: micros(int64(in.From)), Dur: duration(int64(in.To - in.From)), PID: t.PID, TID: rowWorkers + t.Worker}
 			if where, _ := frames(in.stack); where != "" {
 				e.Args = map[string]any{"at": where}
 			}
@@ -170,7 +170,7 @@ func (p *perfetto) states(path string, began core.Stamp, lane map[uint64]*result
 // oneAfterAnother returns what a task's goroutine did, in the time of the lanes,
 // without what overlaps: a viewer drops that. Each second the execution trace
 // compares the clocks anew, which moves a moment by some nanoseconds.
-func oneAfterAnother(intervals []Interval, began core.Stamp, t *results.TaskRecord) []Interval {
+func withoutOverlap(intervals []Interval, began core.Stamp, t *results.TaskRecord) []Interval {
 	var drawn []Interval
 	last, end := core.Stamp(t.StartedNS), core.Stamp(t.EndedNS)
 	for _, in := range intervals {

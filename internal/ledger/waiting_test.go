@@ -45,7 +45,7 @@ func TestLongWaitsKeepTheirReason(t *testing.T) {
 	}
 	spent := make(map[results.Part]time.Duration)
 	err = read(t, path, func(r io.Reader) error {
-		return ReadExecution(r, func(e *Executed) {
+		return ReadExecution(r, func(e *ExecutedTask) {
 			began := false
 			for _, in := range e.Intervals {
 				if began = began || in.Part == results.PartRunning; began { // and does not wait for the task any more

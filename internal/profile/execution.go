@@ -27,7 +27,7 @@ const (
 	TaskSubmitted = "harness.task.submitted"
 	TaskBegins    = "harness.task.begins"
 	TaskEnds      = "harness.task.ends"
-	TaskServed    = "harness.served" // by [core.MarkReady]
+	TaskReady     = "harness.served" // by [core.MarkReady]
 
 	OwnThread = " own"
 )

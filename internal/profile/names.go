@@ -36,15 +36,15 @@ var (
 	Allocates = Code{"runtime.gc*", "runtime.GC*", "runtime.malloc*", "runtime.newobject*", "runtime.makeslice*", "runtime.growslice*"}
 
 	// collects is where the garbage collector is at work.
-	collects = Code{"runtime.gcBgMarkWorker", "runtime.gcAssistAlloc", "runtime.bgsweep", "runtime.gcStart"}
+	collector = Code{"runtime.gcBgMarkWorker", "runtime.gcAssistAlloc", "runtime.bgsweep", "runtime.gcStart"}
 
 	// observes is profiling itself, and callsLabelled a function of its package that
 	// is only on the way.
-	observes = Code{
+	profiling = Code{
 		module + "/internal/profile.Exclude", module + "/internal/profile.snapshot",
 		module + "/internal/profile.Labels.*", module + "/internal/profile.(*labeller).*", "runtime/pprof.*",
 	}
-	callsLabelled = Code{"runtime/pprof.Do"}
+	labelWrapper = Code{"runtime/pprof.Do"}
 )
 
 // machinery are the packages of this module, below its path, through which programs

@@ -48,10 +48,10 @@ func nameOf(f any) string { return runtime.FuncForPC(reflect.ValueOf(f).Pointer(
 // concerned, TestNamesInStacks finds it at work.
 func TestNamesResolve(t *testing.T) {
 	all := functions(t)
-	if name := nameOf(pprof.Do); !callsLabelled.Has(name) { // and it is linked
-		t.Errorf("pprof.Do has the name %s; want one of %s", name, strings.Join(callsLabelled, ", "))
+	if name := nameOf(pprof.Do); !labelWrapper.Has(name) { // and it is linked
+		t.Errorf("pprof.Do has the name %s; want one of %s", name, strings.Join(labelWrapper, ", "))
 	}
-	for _, code := range []Code{WaitsForLock, Allocates, collects, observes, callsLabelled} {
+	for _, code := range []Code{WaitsForLock, Allocates, collector, profiling, labelWrapper} {
 		for _, name := range code {
 			if one := (Code{name}); !slices.ContainsFunc(all, one.Has) {
 				t.Errorf("there is no function %s in this program: its name in names.go is out of date", name)
@@ -62,8 +62,8 @@ func TestNamesResolve(t *testing.T) {
 		"Exclude": Exclude, "snapshot": snapshot, "Labels.with": Labels.with, "Labels.Set": Labels.Set, "Labels.Observer": Labels.Observer,
 		"Labels.LabelTasks": Labels.LabelTasks, "labeller.start": (*labeller).start, "labeller.end": (*labeller).end, "labeller.context": (*labeller).context,
 	} {
-		if name := nameOf(f); !observes.Has(name) {
-			t.Errorf("%s has the name %s, which is none of %s: its samples would be taken for the program's", what, name, strings.Join(observes, ", "))
+		if name := nameOf(f); !profiling.Has(name) {
+			t.Errorf("%s has the name %s, which is none of %s: its samples would be taken for the program's", what, name, strings.Join(profiling, ", "))
 		}
 	}
 }

@@ -90,7 +90,7 @@ func Start() (stop func() (Set, error), err error) {
 // those who measure what it costs. stop ends it; called again, it does nothing.
 // kind is one that does something while the program runs: "cpu", "allocs" (which
 // samples for "heap", too), "block" or "mutex".
-func Alone(kind string) (stop func() error, err error) {
+func StartDiscarded(kind string) (stop func() error, err error) {
 	switch kind {
 	case "cpu":
 		if err := pprof.StartCPUProfile(io.Discard); err != nil {
@@ -127,7 +127,7 @@ func Exclude(f func() error) error {
 func excluded(s *profile.Sample) bool {
 	return slices.ContainsFunc(s.Location, func(l *profile.Location) bool {
 		return slices.ContainsFunc(l.Line, func(l profile.Line) bool {
-			return observes.Has(l.Function.Name) && !callsLabelled.Has(l.Function.Name)
+			return profiling.Has(l.Function.Name) && !labelWrapper.Has(l.Function.Name)
 		})
 	})
 }
@@ -323,7 +323,7 @@ func CPU(path string) (stop func() error, err error) {
 }
 
 // A Part is one process's share of a cell's profiles.
-type Part struct {
+type ProcessProfiles struct {
 	Process string // "trial", "worker-0", …
 	Set     Set
 }
@@ -332,7 +332,7 @@ type Part struct {
 // sample says in its labels which process it is from, and which worker: one of
 // their indexes, "none", or "unknown" where samples of that kind do not tell.
 // The duration is that of the longest part: the parts ran at the same time.
-func Merge(kind, cell string, parts []Part) ([]byte, error) {
+func Merge(kind, cell string, parts []ProcessProfiles) ([]byte, error) {
 	var all []*profile.Profile
 	longest := int64(0)
 	for _, part := range parts {
@@ -340,7 +340,7 @@ func Merge(kind, cell string, parts []Part) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the %s profile of %s: %w", kind, part.Process, err)
 		}
-		otherwise := part.otherWorker(kind, len(parts) > 1)
+		otherwise := part.defaultWorker(kind, len(parts) > 1)
 		for _, s := range p.Sample {
 			if len(s.Label[labelWorker]) == 0 {
 				if s.Label == nil {
@@ -364,15 +364,15 @@ func Merge(kind, cell string, parts []Part) ([]byte, error) {
 
 // otherWorker returns the worker of those samples of a part that do not name it.
 // The workers may be processes of their own.
-func (p Part) otherWorker(kind string, processes bool) string {
+func (p ProcessProfiles) defaultWorker(kind string, processes bool) string {
 	if index, ok := strings.CutPrefix(p.Process, "worker-"); ok {
 		return index
 	}
-	if processes || slices.Contains(carriers, kind) {
+	if processes || slices.Contains(labelledKinds, kind) {
 		return noWorker
 	}
 	return unknownWorker
 }
 
 // carriers are the kinds whose samples carry the labels of their goroutine.
-var carriers = []string{"cpu", "goroutine"}
+var labelledKinds = []string{"cpu", "goroutine"}

@@ -156,9 +156,9 @@ func TestMergedTags(t *testing.T) {
 		{"processes", []string{"trial", "worker-0", "worker-11"}, map[string]string{"trial": "none", "worker-0": "0", "worker-11": "11"}},
 	} {
 		for _, kind := range Kinds {
-			var parts []Part
+			var parts []ProcessProfiles
 			for _, p := range tt.processes {
-				parts = append(parts, Part{p, set})
+				parts = append(parts, ProcessProfiles{p, set})
 			}
 			b, err := Merge(kind, "cell", parts)
 			if err != nil {
@@ -193,7 +193,7 @@ func TestMergedTags(t *testing.T) {
 func TestMerge(t *testing.T) {
 	set := collect(t, Labels{Workload: "w", Backend: "b"})
 	one := parse(t, set["cpu"])
-	parts := []Part{{"trial", set}, {"worker-0", set}}
+	parts := []ProcessProfiles{{"trial", set}, {"worker-0", set}}
 	b, err := Merge("cpu", "w-b-w2", parts)
 	if err != nil {
 		t.Fatal(err)
@@ -223,7 +223,7 @@ func TestMerge(t *testing.T) {
 	if !processes["trial"] || !processes["worker-0"] {
 		t.Errorf("the samples are of %v; want both processes", processes)
 	}
-	if _, err := Merge("cpu", "c", []Part{{"trial", Set{"cpu": []byte("no profile")}}}); err == nil {
+	if _, err := Merge("cpu", "c", []ProcessProfiles{{"trial", Set{"cpu": []byte("no profile")}}}); err == nil {
 		t.Error("merging what is no profile gave no error")
 	}
 }

@@ -112,15 +112,15 @@ func (v *View) Samples() (n int64) {
 // GCSamples counts the samples in which the garbage collector was at work.
 func (v *View) GCSamples() (n int64) {
 	for _, s := range v.p.Sample {
-		if slices.ContainsFunc(s.Location, collectorAt) {
+		if slices.ContainsFunc(s.Location, collectorRuns) {
 			n += s.Value[0]
 		}
 	}
 	return n
 }
 
-func collectorAt(l *profile.Location) bool {
-	return slices.ContainsFunc(l.Line, func(l profile.Line) bool { return collects.Has(l.Function.Name) })
+func collectorRuns(l *profile.Location) bool {
+	return slices.ContainsFunc(l.Line, func(l profile.Line) bool { return collector.Has(l.Function.Name) })
 }
 
 // A Place is one in a program and how much of a profile's values is from there.
@@ -240,7 +240,7 @@ func (v *View) By(label string) *View {
 // Each returns the profile divided by n, the number of tasks, to be compared
 // with that of another backend: it has no labels, and the stacks of tasks begin
 // where a backend calls the task.
-func (v *View) Each(n int) *View {
+func (v *View) PerTask(n int) *View {
 	p := v.p.Copy()
 	for _, s := range p.Sample {
 		s.Label, s.NumLabel, s.NumUnit = nil, nil, nil
@@ -278,12 +278,12 @@ func (v *View) Top(w io.Writer, n int, lines bool) error {
 }
 
 // A Link leads from pprof's pages to another page.
-type Link struct{ Text, URL string }
+type MenuLink struct{ Text, URL string }
 
 // Handler returns pprof's own pages for the profile, to be served without a
 // prefix, with links at the top. What would write the user's configuration or
 // read files that the profile names is left out.
-func (v *View) Handler(links ...Link) (http.Handler, error) {
+func (v *View) Handler(links ...MenuLink) (http.Handler, error) {
 	var menu strings.Builder
 	for _, l := range links {
 		fmt.Fprintf(&menu, `<div class="menu-item"><div class="menu-name"><a href="%s" style="white-space:nowrap">%s</a></div></div>`,
@@ -309,15 +309,15 @@ func (v *View) Handler(links ...Link) (http.Handler, error) {
 const menuBegins = `<div id="view" class="menu-item">`
 
 // pages keeps two requests from using pprof's global state at once.
-var pages sync.Mutex
+var pprofMu sync.Mutex
 
 // oneAtATime serves h with more in the menus of its pages.
 func oneAtATime(h http.Handler, menu string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		reply := reply{header: w.Header()}
-		pages.Lock()
+		pprofMu.Lock()
 		h.ServeHTTP(&reply, r)
-		pages.Unlock()
+		pprofMu.Unlock()
 		w.WriteHeader(cmp.Or(reply.code, http.StatusOK))
 		_, _ = io.WriteString(w, strings.Replace(reply.String(), menuBegins, menu+menuBegins, 1)) // the reader may have gone
 	})
@@ -335,8 +335,8 @@ func (r *reply) WriteHeader(code int) { r.code = cmp.Or(r.code, code) }
 
 // pprof runs the pprof tool on the profile.
 func (v *View) pprof(args []string, w io.Writer, serve func(*driver.HTTPServerArgs) error) error {
-	pages.Lock()
-	defer pages.Unlock()
+	pprofMu.Lock()
+	defer pprofMu.Unlock()
 	f := &arguments{FlagSet: flag.NewFlagSet("pprof", flag.ContinueOnError), args: append(args, "profile")}
 	f.SetOutput(io.Discard)
 	ui := &silent{}

@@ -55,7 +55,7 @@ func TestViews(t *testing.T) {
 		t.Errorf("its span has %d samples; want 40", n)
 	}
 	// One cell ran 10 tasks, the other 20, and their labels differ.
-	diff, err := made(60, 0, "b").Each(20).Minus(v.Each(10))
+	diff, err := made(60, 0, "b").PerTask(20).Minus(v.PerTask(10))
 	if err != nil || diff.Total() != -10_000_000 {
 		t.Errorf("the difference a task is %d ns, %v; want -10 ms", diff.Total(), err)
 	}
@@ -147,7 +147,7 @@ func TestAmounts(t *testing.T) {
 }
 
 func TestHandler(t *testing.T) {
-	h, err := made(30, 10, "a").Handler(Link{"A & B", `http://x/?a="1"`})
+	h, err := made(30, 10, "a").Handler(MenuLink{"A & B", `http://x/?a="1"`})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,23 +33,23 @@ func (c *crossing) note(what core.Coding, began, ended core.Stamp) {
 // crossings are those of a trial's calls, by number. They lie in chunks, so
 // that no lock is shared by the goroutines that write them.
 type crossings struct {
-	shelves [crossingShelves]atomic.Pointer[crossingShelf]
+	pages [crossingPages]atomic.Pointer[crossingPage]
 }
 
-type crossingShelf [crossingChunk]atomic.Pointer[[crossingChunk]crossing]
+type crossingPage [crossingChunk]atomic.Pointer[[crossingChunk]crossing]
 
 const (
-	crossingChunk   = 1024
-	crossingShelves = 1024 // a thousand million calls; those beyond share places
+	crossingChunk = 1024
+	crossingPages = 1024 // a thousand million calls; those beyond share places
 )
 
 func (cs *crossings) at(n uint64) *crossing {
-	shelf := made(&cs.shelves[n/crossingChunk/crossingChunk%crossingShelves])
-	return &made(&shelf[n/crossingChunk%crossingChunk])[n%crossingChunk]
+	shelf := loadOrNew(&cs.pages[n/crossingChunk/crossingChunk%crossingPages])
+	return &loadOrNew(&shelf[n/crossingChunk%crossingChunk])[n%crossingChunk]
 }
 
 // made returns what p points to, made if nobody has.
-func made[T any](p *atomic.Pointer[T]) *T {
+func loadOrNew[T any](p *atomic.Pointer[T]) *T {
 	if v := p.Load(); v != nil {
 		return v
 	}

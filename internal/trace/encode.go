@@ -54,7 +54,7 @@ type lineEncoder struct {
 	resource *resource.Resource
 	exporter *otlptrace.Exporter
 	exported []byte                  // what exporter made
-	stubs    []sdktrace.ReadOnlySpan // for it
+	pending  []sdktrace.ReadOnlySpan // for it
 
 	head, tail []byte // of a line of recorded spans
 	line       []byte
@@ -74,7 +74,7 @@ func newLineEncoder(ctx context.Context, res *resource.Resource, to emit) (*line
 	}
 	// What stands around the spans of a line is the same for all. A line with
 	// one span in it shows it.
-	one := stub{Name: "x", SpanContext: spanContext(newTraceID(), newSpanID()), Resource: res, InstrumentationScope: scope}
+	one := spanData{Name: "x", SpanContext: spanContext(newTraceID(), newSpanID()), Resource: res, InstrumentationScope: scope}
 	if err := e.exporter.ExportSpans(ctx, []sdktrace.ReadOnlySpan{one.Snapshot()}); err != nil {
 		return nil, fmt.Errorf("encoding the resource of spans: %w", err)
 	}
@@ -109,33 +109,33 @@ func (e *lineEncoder) export(ctx context.Context, spans []sdktrace.ReadOnlySpan)
 }
 
 // exportStubs emits the spans, with the resource and the scope of ours.
-func (e *lineEncoder) exportStubs(ctx context.Context, stubs ...stub) error {
+func (e *lineEncoder) exportSpanData(ctx context.Context, stubs ...spanData) error {
 	for _, s := range stubs {
-		if err := e.addStub(ctx, s); err != nil {
+		if err := e.addSpanData(ctx, s); err != nil {
 			return err
 		}
 	}
-	return e.flushStubs(ctx)
+	return e.flushSpanData(ctx)
 }
 
 // addStub adds a span to a line of their own, and emits the line when it is full.
 // What is left is for flushStubs.
-func (e *lineEncoder) addStub(ctx context.Context, s stub) error {
+func (e *lineEncoder) addSpanData(ctx context.Context, s spanData) error {
 	s.Resource, s.InstrumentationScope = e.resource, scope
-	if e.stubs = append(e.stubs, s.Snapshot()); len(e.stubs) == batchSpans {
-		return e.flushStubs(ctx)
+	if e.pending = append(e.pending, s.Snapshot()); len(e.pending) == batchSpans {
+		return e.flushSpanData(ctx)
 	}
 	return nil
 }
 
-func (e *lineEncoder) flushStubs(ctx context.Context) error {
-	stubs := e.stubs
-	e.stubs = nil
+func (e *lineEncoder) flushSpanData(ctx context.Context) error {
+	stubs := e.pending
+	e.pending = nil
 	return e.export(ctx, stubs)
 }
 
 // A recorded is a span that is made from a record.
-type recorded struct {
+type recordedSpan struct {
 	trace      oteltrace.TraceID
 	id, parent oteltrace.SpanID
 	remote     bool // the parent is in another process
@@ -159,7 +159,7 @@ type recordedAttribute struct {
 
 // add encodes a span and emits the line when it is full. What is left is for
 // flush.
-func (e *lineEncoder) add(s *recorded) error {
+func (e *lineEncoder) add(s *recordedSpan) error {
 	b := e.line
 	if e.spans == 0 {
 		b = append(b[:0], e.head...)

@@ -29,26 +29,26 @@ func TestRecordedSpansAreEncodedAsOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	self, parent, link := spanContext(newTraceID(), newSpanID()), newSpanID(), spanContext(newTraceID(), newSpanID())
-	base := recorded{trace: self.TraceID(), id: self.SpanID(), parent: parent, prefix: "queue", kind: oteltrace.SpanKindInternal, from: 1795284781591377131, to: 1795284781591414892}
-	with := func(change func(*recorded)) recorded {
+	base := recordedSpan{trace: self.TraceID(), id: self.SpanID(), parent: parent, prefix: "queue", kind: oteltrace.SpanKindInternal, from: 1795284781591377131, to: 1795284781591414892}
+	with := func(change func(*recordedSpan)) recordedSpan {
 		s := base
 		change(&s)
 		return s
 	}
-	for name, s := range map[string]recorded{
+	for name, s := range map[string]recordedSpan{
 		"plain":  base,
-		"remote": with(func(s *recorded) { s.remote, s.kind = true, oteltrace.SpanKindConsumer }),
-		"link":   with(func(s *recorded) { s.link = link }),
-		"failed": with(func(s *recorded) { s.err = "it \"broke\" \\ \x01 \x7f <b> \u2028 ünd \xff so" }),
-		"odd name": with(func(s *recorded) {
+		"remote": with(func(s *recordedSpan) { s.remote, s.kind = true, oteltrace.SpanKindConsumer }),
+		"link":   with(func(s *recordedSpan) { s.link = link }),
+		"failed": with(func(s *recordedSpan) { s.err = "it \"broke\" \\ \x01 \x7f <b> \u2028 ünd \xff so" }),
+		"odd name": with(func(s *recordedSpan) {
 			s.prefix, s.task, s.kind = "task ", "\"spanId\":\"zz\" \t", oteltrace.SpanKindProducer
 		}),
-		"attributes": with(func(s *recorded) {
+		"attributes": with(func(s *recordedSpan) {
 			s.attributes = []recordedAttribute{{key: keyTaskName, s: "ta\"sk"}, {key: keyTaskNumber, n: -7}, {key: keyWorkerIndex}, {key: keyProfileID, id: parent}}
 		}),
 	} {
 		t.Run(name, func(t *testing.T) {
-			official := stub{
+			official := spanData{
 				Name: s.prefix + s.task, SpanContext: self, SpanKind: s.kind, StartTime: time.Unix(0, s.from), EndTime: time.Unix(0, s.to),
 				Parent: spanContext(s.trace, s.parent).WithRemote(s.remote),
 			}
@@ -76,7 +76,7 @@ func TestRecordedSpansAreEncodedAsOthers(t *testing.T) {
 				lines = append(lines, bytes.Clone(line))
 				return nil
 			})
-			if err := errors.Join(err, enc.exportStubs(t.Context(), official), enc.add(&s), enc.flush()); err != nil {
+			if err := errors.Join(err, enc.exportSpanData(t.Context(), official), enc.add(&s), enc.flush()); err != nil {
 				t.Fatal(err)
 			}
 			var both []*tracepb.TracesData
@@ -118,7 +118,7 @@ func TestSpanOfATask(t *testing.T) {
 	if v, err := look.Submit(context.WithValue(rec.Context(t.Context()), key{}, 7), ex, 0).Wait(t.Context()); v != 7 || err != nil {
 		t.Errorf("the task's context holds %v, %v; want 7", v, err)
 	}
-	want := spanContext(rec.traceID, below(rec.ids.span(1), spanRun))
+	want := spanContext(rec.traceID, childSpanID(rec.ids.span(1), spanRun))
 	if !got.Equal(want) {
 		t.Errorf("the task is in span %v; want %v", got, want)
 	}

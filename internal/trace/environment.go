@@ -148,7 +148,7 @@ func propagator() (propagation.TextMapPropagator, error) {
 
 // propagate lets what tasks start by themselves, such as an instrumented HTTP
 // client, hand their context on as OTEL_PROPAGATORS asks.
-func propagate() error {
+func setPropagator() error {
 	p, err := propagator()
 	if err == nil {
 		otel.SetTextMapPropagator(p)

@@ -19,8 +19,8 @@ type Found struct {
 
 // An id has wholeID digits, of which leastID must be given.
 const (
-	wholeID = 16
-	leastID = 4
+	idDigits    = 16
+	minIDDigits = 4
 )
 
 // Find looks a span of the run in dir up by its id, or by the beginning of it. One
@@ -28,10 +28,10 @@ const (
 // for any other the spans themselves are read.
 func Find(dir, id string) (*Found, error) {
 	id = strings.ToLower(id)
-	if len(id) < leastID || strings.Trim(id, "0123456789abcdef") != "" {
-		return nil, fmt.Errorf("%q is not the id of a span, or its beginning: it has %d hexadecimal digits, %d of them will do; harness ledger and Jaeger show it", id, wholeID, leastID)
+	if len(id) < minIDDigits || strings.Trim(id, "0123456789abcdef") != "" {
+		return nil, fmt.Errorf("%q is not the id of a span, or its beginning: it has %d hexadecimal digits, %d of them will do; harness ledger and Jaeger show it", id, idDigits, minIDDigits)
 	}
-	if len(id) == wholeID {
+	if len(id) == idDigits {
 		if found, err := findRecord(dir, id); found != nil || err != nil {
 			return found, err
 		}

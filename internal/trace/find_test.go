@@ -134,15 +134,15 @@ func TestFindRefuses(t *testing.T) {
 	if found, err := Find(dir, records[3].SpanID[:12]); err != nil || found.ID != records[3].SpanID {
 		t.Errorf("by its beginning Find gives %+v, %v; want task 4", found, err)
 	}
-	first := strings.Repeat("0", leastID-1)
+	first := strings.Repeat("0", minIDDigits-1)
 	taken := make(map[string]bool)
 	for _, r := range records {
-		if taken[r.SpanID[:leastID]] {
-			first = r.SpanID[:leastID]
+		if taken[r.SpanID[:minIDDigits]] {
+			first = r.SpanID[:minIDDigits]
 		}
-		taken[r.SpanID[:leastID]] = true
+		taken[r.SpanID[:minIDDigits]] = true
 	}
-	if len(first) == leastID {
+	if len(first) == minIDDigits {
 		if found, err := Find(dir, first); err == nil || !strings.Contains(err.Error(), "not the only one") {
 			t.Errorf("Find(%q) = %+v, %v; want that several begin so", first, found, err)
 		}

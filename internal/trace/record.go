@@ -126,24 +126,24 @@ func (l *recordList) add(task string, tm core.Timing, number uint64, x extra) {
 // key's type is private, so a context is asked for it that tells what it was
 // asked for.
 var spanKey = func() any {
-	spy := &keySpy{Context: context.Background()}
+	spy := &keyRecorder{Context: context.Background()}
 	oteltrace.SpanFromContext(spy)
 	return spy.key
 }()
 
-type keySpy struct {
+type keyRecorder struct {
 	context.Context
 	key any
 }
 
-func (s *keySpy) Value(key any) any {
+func (s *keyRecorder) Value(key any) any {
 	s.key = key
 	return nil
 }
 
 // A padded counter has a cache line for itself: what stands beside it is read
 // by every worker.
-type padded struct {
+type paddedCounter struct {
 	_ [64]byte
 	n atomic.Uint64
 	_ [56]byte

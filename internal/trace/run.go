@@ -38,7 +38,7 @@ func NewRun(ctx context.Context, id Identity) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	parent, err := outer()
+	parent, err := parentFromEnv()
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func NewRun(ctx context.Context, id Identity) (*Run, error) {
 }
 
 // outer returns the span that this program was started in, if it was in one.
-func outer() (oteltrace.SpanContext, error) {
+func parentFromEnv() (oteltrace.SpanContext, error) {
 	p, err := propagator()
 	if err != nil {
 		return oteltrace.SpanContext{}, err
@@ -74,16 +74,16 @@ func (r *Run) TraceID() string { return r.self.TraceID().String() }
 // Export writes the run's trace. It is called once, at the end.
 func (r *Run) Export(ctx context.Context, w *Writer, rounds int, seed uint64, status string, failed map[string]string) (Counts, error) {
 	now := time.Now()
-	run := stub{
+	run := spanData{
 		Name: "run", SpanContext: r.self, Parent: r.parent, SpanKind: oteltrace.SpanKindInternal, StartTime: r.started, EndTime: now,
 		Attributes: []attribute.KeyValue{keyRunID.String(r.id.RunID), keyRounds.Int(rounds), keySeed.String(fmt.Sprint(seed)), keyStatus.String(status)},
 	}
 	if len(failed) > 0 {
 		run.Status = sdktrace.Status{Code: codes.Error, Description: fmt.Sprintf("%d cells failed", len(failed))}
 	}
-	spans := []stub{run}
+	spans := []spanData{run}
 	for _, c := range r.cells {
-		s := stub{
+		s := spanData{
 			Name: "cell " + c.id, SpanContext: c.self, Parent: r.self, SpanKind: oteltrace.SpanKindInternal, StartTime: r.started, EndTime: now,
 			Attributes: []attribute.KeyValue{
 				keyRunID.String(r.id.RunID), keyCellID.String(c.id), keyWorkload.String(c.workload), keyBackend.String(c.backend), keyWorkers.Int(c.workers),
@@ -99,7 +99,7 @@ func (r *Run) Export(ctx context.Context, w *Writer, rounds int, seed uint64, st
 	if err != nil {
 		return nil, err
 	}
-	if err := enc.exportStubs(ctx, spans...); err != nil {
+	if err := enc.exportSpanData(ctx, spans...); err != nil {
 		return nil, err
 	}
 	return Counts{"run": {Expected: 1 + len(r.cells), Exported: enc.total}}, nil

@@ -65,7 +65,7 @@ func points(m metricdata.Metrics) (all []results.Point) {
 		}
 	case metricdata.Histogram[float64]:
 		for _, p := range d.DataPoints {
-			bounds, counts := coarser(p.Bounds, p.BucketCounts)
+			bounds, counts := mergeBuckets(p.Bounds, p.BucketCounts)
 			add(p.Attributes, results.Point{Value: p.Sum, Bounds: bounds, Counts: counts})
 		}
 	}
@@ -75,7 +75,7 @@ func points(m metricdata.Metrics) (all []results.Point) {
 // coarser puts the buckets of a histogram of times together: the runtime has more
 // than a hundred, ours grow by ten. A bucket goes to the one whose bound is not
 // below its own, so that no time is taken for shorter than it was.
-func coarser(bounds []float64, counts []uint64) ([]float64, []uint64) {
+func mergeBuckets(bounds []float64, counts []uint64) ([]float64, []uint64) {
 	ours := []float64{1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1}
 	sums := make([]uint64, len(ours)+1)
 	for i, n := range counts {

@@ -89,7 +89,7 @@ func (t *Trial) Tasks(most int) []results.TaskRecord {
 	var all []results.TaskRecord
 	for task := range t.tasks() {
 		if task.StartedNS != 0 && task.Number <= uint64(most) {
-			all = append(all, task.named(t.traceID))
+			all = append(all, task.withSpanIDs(t.traceID))
 		}
 	}
 	slices.SortFunc(all, func(a, b results.TaskRecord) int { return cmp.Compare(a.Number, b.Number) })
@@ -97,9 +97,9 @@ func (t *Trial) Tasks(most int) []results.TaskRecord {
 }
 
 // named returns the record with the ids of the task's spans.
-func (t *task) named(trial oteltrace.TraceID) results.TaskRecord {
+func (t *task) withSpanIDs(trial oteltrace.TraceID) results.TaskRecord {
 	r := t.TaskRecord
-	r.SpanID, r.RunSpanID = t.id.String(), below(t.id, spanRun).String()
+	r.SpanID, r.RunSpanID = t.id.String(), childSpanID(t.id, spanRun).String()
 	if t.parent.TraceID() != trial {
 		r.TraceID = t.parent.TraceID().String()
 	}
@@ -129,7 +129,7 @@ func (t *task) expected() (here, there int) {
 func (t *task) spans(enc *lineEncoder, epoch Epoch) error {
 	at := func(ns int64) int64 { return int64(epoch) + int64(t.began) + ns }
 	var room [6]recordedAttribute
-	self := recorded{
+	self := recordedSpan{
 		trace: t.parent.TraceID(), id: t.id, parent: t.parent.SpanID(), remote: t.parent.IsRemote(),
 		prefix: "task ", task: t.Task, kind: oteltrace.SpanKindInternal, err: t.Error,
 		from: at(t.SubmittedNS), to: at(max(t.ReceivedNS, t.SentNS, t.SubmittedNS)),
@@ -142,7 +142,7 @@ func (t *task) spans(enc *lineEncoder, epoch Epoch) error {
 		self.attributes = append(self.attributes, recordedAttribute{key: key, n: n})
 	}
 	child := func(k uint64, name string, from, to int64) error {
-		return enc.add(&recorded{trace: self.trace, id: below(t.id, k), parent: t.id, prefix: name, kind: oteltrace.SpanKindInternal, from: at(from), to: at(max(from, to))})
+		return enc.add(&recordedSpan{trace: self.trace, id: childSpanID(t.id, k), parent: t.id, prefix: name, kind: oteltrace.SpanKindInternal, from: at(from), to: at(max(from, to))})
 	}
 	number(keyTaskQueueNS, t.QueueNS())
 	number(keyWorkerIndex, int64(t.Worker))
@@ -168,9 +168,9 @@ func (t *task) spans(enc *lineEncoder, epoch Epoch) error {
 
 // runSpan begins the span of a task's function, below that of the task. Its
 // attributes are appended to room.
-func runSpan(room []recordedAttribute, trace oteltrace.TraceID, of oteltrace.SpanID, task string, number uint64, worker int) recorded {
-	self := below(of, spanRun)
-	return recorded{
+func runSpan(room []recordedAttribute, trace oteltrace.TraceID, of oteltrace.SpanID, task string, number uint64, worker int) recordedSpan {
+	self := childSpanID(of, spanRun)
+	return recordedSpan{
 		trace: trace, id: self, parent: of, prefix: "run ", task: task, kind: oteltrace.SpanKindInternal,
 		attributes: append(room,
 			recordedAttribute{key: keyTaskName, s: task}, recordedAttribute{key: keyTaskNumber, n: int64(number)},

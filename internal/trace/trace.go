@@ -143,7 +143,7 @@ const (
 
 // below returns the id of the k-th span below one. All processes that make spans
 // of a task know them so.
-func below(id oteltrace.SpanID, k uint64) oteltrace.SpanID {
+func childSpanID(id oteltrace.SpanID, k uint64) oteltrace.SpanID {
 	return spanID(binary.BigEndian.Uint64(id[:]) + k)
 }
 
@@ -214,28 +214,28 @@ func profileID(sc oteltrace.SpanContext) attribute.KeyValue {
 }
 
 // A stub is a span in the making.
-type stub = tracetest.SpanStub
+type spanData = tracetest.SpanStub
 
 // A stash keeps the spans that a program ends, for the time when nothing is
 // measured any more.
-type stash struct {
+type memoryProcessor struct {
 	mu    sync.Mutex
 	spans []sdktrace.ReadOnlySpan
 }
 
-func (s *stash) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
+func (s *memoryProcessor) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
 
-func (s *stash) OnEnd(span sdktrace.ReadOnlySpan) {
+func (s *memoryProcessor) OnEnd(span sdktrace.ReadOnlySpan) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.spans = append(s.spans, span)
 }
 
-func (s *stash) Shutdown(context.Context) error   { return nil }
-func (s *stash) ForceFlush(context.Context) error { return nil }
+func (s *memoryProcessor) Shutdown(context.Context) error   { return nil }
+func (s *memoryProcessor) ForceFlush(context.Context) error { return nil }
 
 // take empties the stash.
-func (s *stash) take() []sdktrace.ReadOnlySpan {
+func (s *memoryProcessor) drain() []sdktrace.ReadOnlySpan {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	spans := s.spans

@@ -581,7 +581,7 @@ func TestOuterSpan(t *testing.T) {
 	t.Setenv("TRACEPARENT", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	for propagators, want := range map[string]string{"": "b7ad6b7169203331", "tracecontext": "b7ad6b7169203331", "none": "0000000000000000", "baggage": "0000000000000000", "b3": "0000000000000000", "b3, tracecontext": "b7ad6b7169203331"} {
 		t.Setenv("OTEL_PROPAGATORS", propagators)
-		parent, err := outer()
+		parent, err := parentFromEnv()
 		if got := parent.SpanID().String(); got != want || err != nil {
 			t.Errorf("with OTEL_PROPAGATORS=%q the run's parent is %s, %v; want %s", propagators, got, err, want)
 		}

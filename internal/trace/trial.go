@@ -47,19 +47,19 @@ type TrialConfig struct {
 // A Trial records the tasks of one trial, in the process that submits them.
 // Its observers are safe for concurrent use.
 type Trial struct {
-	cfg      TrialConfig
-	resource *resource.Resource
-	ids      ids
-	rootIDs  ids
-	spawnIDs ids
-	traceID  oteltrace.TraceID
-	rootID   oteltrace.SpanID // of the trial's span
-	started  core.Stamp
-	began    core.Stamp // of the measured part
-	live     stash
+	cfg          TrialConfig
+	resource     *resource.Resource
+	ids          ids
+	rootIDs      ids
+	spawnIDs     ids
+	traceID      oteltrace.TraceID
+	rootID       oteltrace.SpanID // of the trial's span
+	started      core.Stamp
+	began        core.Stamp // of the measured part
+	programSpans memoryProcessor
 
 	recording atomic.Bool
-	submitted padded
+	submitted paddedCounter
 	lists     []recordList // by worker
 	unstarted recordList   // calls that never got to a worker
 	crossings crossings    // what is known of calls that go to other processes
@@ -83,10 +83,10 @@ func NewTrial(ctx context.Context, cfg TrialConfig) (*Trial, error) {
 		lists: make([]recordList, cfg.Workers), current: make(map[int]*process),
 	}
 	t.rootID = t.rootIDs.span(0)
-	if err := propagate(); err != nil {
+	if err := setPropagator(); err != nil {
 		return nil, err
 	}
-	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithResource(res), sdktrace.WithSpanProcessor(&t.live)))
+	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithResource(res), sdktrace.WithSpanProcessor(&t.programSpans)))
 	return t, nil
 }
 
@@ -97,7 +97,7 @@ func (t *Trial) TraceID() string { return t.traceID.String() }
 func (t *Trial) root(part uint64) oteltrace.SpanContext {
 	id := t.traceID
 	if part > 0 {
-		for i, b := range below(t.rootIDs.span(part), 1) {
+		for i, b := range childSpanID(t.rootIDs.span(part), 1) {
 			id[8+i] ^= b
 		}
 	}
@@ -144,7 +144,7 @@ func (t *Trial) Observer() *core.Observer {
 			if key != spanKey || c.Number == 0 {
 				return nil
 			}
-			run := spanContext(t.parent(c.Context(), c.Number).TraceID(), below(t.ids.span(c.Number), spanRun))
+			run := spanContext(t.parent(c.Context(), c.Number).TraceID(), childSpanID(t.ids.span(c.Number), spanRun))
 			return oteltrace.SpanFromContext(oteltrace.ContextWithSpanContext(context.Background(), run))
 		},
 		End: func(c *core.Call, err error) {
@@ -204,7 +204,7 @@ func (t *Trial) Export(ctx context.Context, wallNS, cpuNS int64, failure error) 
 	defer t.mu.Unlock()
 	errs := slices.Clone(t.errs)
 	ended := t.ended()
-	own := t.live.take()
+	own := t.programSpans.drain()
 	parts := uint64(max(1, (ended+tasksPerTrace-1)/tasksPerTrace))
 	counts := t.expected()
 	counts.add(trialProcess, int(parts)+len(own), 0)
@@ -216,14 +216,14 @@ func (t *Trial) Export(ctx context.Context, wallNS, cpuNS int64, failure error) 
 		return counts, errors.Join(append(errs, err)...)
 	}
 	for part := range parts {
-		errs = append(errs, enc.addStub(ctx, t.rootSpan(part, parts, wallNS, cpuNS, failure)))
+		errs = append(errs, enc.addSpanData(ctx, t.rootSpan(part, parts, wallNS, cpuNS, failure)))
 	}
 	for _, p := range t.processes {
 		if p.ended {
-			errs = append(errs, enc.addStub(ctx, t.spawnSpan(p)))
+			errs = append(errs, enc.addSpanData(ctx, t.spawnSpan(p)))
 		}
 	}
-	errs = append(errs, enc.flushStubs(ctx))
+	errs = append(errs, enc.flushSpanData(ctx))
 	for task := range t.tasks() {
 		if err := task.spans(enc, t.cfg.Epoch); err != nil {
 			errs = append(errs, err)
@@ -304,8 +304,8 @@ const trialProcess = "trial"
 
 var ownPID = os.Getpid()
 
-func (t *Trial) rootSpan(part, parts uint64, wallNS, cpuNS int64, failure error) stub {
-	s := stub{
+func (t *Trial) rootSpan(part, parts uint64, wallNS, cpuNS int64, failure error) spanData {
+	s := spanData{
 		Name:        "trial " + t.cfg.CellID,
 		SpanContext: t.root(part),
 		SpanKind:    oteltrace.SpanKindInternal,
@@ -341,8 +341,8 @@ func (t *Trial) rootSpan(part, parts uint64, wallNS, cpuNS int64, failure error)
 }
 
 // spawnSpan is the life of a worker process as its parent sees it.
-func (t *Trial) spawnSpan(e *process) stub {
-	s := stub{
+func (t *Trial) spawnSpan(e *process) spanData {
+	s := spanData{
 		Name:        fmt.Sprintf("spawn worker %d", e.Worker),
 		SpanContext: spanContext(t.traceID, t.spawnIDs.span(e.number)),
 		Parent:      t.root(0),

@@ -64,17 +64,17 @@ func parseTaskHeader(b []byte) (h taskHeader, ok bool) {
 // A workerRecorder records the tasks of one worker process. The worker runs
 // one at a time, so it needs no lock.
 type workerRecorder struct {
-	cfg      workerConfig
-	parent   oteltrace.SpanContext // the spawn span
-	self     oteltrace.SpanContext // the worker's own
-	resource *resource.Resource
-	started  core.Stamp
-	live     stash
-	current  taskHeader
-	way      crossing // of the current task
-	records  chunks[workerRecord]
-	names    nameList
-	errs     []string
+	cfg          workerConfig
+	parent       oteltrace.SpanContext // the spawn span
+	self         oteltrace.SpanContext // the worker's own
+	resource     *resource.Resource
+	started      core.Stamp
+	programSpans memoryProcessor
+	current      taskHeader
+	crossing     crossing // of the current task
+	records      chunks[workerRecord]
+	names        nameList
+	errs         []string
 
 	mu       sync.Mutex
 	incoming map[*core.Call]crossing // here, not started
@@ -85,7 +85,7 @@ type workerRecorder struct {
 type workerRecord struct {
 	header         taskHeader
 	started, ended core.Stamp
-	way            crossing
+	crossing       crossing
 	task           int32 // its name
 	err            int32 // index of errs, from 1; 0 if it has none
 }
@@ -110,10 +110,10 @@ func WorkerHooks(ctx context.Context) (core.WorkerHooks, error) {
 	if w.resource, err = w.cfg.Identity.resource(ctx); err != nil {
 		return core.WorkerHooks{}, err
 	}
-	if err := propagate(); err != nil {
+	if err := setPropagator(); err != nil {
 		return core.WorkerHooks{}, err
 	}
-	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithResource(w.resource), sdktrace.WithSpanProcessor(&w.live)))
+	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithResource(w.resource), sdktrace.WithSpanProcessor(&w.programSpans)))
 	return core.WorkerHooks{
 		Observer: &core.Observer{Submit: w.arrived, Start: w.start, End: w.end, Coded: w.coded},
 		Exit:     w.exit,
@@ -143,13 +143,13 @@ func (w *workerRecorder) coded(c *core.Call, what core.Coding, began core.Stamp)
 		return
 	}
 	if last := w.records.last(); last != nil && last.header.number == c.Number {
-		last.way.note(what, began, now)
+		last.crossing.note(what, began, now)
 	}
 }
 
 func (w *workerRecorder) start(ctx context.Context, c *core.Call) context.Context {
 	w.mu.Lock()
-	w.way = w.incoming[c]
+	w.crossing = w.incoming[c]
 	delete(w.incoming, c)
 	w.mu.Unlock()
 	h, ok := parseTaskHeader(core.WorkerOf(ctx).Header)
@@ -157,7 +157,7 @@ func (w *workerRecorder) start(ctx context.Context, c *core.Call) context.Contex
 		return ctx // of the warm-up
 	}
 	c.Number, w.current = h.number, h
-	return oteltrace.ContextWithSpanContext(ctx, spanContext(h.trace, below(h.task, spanRun)))
+	return oteltrace.ContextWithSpanContext(ctx, spanContext(h.trace, childSpanID(h.task, spanRun)))
 }
 
 func (w *workerRecorder) end(c *core.Call, err error) {
@@ -166,7 +166,7 @@ func (w *workerRecorder) end(c *core.Call, err error) {
 	}
 	tm := c.Timing()
 	r := w.records.grow()
-	r.header, r.started, r.ended, r.way, r.task = w.current, tm.Started, tm.Ended, w.way, w.names.index(c.Task())
+	r.header, r.started, r.ended, r.crossing, r.task = w.current, tm.Started, tm.Ended, w.crossing, w.names.index(c.Task())
 	if err != nil {
 		w.errs = append(w.errs, firstLine(err.Error()))
 		r.err = int32(len(w.errs))
@@ -176,7 +176,7 @@ func (w *workerRecorder) end(c *core.Call, err error) {
 // exit makes the worker's spans and sends them.
 func (w *workerRecorder) exit(send func(topic string, payload []byte) error) error {
 	ctx := context.Background()
-	own := w.live.take()
+	own := w.programSpans.drain()
 	count, err := json.Marshal(len(own))
 	if err != nil {
 		return err
@@ -192,7 +192,7 @@ func (w *workerRecorder) exit(send func(topic string, payload []byte) error) err
 			}
 			ways = ways[:0]
 		}
-		ways = appendWorkerCrossing(ways, r.header.number, &r.way)
+		ways = appendWorkerCrossing(ways, r.header.number, &r.crossing)
 	}
 	if err := send(topicCrossings, ways); err != nil {
 		return err
@@ -205,7 +205,7 @@ func (w *workerRecorder) exit(send func(topic string, payload []byte) error) err
 	if err != nil {
 		return err
 	}
-	errs := []error{enc.exportStubs(ctx, w.workerSpan())}
+	errs := []error{enc.exportSpanData(ctx, w.workerSpan())}
 	for batch := range slices.Chunk(own, batchSpans) {
 		errs = append(errs, enc.export(ctx, batch))
 	}
@@ -231,8 +231,8 @@ func parseSpans(b []byte) (spans int, line []byte, err error) {
 	return int(n), b[size:], nil
 }
 
-func (w *workerRecorder) workerSpan() stub {
-	return stub{
+func (w *workerRecorder) workerSpan() spanData {
+	return spanData{
 		Name: fmt.Sprintf("worker %d", w.cfg.Worker), SpanContext: w.self, Parent: w.parent,
 		SpanKind: oteltrace.SpanKindInternal, StartTime: w.cfg.Epoch.time(w.started), EndTime: w.cfg.Epoch.time(core.Now()),
 		Attributes: []attribute.KeyValue{keyWorkerIndex.Int(w.cfg.Worker), keyWorkerTasks.Int(w.records.n)},

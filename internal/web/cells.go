@@ -118,7 +118,7 @@ func (c *cell) add(r *row, f inspect.File) error {
 		r.Samples = fmt.Sprint(n)
 	}
 	if f.Name == "cpu" && c.Tasks > 0 {
-		c.PerTask = v.Each(c.Tasks).Amount()
+		c.PerTask = v.PerTask(c.Tasks).Amount()
 	}
 	return nil
 }

@@ -168,7 +168,7 @@ func (p *profilePages) span(r *http.Request) (http.Handler, error) {
 	}
 	jaeger := p.jaeger.Span(span.TraceID, span.ID)
 	if v.Samples() >= results.MinSamples {
-		return p.pprof(v, span.Cell, profile.Link{Text: "Jaeger: " + span.Name, URL: jaeger})
+		return p.pprof(v, span.Cell, profile.MenuLink{Text: "Jaeger: " + span.Name, URL: jaeger})
 	}
 	var ledger strings.Builder
 	if err := p.ledger(&ledger, span); err != nil {
@@ -199,11 +199,11 @@ func (p *profilePages) ledger(w io.Writer, span *trace.Found) error {
 
 // pprof serves pprof's own pages for a profile of a cell. They lead to our pages,
 // and to Jaeger: to the traced trial of the cell, if nothing else is given.
-func (p *profilePages) pprof(v *profile.View, cell string, to ...profile.Link) (http.Handler, error) {
+func (p *profilePages) pprof(v *profile.View, cell string, to ...profile.MenuLink) (http.Handler, error) {
 	if id := p.Run.TraceID(cell); to == nil && id != "" {
-		to = []profile.Link{{Text: "Jaeger", URL: p.jaeger.Trace(id)}}
+		to = []profile.MenuLink{{Text: "Jaeger", URL: p.jaeger.Trace(id)}}
 	}
-	links := append([]profile.Link{{Text: "All profiles", URL: p.Base + "/"}, {Text: "Cell", URL: p.cellURL(cell)}}, to...)
+	links := append([]profile.MenuLink{{Text: "All profiles", URL: p.Base + "/"}, {Text: "Cell", URL: p.cellURL(cell)}}, to...)
 	h, err := v.Handler(links...)
 	if err != nil {
 		return nil, &inspect.ReadError{Err: err}

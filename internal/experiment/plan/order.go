@@ -16,7 +16,7 @@ func (p *Plan) steps(rounds int) []Step {
 	for round := range rounds {
 		all = append(all, p.Round(round, func(string) bool { return true })...)
 	}
-	return slices.Concat(all, p.AllCosts(), p.Evidence())
+	return slices.Concat(all, p.ObserverRounds(), p.Evidence())
 }
 
 // Applicable returns the cells that are run.
@@ -67,9 +67,9 @@ func (p *Plan) Round(round int, of func(workload string) bool) []Step {
 }
 
 // AllCosts are the rounds by which the cost of observing is measured.
-func (p *Plan) AllCosts() (steps []Step) {
+func (p *Plan) ObserverRounds() (steps []Step) {
 	for round := range p.Run.ObserverRounds {
-		steps = append(steps, p.Costs(round, func(string) bool { return true })...)
+		steps = append(steps, p.ObserverRound(round, func(string) bool { return true })...)
 	}
 	return steps
 }
@@ -77,7 +77,7 @@ func (p *Plan) AllCosts() (steps []Step) {
 // Costs is one round by which the cost of observing those cells is measured:
 // every cell of the first workload with each observer and with none, one after
 // the other in random order, the cells in random order too.
-func (p *Plan) Costs(round int, of func(cell string) bool) (steps []Step) {
+func (p *Plan) ObserverRound(round int, of func(cell string) bool) (steps []Step) {
 	rng := rand.New(rand.NewPCG(p.Run.Seed, 1<<32+uint64(round)))
 	cells := p.Applicable(p.Run.Workloads[0].Label)
 	for _, c := range rng.Perm(len(cells)) {

@@ -46,7 +46,7 @@ func (r *runner) fits(round int, steps []plan.Step) bool {
 	if run.BudgetNS == 0 || len(missing) == 0 {
 		return true
 	}
-	after := slices.DeleteFunc(slices.Concat(r.plan.AllCosts(), r.plan.Evidence()), func(s plan.Step) bool { return r.done[s] })
+	after := slices.DeleteFunc(slices.Concat(r.plan.ObserverRounds(), r.plan.Evidence()), func(s plan.Step) bool { return r.done[s] })
 	rest, _ := r.plan.Estimate(after, r.pilots)
 	next, _ := r.plan.Estimate(steps, r.pilots)
 	pace := r.clock.pace()
@@ -67,7 +67,7 @@ func (r *runner) fits(round int, steps []plan.Step) bool {
 func scale(d time.Duration, by float64) time.Duration { return time.Duration(float64(d) * by) }
 
 // timed makes the steps of a round, and notes how long they take.
-func (r *runner) timed(steps []plan.Step, make func() error) error {
+func (r *runner) timeRound(steps []plan.Step, make func() error) error {
 	missing := slices.DeleteFunc(slices.Clone(steps), func(s plan.Step) bool { return r.done[s] })
 	estimated, _ := r.plan.Estimate(missing, r.pilots)
 	start := time.Now()

@@ -69,14 +69,14 @@ func (r *runner) keepTracedCPU(reply *trial.Reply, s plan.Step, from string) err
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
-	var parts []profile.Part
+	var parts []profile.ProcessProfiles
 	for _, p := range reply.Lanes.Processes {
 		path := filepath.Join(from, trial.CPUFile(p.PID))
 		b, err := os.ReadFile(path)
 		if err != nil || len(b) == 0 {
 			continue // it did not end in good order, which the spans tell
 		}
-		parts = append(parts, profile.Part{Process: p.Name, Set: profile.Set{"cpu": b}})
+		parts = append(parts, profile.ProcessProfiles{Process: p.Name, Set: profile.Set{"cpu": b}})
 		if err := os.Remove(path); err != nil {
 			return err
 		}

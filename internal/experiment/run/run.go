@@ -45,16 +45,16 @@ const maxFailures = 3
 
 // A runner makes the trials of a plan.
 type runner struct {
-	plan    *plan.Plan
-	opts    Options
-	scratch string
-	epoch   trace.Epoch
-	trace   *trace.Run
-	spans   map[string]string // traceparent of each cell
-	digests map[string]string // of each workload, from its pilot
-	pilots  map[string]time.Duration
-	failed  map[string]int    // failures of each cell
-	why     map[string]string // the last one
+	plan     *plan.Plan
+	opts     Options
+	scratch  string
+	epoch    trace.Epoch
+	trace    *trace.Run
+	spans    map[string]string // traceparent of each cell
+	digests  map[string]string // of each workload, from its pilot
+	pilots   map[string]time.Duration
+	failed   map[string]int    // failures of each cell
+	failures map[string]string // the last one
 
 	made     []results.Trial    // with what was made before
 	done     map[plan.Step]bool // of those, the ones that were verified
@@ -72,7 +72,7 @@ func Execute(ctx context.Context, p *plan.Plan, o Options) (results.Status, erro
 	r := &runner{
 		plan: p, opts: o, epoch: trace.NewEpoch(),
 		spans: make(map[string]string), digests: make(map[string]string), pilots: make(map[string]time.Duration),
-		failed: make(map[string]int), why: make(map[string]string), done: make(map[plan.Step]bool),
+		failed: make(map[string]int), failures: make(map[string]string), done: make(map[plan.Step]bool),
 		clock: newClock(o.Done),
 	}
 	var err error
@@ -90,7 +90,7 @@ func Execute(ctx context.Context, p *plan.Plan, o Options) (results.Status, erro
 			r.spans[c.ID] = r.trace.Cell(c.ID, c.Workload, c.Backend, c.Workers)
 		}
 	}
-	status, err := r.steps(ctx)
+	status, err := r.makeAll(ctx)
 	p.Run.Status, p.Run.Ended = status, time.Now().UTC().Truncate(time.Millisecond)
 	return status, errors.Join(err, r.exportRun(), o.Folder.WriteRun(&p.Run))
 }
@@ -98,13 +98,13 @@ func Execute(ctx context.Context, p *plan.Plan, o Options) (results.Status, erro
 // errStopped tells that the run ended before its time.
 var errStopped = errors.New("stopped")
 
-func (r *runner) steps(ctx context.Context) (results.Status, error) {
-	r.takeOver()
+func (r *runner) makeAll(ctx context.Context) (results.Status, error) {
+	r.resume()
 	r.todo = slices.DeleteFunc(slices.Clone(r.plan.Steps), func(s plan.Step) bool { return r.done[s] })
 	if len(r.todo) > 0 {
 		r.report(r.todo[0], nil)
 	}
-	err := r.all(ctx, r.plan.Pilots())
+	err := r.makeSteps(ctx, r.plan.Pilots())
 	round := 0
 	for ; err == nil; round++ {
 		wanted := r.wanted(round)
@@ -113,21 +113,21 @@ func (r *runner) steps(ctx context.Context) (results.Status, error) {
 			break
 		}
 		added := r.plan.Run.BudgetNS == 0 && round >= r.plan.Run.Rounds // else fits has planned it
-		err = r.timed(steps, func() error { return r.more(ctx, added, steps) })
+		err = r.timeRound(steps, func() error { return r.makeRound(ctx, added, steps) })
 	}
 	if run := &r.plan.Run; err == nil && run.BudgetNS > 0 && round < run.Rounds {
 		run.Rounds = round
 		err = r.opts.Folder.WriteRun(run) // whatever comes of the evidence
 	}
 	for round := 0; err == nil; round++ {
-		wanted := r.wantedCosts(round)
+		wanted := r.wantedObserverRound(round)
 		if len(wanted) == 0 {
 			break
 		}
-		err = r.more(ctx, round >= r.plan.Run.ObserverRounds, r.plan.Costs(round, func(cell string) bool { return wanted[cell] }))
+		err = r.makeRound(ctx, round >= r.plan.Run.ObserverRounds, r.plan.ObserverRound(round, func(cell string) bool { return wanted[cell] }))
 	}
 	if err == nil {
-		err = r.all(ctx, r.plan.Evidence())
+		err = r.makeSteps(ctx, r.plan.Evidence())
 	}
 	switch {
 	case errors.Is(err, errStopped):
@@ -141,15 +141,15 @@ func (r *runner) steps(ctx context.Context) (results.Status, error) {
 }
 
 // more makes the steps of a round, which may be one that was not planned.
-func (r *runner) more(ctx context.Context, added bool, steps []plan.Step) error {
+func (r *runner) makeRound(ctx context.Context, added bool, steps []plan.Step) error {
 	if added {
 		r.todo = append(slices.DeleteFunc(slices.Clone(steps), func(s plan.Step) bool { return r.done[s] }), r.todo...)
 	}
-	return r.all(ctx, steps)
+	return r.makeSteps(ctx, steps)
 }
 
 // all makes those of the steps that have not been made.
-func (r *runner) all(ctx context.Context, steps []plan.Step) error {
+func (r *runner) makeSteps(ctx context.Context, steps []plan.Step) error {
 	for _, s := range steps {
 		select {
 		case <-r.opts.Stop:
@@ -190,7 +190,7 @@ func (r *runner) report(s plan.Step, failure error) {
 
 // takeOver remembers what a run that is resumed has made with success, and what
 // its pilots have found out.
-func (r *runner) takeOver() {
+func (r *runner) resume() {
 	for _, t := range r.opts.Done {
 		if !t.OK() {
 			continue
@@ -218,6 +218,6 @@ func (r *runner) exportRun() (err error) {
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	run := &r.plan.Run
-	count, err := r.trace.Export(ctx, w, run.Rounds, run.Seed, string(run.Status), r.why)
+	count, err := r.trace.Export(ctx, w, run.Rounds, run.Seed, string(run.Status), r.failures)
 	return errors.Join(err, count.Err())
 }

@@ -45,7 +45,7 @@ func TestWantedCosts(t *testing.T) {
 	made := func(n int, busy func(cell string) bool) *runner {
 		r := &runner{plan: p, done: make(map[plan.Step]bool)}
 		for round := range n {
-			for _, s := range p.Costs(round, func(string) bool { return true }) {
+			for _, s := range p.ObserverRound(round, func(string) bool { return true }) {
 				load := &results.Load{WindowNS: 1000, BusyNS: 1000, OwnNS: 1000}
 				if busy(s.Cell) {
 					load.BusyNS = 1e9
@@ -62,7 +62,7 @@ func TestWantedCosts(t *testing.T) {
 		busy  func(string) bool
 		want  int
 	}{{0, never, 3}, {11, never, 3}, {12, never, 0}, {12, baseline, 1}, {23, baseline, 1}, {24, baseline, 0}} {
-		if got := made(tt.round, tt.busy).wantedCosts(tt.round); len(got) != tt.want {
+		if got := made(tt.round, tt.busy).wantedObserverRound(tt.round); len(got) != tt.want {
 			t.Errorf("after %d rounds %v need another; want %d", tt.round, got, tt.want)
 		}
 	}
@@ -138,7 +138,7 @@ func TestWatchLoad(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("what other programs do is known on Linux only")
 	}
-	load := watchLoad()
+	load := measureLoad()
 	for deadline := time.Now().Add(20 * time.Millisecond); time.Now().Before(deadline); { // work of our own
 		continue
 	}
@@ -208,7 +208,7 @@ func TestFits(t *testing.T) {
 				if planned < 1 || r.todo[len(r.todo)-1].Kind != results.Profiled {
 					t.Fatalf("before round %d there are %d rounds to be made, then %v", rounds, planned, r.todo[len(r.todo)-1])
 				}
-				_ = r.timed(steps, func() error {
+				_ = r.timeRound(steps, func() error {
 					<-time.After(scale(next, pace)) // in the bubble
 					return nil
 				})

@@ -21,19 +21,19 @@ import (
 func (r *runner) step(ctx context.Context, s plan.Step) (failure, err error) {
 	cell, _, _ := r.plan.Cell(s.Cell)
 	t := results.Trial{Cell: s.Cell, Kind: s.Kind, Round: s.Round, Copy: s.Copy, Order: s.Order, Observer: s.Observer, Started: time.Now().UTC()}
-	load := watchLoad()
+	load := measureLoad()
 	var reply trial.Reply
 	if s.Kind == results.Probe {
 		reply, failure = r.probe(ctx)
 	} else {
-		reply, failure = r.try(ctx, s, cell)
+		reply, failure = r.makeTrial(ctx, s, cell)
 	}
 	if ctx.Err() != nil {
 		return nil, nil // it was killed, which is no result
 	}
 	t.Load, t.Measured = load(), reply.Measured
 	if failure == nil && s.Kind != results.Probe {
-		failure = r.judge(s, cell, &t.Measured)
+		failure = r.checkDigest(s, cell, &t.Measured)
 	}
 	if s.Kind == results.Traced {
 		if err := r.keepSpans(&reply); failure == nil {
@@ -46,7 +46,7 @@ func (r *runner) step(ctx context.Context, s plan.Step) (failure, err error) {
 	if failure != nil {
 		t.Error = failure.Error()
 		r.failed[s.Cell]++
-		r.why[s.Cell] = t.Error
+		r.failures[s.Cell] = t.Error
 	}
 	r.made = append(r.made, t)
 	return failure, r.opts.Folder.AddTrial(&t)
@@ -54,7 +54,7 @@ func (r *runner) step(ctx context.Context, s plan.Step) (failure, err error) {
 
 // watchLoad returns a function that tells what the machine has done since, or
 // nil if that cannot be known.
-func watchLoad() func() *results.Load {
+func measureLoad() func() *results.Load {
 	read := func() (machine.Load, time.Duration, bool) {
 		l, err := machine.This.ReadLoad()
 		own, err2 := machine.OwnCPU()
@@ -76,7 +76,7 @@ func watchLoad() func() *results.Load {
 	}
 }
 
-func (r *runner) try(ctx context.Context, s plan.Step, cell results.Cell) (trial.Reply, error) {
+func (r *runner) makeTrial(ctx context.Context, s plan.Step, cell results.Cell) (trial.Reply, error) {
 	_, prog, b := r.plan.Cell(cell.ID)
 	if r.digests[cell.Workload] == "" && s.Kind != results.Pilot {
 		return trial.Reply{}, errors.New("not tried: the workload's pilot failed, so there is nothing to hold the output against")
@@ -115,7 +115,7 @@ func (r *runner) try(ctx context.Context, s plan.Step, cell results.Cell) (trial
 }
 
 // judge holds a trial's output against the pilot's.
-func (r *runner) judge(s plan.Step, cell results.Cell, m *results.Measured) error {
+func (r *runner) checkDigest(s plan.Step, cell results.Cell, m *results.Measured) error {
 	if s.Kind == results.Pilot {
 		r.piloted(cell.Workload, m)
 		return nil

@@ -46,7 +46,7 @@ func (r *runner) wanted(round int) map[string]bool {
 // wantedCosts returns the cells that need that round of those by which the cost
 // of observing is measured: all in the rounds that were planned, afterwards
 // those that other programs disturbed, until as many have been made again.
-func (r *runner) wantedCosts(round int) map[string]bool {
+func (r *runner) wantedObserverRound(round int) map[string]bool {
 	run := &r.plan.Run
 	most := run.ObserverRounds
 	if most >= stats.MinRounds {

@@ -38,10 +38,10 @@ type Option struct {
 
 	// Unless are options that say the same in another way: where one of them is
 	// given in a place that has precedence, what this one says is dropped.
-	Unless []string
+	ReplacedBy []string
 	// Aside are flags beside which the variable of this option is not looked at,
 	// though what the file says is.
-	Aside []string
+	VariableIgnoredWith []string
 	// Conflicts are options that it cannot be given with.
 	Conflicts []Conflict
 
@@ -72,12 +72,12 @@ type Conflict struct {
 var Options = []*Option{
 	{
 		Name: "workloads", Kind: Names, Doc: "workloads to run", Otherwise: "all", Example: "sqrt,mixed",
-		Variable: true, Key: true, New: true, Values: workloadValues, Aside: []string{"only"},
+		Variable: true, Key: true, New: true, Values: workloadValues, VariableIgnoredWith: []string{"only"},
 		put: func(s *Settings, k Kinds, v []any) error { return s.choose(all[string](v), k) }, node: (*file).programs, schema: programsSchema, begin: beginPrograms,
 	},
 	{
 		Name: "backends", Kind: Names, Doc: "backends to compare; sequential is always among them", Otherwise: "all", Example: "goroutines,processes",
-		Variable: true, Key: true, New: true, Values: backendValues, Aside: []string{"only"},
+		Variable: true, Key: true, New: true, Values: backendValues, VariableIgnoredWith: []string{"only"},
 		put: func(s *Settings, k Kinds, v []any) error { return s.setBackends(all[string](v), k) }, begin: beginBackends,
 	},
 	{
@@ -87,7 +87,7 @@ var Options = []*Option{
 	},
 	{
 		Name: "workers", Kind: Numbers, Unit: "workers", Doc: "workers of every backend; a flag takes several, as 1,2,4,8,16, and varies them", Otherwise: "what suits each workload", Example: "8",
-		Variable: true, Key: true, New: true, Max: mostWorkers, Want: wantWorkers,
+		Variable: true, Key: true, New: true, Max: maxWorkers, Want: wantWorkers,
 		Conflicts: []Conflict{{With: "vary", Several: true, Why: "several numbers of workers vary them, and --vary something else; want one of them"}},
 		put:       func(s *Settings, k Kinds, v []any) error { return s.SetWorkers(all[int](v), k) }, node: (*file).defaultWorkers, schema: workersSchema,
 	},
@@ -98,12 +98,12 @@ var Options = []*Option{
 	},
 	{
 		Name: "rounds", Kind: Int, Unit: "rounds", Doc: "rounds to make", Otherwise: "those of the preset", Example: "20",
-		Variable: true, Key: true, New: true, Min: 1, Max: 10_000, Unless: []string{"preset", "precision", "time-budget"},
+		Variable: true, Key: true, New: true, Min: 1, Max: 10_000, ReplacedBy: []string{"preset", "precision", "time-budget"},
 		field: func(s *Settings) any { return &s.Rounds },
 	},
 	{
 		Name: "precision", Kind: Share, Doc: "instead of a number of rounds: make 12 to 60, until every interval is this narrow, such as 2%", Example: "2%",
-		Variable: true, Key: true, New: true, Unless: []string{"preset", "rounds", "time-budget"},
+		Variable: true, Key: true, New: true, ReplacedBy: []string{"preset", "rounds", "time-budget"},
 		Conflicts: []Conflict{{With: "rounds", Why: "both rounds and precision are given: either the number of rounds is fixed, or rounds are made until the figures are precise"}},
 		field:     func(s *Settings) any { return &s.Precision },
 	},
@@ -121,7 +121,7 @@ var Options = []*Option{
 	{
 		Name: "observers", Kind: Int, Unit: "rounds", Doc: "rounds by which the cost of observing is measured", Otherwise: "those of the preset", Example: "12",
 		Variable: true, Key: true, New: true, Max: 1000, Want: "the rounds by which their cost is measured, up to 1,000, or 0 for not at all",
-		Unless: []string{"preset"}, field: func(s *Settings) any { return &s.ObserverRounds },
+		ReplacedBy: []string{"preset"}, field: func(s *Settings) any { return &s.ObserverRounds },
 	},
 	{
 		Name: "vary", Kind: Repeated, Example: "mixed.cpu=100us,1ms",
@@ -216,7 +216,7 @@ func (o *Option) Wanted() string {
 	case o.Want != "":
 		return o.Want
 	case o.closed():
-		return anyOf(names(o.Values(Kinds{})))
+		return orList(names(o.Values(Kinds{})))
 	}
 	return o.Kind.want(o)
 }

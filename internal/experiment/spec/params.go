@@ -44,7 +44,7 @@ func DecodeParams(w *harness.Workload, params map[string]any) (any, error) {
 			texts[key] = string(b)
 		}
 	}
-	p, err := Program{Workload: w}.with(texts)
+	p, err := Program{Workload: w}.withParams(texts)
 	return p.Params, err
 }
 
@@ -59,7 +59,7 @@ func setParam(w *harness.Workload, params any, key, text string) error {
 		return unknown("parameter of "+w.Name, key, slices.Collect(maps.Keys(fields)))
 	}
 	if err := setField(reflect.ValueOf(params).Elem().FieldByIndex(field.Index), text); err != nil {
-		return fmt.Errorf("parameter %s of %s is %s; want %s", key, w.Name, text, described(field.Type))
+		return fmt.Errorf("parameter %s of %s is %s; want %s", key, w.Name, text, wantedOf(field.Type))
 	}
 	return nil
 }
@@ -111,7 +111,7 @@ func validate(w *harness.Workload, params any) error {
 }
 
 // described says what values a type has, in the words of a user.
-func described(t reflect.Type) string {
+func wantedOf(t reflect.Type) string {
 	if t == reflect.TypeFor[time.Duration]() {
 		return "a duration such as 5ms"
 	}

@@ -20,7 +20,7 @@ type file struct {
 }
 
 // mostMerged is how many maps may be merged into others: one may have itself in it.
-const mostMerged = 1000
+const maxMerges = 1000
 
 // A node is a value in a file, or a key.
 type node = ast.Node
@@ -228,13 +228,13 @@ func (f *file) params(p *Program, value node) error {
 	if err != nil {
 		return err
 	}
-	changed, err := p.with(texts)
+	changed, err := p.withParams(texts)
 	if err == nil {
 		*p = changed
 		return nil
 	}
 	for _, key := range sortedKeys(texts) { // which one is it?
-		if _, err := p.with(map[string]string{key: texts[key]}); err != nil {
+		if _, err := p.withParams(map[string]string{key: texts[key]}); err != nil {
 			return f.at(nodes[key], err)
 		}
 	}
@@ -269,7 +269,7 @@ func (f *file) pairs(n node, each func(key, value node) error) error {
 		switch {
 		case key.Type() != ast.MergeKeyType:
 			err = each(key, value)
-		case f.merged == mostMerged:
+		case f.merged == maxMerges:
 			err = f.at(key, errors.New("too many maps are merged into others; has one itself in it?"))
 		default:
 			f.merged++

@@ -40,7 +40,7 @@ func Read(from Sources, kinds Kinds) (s Settings, err error) {
 	}
 	all := from.effective()
 	for _, o := range Options {
-		replaced := slices.ContainsFunc(o.Unless, func(other string) bool { return all[other] != nil })
+		replaced := slices.ContainsFunc(o.ReplacedBy, func(other string) bool { return all[other] != nil })
 		switch given := all[o.Name]; {
 		case given != nil:
 			if err := o.set(&s, kinds, given); err != nil {
@@ -90,7 +90,7 @@ func (from Sources) effective() map[string][]given {
 // decides reports whether flags say what the variable of an option would.
 func (from Sources) decides(o *Option) bool {
 	isGiven := func(name string) bool { return from.Flags[name] != nil }
-	return slices.ContainsFunc(o.Unless, isGiven) || slices.ContainsFunc(o.Aside, isGiven) || o.New && isGiven("resume")
+	return slices.ContainsFunc(o.ReplacedBy, isGiven) || slices.ContainsFunc(o.VariableIgnoredWith, isGiven) || o.New && isGiven("resume")
 }
 
 // A given is a value in the place where it was given.

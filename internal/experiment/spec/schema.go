@@ -114,7 +114,7 @@ func programSchema(w *harness.Workload) object {
 	}
 }
 
-func workersSchema(Kinds) object { return intSchema(&Option{Max: mostWorkers}) }
+func workersSchema(Kinds) object { return intSchema(&Option{Max: maxWorkers}) }
 
 func severalSchema(doc string) object {
 	return object{"type": "array", "minItems": 2, "description": doc}

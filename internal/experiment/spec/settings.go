@@ -96,7 +96,7 @@ func (s *Settings) SetParam(arg string, kinds Kinds) error {
 	if err != nil {
 		return fmt.Errorf("parameter %q: %w", arg, err)
 	}
-	if _, err := (Program{Workload: w}).with(map[string]string{key: value}); err != nil {
+	if _, err := (Program{Workload: w}).withParams(map[string]string{key: value}); err != nil {
 		return fmt.Errorf("parameter %q: %w", arg, err)
 	}
 	s.listAll(kinds)
@@ -105,7 +105,7 @@ func (s *Settings) SetParam(arg string, kinds Kinds) error {
 		if p.Workload != w {
 			continue
 		}
-		if s.Programs[i], err = p.with(map[string]string{key: value}); err != nil {
+		if s.Programs[i], err = p.withParams(map[string]string{key: value}); err != nil {
 			return fmt.Errorf("parameter %q: %w", arg, err)
 		}
 		applied = true
@@ -147,19 +147,19 @@ func (s *Settings) SetWorkers(numbers []int, kinds Kinds) error {
 }
 
 // mostWorkers bounds those of a backend.
-const mostWorkers = 4096
+const maxWorkers = 4096
 
 const wantWorkers = "1 to 4096, or 0 for what suits each workload"
 
 func checkWorkers(n int) error {
-	if n < 0 || n > mostWorkers {
+	if n < 0 || n > maxWorkers {
 		return fmt.Errorf("workers is %d; want %s", n, wantWorkers)
 	}
 	return nil
 }
 
 // with returns the program with some of its parameters changed.
-func (p Program) with(params map[string]string) (Program, error) {
+func (p Program) withParams(params map[string]string) (Program, error) {
 	changed := p.params()
 	for _, key := range sortedKeys(params) {
 		if err := setParam(p.Workload, changed, key, params[key]); err != nil {

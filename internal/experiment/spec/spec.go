@@ -57,11 +57,11 @@ type Spec struct {
 }
 
 // mostRounds bounds a run that goes on until it is precise.
-const mostRounds = 60
+const maxRounds = 60
 
 // mostBudgeted bounds the rounds of a run that makes as many as fit into its
 // time budget: more would hardly make an interval narrower.
-const mostBudgeted = 100
+const maxBudgetedRounds = 100
 
 // Resolve checks the settings and fills in what they leave open.
 func (s Settings) Resolve(kinds Kinds) (Spec, error) {
@@ -105,9 +105,9 @@ func (s *Spec) planRounds(p preset) {
 	}
 	switch {
 	case s.Precision != 0:
-		s.Rounds, s.MaxRounds = stats.MinRounds, mostRounds
+		s.Rounds, s.MaxRounds = stats.MinRounds, maxRounds
 	case s.Budget != 0 && asked == 0:
-		s.Rounds, s.MaxRounds = mostBudgeted, mostBudgeted
+		s.Rounds, s.MaxRounds = maxBudgetedRounds, maxBudgetedRounds
 	case s.Rounds >= stats.MinRounds:
 		s.MaxRounds = 2 * s.Rounds
 	}

@@ -274,10 +274,10 @@ func TestBudgetOfSettings(t *testing.T) {
 		rounds, max, asked int
 		fails              string
 	}{
-		{name: "alone", s: Settings{Budget: time.Minute}, rounds: mostBudgeted, max: mostBudgeted},
-		{name: "with a preset", s: Settings{Budget: time.Minute, Preset: "standard"}, rounds: mostBudgeted, max: mostBudgeted},
+		{name: "alone", s: Settings{Budget: time.Minute}, rounds: maxBudgetedRounds, max: maxBudgetedRounds},
+		{name: "with a preset", s: Settings{Budget: time.Minute, Preset: "standard"}, rounds: maxBudgetedRounds, max: maxBudgetedRounds},
 		{name: "with rounds", s: Settings{Budget: time.Minute, Rounds: 20}, rounds: 20, max: 40, asked: 20},
-		{name: "with precision", s: Settings{Budget: time.Minute, Precision: 0.02}, rounds: stats.MinRounds, max: mostRounds},
+		{name: "with precision", s: Settings{Budget: time.Minute, Precision: 0.02}, rounds: stats.MinRounds, max: maxRounds},
 		{name: "too short", s: Settings{Budget: time.Millisecond}, fails: "want at least 1s"},
 		{name: "negative", s: Settings{Budget: -time.Minute}, fails: "want at least 1s"},
 	}

@@ -130,7 +130,7 @@ func grouped(n int64) string {
 func quoted(text string) string { return strconv.Quote(text) }
 
 // anyOf lists what there is to choose from.
-func anyOf(names []string) string {
+func orList(names []string) string {
 	if len(names) < 2 {
 		return strings.Join(names, "")
 	}

@@ -69,7 +69,7 @@ func (p Program) at(key, value string) (Program, error) {
 	_, isParam := paramFields(w)[key]
 	if key == varyWorkers && !isParam {
 		n, err := wholeNumber(value, 32)
-		if err != nil || n < 1 || n > mostWorkers {
+		if err != nil || n < 1 || n > maxWorkers {
 			return p, fmt.Errorf("workers of %s are %s; want 1 to 4096", w.Name, value)
 		}
 		p.Workers = int(n)
@@ -78,7 +78,7 @@ func (p Program) at(key, value string) (Program, error) {
 	if i := axisIndex(w, key); i >= 0 {
 		v, err := axisValue(w.Axes[i], value)
 		if err == nil {
-			return p.along(w.Axes[i], v)
+			return p.onAxis(w.Axes[i], v)
 		}
 		if !isParam || strings.HasSuffix(value, "%") { // else it may be the parameter's
 			return p, fmt.Errorf("%s of %s: %w", key, w.Name, err)
@@ -87,11 +87,11 @@ func (p Program) at(key, value string) (Program, error) {
 	if !isParam {
 		return p, unknownVary(w, key)
 	}
-	return p.with(map[string]string{key: value})
+	return p.withParams(map[string]string{key: value})
 }
 
 // along gives the program a value on an axis of its workload.
-func (p Program) along(axis harness.Axis, value float64) (Program, error) {
+func (p Program) onAxis(axis harness.Axis, value float64) (Program, error) {
 	params := p.params()
 	axis.Set(params, value)
 	p.Params = params
@@ -246,7 +246,7 @@ func (s *Settings) varyAxis(key string, values []string, kinds Kinds) error {
 		return fmt.Errorf("%q: %w", key, err)
 	}
 	if !applied {
-		return noAxis(key, kinds)
+		return unknownAxis(key, kinds)
 	}
 	return nil
 }
@@ -282,7 +282,7 @@ func suggested(w *harness.Workload, key string) []string {
 }
 
 // noAxis says why no workload varies along an axis.
-func noAxis(key string, kinds Kinds) error {
+func unknownAxis(key string, kinds Kinds) error {
 	known := []string{varyWorkers}
 	for _, w := range kinds.Workloads {
 		for _, a := range w.Axes {

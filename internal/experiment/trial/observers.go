@@ -19,11 +19,11 @@ import (
 
 // An observer is one thing that evidence trials are watched with, by itself, so
 // that its cost can be measured. What it finds is thrown away.
-type observer struct {
+type measuredObserver struct {
 	results.Observer
 
 	// alone is how the trial runs, if neither start nor calls say it.
-	alone func(t *trial, ctx context.Context) (evidence, error)
+	alone func(t *trial, ctx context.Context) (instrumentation, error)
 
 	// start starts it in a process of the trial. calls, if it is set, watches
 	// the calls in that process.
@@ -35,7 +35,7 @@ type observer struct {
 //
 // Heap and goroutine profiles are not among them: the first is what the profile
 // of allocations samples, the second is taken when the program is over.
-var observers = []observer{
+var measuredObservers = []measuredObserver{
 	{Observer: results.Observer{Name: "spans", Doc: "recording spans"}, alone: (*trial).spansAlone},
 	{Observer: results.Observer{Name: "execution", Doc: "an execution trace"}, start: observerOrder.execution, calls: markedCalls},
 	{Observer: results.Observer{Name: "cpu", Doc: "a CPU profile"}, start: profileAlone, calls: labelledCalls},
@@ -46,19 +46,19 @@ var observers = []observer{
 
 // Observers returns those whose cost can be measured.
 func Observers() (all []results.Observer) {
-	for _, o := range observers {
+	for _, o := range measuredObservers {
 		all = append(all, o.Observer)
 	}
 	return all
 }
 
-func findObserver(name string) (observer, error) {
-	return spec.Find("observer", observers, name, func(o observer) string { return o.Name })
+func findObserver(name string) (measuredObserver, error) {
+	return spec.Find("observer", measuredObservers, name, func(o measuredObserver) string { return o.Name })
 }
 
 // observed returns the evidence of a trial by which the cost of observing is
 // measured.
-func (t *trial) observed(ctx context.Context) (evidence, error) {
+func (t *trial) observed(ctx context.Context) (instrumentation, error) {
 	if t.order.Observer == "" {
 		return plain{}, nil
 	}
@@ -87,7 +87,7 @@ func (t *trial) observed(ctx context.Context) (evidence, error) {
 // observed is a timed trial that one observer watches.
 type observed struct {
 	plain
-	observer observer
+	observer measuredObserver
 	order    observerOrder
 	env      string // order, for the workers
 }
@@ -100,7 +100,7 @@ func (e observed) configure(cfg *core.Config) {
 }
 
 func (e observed) observe(ctx context.Context, p *program) error {
-	stop := nothing
+	stop := doNothing
 	err := p.run(ctx, func() error {
 		started, err := e.observer.start(e.order)
 		if err == nil {
@@ -136,7 +136,7 @@ type spansAlone struct {
 	recorder *trace.Trial
 }
 
-func (t *trial) spansAlone(ctx context.Context) (evidence, error) {
+func (t *trial) spansAlone(ctx context.Context) (instrumentation, error) {
 	rec, err := t.recorder(ctx, nil) // what it finds is thrown away
 	return spansAlone{recorder: rec}, err
 }
@@ -181,7 +181,9 @@ func markedCalls(o observerOrder) *core.Observer {
 	}, o.Workers)
 }
 
-func profileAlone(o observerOrder) (stop func() error, err error) { return profile.Alone(o.Name) }
+func profileAlone(o observerOrder) (stop func() error, err error) {
+	return profile.StartDiscarded(o.Name)
+}
 
 // labelledCalls labels the samples of the tasks.
 func labelledCalls(o observerOrder) *core.Observer { return o.Labels.Observer() }

@@ -23,16 +23,16 @@ type profiled struct {
 	order  Order
 	labels profile.Labels
 
-	begun   atomic.Bool
-	stop    func() (profile.Set, error) // nil before the measured part
-	started time.Time
-	besides time.Duration // since then, but not in the program
-	before  profile.Usage
-	repeats int
-	ended   parts
+	begun    atomic.Bool
+	stop     func() (profile.Set, error) // nil before the measured part
+	started  time.Time
+	excluded time.Duration // since then, but not in the program
+	before   profile.Usage
+	repeats  int
+	workers  workerProfiles
 }
 
-func (t *trial) profiled() evidence {
+func (t *trial) profiled() instrumentation {
 	profile.EarlySettings()
 	e := &profiled{order: t.order, labels: profile.Labels{Workload: t.order.Cell.Workload, Backend: t.order.Cell.Backend}, repeats: 1}
 	e.labels.TraceID, e.labels.SpanID = trace.ParseIDs(t.order.Evidence.CellSpan)
@@ -41,15 +41,15 @@ func (t *trial) profiled() evidence {
 
 func (e *profiled) configure(cfg *core.Config) {
 	cfg.Observer = e.labels.Observer()
-	cfg.Processes = &core.ProcessObserver{Spawning: e.spawning, Message: func(worker int, topic string, payload []byte) {
+	cfg.Processes = &core.ProcessObserver{Spawning: e.workerEnv, Message: func(worker int, topic string, payload []byte) {
 		if topic == topicProfiles {
-			e.ended.add(worker, payload)
+			e.workers.add(worker, payload)
 		}
 	}}
 }
 
 // spawning tells a worker that it is profiled.
-func (e *profiled) spawning(int) []string {
+func (e *profiled) workerEnv(int) []string {
 	b, err := json.Marshal(e.labels)
 	if err != nil {
 		panic(err) // strings
@@ -67,7 +67,7 @@ func (e *profiled) observe(ctx context.Context, p *program) error {
 	}
 	err := p.measure(ctx, func() error { return e.begin(ctx, p.ex) })
 	if err == nil {
-		err = e.aside(func() error { return check(p.session, p.measured) })
+		err = e.exclude(func() error { return check(p.session, p.measured) })
 	}
 	if err == nil {
 		err = e.repeat(ctx, p)
@@ -90,8 +90,8 @@ func (e *profiled) begin(ctx context.Context, ex core.Executor) (err error) {
 }
 
 // aside does what is not the program.
-func (e *profiled) aside(f func() error) error {
-	defer func(t time.Time) { e.besides += time.Since(t) }(time.Now())
+func (e *profiled) exclude(f func() error) error {
+	defer func(t time.Time) { e.excluded += time.Since(t) }(time.Now())
 	return profile.Exclude(f)
 }
 
@@ -100,18 +100,18 @@ func (e *profiled) aside(f func() error) error {
 func (e *profiled) repeat(ctx context.Context, p *program) error {
 	for ; ; e.repeats++ {
 		least := e.order.Evidence.ProfileNS
-		if time.Since(e.started)-e.besides >= least {
+		if time.Since(e.started)-e.excluded >= least {
 			// A busy machine leaves fewer samples: what it has taken is added.
 			now, err := profile.ReadAll()
 			if err != nil {
 				return fmt.Errorf("reading the accounting: %w", err)
 			}
-			least += min(time.Duration(now.RunQueueNS-e.before.RunQueueNS), mostAdded*least)
+			least += min(time.Duration(now.RunQueueNS-e.before.RunQueueNS), maxExtension*least)
 		}
-		if time.Since(e.started)-e.besides >= least {
+		if time.Since(e.started)-e.excluded >= least {
 			return nil
 		}
-		if err := p.again(ctx, e.aside); err != nil {
+		if err := p.again(ctx, e.exclude); err != nil {
 			return fmt.Errorf("repeating the program: %w", err)
 		}
 	}
@@ -131,13 +131,13 @@ func (e *profiled) collect(ctx context.Context, ex core.Executor) error {
 		return err
 	}
 	for _, r := range replies {
-		e.ended.add(r.Worker, r.Payload)
+		e.workers.add(r.Worker, r.Payload)
 	}
-	workers, err := e.ended.all()
+	workers, err := e.workers.all()
 	if err != nil {
 		return err
 	}
-	return writeProfiles(e.order.Evidence.Profiles, e.order.Cell.ID, append([]profile.Part{{Process: trialName, Set: set}}, workers...))
+	return writeProfiles(e.order.Evidence.Profiles, e.order.Cell.ID, append([]profile.ProcessProfiles{{Process: trialName, Set: set}}, workers...))
 }
 
 // finish tells what the merged profiles have.
@@ -162,40 +162,40 @@ func (e *profiled) finish(_ context.Context, reply *Reply, failure error) error 
 }
 
 // parts are the profiles of the worker processes of a trial.
-type parts struct {
-	mu   sync.Mutex
-	of   map[int]int // how many processes each worker had
-	got  []profile.Part
-	errs []error
+type workerProfiles struct {
+	mu        sync.Mutex
+	processes map[int]int // how many processes each worker had
+	collected []profile.ProcessProfiles
+	errs      []error
 }
 
 // add adds those of the next process of a worker.
-func (p *parts) add(worker int, payload []byte) {
+func (p *workerProfiles) add(worker int, payload []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.of == nil {
-		p.of = make(map[int]int)
+	if p.processes == nil {
+		p.processes = make(map[int]int)
 	}
-	part := profile.Part{Process: trace.WorkerName(worker, p.of[worker])}
-	p.of[worker]++
+	part := profile.ProcessProfiles{Process: trace.WorkerName(worker, p.processes[worker])}
+	p.processes[worker]++
 	if err := json.Unmarshal(payload, &part.Set); err != nil {
 		p.errs = append(p.errs, fmt.Errorf("profiles of %s: %w", part.Process, err))
 		return
 	}
-	p.got = append(p.got, part)
+	p.collected = append(p.collected, part)
 }
 
-func (p *parts) all() ([]profile.Part, error) {
+func (p *workerProfiles) all() ([]profile.ProcessProfiles, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.got, errors.Join(p.errs...)
+	return p.collected, errors.Join(p.errs...)
 }
 
 // mostAdded is how many times as long a profiled trial may take on a busy machine.
-const mostAdded = 3
+const maxExtension = 3
 
 // writeProfiles writes each process's profiles and those of all, merged.
-func writeProfiles(dir, cell string, parts []profile.Part) error {
+func writeProfiles(dir, cell string, parts []profile.ProcessProfiles) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return fmt.Errorf("making the folder for profiles: %w", err)
 	}

@@ -22,7 +22,7 @@ type program struct {
 	session  harness.Session
 	ex       core.Executor
 	public   *executor.Executor // ex, as the program sees it
-	ends     *ends
+	exited   *exitAccounting
 	least    int64 // nanoseconds that the measured parts are to take together
 	measured *results.Measured
 	warmed   bool
@@ -126,7 +126,7 @@ func (p *program) once(ctx context.Context) (m *results.Measured, err error) {
 			return nil, err
 		}
 	}
-	if err := one.measure(ctx, nothing); err != nil {
+	if err := one.measure(ctx, doNothing); err != nil {
 		return nil, err
 	}
 	return one.measured, check(one.session, one.measured)
@@ -173,7 +173,7 @@ func (p *program) usage(ctx context.Context) (profile.Usage, error) {
 		total = total.Plus(u)
 		alive[r.PID] = u
 	}
-	return total.Plus(p.ends.ended(alive)), nil
+	return total.Plus(p.exited.total(alive)), nil
 }
 
 // control sends a request to the worker processes, if there are any.

@@ -52,7 +52,7 @@ func programOf(s *scripted, least int64) (*program, *[]string) {
 		s.digest = func(int) string { return "d" }
 	}
 	w := &harness.Workload{Name: "w", Open: func(context.Context, harness.Env) (harness.Session, error) { return s, s.call("open") }}
-	return &program{workload: w, session: s, ends: newEnds(), least: least, measured: new(results.Measured)}, s.calls
+	return &program{workload: w, session: s, exited: newExitAccounting(), least: least, measured: new(results.Measured)}, s.calls
 }
 
 // A timed trial warms up, measures and checks, and repeats all of it until it is
@@ -120,7 +120,7 @@ func TestObserved(t *testing.T) {
 	} {
 		s := &scripted{fails: fails}
 		p, calls := programOf(s, 0)
-		e := observed{observer: observer{start: func(observerOrder) (func() error, error) {
+		e := observed{observer: measuredObserver{start: func(observerOrder) (func() error, error) {
 			return func() error { return s.call("stop") }, s.call("start")
 		}}}
 		if err := e.observe(t.Context(), p); (err == nil) != (fails == "") {

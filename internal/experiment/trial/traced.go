@@ -26,7 +26,7 @@ type traced struct {
 	points        map[int][]results.Point // by process id
 }
 
-func (t *trial) traced(ctx context.Context) (evidence, error) {
+func (t *trial) traced(ctx context.Context) (instrumentation, error) {
 	cell := t.order.Cell
 	w, err := trace.NewWriter(t.order.Evidence.SpansFile)
 	if err != nil {
@@ -62,13 +62,13 @@ func (e *traced) observe(ctx context.Context, p *program) error {
 	if err := p.warm(ctx); err != nil {
 		return err
 	}
-	stop := nothing
+	stop := doNothing
 	err := p.measure(ctx, func() (err error) {
 		if e.before, err = processes(ctx, p.ex); err != nil {
 			return err
 		}
 		if stop, err = e.execution.start(); err != nil {
-			stop = nothing
+			stop = doNothing
 			return err
 		}
 		e.recorder.Begin()
@@ -95,7 +95,7 @@ func (e *traced) finish(ctx context.Context, reply *Reply, failure error) (err e
 	counts, err := rec.Export(ctx, m.WallNS, m.CPUNS(), failure)
 	total := counts.Total()
 	m.TraceID, m.SpansExpected, m.SpansExported = rec.TraceID(), total.Expected, total.Exported
-	used := e.trial.ends.complete(e.before, e.after, rec.Began(), rec.Exits())
+	used := e.trial.exited.complete(e.before, e.after, rec.Began(), rec.Exits())
 	runtime := make(map[string][]results.Point)
 	for i := range used {
 		n := counts[used[i].Name]

@@ -31,7 +31,7 @@ import (
 // Divert makes this process the trial, the server or the probe that it was started
 // as, and then never returns. In any other process it returns at once. It is
 // called first thing in main.
-func Divert(ctx context.Context, kinds spec.Kinds) {
+func EntryPoint(ctx context.Context, kinds spec.Kinds) {
 	switch child.Role() {
 	case Role:
 		serveTrial(ctx, kinds)
@@ -60,7 +60,7 @@ func serveTrial(ctx context.Context, kinds spec.Kinds) {
 			os.Exit(1)
 		}
 	}()
-	t := trial{order: order, ends: newEnds()}
+	t := trial{order: order, exited: newExitAccounting()}
 	err := t.run(ctx, kinds)
 	if err != nil {
 		t.reply.Error = err.Error()
@@ -75,9 +75,9 @@ func serveTrial(ctx context.Context, kinds spec.Kinds) {
 
 // A trial runs one cell in this process.
 type trial struct {
-	order Order
-	ends  *ends
-	reply Reply
+	order  Order
+	exited *exitAccounting
+	reply  Reply
 }
 
 // run runs the cell. With an error, the reply has what is known all the same.
@@ -94,14 +94,14 @@ func (t *trial) run(ctx context.Context, kinds spec.Kinds) (err error) {
 	if err != nil {
 		return err
 	}
-	ev, err := t.evidence(ctx)
+	ev, err := t.instrumentation(ctx)
 	if err != nil {
 		return err
 	}
 	m := &t.reply.Measured
 	m.GOMAXPROCS, m.Workers, m.PID = runtime.GOMAXPROCS(0), t.order.Cell.Workers, os.Getpid()
 	start := time.Now()
-	p := &program{workload: w, ends: t.ends, measured: m, env: harness.Env{Params: params, Workers: m.Workers, Dir: t.order.Dir}}
+	p := &program{workload: w, exited: t.exited, measured: m, env: harness.Env{Params: params, Workers: m.Workers, Dir: t.order.Dir}}
 	if t.order.Kind == results.Timed || t.order.Kind == results.Cost {
 		p.least = t.order.LeastNS
 	}
@@ -116,11 +116,11 @@ func (t *trial) run(ctx context.Context, kinds spec.Kinds) (err error) {
 
 // open starts the program's server, if it has one, and sets the program up.
 func (p *program) open(ctx context.Context, params results.Params) (closeAll func() error, err error) {
-	closeServer := nothing
+	closeServer := doNothing
 	if p.workload.Serve != nil {
 		server, err := startServer(ctx, p.workload.Name, params)
 		if err != nil {
-			return nothing, err
+			return doNothing, err
 		}
 		p.env.Addr, closeServer = server.addr, server.end
 	}
@@ -137,11 +137,11 @@ func (p *program) open(ctx context.Context, params results.Params) (closeAll fun
 }
 
 // observe opens the backend, runs the program on it and closes it.
-func (t *trial) observe(ctx context.Context, p *program, b *core.Backend, ev evidence) (err error) {
+func (t *trial) observe(ctx context.Context, p *program, b *core.Backend, ev instrumentation) (err error) {
 	start := time.Now()
 	cfg := core.Config{Workers: t.order.Cell.Workers, Tasks: core.TasksOf(p.workload.Tasks)}
 	ev.configure(&cfg)
-	t.ends.watch(&cfg)
+	t.exited.observe(&cfg)
 	if p.ex, err = b.Open(ctx, cfg); err != nil {
 		return fmt.Errorf("opening backend %s: %w", b.Name, err)
 	}

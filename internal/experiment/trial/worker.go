@@ -38,8 +38,8 @@ func WorkerHooks(ctx context.Context) (core.WorkerHooks, error) {
 		join func(order []byte) error
 	}{
 		{profileEnv, w.label},
-		{executionEnv, joinAs[executionOrder](w)},
-		{observerEnv, joinAs[observerOrder](w)},
+		{executionEnv, observeAs[executionOrder](w)},
+		{observerEnv, observeAs[observerOrder](w)},
 		{profileNowEnv, func([]byte) error { return w.startProfile() }},
 	} {
 		if order := os.Getenv(part.env); order != "" {
@@ -53,7 +53,7 @@ func WorkerHooks(ctx context.Context) (core.WorkerHooks, error) {
 }
 
 // joinAs has a worker observed by what an order says.
-func joinAs[T interface{ observeWorker(w *worker) error }](w *worker) func([]byte) error {
+func observeAs[T interface{ observeWorker(w *worker) error }](w *worker) func([]byte) error {
 	return func(b []byte) error {
 		var order T
 		if err := json.Unmarshal(b, &order); err != nil {

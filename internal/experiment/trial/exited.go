@@ -16,20 +16,20 @@ import (
 // ends has what the worker processes of a trial have used that are no more: a
 // worker may be replaced, or lost, while the program runs. Nothing is noted but
 // the end of a process, so timed trials have it, too.
-type ends struct {
-	mu   sync.Mutex
-	said map[int]profile.Usage // by worker, of its latest process
-	last map[int]profile.Usage // by process id, when it was last asked
-	used map[int]profile.Usage // by process id, when it ended
+type exitAccounting struct {
+	mu       sync.Mutex
+	reported map[int]profile.Usage // by worker, of its latest process
+	lastRead map[int]profile.Usage // by process id, when it was last asked
+	final    map[int]profile.Usage // by process id, when it ended
 }
 
-func newEnds() *ends {
-	return &ends{said: make(map[int]profile.Usage), last: make(map[int]profile.Usage), used: make(map[int]profile.Usage)}
+func newExitAccounting() *exitAccounting {
+	return &exitAccounting{reported: make(map[int]profile.Usage), lastRead: make(map[int]profile.Usage), final: make(map[int]profile.Usage)}
 }
 
 // watch listens for the ends of the processes of an executor that is to be
 // opened so.
-func (e *ends) watch(cfg *core.Config) {
+func (e *exitAccounting) observe(cfg *core.Config) {
 	var p core.ProcessObserver
 	if cfg.Processes != nil {
 		p = *cfg.Processes
@@ -45,16 +45,16 @@ func (e *ends) watch(cfg *core.Config) {
 		}
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		e.said[worker] = u
+		e.reported[worker] = u
 	}
 	p.Exited = func(x core.ProcessExit) {
 		e.mu.Lock()
-		u, ok := e.said[x.Worker]
+		u, ok := e.reported[x.Worker]
 		if !ok { // it was killed
-			u = e.last[x.PID]
+			u = e.lastRead[x.PID]
 		}
-		e.used[x.PID] = u
-		delete(e.said, x.Worker)
+		e.final[x.PID] = u
+		delete(e.reported, x.Worker)
 		e.mu.Unlock()
 		if exited != nil {
 			exited(x)
@@ -65,15 +65,15 @@ func (e *ends) watch(cfg *core.Config) {
 
 // ended adds up what the processes have used that have ended, and notes what
 // those have used that have not.
-func (e *ends) ended(alive map[int]profile.Usage) (total profile.Usage) {
+func (e *exitAccounting) total(alive map[int]profile.Usage) (total profile.Usage) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for pid, u := range e.used {
+	for pid, u := range e.final {
 		if _, ok := alive[pid]; !ok {
 			total = total.Plus(u)
 		}
 	}
-	maps.Copy(e.last, alive)
+	maps.Copy(e.lastRead, alive)
 	total.MaxRSSBytes = 0 // they need no memory any more
 	return total
 }
@@ -83,7 +83,7 @@ func (e *ends) ended(alive map[int]profile.Usage) (total profile.Usage) {
 // had ended by then said so when it did; of one that was killed, what is known is
 // what it had used when it was last asked.
 // Each has the name under which its spans are counted.
-func (e *ends) complete(before, after []results.Process, began core.Stamp, exits []trace.Exit) []results.Process {
+func (e *exitAccounting) complete(before, after []results.Process, began core.Stamp, exits []trace.Exit) []results.Process {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	// They were started side by side.
@@ -105,7 +105,7 @@ func (e *ends) complete(before, after []results.Process, began core.Stamp, exits
 			earlier = append(earlier, processOf(x.Name, x.PID, profile.Usage{}))
 			continue
 		}
-		all = append(all, processOf(x.Name, x.PID, e.used[x.PID]))
+		all = append(all, processOf(x.Name, x.PID, e.final[x.PID]))
 	}
 	return append(usedBy(all, before), earlier...)
 }

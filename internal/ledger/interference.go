@@ -10,13 +10,13 @@ import (
 
 // turns says who ran while others waited for their turn: for a processor or for
 // the lock of the model.
-type turns struct {
-	ran, waited []turn
+type interference struct {
+	ran, waited []taskInterval
 	heldUp      map[uint64]*blocked // by the number of the one that ran
 }
 
-type turn struct {
-	span
+type taskInterval struct {
+	window
 	number uint64
 	part   results.Part
 }
@@ -27,13 +27,13 @@ type blocked struct {
 }
 
 // shortTurn is what is too short to hold somebody up.
-const shortTurn = 100_000
+const minInterference = 100_000
 
 // add notes the turns of a task.
-func (t *turns) add(x *Executed, within span) {
+func (t *interference) add(x *ExecutedTask, within window) {
 	for _, in := range x.Intervals {
-		at := turn{span{max(in.From, within.from), min(in.To, within.to)}, x.Number, in.Part}
-		if at.to-at.from < shortTurn {
+		at := taskInterval{window{max(in.From, within.from), min(in.To, within.to)}, x.Number, in.Part}
+		if at.to-at.from < minInterference {
 			continue
 		}
 		switch {
@@ -46,8 +46,8 @@ func (t *turns) add(x *Executed, within span) {
 }
 
 // settle holds the turns of one process against each other and forgets them.
-func (t *turns) settle(l *results.Ledger, runs map[uint64]*run) {
-	slices.SortFunc(t.ran, func(a, b turn) int { return cmp.Compare(a.from, b.from) })
+func (t *interference) attribute(l *results.Ledger, runs map[uint64]*taskRun) {
+	slices.SortFunc(t.ran, func(a, b taskInterval) int { return cmp.Compare(a.from, b.from) })
 	ended := make([]core.Stamp, len(t.ran)) // the latest end of this one and all before
 	for i, r := range t.ran {
 		ended[i] = r.to
@@ -64,7 +64,7 @@ func (t *turns) settle(l *results.Ledger, runs map[uint64]*run) {
 				continue
 			}
 			l.HeldUp[w.part] += ns
-			if runs[r.number].cpu() < results.LongTask*max(shortTurn, runs[w.number].parts[results.PartRunning]) {
+			if runs[r.number].cpu() < results.LongTask*max(minInterference, runs[w.number].parts[results.PartRunning]) {
 				continue // they take turns
 			}
 			l.BehindLong[w.part] += ns
@@ -84,7 +84,7 @@ func (t *turns) settle(l *results.Ledger, runs map[uint64]*run) {
 }
 
 // blockers returns those that held up the others most.
-func (t *turns) blockers(lanes *results.Lanes, runs map[uint64]*run) []results.Blocker {
+func (t *interference) blockers(lanes *results.Lanes, runs map[uint64]*taskRun) []results.Blocker {
 	var all []results.Blocker
 	for _, lane := range lanes.Tasks {
 		b := t.heldUp[lane.Number]

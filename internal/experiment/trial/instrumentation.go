@@ -12,7 +12,7 @@ import (
 // figures. There are three kinds: none, of a timed trial (plain); spans and
 // execution traces (traced); profiles (profiled). An observer whose cost is
 // measured is one, too, that keeps nothing.
-type evidence interface {
+type instrumentation interface {
 	// configure has the executor observed that is to be opened.
 	configure(cfg *core.Config)
 
@@ -26,7 +26,7 @@ type evidence interface {
 }
 
 // evidence returns that of the trial.
-func (t *trial) evidence(ctx context.Context) (evidence, error) {
+func (t *trial) instrumentation(ctx context.Context) (instrumentation, error) {
 	switch t.order.Kind {
 	case results.Traced:
 		return t.traced(ctx)
@@ -43,12 +43,12 @@ type plain struct{}
 
 func (plain) configure(*core.Config) {}
 
-func (plain) observe(ctx context.Context, p *program) error { return p.run(ctx, nothing) }
+func (plain) observe(ctx context.Context, p *program) error { return p.run(ctx, doNothing) }
 
 func (plain) finish(context.Context, *Reply, error) error { return nil }
 
 // nothing is begun.
-func nothing() error { return nil }
+func doNothing() error { return nil }
 
 // run runs the program as a timed trial does, which repeats one that is done soon.
 // begin comes just before the measured part.
