@@ -159,11 +159,11 @@ func (c Command) Start() (*Process, error) {
 	return p, nil
 }
 
-// holdsOpen is for how long a process that the child has started may hold its output
+// outputGrace is for how long a process that the child has started may hold its output
 // open after its end.
 const outputGrace = time.Second
 
-// hear keeps the end of what the child writes to standard error and passes all of it
+// copyStderr keeps the end of what the child writes to standard error and passes all of it
 // on. What is refused there, on a full disk, is dropped: a child whose pipe nobody
 // reads any more would be ended by SIGPIPE.
 func (p *Process) copyStderr(to io.Writer) {
@@ -182,7 +182,7 @@ func (p *Process) copyStderr(to io.Writer) {
 	}
 }
 
-// heardAll waits until what the child has written to standard error is heard, but not
+// waitCopied waits until what the child has written to standard error is heard, but not
 // for ever: a process that it has started may hold that open, and then heardAll reports
 // false, or nobody may take what it has written.
 func (p *Process) waitCopied() bool {
@@ -203,7 +203,7 @@ func (p *Process) waitCopied() bool {
 	}
 }
 
-// lingers is for how long what a child has said can be read after its end. Then
+// readGrace is for how long what a child has said can be read after its end. Then
 // there is nothing more, even if a process that it has started holds the pipe
 // open.
 var readGrace = 30 * time.Second
@@ -314,7 +314,7 @@ func (t *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// lastWords is how the Go runtime begins to tell why it crashes.
+// crashStart is how the Go runtime begins to tell why it crashes.
 var crashStart = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(?m)^(panic: |fatal error: |runtime: |SIG[A-Z]+: )`)
 })

@@ -14,7 +14,7 @@ import (
 	"unsafe"
 )
 
-// own leads to the file that the process runs, also after that was replaced or
+// selfExe leads to the file that the process runs, also after that was replaced or
 // deleted. In a new process it still does when that starts another program.
 const selfExe = "/proc/self/exe"
 
@@ -33,7 +33,7 @@ func thisProgram() (string, error) {
 	return path, err
 }
 
-// endsWell blocks until the child has ended, and reports whether it exited with
+// exitsCleanly blocks until the child has ended, and reports whether it exited with
 // code 0. It does not reap it. If that cannot be known it reports true.
 func exitsCleanly(pid int) bool {
 	const (

@@ -25,7 +25,7 @@ type Interval struct {
 	stack trace.Stack // of a wait
 }
 
-// An Executed is the run of one task as an execution trace shows it. Its
+// An ExecutedTask is the run of one task as an execution trace shows it. Its
 // intervals follow each other without a gap; the first ones began before the task.
 type ExecutedTask struct {
 	Number    uint64
@@ -172,7 +172,7 @@ func (g *goroutine) running() results.Part {
 	return results.PartRunning
 }
 
-// now ends what the goroutine did and begins something else.
+// setState ends what the goroutine did and begins something else.
 func (x *executionReader) setState(g *goroutine, t trace.Time, doing results.Part, stack trace.Stack) {
 	if t > g.since {
 		in := Interval{x.stamp(g.since), x.stamp(t), g.state, g.stack}
@@ -227,7 +227,7 @@ func (x *executionReader) transition(ev trace.Event, st trace.StateTransition) {
 	}
 }
 
-// special returns what a task that waits for a lock or a channel really waits
+// refineWait returns what a task that waits for a lock or a channel really waits
 // for, by its stack: the lock of its model, or something of the garbage
 // collector's; or 0.
 func (x *executionReader) refineWait(s trace.Stack, doing results.Part) (part results.Part) {
@@ -295,7 +295,7 @@ func (x *executionReader) log(ev trace.Event, l trace.Log) {
 	}
 }
 
-// served splits what the task has waited since asked into the time of the one
+// markReady splits what the task has waited since asked into the time of the one
 // whom it asked, until ready, and the time in which it could have gone on.
 func (t *task) markReady(asked, ready core.Stamp) {
 	var split []Interval

@@ -8,7 +8,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// turns says who ran while others waited for their turn: for a processor or for
+// interference says who ran while others waited for their turn: for a processor or for
 // the lock of the model.
 type interference struct {
 	ran, waited []taskInterval
@@ -26,7 +26,7 @@ type blocked struct {
 	tasks map[uint64]bool
 }
 
-// shortTurn is what is too short to hold somebody up.
+// minInterference is what is too short to hold somebody up.
 const minInterference = 100_000
 
 // add notes the turns of a task.
@@ -45,7 +45,7 @@ func (t *interference) add(x *ExecutedTask, within window) {
 	}
 }
 
-// settle holds the turns of one process against each other and forgets them.
+// attribute holds the turns of one process against each other and forgets them.
 func (t *interference) attribute(l *results.Ledger, runs map[uint64]*taskRun) {
 	slices.SortFunc(t.ran, func(a, b taskInterval) int { return cmp.Compare(a.from, b.from) })
 	ended := make([]core.Stamp, len(t.ran)) // the latest end of this one and all before

@@ -161,7 +161,7 @@ func summary(l *results.Ledger, lanes *results.Lanes) {
 // maxPlaces bounds the places that a ledger names.
 const maxPlaces = 5
 
-// A run is what is kept of an [Executed].
+// A taskRun is what is kept of an [Executed].
 type taskRun struct {
 	parts    results.Parts
 	waits    results.Waits
@@ -194,7 +194,7 @@ type wait struct {
 	n  int
 }
 
-// A span is the time in which a task's function ran, by its time stamps. The
+// A window is the time in which a task's function ran, by its time stamps. The
 // marks in the execution trace lie a little after it begins and after it ends.
 type window struct{ from, to core.Stamp }
 
@@ -309,7 +309,7 @@ func taskOf(record results.TaskRecord, process string, r *taskRun) results.Ledge
 	return t
 }
 
-// stations is what the moments on a task's way say: all but its function.
+// stampedParts is what the moments on a task's way say: all but its function.
 func stampedParts(t *results.TaskRecord) (p results.Parts) {
 	if !t.Crossed() || t.EncodingNS == 0 || t.DecodingNS == 0 || !core.StampsCompare {
 		p[results.PartQueue] = t.QueueNS()
@@ -347,7 +347,7 @@ func add(l *results.Ledger, t *results.LedgerTask, resolved bool) {
 	}
 }
 
-// note says what is not known.
+// addNotes says what is not known.
 func addNotes(l *results.Ledger) {
 	say := func(format string, args ...any) { l.Notes = append(l.Notes, fmt.Sprintf(format, args...)) }
 	if n := l.Tasks - l.Resolved; n > 0 {

@@ -167,7 +167,7 @@ func (p *perfetto) states(path string, began core.Stamp, lane map[uint64]*result
 	return cmp.Or(err, bad)
 }
 
-// oneAfterAnother returns what a task's goroutine did, in the time of the lanes,
+// withoutOverlap returns what a task's goroutine did, in the time of the lanes,
 // without what overlaps: a viewer drops that. Each second the execution trace
 // compares the clocks anew, which moves a moment by some nanoseconds.
 func withoutOverlap(intervals []Interval, began core.Stamp, t *results.TaskRecord) []Interval {

@@ -35,10 +35,10 @@ var (
 	// allocates.
 	Allocates = Code{"runtime.gc*", "runtime.GC*", "runtime.malloc*", "runtime.newobject*", "runtime.makeslice*", "runtime.growslice*"}
 
-	// collects is where the garbage collector is at work.
+	// collector is where the garbage collector is at work.
 	collector = Code{"runtime.gcBgMarkWorker", "runtime.gcAssistAlloc", "runtime.bgsweep", "runtime.gcStart"}
 
-	// observes is profiling itself, and callsLabelled a function of its package that
+	// profiling is profiling itself, and callsLabelled a function of its package that
 	// is only on the way.
 	profiling = Code{
 		module + "/internal/profile.Exclude", module + "/internal/profile.snapshot",

@@ -86,7 +86,7 @@ func Start() (stop func() (Set, error), err error) {
 	}), nil
 }
 
-// Alone starts one kind of profile by itself and throws away what it finds: for
+// StartDiscarded starts one kind of profile by itself and throws away what it finds: for
 // those who measure what it costs. stop ends it; called again, it does nothing.
 // kind is one that does something while the program runs: "cpu", "allocs" (which
 // samples for "heap", too), "block" or "mutex".
@@ -322,7 +322,7 @@ func CPU(path string) (stop func() error, err error) {
 	}), nil
 }
 
-// A Part is one process's share of a cell's profiles.
+// A ProcessProfiles is one process's share of a cell's profiles.
 type ProcessProfiles struct {
 	Process string // "trial", "worker-0", …
 	Set     Set
@@ -362,7 +362,7 @@ func Merge(kind, cell string, parts []ProcessProfiles) ([]byte, error) {
 	return encode(merged)
 }
 
-// otherWorker returns the worker of those samples of a part that do not name it.
+// defaultWorker returns the worker of those samples of a part that do not name it.
 // The workers may be processes of their own.
 func (p ProcessProfiles) defaultWorker(kind string, processes bool) string {
 	if index, ok := strings.CutPrefix(p.Process, "worker-"); ok {
@@ -374,5 +374,5 @@ func (p ProcessProfiles) defaultWorker(kind string, processes bool) string {
 	return unknownWorker
 }
 
-// carriers are the kinds whose samples carry the labels of their goroutine.
+// labelledKinds are the kinds whose samples carry the labels of their goroutine.
 var labelledKinds = []string{"cpu", "goroutine"}

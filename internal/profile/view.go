@@ -237,7 +237,7 @@ func (v *View) By(label string) *View {
 	return &View{p}
 }
 
-// Each returns the profile divided by n, the number of tasks, to be compared
+// PerTask returns the profile divided by n, the number of tasks, to be compared
 // with that of another backend: it has no labels, and the stacks of tasks begin
 // where a backend calls the task.
 func (v *View) PerTask(n int) *View {
@@ -277,7 +277,7 @@ func (v *View) Top(w io.Writer, n int, lines bool) error {
 	return v.pprof(args, w, nil)
 }
 
-// A Link leads from pprof's pages to another page.
+// A MenuLink leads from pprof's pages to another page.
 type MenuLink struct{ Text, URL string }
 
 // Handler returns pprof's own pages for the profile, to be served without a
@@ -308,7 +308,7 @@ func (v *View) Handler(links ...MenuLink) (http.Handler, error) {
 // menuBegins is where the menu of each of pprof's pages does.
 const menuBegins = `<div id="view" class="menu-item">`
 
-// pages keeps two requests from using pprof's global state at once.
+// pprofMu keeps two requests from using pprof's global state at once.
 var pprofMu sync.Mutex
 
 // oneAtATime serves h with more in the menus of its pages.

@@ -48,7 +48,7 @@ func (cs *crossings) at(n uint64) *crossing {
 	return &loadOrNew(&shelf[n/crossingChunk%crossingChunk])[n%crossingChunk]
 }
 
-// made returns what p points to, made if nobody has.
+// loadOrNew returns what p points to, made if nobody has.
 func loadOrNew[T any](p *atomic.Pointer[T]) *T {
 	if v := p.Load(); v != nil {
 		return v

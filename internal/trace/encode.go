@@ -108,7 +108,7 @@ func (e *lineEncoder) export(ctx context.Context, spans []sdktrace.ReadOnlySpan)
 	return e.emit(e.exported, len(spans))
 }
 
-// exportStubs emits the spans, with the resource and the scope of ours.
+// exportSpanData emits the spans, with the resource and the scope of ours.
 func (e *lineEncoder) exportSpanData(ctx context.Context, stubs ...spanData) error {
 	for _, s := range stubs {
 		if err := e.addSpanData(ctx, s); err != nil {
@@ -118,7 +118,7 @@ func (e *lineEncoder) exportSpanData(ctx context.Context, stubs ...spanData) err
 	return e.flushSpanData(ctx)
 }
 
-// addStub adds a span to a line of their own, and emits the line when it is full.
+// addSpanData adds a span to a line of their own, and emits the line when it is full.
 // What is left is for flushStubs.
 func (e *lineEncoder) addSpanData(ctx context.Context, s spanData) error {
 	s.Resource, s.InstrumentationScope = e.resource, scope
@@ -134,7 +134,7 @@ func (e *lineEncoder) flushSpanData(ctx context.Context) error {
 	return e.export(ctx, stubs)
 }
 
-// A recorded is a span that is made from a record.
+// A recordedSpan is a span that is made from a record.
 type recordedSpan struct {
 	trace      oteltrace.TraceID
 	id, parent oteltrace.SpanID

@@ -146,7 +146,7 @@ func propagator() (propagation.TextMapPropagator, error) {
 	return p, nil
 }
 
-// propagate lets what tasks start by themselves, such as an instrumented HTTP
+// setPropagator lets what tasks start by themselves, such as an instrumented HTTP
 // client, hand their context on as OTEL_PROPAGATORS asks.
 func setPropagator() error {
 	p, err := propagator()

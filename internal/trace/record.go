@@ -141,7 +141,7 @@ func (s *keyRecorder) Value(key any) any {
 	return nil
 }
 
-// A padded counter has a cache line for itself: what stands beside it is read
+// A paddedCounter counter has a cache line for itself: what stands beside it is read
 // by every worker.
 type paddedCounter struct {
 	_ [64]byte

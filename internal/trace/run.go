@@ -51,7 +51,7 @@ func NewRun(ctx context.Context, id Identity) (*Run, error) {
 	return r, nil
 }
 
-// outer returns the span that this program was started in, if it was in one.
+// parentFromEnv returns the span that this program was started in, if it was in one.
 func parentFromEnv() (oteltrace.SpanContext, error) {
 	p, err := propagator()
 	if err != nil {

@@ -72,7 +72,7 @@ func points(m metricdata.Metrics) (all []results.Point) {
 	return all
 }
 
-// coarser puts the buckets of a histogram of times together: the runtime has more
+// mergeBuckets puts the buckets of a histogram of times together: the runtime has more
 // than a hundred, ours grow by ten. A bucket goes to the one whose bound is not
 // below its own, so that no time is taken for shorter than it was.
 func mergeBuckets(bounds []float64, counts []uint64) ([]float64, []uint64) {

@@ -96,7 +96,7 @@ func (t *Trial) Tasks(most int) []results.TaskRecord {
 	return all
 }
 
-// named returns the record with the ids of the task's spans.
+// withSpanIDs returns the record with the ids of the task's spans.
 func (t *task) withSpanIDs(trial oteltrace.TraceID) results.TaskRecord {
 	r := t.TaskRecord
 	r.SpanID, r.RunSpanID = t.id.String(), childSpanID(t.id, spanRun).String()

@@ -141,7 +141,7 @@ const (
 	spanReceive
 )
 
-// below returns the id of the k-th span below one. All processes that make spans
+// childSpanID returns the id of the k-th span below one. All processes that make spans
 // of a task know them so.
 func childSpanID(id oteltrace.SpanID, k uint64) oteltrace.SpanID {
 	return spanID(binary.BigEndian.Uint64(id[:]) + k)
@@ -213,10 +213,10 @@ func profileID(sc oteltrace.SpanContext) attribute.KeyValue {
 	return keyProfileID.String(sc.SpanID().String())
 }
 
-// A stub is a span in the making.
+// A spanData is a span in the making.
 type spanData = tracetest.SpanStub
 
-// A stash keeps the spans that a program ends, for the time when nothing is
+// A memoryProcessor keeps the spans that a program ends, for the time when nothing is
 // measured any more.
 type memoryProcessor struct {
 	mu    sync.Mutex
@@ -234,7 +234,7 @@ func (s *memoryProcessor) OnEnd(span sdktrace.ReadOnlySpan) {
 func (s *memoryProcessor) Shutdown(context.Context) error   { return nil }
 func (s *memoryProcessor) ForceFlush(context.Context) error { return nil }
 
-// take empties the stash.
+// drain empties the stash.
 func (s *memoryProcessor) drain() []sdktrace.ReadOnlySpan {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -66,7 +66,7 @@ func (p *Plan) Round(round int, of func(workload string) bool) []Step {
 	return steps
 }
 
-// AllCosts are the rounds by which the cost of observing is measured.
+// ObserverRounds are the rounds by which the cost of observing is measured.
 func (p *Plan) ObserverRounds() (steps []Step) {
 	for round := range p.Run.ObserverRounds {
 		steps = append(steps, p.ObserverRound(round, func(string) bool { return true })...)
@@ -74,7 +74,7 @@ func (p *Plan) ObserverRounds() (steps []Step) {
 	return steps
 }
 
-// Costs is one round by which the cost of observing those cells is measured:
+// ObserverRound is one round by which the cost of observing those cells is measured:
 // every cell of the first workload with each observer and with none, one after
 // the other in random order, the cells in random order too.
 func (p *Plan) ObserverRound(round int, of func(cell string) bool) (steps []Step) {

@@ -66,7 +66,7 @@ func (r *runner) fits(round int, steps []plan.Step) bool {
 
 func scale(d time.Duration, by float64) time.Duration { return time.Duration(float64(d) * by) }
 
-// timed makes the steps of a round, and notes how long they take.
+// timeRound makes the steps of a round, and notes how long they take.
 func (r *runner) timeRound(steps []plan.Step, make func() error) error {
 	missing := slices.DeleteFunc(slices.Clone(steps), func(s plan.Step) bool { return r.done[s] })
 	estimated, _ := r.plan.Estimate(missing, r.pilots)

@@ -140,7 +140,7 @@ func (r *runner) makeAll(ctx context.Context) (results.Status, error) {
 	return results.Completed, nil
 }
 
-// more makes the steps of a round, which may be one that was not planned.
+// makeRound makes the steps of a round, which may be one that was not planned.
 func (r *runner) makeRound(ctx context.Context, added bool, steps []plan.Step) error {
 	if added {
 		r.todo = append(slices.DeleteFunc(slices.Clone(steps), func(s plan.Step) bool { return r.done[s] }), r.todo...)
@@ -148,7 +148,7 @@ func (r *runner) makeRound(ctx context.Context, added bool, steps []plan.Step) e
 	return r.makeSteps(ctx, steps)
 }
 
-// all makes those of the steps that have not been made.
+// makeSteps makes those of the steps that have not been made.
 func (r *runner) makeSteps(ctx context.Context, steps []plan.Step) error {
 	for _, s := range steps {
 		select {
@@ -188,7 +188,7 @@ func (r *runner) report(s plan.Step, failure error) {
 	r.opts.Report(p)
 }
 
-// takeOver remembers what a run that is resumed has made with success, and what
+// resume remembers what a run that is resumed has made with success, and what
 // its pilots have found out.
 func (r *runner) resume() {
 	for _, t := range r.opts.Done {

@@ -52,7 +52,7 @@ func (r *runner) step(ctx context.Context, s plan.Step) (failure, err error) {
 	return failure, r.opts.Folder.AddTrial(&t)
 }
 
-// watchLoad returns a function that tells what the machine has done since, or
+// measureLoad returns a function that tells what the machine has done since, or
 // nil if that cannot be known.
 func measureLoad() func() *results.Load {
 	read := func() (machine.Load, time.Duration, bool) {
@@ -114,7 +114,7 @@ func (r *runner) makeTrial(ctx context.Context, s plan.Step, cell results.Cell) 
 	return r.runTrial(ctx, program, order, procs, time.Duration(r.plan.Run.TimeoutNS))
 }
 
-// judge holds a trial's output against the pilot's.
+// checkDigest holds a trial's output against the pilot's.
 func (r *runner) checkDigest(s plan.Step, cell results.Cell, m *results.Measured) error {
 	if s.Kind == results.Pilot {
 		r.piloted(cell.Workload, m)

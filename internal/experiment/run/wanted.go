@@ -43,7 +43,7 @@ func (r *runner) wanted(round int) map[string]bool {
 	return wanted
 }
 
-// wantedCosts returns the cells that need that round of those by which the cost
+// wantedObserverRound returns the cells that need that round of those by which the cost
 // of observing is measured: all in the rounds that were planned, afterwards
 // those that other programs disturbed, until as many have been made again.
 func (r *runner) wantedObserverRound(round int) map[string]bool {

@@ -36,10 +36,10 @@ type Option struct {
 	Values func(Kinds) []Value
 	Open   bool
 
-	// Unless are options that say the same in another way: where one of them is
+	// ReplacedBy are options that say the same in another way: where one of them is
 	// given in a place that has precedence, what this one says is dropped.
 	ReplacedBy []string
-	// Aside are flags beside which the variable of this option is not looked at,
+	// VariableIgnoredWith are flags beside which the variable of this option is not looked at,
 	// though what the file says is.
 	VariableIgnoredWith []string
 	// Conflicts are options that it cannot be given with.

@@ -110,7 +110,7 @@ func validate(w *harness.Workload, params any) error {
 	return nil
 }
 
-// described says what values a type has, in the words of a user.
+// wantedOf says what values a type has, in the words of a user.
 func wantedOf(t reflect.Type) string {
 	if t == reflect.TypeFor[time.Duration]() {
 		return "a duration such as 5ms"

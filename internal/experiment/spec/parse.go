@@ -19,7 +19,7 @@ type file struct {
 	merged  int // maps into others, so far
 }
 
-// mostMerged is how many maps may be merged into others: one may have itself in it.
+// maxMerges is how many maps may be merged into others: one may have itself in it.
 const maxMerges = 1000
 
 // A node is a value in a file, or a key.

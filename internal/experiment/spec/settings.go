@@ -146,7 +146,7 @@ func (s *Settings) SetWorkers(numbers []int, kinds Kinds) error {
 	return s.varyAxis(varyWorkers, values, kinds)
 }
 
-// mostWorkers bounds those of a backend.
+// maxWorkers bounds those of a backend.
 const maxWorkers = 4096
 
 const wantWorkers = "1 to 4096, or 0 for what suits each workload"
@@ -158,7 +158,7 @@ func checkWorkers(n int) error {
 	return nil
 }
 
-// with returns the program with some of its parameters changed.
+// withParams returns the program with some of its parameters changed.
 func (p Program) withParams(params map[string]string) (Program, error) {
 	changed := p.params()
 	for _, key := range sortedKeys(params) {

@@ -56,10 +56,10 @@ type Spec struct {
 	only map[string]bool // ids of the cells to run; all if nil
 }
 
-// mostRounds bounds a run that goes on until it is precise.
+// maxRounds bounds a run that goes on until it is precise.
 const maxRounds = 60
 
-// mostBudgeted bounds the rounds of a run that makes as many as fit into its
+// maxBudgetedRounds bounds the rounds of a run that makes as many as fit into its
 // time budget: more would hardly make an interval narrower.
 const maxBudgetedRounds = 100
 

@@ -129,7 +129,7 @@ func grouped(n int64) string {
 
 func quoted(text string) string { return strconv.Quote(text) }
 
-// anyOf lists what there is to choose from.
+// orList lists what there is to choose from.
 func orList(names []string) string {
 	if len(names) < 2 {
 		return strings.Join(names, "")

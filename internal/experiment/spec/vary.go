@@ -90,7 +90,7 @@ func (p Program) at(key, value string) (Program, error) {
 	return p.withParams(map[string]string{key: value})
 }
 
-// along gives the program a value on an axis of its workload.
+// onAxis gives the program a value on an axis of its workload.
 func (p Program) onAxis(axis harness.Axis, value float64) (Program, error) {
 	params := p.params()
 	axis.Set(params, value)
@@ -281,7 +281,7 @@ func suggested(w *harness.Workload, key string) []string {
 	return Axes(w)[i].Values
 }
 
-// noAxis says why no workload varies along an axis.
+// unknownAxis says why no workload varies along an axis.
 func unknownAxis(key string, kinds Kinds) error {
 	known := []string{varyWorkers}
 	for _, w := range kinds.Workloads {

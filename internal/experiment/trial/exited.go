@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 
@@ -13,22 +14,22 @@ import (
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
-// ends has what the worker processes of a trial have used that are no more: a
-// worker may be replaced, or lost, while the program runs. Nothing is noted but
-// the end of a process, so timed trials have it, too.
+// exitAccounting keeps what those worker processes of a trial have used that have
+// exited: a worker may be replaced, or lost, while the program runs. It acts only when a
+// process exits, so timed trials have it, too.
 type exitAccounting struct {
 	mu       sync.Mutex
-	reported map[int]profile.Usage // by worker, of its latest process
-	lastRead map[int]profile.Usage // by process id, when it was last asked
-	final    map[int]profile.Usage // by process id, when it ended
+	reported map[int]profile.Usage // by worker, reported by its latest process
+	lastRead map[int]profile.Usage // by process id, when it was last read
+	final    map[int]profile.Usage // by process id, when it exited
 }
 
 func newExitAccounting() *exitAccounting {
 	return &exitAccounting{reported: make(map[int]profile.Usage), lastRead: make(map[int]profile.Usage), final: make(map[int]profile.Usage)}
 }
 
-// watch listens for the ends of the processes of an executor that is to be
-// opened so.
+// observe adds an observer of exits to the configuration of an executor that is to be
+// opened.
 func (e *exitAccounting) observe(cfg *core.Config) {
 	var p core.ProcessObserver
 	if cfg.Processes != nil {
@@ -50,7 +51,7 @@ func (e *exitAccounting) observe(cfg *core.Config) {
 	p.Exited = func(x core.ProcessExit) {
 		e.mu.Lock()
 		u, ok := e.reported[x.Worker]
-		if !ok { // it was killed
+		if !ok { // it was killed and reported nothing
 			u = e.lastRead[x.PID]
 		}
 		e.final[x.PID] = u
@@ -63,49 +64,47 @@ func (e *exitAccounting) observe(cfg *core.Config) {
 	cfg.Processes = &p
 }
 
-// ended adds up what the processes have used that have ended, and notes what
-// those have used that have not.
-func (e *exitAccounting) total(alive map[int]profile.Usage) (total profile.Usage) {
+// total returns what all exited processes have used together. alive holds the usage of
+// those that still run, by process id; it is kept in case one of them is killed.
+func (e *exitAccounting) total(alive map[int]profile.Usage) (sum profile.Usage) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for pid, u := range e.final {
 		if _, ok := alive[pid]; !ok {
-			total = total.Plus(u)
+			sum = sum.Plus(u)
 		}
 	}
 	maps.Copy(e.lastRead, alive)
-	total.MaxRSSBytes = 0 // they need no memory any more
-	return total
+	sum.MaxRSSBytes = 0 // an exited process holds no memory
+	return sum
 }
 
 // complete returns the processes of a trial and what each used in the measured
-// part, from what they said at its begin and at its end. A worker process that
-// had ended by then said so when it did; of one that was killed, what is known is
-// what it had used when it was last asked.
-// Each has the name under which its spans are counted.
-func (e *exitAccounting) complete(before, after []results.Process, began core.Stamp, exits []trace.Exit) []results.Process {
+// part. before and after hold the usage of the running processes at its begin and at
+// its end, by process id. A worker process that exited in between reported its usage
+// when it exited; for one that was killed, the last reading is used. Each process has
+// the name under which its spans are counted.
+func (e *exitAccounting) complete(before, after map[int]profile.Usage, began core.Stamp, exits []trace.Exit) []results.Process {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	// They were started side by side.
+	// Workers are started concurrently, so exits are in no fixed order of workers.
 	slices.SortStableFunc(exits, func(a, b trace.Exit) int { return cmp.Compare(a.Worker, b.Worker) })
 	var all, earlier []results.Process
-	for _, p := range after {
-		if p.Name == trialName {
-			all = append(all, p)
-		}
+	add := func(name string, pid int, u profile.Usage) {
+		all = append(all, processOf(name, pid, u.Since(before[pid])))
+	}
+	if u, ok := after[os.Getpid()]; ok {
+		add(trialName, os.Getpid(), u)
 	}
 	for _, x := range exits {
-		if i := slices.IndexFunc(after, func(p results.Process) bool { return p.PID == x.PID }); i >= 0 {
-			p := after[i]
-			p.Name = x.Name
-			all = append(all, p)
-			continue
-		}
-		if x.Ended < began {
+		switch u, alive := after[x.PID]; {
+		case alive:
+			add(x.Name, x.PID, u)
+		case x.Ended < began: // it used nothing in the measured part
 			earlier = append(earlier, processOf(x.Name, x.PID, profile.Usage{}))
-			continue
+		default:
+			add(x.Name, x.PID, e.final[x.PID])
 		}
-		all = append(all, processOf(x.Name, x.PID, e.final[x.PID]))
 	}
-	return append(usedBy(all, before), earlier...)
+	return append(all, earlier...)
 }

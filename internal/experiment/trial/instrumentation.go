@@ -8,24 +8,25 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// An evidence is how a trial runs its program, and what it finds out beside the
-// figures. There are three kinds: none, of a timed trial (plain); spans and
-// execution traces (traced); profiles (profiled). An observer whose cost is
-// measured is one, too, that keeps nothing.
+// An instrumentation decides how a trial runs its program and what it records beside
+// the figures. There are three: none, of a timed trial (plain); spans, an execution
+// trace and a CPU profile (traced); all kinds of profiles (profiled). A trial that
+// measures what one observer costs has that observer alone, and keeps nothing of what it
+// records (observed, spansAlone).
 type instrumentation interface {
-	// configure has the executor observed that is to be opened.
+	// configure adds observers to the configuration of the executor.
 	configure(cfg *core.Config)
 
-	// observe warms the program up, runs it measured, and checks its output. What
-	// it has started has stopped when it returns.
+	// observe warms the program up, runs and measures it, and checks its output. When
+	// it returns, everything that it started has stopped.
 	observe(ctx context.Context, p *program) error
 
-	// finish completes the reply when the executor is closed. failure is why the
-	// trial failed, if it did.
+	// finish completes the reply. It is called after the executor was closed. failure
+	// is why the trial failed, or nil.
 	finish(ctx context.Context, reply *Reply, failure error) error
 }
 
-// evidence returns that of the trial.
+// instrumentation returns the one that the kind of the trial needs.
 func (t *trial) instrumentation(ctx context.Context) (instrumentation, error) {
 	switch t.order.Kind {
 	case results.Traced:
@@ -38,7 +39,7 @@ func (t *trial) instrumentation(ctx context.Context) (instrumentation, error) {
 	return plain{}, nil
 }
 
-// plain is the evidence of a timed trial: none.
+// plain is the instrumentation of a timed trial: none.
 type plain struct{}
 
 func (plain) configure(*core.Config) {}
@@ -47,11 +48,11 @@ func (plain) observe(ctx context.Context, p *program) error { return p.run(ctx, 
 
 func (plain) finish(context.Context, *Reply, error) error { return nil }
 
-// nothing is begun.
+// doNothing starts nothing.
 func doNothing() error { return nil }
 
-// run runs the program as a timed trial does, which repeats one that is done soon.
-// begin comes just before the measured part.
+// run runs the program as a timed trial does: a program that ends sooner than a trial must
+// last is repeated. begin is called just before the measured part.
 func (p *program) run(ctx context.Context, begin func() error) error {
 	if err := p.warm(ctx); err != nil {
 		return err
@@ -65,10 +66,9 @@ func (p *program) run(ctx context.Context, begin func() error) error {
 	return p.repeat(ctx)
 }
 
-// executionFile names the execution trace of a process, and CPUFile its CPU
-// profile. A worker that is lost has a successor, so its index does not tell
-// which.
+// executionFile names the execution trace of a process, by its process id: the worker's
+// index would not be unique, since a lost worker is replaced by another process.
 func executionFile(pid int) string { return fmt.Sprintf("%d.trace", pid) }
 
-// CPUFile names the CPU profile of a process of a traced trial.
+// CPUFile names the CPU profile of a process of a traced trial, by its process id.
 func CPUFile(pid int) string { return fmt.Sprintf("%d.cpu.pb.gz", pid) }

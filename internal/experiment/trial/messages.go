@@ -8,22 +8,22 @@ import (
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
-// What the processes of a run say to each other is here, as plain data: the parent
-// may be of another build than the trial.
+// This file has the messages between the processes of a run. They are plain data, and
+// their JSON keys stay as they are: the parent may be of another build than the trial.
 
-// The roles of this program's processes beside those of the backends.
+// The roles in which this package starts this program again. Backends have their own.
 const (
 	Role       = "trial"
 	ServerRole = "server"
-	// ProbeRole is the process that measures how much runs at once. It is a process
-	// of its own for the same reasons as a trial is.
+	// ProbeRole is the process that measures how much work the machine does in parallel.
+	// It is a process of its own for the same reasons as a trial.
 	ProbeRole = "probe"
 )
 
-// EndTimeout is how long a process may take to end when it is done.
+// EndTimeout is how long a process may take to exit after its input was closed.
 const EndTimeout = 30 * time.Second
 
-// An Order is what the process of a trial is told.
+// An Order tells the process of a trial what to run.
 type Order struct {
 	RunID    string         `json:"run_id"`
 	Version  string         `json:"version"`
@@ -31,13 +31,13 @@ type Order struct {
 	Workload string         `json:"workload"` // name, where Cell has the label
 	Params   results.Params `json:"params"`
 	Kind     results.Kind   `json:"kind"`
-	Observer string         `json:"observer,omitempty"` // of a trial of kind Cost
-	Dir      string         `json:"dir"`                // empty, for the program's files
-	LeastNS  int64          `json:"least_ns,omitempty"` // a timed program that is done sooner is run again
+	Observer string         `json:"observer,omitempty"` // the one whose cost is measured, in a trial of kind Cost; empty for none
+	Dir      string         `json:"dir"`                // for the program's files; it is empty
+	LeastNS  int64          `json:"least_ns,omitempty"` // a timed program that takes less is repeated
 	Evidence EvidenceOrder  `json:"evidence"`
 }
 
-// An EvidenceOrder is what a trial that is observed is told in addition.
+// An EvidenceOrder tells a trial where to write what its instrumentation records.
 type EvidenceOrder struct {
 	Epoch     trace.Epoch   `json:"epoch,omitempty"`
 	CellSpan  string        `json:"cell_span,omitempty"`  // traceparent
@@ -47,59 +47,59 @@ type EvidenceOrder struct {
 	ProfileNS time.Duration `json:"profile_ns,omitempty"`
 }
 
-// A Reply is what it answers.
+// A Reply is the answer to an [Order].
 type Reply struct {
 	Error    string           `json:"error,omitempty"`
 	Measured results.Measured `json:"measured"`
 	Lanes    *results.Lanes   `json:"lanes,omitempty"`
 }
 
-// A serverOrder is what the process of a workload's server is told.
+// A serverOrder tells the process of a workload's server which workload it is for.
 type serverOrder struct {
 	Workload string         `json:"workload"`
 	Params   results.Params `json:"params"`
 }
 
-// A serverReply is what it answers when it listens, or cannot.
+// A serverReply is its answer, once it listens or has failed to.
 type serverReply struct {
 	Addr  string `json:"addr,omitempty"`
 	Error string `json:"error,omitempty"`
 }
 
-// What a worker process can be asked for.
+// The requests that a worker process answers.
 const (
 	requestUsage        = "usage"
-	requestAll          = "usage.all" // with the waiting for processors
+	requestAll          = "usage.all" // with the time that threads waited for a processor
 	requestRuntime      = "runtime"
 	requestProfileStart = "profile.start"
 	requestProfileStop  = "profile.stop"
 )
 
-// What a worker process says when it ends: what it has used, and its profiles if
-// nobody has asked for them before.
+// The topics of the messages that a worker process sends when it exits: its usage, and
+// its profiles unless a request has fetched them before.
 const (
 	topicUsage    = "usage"
 	topicProfiles = "profiles"
 )
 
-// The variables that tell a worker process how it is observed.
+// The environment variables that tell a worker process how it is observed.
 const (
-	executionEnv  = "HARNESS_EXECUTION"   // an executionOrder: the trial is traced
-	profileEnv    = "HARNESS_PROFILE"     // the labels to use: the trial is profiled
-	profileNowEnv = "HARNESS_PROFILE_NOW" // begin at once: the program runs already
-	observerEnv   = "HARNESS_OBSERVER"    // an observerOrder
+	executionEnv  = "HARNESS_EXECUTION"   // an executionOrder, in a traced trial
+	profileEnv    = "HARNESS_PROFILE"     // the labels to use, in a profiled trial
+	profileNowEnv = "HARNESS_PROFILE_NOW" // start profiling at once: the measured part has begun
+	observerEnv   = "HARNESS_OBSERVER"    // an observerOrder, in a trial that measures what an observer costs
 )
 
-// An executionOrder is what a worker process of a traced trial is told.
+// An executionOrder tells a worker process of a traced trial where to write.
 type executionOrder struct {
 	Dir    string         `json:"dir"` // for the execution trace and the CPU profile
 	Labels profile.Labels `json:"labels"`
 }
 
-// An observerOrder is what one is told that is watched by one observer.
+// An observerOrder tells a worker process which single observer to start.
 type observerOrder struct {
 	Name    string         `json:"name"`
-	Dir     string         `json:"dir"` // for what must be a file
+	Dir     string         `json:"dir"` // for observers that write a file
 	Workers int            `json:"workers"`
 	Labels  profile.Labels `json:"labels"`
 }

@@ -17,24 +17,25 @@ import (
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
-// An observer is one thing that evidence trials are watched with, by itself, so
-// that its cost can be measured. What it finds is thrown away.
+// A measuredObserver is one observer of those that evidence trials use together. Here
+// it runs alone, so that its cost can be measured. What it records is discarded.
 type measuredObserver struct {
 	results.Observer
 
-	// alone is how the trial runs, if neither start nor calls say it.
+	// alone makes the trial's instrumentation, for an observer that cannot be described
+	// by start and calls.
 	alone func(t *trial, ctx context.Context) (instrumentation, error)
 
-	// start starts it in a process of the trial. calls, if it is set, watches
-	// the calls in that process.
+	// start starts the observer in one process of the trial. calls, if it is set,
+	// returns an observer of the calls in that process.
 	start func(o observerOrder) (stop func() error, err error)
 	calls func(o observerOrder) *core.Observer
 }
 
-// observers are those whose cost is measured. To add one, add it here.
+// measuredObservers are those whose cost is measured. To add one, add an entry.
 //
-// Heap and goroutine profiles are not among them: the first is what the profile
-// of allocations samples, the second is taken when the program is over.
+// Heap and goroutine profiles are not among them: the heap profile has the samples of
+// the profile of allocations, and the goroutine profile is taken after the program.
 var measuredObservers = []measuredObserver{
 	{Observer: results.Observer{Name: "spans", Doc: "recording spans"}, alone: (*trial).spansAlone},
 	{Observer: results.Observer{Name: "execution", Doc: "an execution trace"}, start: observerOrder.execution, calls: markedCalls},
@@ -44,7 +45,7 @@ var measuredObservers = []measuredObserver{
 	{Observer: results.Observer{Name: "mutex", Doc: "a mutex profile"}, start: profileAlone},
 }
 
-// Observers returns those whose cost can be measured.
+// Observers returns the observers whose cost can be measured.
 func Observers() (all []results.Observer) {
 	for _, o := range measuredObservers {
 		all = append(all, o.Observer)
@@ -56,8 +57,7 @@ func findObserver(name string) (measuredObserver, error) {
 	return spec.Find("observer", measuredObservers, name, func(o measuredObserver) string { return o.Name })
 }
 
-// observed returns the evidence of a trial by which the cost of observing is
-// measured.
+// observed returns the instrumentation of a trial that measures what an observer costs.
 func (t *trial) observed(ctx context.Context) (instrumentation, error) {
 	if t.order.Observer == "" {
 		return plain{}, nil
@@ -79,12 +79,12 @@ func (t *trial) observed(ctx context.Context) (instrumentation, error) {
 		return nil, err
 	}
 	if err := os.MkdirAll(order.Dir, 0o777); err != nil {
-		return nil, fmt.Errorf("making the folder for what is observed: %w", err)
+		return nil, fmt.Errorf("making the folder for the observer: %w", err)
 	}
 	return observed{observer: o, order: order, env: observerEnv + "=" + string(env)}, nil
 }
 
-// observed is a timed trial that one observer watches.
+// observed runs a timed trial with one observer.
 type observed struct {
 	plain
 	observer measuredObserver
@@ -111,33 +111,33 @@ func (e observed) observe(ctx context.Context, p *program) error {
 	return errors.Join(err, stop())
 }
 
-// observeWorker has a worker process observed from its start to its end.
+// observeWorker starts the observer in a worker process, until that exits.
 func (o observerOrder) observeWorker(w *worker) error {
-	watcher, err := findObserver(o.Name)
+	found, err := findObserver(o.Name)
 	if err != nil {
 		return err
 	}
 	o.Workers = 1
-	stop, err := watcher.start(o)
+	stop, err := found.start(o)
 	if err != nil {
 		return err
 	}
-	if watcher.calls != nil {
-		w.hooks.Observer = watcher.calls(o)
+	if found.calls != nil {
+		w.hooks.Observer = found.calls(o)
 	}
 	w.atExit(stop)
 	return nil
 }
 
-// spansAlone is a timed trial that records its tasks, and those of its workers,
-// which send their spans when they end.
+// spansAlone runs a timed trial in which spans are recorded in all processes. Worker
+// processes send theirs when they exit.
 type spansAlone struct {
 	plain
 	recorder *trace.Trial
 }
 
 func (t *trial) spansAlone(ctx context.Context) (instrumentation, error) {
-	rec, err := t.recorder(ctx, nil) // what it finds is thrown away
+	rec, err := t.recorder(ctx, nil) // without a writer the spans are discarded
 	return spansAlone{recorder: rec}, err
 }
 
@@ -152,7 +152,7 @@ func (e spansAlone) observe(ctx context.Context, p *program) error {
 	})
 }
 
-// recorder returns what records the tasks of the trial. w may be nil.
+// recorder returns the recorder of the trial's spans, which writes them to w unless w is nil.
 func (t *trial) recorder(ctx context.Context, w *trace.Writer) (*trace.Trial, error) {
 	cell := t.order.Cell
 	return trace.NewTrial(ctx, trace.TrialConfig{

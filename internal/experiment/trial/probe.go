@@ -11,9 +11,9 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// serveProbe is the process of a probe.
+// serveProbe is the main function of a probe process. It never returns.
 func serveProbe() {
-	signal.Ignore(os.Interrupt) // the runner decides
+	signal.Ignore(os.Interrupt) // the parent decides when this process ends
 	_, out := child.Parent()
 	m := results.Measured{GOMAXPROCS: runtime.GOMAXPROCS(0), PID: os.Getpid()}
 	alone, together := machine.Capacity(m.GOMAXPROCS)

@@ -17,8 +17,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
-// profiled repeats the program until there is enough to be sampled, and writes
-// the profiles of every process and of all together.
+// profiled is the instrumentation of a profiled trial: it repeats the program until the
+// profiles have enough samples, and writes the profiles of each process and of all merged.
 type profiled struct {
 	order  Order
 	labels profile.Labels
@@ -26,7 +26,7 @@ type profiled struct {
 	begun    atomic.Bool
 	stop     func() (profile.Set, error) // nil before the measured part
 	started  time.Time
-	excluded time.Duration // since then, but not in the program
+	excluded time.Duration // of the time since started: what was not the program
 	before   profile.Usage
 	repeats  int
 	workers  workerProfiles
@@ -48,11 +48,11 @@ func (e *profiled) configure(cfg *core.Config) {
 	}}
 }
 
-// spawning tells a worker that it is profiled.
+// workerEnv returns the variables that make a worker process profile itself.
 func (e *profiled) workerEnv(int) []string {
 	b, err := json.Marshal(e.labels)
 	if err != nil {
-		panic(err) // strings
+		panic(err) // it has only strings, which can be encoded
 	}
 	env := []string{profileEnv + "=" + string(b)}
 	if e.begun.Load() {
@@ -89,19 +89,20 @@ func (e *profiled) begin(ctx context.Context, ex core.Executor) (err error) {
 	return err
 }
 
-// aside does what is not the program.
+// exclude calls f, whose time and samples are not the program's.
 func (e *profiled) exclude(f func() error) error {
 	defer func(t time.Time) { e.excluded += time.Since(t) }(time.Now())
 	return profile.Exclude(f)
 }
 
-// repeat runs the program again until it has run for as long as it is to be
+// repeat runs the program again until it has run for as long as the trial is to be
 // profiled.
 func (e *profiled) repeat(ctx context.Context, p *program) error {
 	for ; ; e.repeats++ {
 		least := e.order.Evidence.ProfileNS
 		if time.Since(e.started)-e.excluded >= least {
-			// A busy machine leaves fewer samples: what it has taken is added.
+			// On a busy machine there are fewer samples, so the time is extended by
+			// what threads waited for a processor.
 			now, err := profile.ReadAll()
 			if err != nil {
 				return fmt.Errorf("reading the accounting: %w", err)
@@ -117,7 +118,7 @@ func (e *profiled) repeat(ctx context.Context, p *program) error {
 	}
 }
 
-// collect writes the profiles of all processes.
+// collect stops profiling and writes the profiles of all processes.
 func (e *profiled) collect(ctx context.Context, ex core.Executor) error {
 	if e.stop == nil {
 		return nil
@@ -140,7 +141,7 @@ func (e *profiled) collect(ctx context.Context, ex core.Executor) error {
 	return writeProfiles(e.order.Evidence.Profiles, e.order.Cell.ID, append([]profile.ProcessProfiles{{Process: trialName, Set: set}}, workers...))
 }
 
-// finish tells what the merged profiles have.
+// finish adds figures of the merged profiles to the reply.
 func (e *profiled) finish(_ context.Context, reply *Reply, failure error) error {
 	m := &reply.Measured
 	m.Repeats = e.repeats
@@ -161,15 +162,15 @@ func (e *profiled) finish(_ context.Context, reply *Reply, failure error) error 
 	return nil
 }
 
-// parts are the profiles of the worker processes of a trial.
+// workerProfiles collects the profiles of the worker processes of a trial.
 type workerProfiles struct {
 	mu        sync.Mutex
-	processes map[int]int // how many processes each worker had
+	processes map[int]int // how many processes each worker has had
 	collected []profile.ProcessProfiles
 	errs      []error
 }
 
-// add adds those of the next process of a worker.
+// add adds the profiles of the next process of a worker.
 func (p *workerProfiles) add(worker int, payload []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -191,10 +192,10 @@ func (p *workerProfiles) all() ([]profile.ProcessProfiles, error) {
 	return p.collected, errors.Join(p.errs...)
 }
 
-// mostAdded is how many times as long a profiled trial may take on a busy machine.
+// maxExtension bounds the extension on a busy machine, in multiples of the trial's nominal time.
 const maxExtension = 3
 
-// writeProfiles writes each process's profiles and those of all, merged.
+// writeProfiles writes the profiles of each process, and all of them merged.
 func writeProfiles(dir, cell string, parts []profile.ProcessProfiles) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return fmt.Errorf("making the folder for profiles: %w", err)

@@ -15,20 +15,20 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// A program is a workload that was opened, on an executor.
+// A program is an opened workload on an executor.
 type program struct {
 	workload *harness.Workload
 	env      harness.Env
 	session  harness.Session
 	ex       core.Executor
-	public   *executor.Executor // ex, as the program sees it
+	public   *executor.Executor // ex, as the session gets it
 	exited   *exitAccounting
-	least    int64 // nanoseconds that the measured parts are to take together
+	least    int64 // nanoseconds that the measured parts must take together
 	measured *results.Measured
 	warmed   bool
 }
 
-// warm does what the program wants to have done before it is measured.
+// warm runs the program's own warm-up.
 func (p *program) warm(ctx context.Context) error {
 	start := time.Now()
 	if warmer, ok := p.session.(harness.Warmer); ok {
@@ -41,10 +41,10 @@ func (p *program) warm(ctx context.Context) error {
 	return nil
 }
 
-// measure is the measured part. Nothing but the program happens between the
-// two readings of the clock.
+// measure runs the measured part. Between the two readings of the clock nothing but the
+// program runs.
 func (p *program) measure(ctx context.Context, begin func() error) error {
-	runtime.GC() // the garbage of the set-up is not the program's
+	runtime.GC() // so that the program does not pay for the garbage of the set-up
 	before, err := p.usage(ctx)
 	if err != nil {
 		return err
@@ -75,9 +75,8 @@ func check(session harness.Session, m *results.Measured) error {
 	return nil
 }
 
-// repeat runs the program again, measured each time as it was the first, until
-// the measured parts together are as long as a trial must be, and leaves the
-// means.
+// repeat runs the program again, measured in the same way, until the measured parts
+// together are as long as a trial must be. Then it sets p.measured to the means.
 func (p *program) repeat(ctx context.Context) error {
 	total, n := *p.measured, 1
 	for total.WallNS > 0 && total.WallNS < p.least {
@@ -107,13 +106,13 @@ func (p *program) repeat(ctx context.Context) error {
 func add(total, one *results.Measured) {
 	total.WallNS += one.WallNS
 	total.Usage = total.Plus(one.Usage)
-	total.MaxRSSBytes = one.MaxRSSBytes // a peak so far
+	total.MaxRSSBytes = one.MaxRSSBytes // already the peak of the process so far
 	for i := range one.Metrics {
 		total.Metrics[i].Value += one.Metrics[i].Value
 	}
 }
 
-// once sets the program up anew, warms it up, runs it measured and checks it.
+// once sets the program up again, warms it up, measures and checks it.
 func (p *program) once(ctx context.Context) (m *results.Measured, err error) {
 	one := *p
 	one.measured = new(results.Measured)
@@ -132,11 +131,11 @@ func (p *program) once(ctx context.Context) (m *results.Measured, err error) {
 	return one.measured, check(one.session, one.measured)
 }
 
-// again runs the program once more on the same workers, unmeasured. What is not
-// the program is done aside.
-func (p *program) again(ctx context.Context, aside func(func() error) error) (err error) {
+// again runs the program once more on the same workers, unmeasured. Setting up and
+// checking are done inside of exclude.
+func (p *program) again(ctx context.Context, exclude func(func() error) error) (err error) {
 	var session harness.Session
-	err = aside(func() (err error) {
+	err = exclude(func() (err error) {
 		session, err = p.workload.Open(ctx, p.env)
 		return err
 	})
@@ -144,7 +143,7 @@ func (p *program) again(ctx context.Context, aside func(func() error) error) (er
 		return err
 	}
 	err = session.Run(ctx, p.public)
-	return errors.Join(err, aside(func() error {
+	return errors.Join(err, exclude(func() error {
 		var wrong error
 		if err == nil {
 			_, wrong = session.Check()
@@ -153,8 +152,8 @@ func (p *program) again(ctx context.Context, aside func(func() error) error) (er
 	}))
 }
 
-// usage adds up what this process and the workers have used, also those that
-// have ended.
+// usage returns what this process and all worker processes have used together,
+// including those that have exited.
 func (p *program) usage(ctx context.Context) (profile.Usage, error) {
 	total, err := profile.ReadUsage()
 	if err != nil {
@@ -176,7 +175,7 @@ func (p *program) usage(ctx context.Context) (profile.Usage, error) {
 	return total.Plus(p.exited.total(alive)), nil
 }
 
-// control sends a request to the worker processes, if there are any.
+// control sends a request to the worker processes. Without any it returns no replies.
 func control(ctx context.Context, ex core.Executor, request string) ([]core.Reply, error) {
 	c, ok := ex.(core.Controller)
 	if !ok {
@@ -187,10 +186,10 @@ func control(ctx context.Context, ex core.Executor, request string) ([]core.Repl
 	return c.Control(ctx, request, nil)
 }
 
-// controlTimeout bounds a request to the workers, who are idle then.
+// controlTimeout bounds a request to the workers. They are idle, so they answer at once.
 const controlTimeout = 30 * time.Second
 
-// took returns the time since start, and starts anew.
+// took returns the nanoseconds since start, and sets start to now.
 func took(start *time.Time) int64 {
 	now := time.Now()
 	d := now.Sub(*start)

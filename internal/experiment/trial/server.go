@@ -15,21 +15,21 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// A server is the process of a workload's Serve.
+// A server is the process that runs a workload's Serve.
 type server struct {
 	proc *child.Process
 	addr string
 	name string
 }
 
-// serverTimeout bounds the start of a server.
+// serverTimeout bounds the time until a server listens.
 const serverTimeout = 30 * time.Second
 
 // startServer starts the workload's server and waits until it listens.
 func startServer(ctx context.Context, workload string, params results.Params) (*server, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, serverTimeout, fmt.Errorf("it was not ready within %v", serverTimeout))
 	defer cancel()
-	// The server is no part of what is compared: it gets all processors.
+	// What is compared does not include the server, so it may use all processors.
 	p, err := child.Command{Role: ServerRole, Env: []string{"GOMAXPROCS="}, Stderr: os.Stderr}.Start()
 	if err != nil {
 		return nil, err
@@ -56,8 +56,8 @@ func startServer(ctx context.Context, workload string, params results.Params) (*
 	return nil, fmt.Errorf("starting the server of workload %s: %w", workload, err)
 }
 
-// end ends the server. An error tells that it had ended before, or did not end
-// in good order.
+// end ends the server. It fails if the server has exited before, or exits with another
+// code than 0.
 func (s *server) end() error {
 	select {
 	case <-s.proc.Done():
@@ -71,7 +71,7 @@ func (s *server) end() error {
 	return nil
 }
 
-// serveServer is the process of a server.
+// serveServer is the main function of a server process. It never returns.
 func serveServer(ctx context.Context, kinds spec.Kinds) {
 	signal.Ignore(os.Interrupt)
 	in, out := child.Parent()
@@ -82,7 +82,7 @@ func serveServer(ctx context.Context, kinds spec.Kinds) {
 		os.Exit(1)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	go func() { // the process does not outlive it
+	go func() { // ends with the process
 		_, _ = io.Copy(io.Discard, in)
 		cancel()
 	}()

@@ -14,7 +14,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
-// traced records every task and writes the spans when the trial is over.
+// traced is the instrumentation of a traced trial: it records every task and writes the
+// spans after the program has ended.
 type traced struct {
 	trial     *trial
 	writer    *trace.Writer
@@ -22,7 +23,7 @@ type traced struct {
 	execution executionOrder
 	env       string // execution, for the workers
 
-	before, after []results.Process
+	before, after map[int]profile.Usage   // by process id, at the begin and the end of the measured part
 	points        map[int][]results.Point // by process id
 }
 
@@ -53,7 +54,8 @@ func (e *traced) configure(cfg *core.Config) {
 	cfg.Processes.Spawning = func(worker int) []string { return append(spawning(worker), e.env) }
 }
 
-// observe does not count what the trial does when the program is over.
+// observe reads the accounting right after the program, before the output is checked:
+// what the check uses does not count.
 func (e *traced) observe(ctx context.Context, p *program) error {
 	ctx = e.recorder.Context(ctx)
 	own := e.execution.Labels
@@ -81,7 +83,7 @@ func (e *traced) observe(ctx context.Context, p *program) error {
 	return check(p.session, p.measured)
 }
 
-// end notes what each process has used, also if the program has failed.
+// end reads what each process has used, even if the program has failed.
 func (e *traced) end(ctx context.Context, ex core.Executor) (err error) {
 	var err2 error
 	e.after, err = processes(ctx, ex)
@@ -95,18 +97,19 @@ func (e *traced) finish(ctx context.Context, reply *Reply, failure error) (err e
 	counts, err := rec.Export(ctx, m.WallNS, m.CPUNS(), failure)
 	total := counts.Total()
 	m.TraceID, m.SpansExpected, m.SpansExported = rec.TraceID(), total.Expected, total.Exported
-	used := e.trial.exited.complete(e.before, e.after, rec.Began(), rec.Exits())
+	all := e.trial.exited.complete(e.before, e.after, rec.Began(), rec.Exits())
 	runtime := make(map[string][]results.Point)
-	for i := range used {
-		n := counts[used[i].Name]
-		used[i].SpansExpected, used[i].SpansExported = n.Expected, n.Exported
-		if p := e.points[used[i].PID]; p != nil {
-			runtime[used[i].Name] = p
+	for i := range all {
+		p := &all[i]
+		n := counts[p.Name]
+		p.SpansExpected, p.SpansExported = n.Expected, n.Exported
+		if points := e.points[p.PID]; points != nil {
+			runtime[p.Name] = points
 		}
 	}
 	reply.Lanes = &results.Lanes{
 		Cell: cell.ID, TraceID: rec.TraceID(), WallNS: m.WallNS, Workers: cell.Workers,
-		Tasks: rec.Tasks(maxLaneTasks), BeganNS: int64(rec.Began()), Processes: used, Runtime: runtime,
+		Tasks: rec.Tasks(maxLaneTasks), BeganNS: int64(rec.Began()), Processes: all, Runtime: runtime,
 	}
 	if n := rec.Submitted(); n > maxLaneTasks {
 		reply.Lanes.Submitted = n
@@ -114,8 +117,8 @@ func (e *traced) finish(ctx context.Context, reply *Reply, failure error) (err e
 	return errors.Join(err, counts.Err())
 }
 
-// observeWorker has a worker process write an execution trace and a CPU profile,
-// from its start to its end, and mark its tasks in both.
+// observeWorker makes a worker process write an execution trace and a CPU profile from
+// its start to its end, and mark its tasks in both.
 func (o executionOrder) observeWorker(w *worker) error {
 	stop, err := o.start()
 	if err != nil {
@@ -146,35 +149,36 @@ func (o executionOrder) observer(obs *core.Observer, workers int) *core.Observer
 	return profile.MarkTasks(*o.Labels.LabelTasks(*obs, trace.IDs), workers)
 }
 
-// maxLaneTasks is of how many tasks of a trial the lanes, and so the ledger, tell.
-// Spans are made of all; these are held in memory, by several processes, and
-// read by people.
+// maxLaneTasks bounds the tasks that the lanes of a trial, and so its ledger, contain.
+// There are spans for all tasks. Lanes are bounded because several processes hold them
+// in memory, and people read them.
 const maxLaneTasks = results.MaxTasks
 
-// processes reads what each process of a trial has used so far.
-func processes(ctx context.Context, ex core.Executor) ([]results.Process, error) {
+// processes reads what each process of a trial has used so far, by process id.
+func processes(ctx context.Context, ex core.Executor) (map[int]profile.Usage, error) {
 	u, err := profile.ReadAll()
 	if err != nil {
 		return nil, fmt.Errorf("reading the accounting: %w", err)
 	}
-	all := []results.Process{processOf(trialName, os.Getpid(), u)}
+	all := map[int]profile.Usage{os.Getpid(): u}
 	replies, err := control(ctx, ex, requestAll)
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range replies {
+		var u profile.Usage
 		if err := json.Unmarshal(r.Payload, &u); err != nil {
 			return nil, fmt.Errorf("accounting of worker %d: %w", r.Worker, err)
 		}
-		all = append(all, processOf(trace.WorkerName(r.Worker, 0), r.PID, u))
+		all[r.PID] = u
 	}
 	return all, nil
 }
 
-// trialName names the process that submits in the records.
+// trialName is the name, in the records, of the process that submits the tasks.
 const trialName = "trial"
 
-// runtimes asks the Go runtime of each process of a trial about itself.
+// runtimes reads the metrics of the Go runtime in each process of a trial, by process id.
 func runtimes(ctx context.Context, ex core.Executor) (map[int][]results.Point, error) {
 	own, err := trace.Runtime()
 	if err != nil {
@@ -195,29 +199,11 @@ func runtimes(ctx context.Context, ex core.Executor) (map[int][]results.Point, e
 	return all, nil
 }
 
+// processOf returns the record of a process that has used u in the measured part.
 func processOf(name string, pid int, u profile.Usage) results.Process {
 	return results.Process{
 		Name: name, PID: pid, CPUNS: u.CPUNS(), RunQueueNS: u.RunQueueNS, GCCycles: u.GCCycles,
 		Switches: u.InvoluntarySwitches, Execution: executionFile(pid),
 		SystemNS: new(u.SystemNS), VoluntarySwitches: new(u.VoluntarySwitches),
 	}
-}
-
-// usedBy is what each process of after has used since before, or since its
-// start if it was not there then.
-func usedBy(after, before []results.Process) []results.Process {
-	for i := range after {
-		p := &after[i]
-		for _, b := range before {
-			if b.PID == p.PID {
-				p.CPUNS -= b.CPUNS
-				p.RunQueueNS -= b.RunQueueNS
-				p.GCCycles -= b.GCCycles
-				p.Switches -= b.Switches
-				*p.SystemNS -= *b.SystemNS
-				*p.VoluntarySwitches -= *b.VoluntarySwitches
-			}
-		}
-	}
-	return after
 }

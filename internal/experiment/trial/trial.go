@@ -1,10 +1,10 @@
-// Package trial is the process of a trial: it runs one cell once and answers what
-// it measured. How the program is run, and what is found out beside the figures, is
-// an evidence: plain, traced or profiled. What a worker process does for it is in
-// worker.go, and what the processes say to each other in messages.go.
+// Package trial is the process of a trial: it runs one cell once and answers with what
+// it measured. How the program is run, and what is recorded beside the figures, is the
+// trial's instrumentation: plain, traced or profiled. The part of a worker process is in
+// worker.go, and the messages between the processes are in messages.go.
 //
-// To add a kind of evidence, add a type with its three methods and a line in
-// evidence.go, its part in a worker process, and a step in the plan. To add an
+// To add a kind of instrumentation, add a type with its three methods, a line in
+// instrumentation.go, its part in a worker process, and a step in the plan. To add an
 // observer whose cost is measured, add an entry in observers.go.
 package trial
 
@@ -28,9 +28,9 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// Divert makes this process the trial, the server or the probe that it was started
-// as, and then never returns. In any other process it returns at once. It is
-// called first thing in main.
+// EntryPoint is the entry point of the processes that this package starts: in a process
+// that was started as a trial, a server or a probe it runs that, and never returns. In
+// any other process it returns at once. Call it first in main.
 func EntryPoint(ctx context.Context, kinds spec.Kinds) {
 	switch child.Role() {
 	case Role:
@@ -42,9 +42,9 @@ func EntryPoint(ctx context.Context, kinds spec.Kinds) {
 	}
 }
 
-// serveTrial is the process of a trial.
+// serveTrial is the main function of a trial process. It never returns.
 func serveTrial(ctx context.Context, kinds spec.Kinds) {
-	signal.Ignore(os.Interrupt) // the runner decides
+	signal.Ignore(os.Interrupt) // the parent decides when this process ends
 	in, out := child.Parent()
 	var order Order
 	if err := json.NewDecoder(in).Decode(&order); err != nil {
@@ -52,9 +52,9 @@ func serveTrial(ctx context.Context, kinds spec.Kinds) {
 		os.Exit(1)
 	}
 	var replied atomic.Bool
-	go func() { // the process does not outlive it
-		// The runner closes our input when it has the reply. If the input
-		// ends before, the runner is gone; the workers see the end of theirs.
+	go func() { // ends with the process
+		// The parent closes the input after it has read the reply. If the input ends
+		// before, the parent has died. The workers then read the end of theirs.
 		_, _ = io.Copy(io.Discard, in)
 		if !replied.Load() {
 			os.Exit(1)
@@ -80,7 +80,7 @@ type trial struct {
 	reply  Reply
 }
 
-// run runs the cell. With an error, the reply has what is known all the same.
+// run runs the cell. If it fails, the reply still has what is known.
 func (t *trial) run(ctx context.Context, kinds spec.Kinds) (err error) {
 	w, err := kinds.Workload(t.order.Workload)
 	if err != nil {
@@ -94,7 +94,7 @@ func (t *trial) run(ctx context.Context, kinds spec.Kinds) (err error) {
 	if err != nil {
 		return err
 	}
-	ev, err := t.instrumentation(ctx)
+	in, err := t.instrumentation(ctx)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (t *trial) run(ctx context.Context, kinds spec.Kinds) (err error) {
 		return err
 	}
 	m.OpenNS = took(&start)
-	return t.observe(ctx, p, b, ev)
+	return t.observe(ctx, p, b, in)
 }
 
 // open starts the program's server, if it has one, and sets the program up.
@@ -137,24 +137,24 @@ func (p *program) open(ctx context.Context, params results.Params) (closeAll fun
 }
 
 // observe opens the backend, runs the program on it and closes it.
-func (t *trial) observe(ctx context.Context, p *program, b *core.Backend, ev instrumentation) (err error) {
+func (t *trial) observe(ctx context.Context, p *program, b *core.Backend, in instrumentation) (err error) {
 	start := time.Now()
 	cfg := core.Config{Workers: t.order.Cell.Workers, Tasks: core.TasksOf(p.workload.Tasks)}
-	ev.configure(&cfg)
+	in.configure(&cfg)
 	t.exited.observe(&cfg)
 	if p.ex, err = b.Open(ctx, cfg); err != nil {
 		return fmt.Errorf("opening backend %s: %w", b.Name, err)
 	}
 	p.public = (*executor.Executor)(core.NewHandle(b, p.ex))
 	p.measured.StartNS = took(&start)
-	err = ev.observe(ctx, p)
+	err = in.observe(ctx, p)
 	start = time.Now()
 	if e := p.ex.Close(); e != nil {
 		err = errors.Join(err, fmt.Errorf("closing backend %s: %w", b.Name, e))
 	}
 	p.measured.CloseNS = took(&start)
 	if !p.warmed {
-		return err // there is nothing to tell of it
+		return err // nothing was measured
 	}
-	return errors.Join(err, ev.finish(ctx, &t.reply, err))
+	return errors.Join(err, in.finish(ctx, &t.reply, err))
 }

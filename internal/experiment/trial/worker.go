@@ -12,7 +12,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
-// A worker is the part that a worker process takes in a trial.
+// A worker is what a worker process does for a trial beside its tasks.
 type worker struct {
 	hooks core.WorkerHooks
 	exits []func(send) error // in the order in which they are called
@@ -22,8 +22,8 @@ type worker struct {
 
 type send = func(topic string, payload []byte) error
 
-// WorkerHooks returns the hooks with which a worker process takes part in a
-// trial. It is called once, when the process starts.
+// WorkerHooks returns the hooks by which a worker process is observed and answers
+// requests of its trial. It is called once, when the process starts.
 func WorkerHooks(ctx context.Context) (core.WorkerHooks, error) {
 	hooks, err := trace.WorkerHooks(ctx)
 	if err != nil {
@@ -52,7 +52,8 @@ func WorkerHooks(ctx context.Context) (core.WorkerHooks, error) {
 	return w.hooks, nil
 }
 
-// joinAs has a worker observed by what an order says.
+// observeAs returns a function that decodes an order and starts observing the worker as the
+// order says.
 func observeAs[T interface{ observeWorker(w *worker) error }](w *worker) func([]byte) error {
 	return func(b []byte) error {
 		var order T
@@ -63,7 +64,7 @@ func observeAs[T interface{ observeWorker(w *worker) error }](w *worker) func([]
 	}
 }
 
-// label labels the samples of the tasks of a profiled trial.
+// label makes the worker of a profiled trial label the samples of its tasks.
 func (w *worker) label(b []byte) error {
 	profile.EarlySettings()
 	var labels profile.Labels
@@ -74,13 +75,13 @@ func (w *worker) label(b []byte) error {
 	return nil
 }
 
-// atExit stops something when the process ends, before what was begun earlier.
+// atExit has stop called when the process exits, before those that were added earlier.
 func (w *worker) atExit(stop func() error) {
 	w.exits = append([]func(send) error{func(send) error { return stop() }}, w.exits...)
 }
 
-// exit says what the process has used, and its profiles if nobody has asked for
-// them, and ends what observes it.
+// exit sends what the process has used, and its profiles unless they were fetched
+// before, and stops everything that observes the process.
 func (w *worker) exit(send send) error {
 	err := sendUsage(send)
 	if w.stopProfile != nil {
