@@ -10,13 +10,13 @@ import (
 // A Count compares the spans there should be with those that were written.
 type Count struct {
 	Expected, Exported int
-	// Lost is how the process ended, if that was not in good order. Spans that
-	// its tasks started themselves are not among the expected ones then.
+	// Lost is how the process ended, if not with exit code 0. Then Expected does not
+	// include the spans that its tasks started themselves.
 	Lost string
 }
 
-// Counts are those of each process: "trial", "worker-0" and so on, as [Exit] has
-// them.
+// Counts holds a count for each process, by the name that [Exit] gives it: "trial",
+// "worker-0" and so on.
 type Counts map[string]Count
 
 func (c Counts) add(process string, expected, exported int) {
@@ -26,7 +26,7 @@ func (c Counts) add(process string, expected, exported int) {
 	c[process] = n
 }
 
-// Total adds them up.
+// Total returns the sums over all processes.
 func (c Counts) Total() (sum Count) {
 	for _, n := range c {
 		sum.Expected += n.Expected
@@ -35,7 +35,7 @@ func (c Counts) Total() (sum Count) {
 	return sum
 }
 
-// Err reports a difference.
+// Err returns an error if some spans that were expected were not exported.
 func (c Counts) Err() error {
 	var errs []error
 	for _, process := range slices.Sorted(maps.Keys(c)) {

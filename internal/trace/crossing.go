@@ -8,13 +8,13 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// A crossing holds the moments of a call that goes to another process and back,
-// beside those of its [core.Timing]. Each is written by one goroutine.
+// A crossing holds the time stamps of a call that goes to another process and back,
+// in addition to those of its [core.Timing]. Each field is written by one goroutine.
 type crossing struct {
-	encoding, sent    core.Stamp // the argument began to be encoded, and was
-	decoding, decoded core.Stamp // and to be decoded by the worker
-	encoded           core.Stamp // the result was encoded by the worker
-	arrived           core.Stamp // and began to be decoded here
+	encoding, sent    core.Stamp // encoding of the argument began, and ended
+	decoding, decoded core.Stamp // the worker began to decode it, and ended
+	encoded           core.Stamp // the worker had encoded the result
+	arrived           core.Stamp // decoding of the result began here
 }
 
 func (c *crossing) note(what core.Coding, began, ended core.Stamp) {
@@ -30,8 +30,8 @@ func (c *crossing) note(what core.Coding, began, ended core.Stamp) {
 	}
 }
 
-// crossings are those of a trial's calls, by number. They lie in chunks, so
-// that no lock is shared by the goroutines that write them.
+// crossings holds the crossing of each call of a trial, by the call's number, in a table
+// of pages of chunks that grows without a lock: many goroutines write into it.
 type crossings struct {
 	pages [crossingPages]atomic.Pointer[crossingPage]
 }
@@ -40,15 +40,15 @@ type crossingPage [crossingChunk]atomic.Pointer[[crossingChunk]crossing]
 
 const (
 	crossingChunk = 1024
-	crossingPages = 1024 // a thousand million calls; those beyond share places
+	crossingPages = 1024 // 2^30 calls; the number of a later call wraps around
 )
 
 func (cs *crossings) at(n uint64) *crossing {
-	shelf := loadOrNew(&cs.pages[n/crossingChunk/crossingChunk%crossingPages])
-	return &loadOrNew(&shelf[n/crossingChunk%crossingChunk])[n%crossingChunk]
+	page := loadOrNew(&cs.pages[n/crossingChunk/crossingChunk%crossingPages])
+	return &loadOrNew(&page[n/crossingChunk%crossingChunk])[n%crossingChunk]
 }
 
-// loadOrNew returns what p points to, made if nobody has.
+// loadOrNew returns what p points to. If that is nil it sets p to a new value first.
 func loadOrNew[T any](p *atomic.Pointer[T]) *T {
 	if v := p.Load(); v != nil {
 		return v
@@ -57,7 +57,7 @@ func loadOrNew[T any](p *atomic.Pointer[T]) *T {
 	return p.Load()
 }
 
-// workerCrossingBytes is the size of what a worker says about one call.
+// workerCrossingBytes is the size of what a worker sends about one call.
 const workerCrossingBytes = 4 * 8
 
 func appendWorkerCrossing(b []byte, n uint64, c *crossing) []byte {

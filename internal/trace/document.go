@@ -8,8 +8,8 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 )
 
-// spanDocs describes every kind of span. A name with a word in capitals stands
-// for many.
+// spanDocs describes every kind of span. A word in capitals stands for a part of the name
+// that varies.
 var spanDocs = []struct {
 	name, service, kind, parent, doc string
 	keys                             []attribute.Key
@@ -38,7 +38,7 @@ type keyDoc struct {
 	unit, doc string
 }
 
-// keyDocs describes our attributes, and those of others that we set on spans.
+// keyDocs describes the attributes of our spans.
 var keyDocs = []keyDoc{
 	{keyRunID, "", "the run, as in `run.json`"},
 	{keyCellID, "", "the cell, as in the names of its folders"},
@@ -65,7 +65,7 @@ var keyDocs = []keyDoc{
 	{semconv.ProcessExitCodeKey, "1", "semantic convention; -1 if a signal ended the process"},
 }
 
-// Document returns docs/telemetry.md, with a section on metrics.
+// Document returns the text of docs/telemetry.md. metrics is its section about metrics.
 func Document(metrics string) string {
 	var b strings.Builder
 	b.WriteString(documentHead)

@@ -17,13 +17,12 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// An emit function takes a line of OTLP JSON, one TracesData with so many spans.
-// It does not keep the line.
+// An emit function is given a line of OTLP JSON, which is one TracesData, and the number
+// of spans in it. It must not keep the line.
 type emit func(line []byte, spans int) error
 
-// A lineClient takes what the official exporter would deliver and makes a line of
-// it: the exporter has no output to a file, and its own JSON, which it only sends,
-// has ids in upper case.
+// A lineClient is a client of the official exporter that makes a line of what the
+// exporter would send. The exporter cannot write to a file.
 type lineClient func(line []byte) error
 
 func (lineClient) Start(context.Context) error { return nil }
@@ -46,19 +45,18 @@ func (c lineClient) UploadTraces(_ context.Context, spans []*tracepb.ResourceSpa
 	return c(line)
 }
 
-// A lineEncoder makes lines of spans: those that were recorded with an encoder of
-// its own, many times as fast as the general one, since they are many and all
-// alike; the others with the official exporter.
+// A lineEncoder makes lines of spans. Recorded spans are many and all alike: it encodes
+// them itself, many times as fast as the official exporter, which encodes the others.
 type lineEncoder struct {
 	emit     emit
 	resource *resource.Resource
 	exporter *otlptrace.Exporter
-	exported []byte                  // what exporter made
-	pending  []sdktrace.ReadOnlySpan // for it
+	exported []byte                  // the last line of exporter
+	pending  []sdktrace.ReadOnlySpan // for exporter
 
 	head, tail []byte // of a line of recorded spans
 	line       []byte
-	spans      int // in it
+	spans      int // in line
 	total      int // spans that were emitted
 }
 
@@ -72,8 +70,8 @@ func newLineEncoder(ctx context.Context, res *resource.Resource, to emit) (*line
 	if err != nil {
 		return nil, err
 	}
-	// What stands around the spans of a line is the same for all. A line with
-	// one span in it shows it.
+	// All lines have the same text before and after their spans. It is taken from a
+	// line with one span.
 	one := spanData{Name: "x", SpanContext: spanContext(newTraceID(), newSpanID()), Resource: res, InstrumentationScope: scope}
 	if err := e.exporter.ExportSpans(ctx, []sdktrace.ReadOnlySpan{one.Snapshot()}); err != nil {
 		return nil, fmt.Errorf("encoding the resource of spans: %w", err)
@@ -96,7 +94,7 @@ func newLineEncoder(ctx context.Context, res *resource.Resource, to emit) (*line
 	return e, nil
 }
 
-// export emits spans of any kind, in a line of their own.
+// export emits spans with the official exporter, in a line of their own.
 func (e *lineEncoder) export(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
 	if len(spans) == 0 {
 		return nil
@@ -108,9 +106,9 @@ func (e *lineEncoder) export(ctx context.Context, spans []sdktrace.ReadOnlySpan)
 	return e.emit(e.exported, len(spans))
 }
 
-// exportSpanData emits the spans, with the resource and the scope of ours.
-func (e *lineEncoder) exportSpanData(ctx context.Context, stubs ...spanData) error {
-	for _, s := range stubs {
+// exportSpanData emits the spans, with the resource of this process and our scope.
+func (e *lineEncoder) exportSpanData(ctx context.Context, spans ...spanData) error {
+	for _, s := range spans {
 		if err := e.addSpanData(ctx, s); err != nil {
 			return err
 		}
@@ -118,8 +116,8 @@ func (e *lineEncoder) exportSpanData(ctx context.Context, stubs ...spanData) err
 	return e.flushSpanData(ctx)
 }
 
-// addSpanData adds a span to a line of their own, and emits the line when it is full.
-// What is left is for flushStubs.
+// addSpanData adds a span to those of the next line, and emits the line when it is full.
+// flushSpanData emits the rest.
 func (e *lineEncoder) addSpanData(ctx context.Context, s spanData) error {
 	s.Resource, s.InstrumentationScope = e.resource, scope
 	if e.pending = append(e.pending, s.Snapshot()); len(e.pending) == batchSpans {
@@ -129,9 +127,9 @@ func (e *lineEncoder) addSpanData(ctx context.Context, s spanData) error {
 }
 
 func (e *lineEncoder) flushSpanData(ctx context.Context) error {
-	stubs := e.pending
+	spans := e.pending
 	e.pending = nil
-	return e.export(ctx, stubs)
+	return e.export(ctx, spans)
 }
 
 // A recordedSpan is a span that is made from a record.
@@ -140,16 +138,15 @@ type recordedSpan struct {
 	id, parent oteltrace.SpanID
 	remote     bool // the parent is in another process
 	prefix     string
-	task       string // the name is prefix and this
+	task       string // the span's name is prefix followed by task
 	kind       oteltrace.SpanKind
 	from, to   int64 // nanoseconds of the wall clock
 	attributes []recordedAttribute
-	err        string // its status is an error; empty if it is none
+	err        string // description of the status; empty unless the status is an error
 	link       oteltrace.SpanContext
 }
 
-// A recordedAttribute is a string, or the id of a span, or, if it is neither, a
-// whole number.
+// A recordedAttribute has one value: s if it is not empty, else id if it is valid, else n.
 type recordedAttribute struct {
 	key attribute.Key
 	s   string
@@ -157,8 +154,7 @@ type recordedAttribute struct {
 	n   int64
 }
 
-// add encodes a span and emits the line when it is full. What is left is for
-// flush.
+// add encodes a span and emits the line when it is full. flush emits the rest.
 func (e *lineEncoder) add(s *recordedSpan) error {
 	b := e.line
 	if e.spans == 0 {
@@ -247,7 +243,7 @@ func appendLink(b []byte, to oteltrace.SpanContext) []byte {
 	return append(strconv.AppendInt(b, flagSampled|flagRemoteKnown, 10), `}]`...)
 }
 
-// flush emits the spans that were added and not yet emitted.
+// flush emits the line of the spans that were added and not yet emitted.
 func (e *lineEncoder) flush() error {
 	if e.spans == 0 {
 		return nil
@@ -261,12 +257,12 @@ func (e *lineEncoder) flush() error {
 
 func appendString(b []byte, s string) []byte { return appendStrings(b, "", s) }
 
-// appendStrings appends two strings as one of JSON.
+// appendStrings appends s followed by t as one JSON string.
 func appendStrings(b []byte, s, t string) []byte {
 	if !plain(s) || !plain(t) {
 		quoted, err := json.Marshal(s + t)
 		if err != nil {
-			panic(err) // a string
+			panic(err) // a string can always be encoded
 		}
 		return append(b, quoted...)
 	}
@@ -274,7 +270,7 @@ func appendStrings(b []byte, s, t string) []byte {
 	return append(b, '"')
 }
 
-// plain reports whether a string stands for itself in JSON.
+// plain reports whether a JSON string can contain s without any escape.
 func plain(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
@@ -284,6 +280,6 @@ func plain(s string) bool {
 	return true
 }
 
-// spanMark is in a line of OTLP JSON once for every span, and nowhere else: the
-// quotes of a string's content are escaped.
+// spanMark occurs in a line of OTLP JSON once for each span and nowhere else: inside of
+// a string, quotes are escaped.
 var spanMark = []byte(`"startTimeUnixNano":`)

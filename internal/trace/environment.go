@@ -14,14 +14,14 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 )
 
-// A Destination says where a signal goes beside the run's folder.
+// A Destination says where a signal is sent, in addition to the run's folder.
 type Destination struct {
 	OTLP    *Target       // nil for nowhere
 	Console bool          // standard error
-	Listen  string        // of metrics: an address at which they are to be had
-	Every   time.Duration // of metrics: from one delivery to the next
-	// Asked tells that this signal was asked for by name, so that a receiver
-	// that does not take it is worth a warning.
+	Listen  string        // of metrics: the address at which they are served
+	Every   time.Duration // of metrics: the interval between two deliveries
+	// Asked is set if the user asked for this signal by name. Then a receiver that
+	// does not accept it is reported by a warning.
 	Asked bool
 }
 
@@ -31,14 +31,14 @@ const (
 	defaultInterval = time.Minute
 )
 
-// FromEnv reads the standard variables, also those that the Go SDK leaves to
-// others: OTEL_SDK_DISABLED, OTEL_TRACES_EXPORTER and OTEL_METRICS_EXPORTER with
-// otlp, console or none, or several of them, prometheus for metrics, and
-// OTEL_PROPAGATORS. Without an exporter a signal is sent if an endpoint is named. The run's folder gets its spans and
-// metrics in any case: they are a record of the run.
+// FromEnv reads OpenTelemetry's standard variables, including those that the Go SDK does
+// not read: OTEL_SDK_DISABLED, OTEL_PROPAGATORS, and OTEL_TRACES_EXPORTER and
+// OTEL_METRICS_EXPORTER with otlp, console, none or several of them, and prometheus for
+// metrics. If a signal has no exporter it is sent by OTLP if an endpoint is set. The
+// run's folder gets spans and metrics in any case, since they are a record of the run.
 //
-// endpoint, if it is not empty, is what the user named in the place of
-// OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_TRACES_ENDPOINT.
+// endpoint, if it is not empty, replaces OTEL_EXPORTER_OTLP_ENDPOINT and
+// OTEL_EXPORTER_OTLP_TRACES_ENDPOINT.
 func FromEnv(endpoint string) (spans, metrics Destination, err error) {
 	if _, err := propagator(); err != nil {
 		return spans, metrics, err
@@ -85,7 +85,7 @@ func FromEnv(endpoint string) (spans, metrics Destination, err error) {
 	return spans, metrics, nil
 }
 
-// destination reads where the environment wants a signal to go.
+// destination reads from the environment where a signal is sent.
 func (s Signal) destination(disabled bool, known ...string) (d Destination, err error) {
 	if disabled {
 		return d, nil
@@ -132,8 +132,8 @@ func list(s string) (all []string) {
 	return all
 }
 
-// propagator returns the one that OTEL_PROPAGATORS asks for, by the names that
-// OpenTelemetry's own registry has: tracecontext and baggage if it asks for none.
+// propagator returns the propagator that OTEL_PROPAGATORS names, by the names of
+// OpenTelemetry's registry; without the variable, tracecontext and baggage.
 func propagator() (propagation.TextMapPropagator, error) {
 	names := list(os.Getenv("OTEL_PROPAGATORS"))
 	if len(names) == 0 {
@@ -146,8 +146,8 @@ func propagator() (propagation.TextMapPropagator, error) {
 	return p, nil
 }
 
-// setPropagator lets what tasks start by themselves, such as an instrumented HTTP
-// client, hand their context on as OTEL_PROPAGATORS asks.
+// setPropagator sets the global propagator to that of OTEL_PROPAGATORS. Tasks use it,
+// for example through an instrumented HTTP client.
 func setPropagator() error {
 	p, err := propagator()
 	if err == nil {

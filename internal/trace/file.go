@@ -12,13 +12,12 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 )
 
-// batchSpans bounds a line of the file, and so a message when it is sent: a
-// gRPC receiver takes 4 MiB.
+// batchSpans bounds the spans of a line. A line becomes one message when it is sent, and
+// a gRPC receiver accepts at most 4 MiB.
 const batchSpans = 2000
 
-// A Writer appends spans to a file as OTLP JSON lines, one TracesData each,
-// which is what Jaeger's upload reads. The caller must call Close. Safe for
-// concurrent use.
+// A Writer appends spans to a file as OTLP JSON lines, one TracesData each. Jaeger can
+// read such a file. The caller must call Close. A Writer is safe for concurrent use.
 type Writer struct {
 	mu    sync.Mutex
 	file  *os.File
@@ -48,7 +47,8 @@ func (w *Writer) emit(line []byte, spans int) error {
 	return nil
 }
 
-// ReadLines yields the spans of a file that a Writer has written, line by line.
+// ReadLines yields the spans of a file that a Writer has written, line by line. An error
+// is the last element.
 func ReadLines(r io.Reader) iter.Seq2[ptrace.Traces, error] {
 	return func(yield func(ptrace.Traces, error) bool) {
 		in := bufio.NewReaderSize(r, 1<<20)
@@ -76,8 +76,7 @@ func ReadLines(r io.Reader) iter.Seq2[ptrace.Traces, error] {
 	}
 }
 
-// CountFile counts the spans in a file that a Writer has written. It reads it as
-// it is, without decoding it.
+// CountFile counts the spans in a file that a Writer has written, without decoding it.
 func CountFile(path string) (int, error) {
 	n, err := countIn(path, spanMark)
 	if err != nil {
@@ -86,7 +85,7 @@ func CountFile(path string) (int, error) {
 	return n, nil
 }
 
-// countIn counts how often a file has a mark.
+// countIn counts how often mark occurs in a file.
 func countIn(path string, mark []byte) (n int, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -98,7 +97,7 @@ func countIn(path string, mark []byte) (n int, err error) {
 		m, err := f.Read(buf[kept:])
 		b := buf[:kept+m]
 		n += bytes.Count(b, mark)
-		kept = copy(buf, b[max(0, len(b)-len(mark)+1):]) // the begin of a mark, never a whole one
+		kept = copy(buf, b[max(0, len(b)-len(mark)+1):]) // it may be the beginning of a mark, but never a whole one
 		if err == io.EOF {
 			return n, nil
 		}

@@ -9,23 +9,23 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// A Found is a span that was looked for, and what lies below it.
+// A Found is a span that Find has found, and what lies below it.
 type Found struct {
 	ID, TraceID, Name string
-	Cell              string          // that it is of; empty for the run
-	Task              uint64          // number of the task that it is of, or 0
+	Cell              string          // the cell it belongs to; empty for the run's span
+	Task              uint64          // number of the task it belongs to, or 0
 	Below             map[string]bool // ids of it and of all its descendants
 }
 
-// An id has wholeID digits, of which leastID must be given.
+// An id has idDigits digits. At least minIDDigits of them must be given.
 const (
 	idDigits    = 16
 	minIDDigits = 4
 )
 
-// Find looks a span of the run in dir up by its id, or by the beginning of it. One
-// of a task, or of a task's function, that is given whole is in the run's ledger;
-// for any other the spans themselves are read.
+// Find finds a span of the run in dir by its id, or by the beginning of its id. The span
+// of a task or of a task's function, given by its whole id, is found in the run's ledger.
+// For any other, all spans of the run are read, which takes longer.
 func Find(dir, id string) (*Found, error) {
 	id = strings.ToLower(id)
 	if len(id) < minIDDigits || strings.Trim(id, "0123456789abcdef") != "" {
@@ -50,8 +50,8 @@ func Find(dir, id string) (*Found, error) {
 	return all.find(id)
 }
 
-// findRecord finds the span of a task, or of its function, in the records of
-// tasks. It returns nil if they do not have it, or not all that is below it.
+// findRecord finds the span of a task, or of its function, in the records of tasks. It
+// returns nil if the records do not have it, or do not have all spans below it.
 func findRecord(dir, id string) (*Found, error) {
 	l, tasks, err := results.LedgerOfSpan(dir, id)
 	if l == nil || err != nil || l.Tasks >= results.MaxTasks {
@@ -60,7 +60,7 @@ func findRecord(dir, id string) (*Found, error) {
 	all := make(spanTree)
 	for _, t := range tasks {
 		if t.RunSpanID == "" {
-			return nil, nil // of an older harness
+			return nil, nil // the run was made by an older harness
 		}
 		trace := t.TraceID
 		if trace == "" {
@@ -71,13 +71,13 @@ func findRecord(dir, id string) (*Found, error) {
 	}
 	for _, s := range all {
 		if s.parent != "" && all[s.parent] == nil {
-			return nil, nil // it is below a span that the program started itself
+			return nil, nil // its parent is a span that the program started itself
 		}
 	}
 	return all.find(id)
 }
 
-// A spanTree has spans by their ids.
+// A spanTree holds spans by their ids.
 type spanTree map[string]*span
 
 type span struct {
@@ -115,7 +115,7 @@ func readTree(path string) (spanTree, error) {
 	return all, nil
 }
 
-// find returns the one span whose id begins so.
+// find returns the only span whose id begins with id. It fails if there are several.
 func (all spanTree) find(id string) (*Found, error) {
 	var found *Found
 	children := make(map[string][]string)

@@ -8,20 +8,21 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// A process is a worker process. A worker may have several, one after the other.
+// A process is a worker process. A lost or recycled worker is replaced by another
+// process, so a worker may have several, one after the other.
 type process struct {
 	core.ProcessExit
 	number uint64 // among those of the trial
-	ended  bool   // ProcessExit is known; false for ever if it did not start
-	count  Count  // what it sent, and what its tasks started
+	ended  bool   // ProcessExit is set; never if the process did not start
+	count  Count  // exported: the spans that it sent; expected: those that its tasks started
 }
 
-// key tells processes apart, as far as the records of tasks can.
+// key identifies a process as far as the records of tasks can.
 func (p *process) key() processKey { return processKey{p.Worker, p.PID} }
 
 type processKey struct{ worker, pid int }
 
-// Processes returns what a backend with worker processes is opened with.
+// Processes returns the observer of worker processes for the configuration of an executor.
 func (t *Trial) Processes() *core.ProcessObserver {
 	return &core.ProcessObserver{
 		Spawning: func(worker int) []string {
@@ -54,8 +55,8 @@ func (t *Trial) Processes() *core.ProcessObserver {
 	}
 }
 
-// WorkerName names the n-th process of a worker, from 0: "worker-0", and its
-// successors "worker-0.2" and so on.
+// WorkerName names the n-th process of a worker, from 0: "worker-0", then "worker-0.2"
+// and so on for those that replaced it.
 func WorkerName(worker, n int) string {
 	if n == 0 {
 		return fmt.Sprintf("worker-%d", worker)
@@ -121,7 +122,7 @@ func (t *Trial) message(worker int, topic string, payload []byte) error {
 	return nil
 }
 
-// count adds to what is known of the worker's present process.
+// count adds to the counts of the worker's current process.
 func (t *Trial) count(worker, expected, exported int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// A record is one call that is over, while the trial runs; afterwards it is a
-// [task]. It holds no pointers, so the garbage collector does not look at it.
+// A record is one call that has ended, as it is kept while the trial runs. Afterwards a
+// [task] is made of it. It holds no pointers, so the garbage collector does not scan it.
 type record struct {
 	number                                    uint64
 	submitted, sent, started, ended, received core.Stamp
@@ -22,24 +22,24 @@ type record struct {
 	more                                      int32 // index of the list's extras, from 1; 0 if it has none
 }
 
-// An extra is what few calls have: an error, or a parent other than the trial.
+// An extra is what only few calls have: an error, or a parent other than the trial.
 type extra struct {
 	parent  oteltrace.SpanContext // valid if it is not the trial
 	err     string
 	outcome string // as TaskRecord.Outcome
 }
 
-// chunks is a list that grows without moving what is in it.
+// chunks is a list that grows without moving its elements.
 type chunks[T any] struct {
 	all   []*[recordChunk]T
 	spare []*[recordChunk]T
 	n     int
 }
 
-// recordChunk is how many are allocated at a time.
+// recordChunk is how many elements are allocated at a time.
 const recordChunk = 1024
 
-// reserve makes room for n more elements, and has the system provide the memory.
+// reserve makes room for n more elements, and writes to it, so that no page faults follow.
 func (c *chunks[T]) reserve(n int) {
 	for ; n > 0; n -= recordChunk {
 		chunk := new([recordChunk]T)
@@ -84,7 +84,7 @@ func (c *chunks[T]) each() iter.Seq[*T] {
 	}
 }
 
-// A nameList has the names of the tasks of a trial, of which there are few.
+// A nameList holds the names of a trial's tasks. They are few.
 type nameList []string
 
 // index returns the index of a name, which is added if it is new.
@@ -98,15 +98,14 @@ func (ns *nameList) index(name string) int32 {
 	return int32(len(*ns) - 1)
 }
 
-// A recordList is what one worker did. Each worker has a list of its own, so
-// nobody waits for its lock, unless a backend has several calls under way on
-// one worker.
+// A recordList holds the records of one worker. Each worker has its own list, so its lock
+// is free, unless a backend has several calls under way on one worker.
 type recordList struct {
 	mu      sync.Mutex
 	records chunks[record]
 	names   nameList
 	extras  []extra
-	_       [64]byte // the next worker's is on another cache line
+	_       [64]byte // so that two workers' lists share no cache line
 }
 
 // add appends a record. x may be empty.
@@ -122,13 +121,12 @@ func (l *recordList) add(task string, tm core.Timing, number uint64, x extra) {
 	}
 }
 
-// spanKey is the key under which OpenTelemetry keeps the span in a context. The
-// key's type is private, so a context is asked for it that tells what it was
-// asked for.
+// spanKey is the key under which OpenTelemetry keeps the span in a context. The key's
+// type is private, so it is found by a context that records the key it is asked for.
 var spanKey = func() any {
-	spy := &keyRecorder{Context: context.Background()}
-	oteltrace.SpanFromContext(spy)
-	return spy.key
+	recorder := &keyRecorder{Context: context.Background()}
+	oteltrace.SpanFromContext(recorder)
+	return recorder.key
 }()
 
 type keyRecorder struct {
@@ -141,8 +139,8 @@ func (s *keyRecorder) Value(key any) any {
 	return nil
 }
 
-// A paddedCounter counter has a cache line for itself: what stands beside it is read
-// by every worker.
+// A paddedCounter is a counter on a cache line of its own: every worker reads the fields
+// beside it.
 type paddedCounter struct {
 	_ [64]byte
 	n atomic.Uint64

@@ -14,9 +14,9 @@ import (
 	oteltrace "go.opentelemetry.io/otel/trace"
 )
 
-// A Run is the short trace that the traces of all trials link to: one span for
-// the run, one for each of its cells. If the environment has a TRACEPARENT, the
-// run is a child of that span, unless OTEL_PROPAGATORS leaves out tracecontext.
+// A Run is the short trace that the traces of all trials link to: a span for the run and
+// one for each of its cells. If TRACEPARENT is set in the environment, the run's span is
+// a child of that span, unless OTEL_PROPAGATORS does not name tracecontext.
 type Run struct {
 	id       Identity
 	resource *resource.Resource
@@ -51,7 +51,7 @@ func NewRun(ctx context.Context, id Identity) (*Run, error) {
 	return r, nil
 }
 
-// parentFromEnv returns the span that this program was started in, if it was in one.
+// parentFromEnv returns the span that TRACEPARENT names. It is not valid if there is none.
 func parentFromEnv() (oteltrace.SpanContext, error) {
 	p, err := propagator()
 	if err != nil {

@@ -13,10 +13,9 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// Runtime asks the Go runtime of this process about itself, with the
-// instrumentation that OpenTelemetry has for it. What it counts, it counts since
-// the process was started. It takes some microseconds, once everything is
-// prepared by a first call.
+// Runtime reads the metrics of this process's Go runtime through OpenTelemetry's
+// instrumentation. Counters count from the start of the process. The first call prepares
+// everything; each further call takes some microseconds.
 func Runtime() ([]results.Point, error) {
 	reader, err := runtimeReader()
 	if err != nil {
@@ -35,14 +34,14 @@ func Runtime() ([]results.Point, error) {
 	return all, nil
 }
 
-// runtimeReader prepares the instrumentation, once in a process.
+// runtimeReader sets up the instrumentation, once in a process.
 var runtimeReader = sync.OnceValues(func() (sdkmetric.Reader, error) {
 	reader := sdkmetric.NewManualReader(sdkmetric.WithProducer(goruntime.NewProducer()))
 	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
 	return reader, goruntime.Start(goruntime.WithMeterProvider(provider), goruntime.WithMinimumReadMemStatsInterval(0))
 })
 
-// points takes the figures out of what the SDK has collected.
+// points converts what the SDK has collected.
 func points(m metricdata.Metrics) (all []results.Point) {
 	add := func(set attribute.Set, p results.Point) {
 		p.Name, p.Unit, p.Doc = m.Name, m.Unit, m.Description
@@ -72,9 +71,9 @@ func points(m metricdata.Metrics) (all []results.Point) {
 	return all
 }
 
-// mergeBuckets puts the buckets of a histogram of times together: the runtime has more
-// than a hundred, ours grow by ten. A bucket goes to the one whose bound is not
-// below its own, so that no time is taken for shorter than it was.
+// mergeBuckets merges the buckets of a histogram of times, of which the runtime has more
+// than a hundred, into eight whose bounds grow tenfold. A bucket is added to the first
+// one whose bound is not below its own, so that no time counts as shorter than it was.
 func mergeBuckets(bounds []float64, counts []uint64) ([]float64, []uint64) {
 	ours := []float64{1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1}
 	sums := make([]uint64, len(ours)+1)

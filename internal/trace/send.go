@@ -29,8 +29,8 @@ const (
 	Metrics Signal = "metrics"
 )
 
-// env returns the value of an OTEL_EXPORTER_OTLP_ variable, that of the signal
-// before that of all.
+// env returns the value of an OTEL_EXPORTER_OTLP_ variable. The variable of the signal
+// has precedence over the one for all signals.
 func (s Signal) env(name string) string {
 	const prefix = "OTEL_EXPORTER_OTLP_"
 	return firstOf(os.Getenv(prefix+strings.ToUpper(string(s))+"_"+name), os.Getenv(prefix+name))
@@ -46,11 +46,10 @@ type Target struct {
 	signal Signal
 }
 
-// ParseTarget understands http://HOST:PORT (OTLP over HTTP, to /v1/ and the
-// signal, below the path if one is given) and grpc://HOST:PORT; with TLS,
-// https:// and grpcs://. An http URL with port 4317, where gRPC is spoken by
-// convention, is taken for gRPC unless OTEL_EXPORTER_OTLP_PROTOCOL says
-// otherwise.
+// ParseTarget parses http://HOST:PORT, for OTLP over HTTP, and grpc://HOST:PORT; with
+// TLS, https:// and grpcs://. Over HTTP, /v1/ and the signal are appended to the path.
+// An http URL with port 4317, the conventional port of gRPC, means gRPC unless
+// OTEL_EXPORTER_OTLP_PROTOCOL says otherwise.
 func ParseTarget(s string, signal Signal) (Target, error) {
 	u, err := url.Parse(s)
 	if err == nil && (u.Host == "" || u.User != nil) {
@@ -85,11 +84,10 @@ func firstOf(values ...string) string {
 	return ""
 }
 
-// sendTimeout bounds the delivery of one batch, unless OTEL_EXPORTER_OTLP_TIMEOUT
-// does.
+// sendTimeout bounds the delivery of one batch, unless OTEL_EXPORTER_OTLP_TIMEOUT is set.
 const sendTimeout = 10 * time.Second
 
-// HasTimeout reports whether the environment says how long a delivery may take.
+// HasTimeout reports whether the environment sets how long a delivery may take.
 func (t Target) HasTimeout() bool { return t.signal.env("TIMEOUT") != "" }
 
 func (t Target) client() otlptrace.Client {
@@ -120,9 +118,8 @@ func (t Target) client() otlptrace.Client {
 }
 
 // SendFile sends the spans of a file to the receiver and returns how many were
-// delivered. It stops at the first batch that is not taken; sending the same
-// file again then sends the first ones twice, which receivers keep as
-// duplicates.
+// delivered. It stops at the first batch that the receiver does not accept. If the file
+// is then sent again, the receiver has the first batches twice.
 func (t Target) SendFile(ctx context.Context, path string) (sent int, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -140,21 +137,21 @@ func (t Target) SendFile(ctx context.Context, path string) (sent int, err error)
 		defer cancel()
 		err = errors.Join(err, client.Stop(stopCtx))
 	}()
-	// A batch is decoded while the one before is under way.
-	batches, enough := make(chan batch, 1), make(chan struct{})
+	// A batch is decoded while the one before it is being sent.
+	batches, stop := make(chan batch, 1), make(chan struct{})
 	var decoding sync.WaitGroup
 	decoding.Go(func() {
 		defer close(batches)
 		for b := range decoded(f) {
 			select {
 			case batches <- b:
-			case <-enough:
+			case <-stop:
 				return
 			}
 		}
 	})
 	defer decoding.Wait()
-	defer close(enough)
+	defer close(stop)
 	for b := range batches {
 		if b.err != nil {
 			return sent, fmt.Errorf("%s: %w", path, b.err)
@@ -167,14 +164,14 @@ func (t Target) SendFile(ctx context.Context, path string) (sent int, err error)
 	return sent, nil
 }
 
-// A batch is what is sent at a time: a line.
+// A batch is what is sent in one message: the spans of one line.
 type batch struct {
 	message []*tracepb.ResourceSpans
 	spans   int
 	err     error
 }
 
-// decoded yields the batches of a file of spans; one with an error is the last.
+// decoded yields the batches of a file of spans. A batch with an error is the last one.
 func decoded(r io.Reader) iter.Seq[batch] {
 	return func(yield func(batch) bool) {
 		for traces, err := range ReadLines(r) {
@@ -190,7 +187,7 @@ func decoded(r io.Reader) iter.Seq[batch] {
 	}
 }
 
-// message returns spans as the official exporter wants them.
+// message converts spans to the form that the official exporter's clients send.
 func message(traces ptrace.Traces) ([]*tracepb.ResourceSpans, error) {
 	b, err := new(ptrace.ProtoMarshaler).MarshalTraces(traces)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// A task is a call that is over, with what its spans need beside its record.
+// A task is a call that has ended, with what its spans need beside its record.
 type task struct {
 	results.TaskRecord
 	began  core.Stamp // of the measured part
@@ -24,9 +24,9 @@ type task struct {
 	nested bool // parent is not one of the trial's own spans
 }
 
-// tasks yields the tasks whose calls are over, by worker, in the order in which
-// they ended. Each is valid until the next. Their records do not name spans; see
-// [task.named].
+// tasks yields the tasks whose calls have ended, by worker, in the order in which they
+// ended. Each is valid until the next. Their records have no ids of spans yet; see
+// [task.withSpanIDs].
 func (t *Trial) tasks() iter.Seq[*task] {
 	return func(yield func(*task) bool) {
 		var of task
@@ -45,14 +45,14 @@ func (t *Trial) tasks() iter.Seq[*task] {
 	}
 }
 
-// fill makes a task of a record: the one place where a task's stamps become its
-// moments.
+// fill sets of to the task of a record. It is the only place where time stamps become
+// nanoseconds since the begin of the measured part.
 func (t *Trial) fill(of *task, r *record, name string, x extra) {
 	since := func(s core.Stamp) int64 {
 		if s == 0 {
 			return 0
 		}
-		return cmp.Or(int64(s-t.began), 1) // 0 is a moment that was not reached
+		return cmp.Or(int64(s-t.began), 1) // 0 would mean that the task did not get there
 	}
 	*of = task{began: t.began, id: t.ids.span(r.number), parent: x.parent, TaskRecord: results.TaskRecord{
 		Number: r.number, Task: name, Worker: int(r.worker), PID: int(r.pid), Outcome: x.outcome, Error: x.err,
@@ -64,16 +64,16 @@ func (t *Trial) fill(of *task, r *record, name string, x extra) {
 	if r.pid == int32(ownPID) || r.sent == 0 {
 		return
 	}
-	// An argument that was encoded apart waited afterwards: that counts as time in
-	// the queue, so that encoding ends when it is sent.
+	// An argument that was encoded in advance waited before it was sent. That time
+	// counts as time in the queue, so encoding is moved to end when it was sent.
 	c := t.crossings.at(r.number)
 	sent := max(r.sent, c.sent)
 	of.SentNS, of.EncodingNS = since(sent), since(sent-(c.sent-c.encoding))
 	of.DecodingNS, of.DecodedNS, of.EncodedNS, of.ArrivedNS = since(c.decoding), since(c.decoded), since(c.encoded), since(c.arrived)
 }
 
-// outcome is how a call ended that has an error. One that the function returned
-// is its failure, whichever that is, unless the call was cancelled.
+// outcome says how a call ended that has an error. An error that the task's function
+// returned is a failure, even context.DeadlineExceeded, unless the call was cancelled.
 func outcome(c *core.Call, err error) string {
 	var own *fault.TaskError
 	if c.Cancelled() || !errors.As(err, &own) && errors.Is(err, context.DeadlineExceeded) {
@@ -82,9 +82,8 @@ func outcome(c *core.Call, err error) string {
 	return "failed"
 }
 
-// Tasks returns the tasks that ran, in the order of submission, of the first
-// most that were submitted, for the records of the run. It is called when the
-// executor has been closed.
+// Tasks returns records of the tasks that ran, of those among the first most that were
+// submitted, in the order of submission. It is called after the executor was closed.
 func (t *Trial) Tasks(most int) []results.TaskRecord {
 	var all []results.TaskRecord
 	for task := range t.tasks() {
@@ -109,8 +108,8 @@ func (t *task) withSpanIDs(trial oteltrace.TraceID) results.TaskRecord {
 	return r
 }
 
-// expected counts the task's spans by the stations that it passed: those that are
-// made in this process, and in the worker's.
+// expected counts the spans that the task must have, by how far it got: those made in
+// this process, and those made in the worker's.
 func (t *task) expected() (here, there int) {
 	switch {
 	case t.StartedNS == 0 && !t.Crossed():
@@ -125,7 +124,7 @@ func (t *task) expected() (here, there int) {
 	return 4, 1 // task, queue, ipc send, ipc receive; run
 }
 
-// spans makes the spans of the task that belong to this process, its own last.
+// spans encodes the spans of the task that this process makes. The task's own is the last.
 func (t *task) spans(enc *lineEncoder, epoch Epoch) error {
 	at := func(ns int64) int64 { return int64(epoch) + int64(t.began) + ns }
 	var room [6]recordedAttribute
@@ -166,8 +165,8 @@ func (t *task) spans(enc *lineEncoder, epoch Epoch) error {
 	return errors.Join(err, enc.add(&self))
 }
 
-// runSpan begins the span of a task's function, below that of the task. Its
-// attributes are appended to room.
+// runSpan returns the span of a task's function, a child of the task's span, without its
+// times. Its attributes are appended to room.
 func runSpan(room []recordedAttribute, trace oteltrace.TraceID, of oteltrace.SpanID, task string, number uint64, worker int) recordedSpan {
 	self := childSpanID(of, spanRun)
 	return recordedSpan{

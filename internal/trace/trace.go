@@ -1,21 +1,19 @@
-// Package trace turns what happened in a run into OpenTelemetry spans, writes
-// them to the run's folder and sends them to whoever collects them. It is the
-// only package that knows the OpenTelemetry SDK for spans.
+// Package trace makes OpenTelemetry spans of what happened in a run, writes them to the
+// run's folder and sends them to OTLP receivers. Spans are made in this package alone.
 //
-// Spans of tasks are recorded, not started: while a trial runs, a task costs
-// two readings of the clock and an entry in its worker's list, and the spans
-// are made when the trial is over. A span that a task's own code starts with
-// the OpenTelemetry API is a child of the task's run span all the same, since
-// the ids are known beforehand.
+// While a trial runs, a task costs some readings of the clock and a record in its worker's
+// list. Its spans are made from the record after the trial. A span that a task's own code
+// starts with the OpenTelemetry API is a child of the task's run span all the same, since
+// the ids of spans can be computed in advance.
 //
 //	run  >  cell                                  one short trace
 //	trial  (link to its cell)                     one trace per traced trial
 //	  > spawn  >  worker                          worker processes
 //	  > task   >  queue, ipc send, run, ipc receive
 //
-// To add an attribute, add its key to the list below and set it where the span
-// is made. A new kind of span is one more method of Trial or workerRecorder,
-// and one more term in what is expected.
+// To add an attribute, add its key to the list below and to document.go, and set it where
+// the span is made. To add a kind of span, add a method of Trial or workerRecorder, and
+// count the span in what is expected.
 package trace
 
 import (
@@ -42,8 +40,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// The attributes of our own, where no semantic convention exists. Times are
-// nanoseconds and say so.
+// Our own attributes, where no semantic convention exists. The names of times end with
+// their unit, nanoseconds.
 const (
 	keyRunID       = attribute.Key("bench.run.id")
 	keyCellID      = attribute.Key("bench.cell.id")
@@ -72,15 +70,15 @@ const (
 // scope is the instrumentation scope of every span that is made here.
 var scope = instrumentation.Scope{Name: "github.com/f3f4c0de/harness/internal/trace"}
 
-// Identity tells which process spans come from.
+// Identity identifies the process that spans come from.
 type Identity struct {
 	RunID   string
 	Role    string // "run", "trial", "worker"
 	Version string // of the program
 }
 
-// resource describes this process. OTEL_SERVICE_NAME and
-// OTEL_RESOURCE_ATTRIBUTES have the last word, as everywhere.
+// resource describes this process. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have
+// precedence.
 func (id Identity) resource(ctx context.Context) (*resource.Resource, error) {
 	name := "harness"
 	if id.Role != "run" {
@@ -110,30 +108,30 @@ func (id Identity) resource(ctx context.Context) (*resource.Resource, error) {
 	if r == nil {
 		return nil, fmt.Errorf("describing this process for its spans: %w", err)
 	}
-	return r, nil // a host without an id is no reason to have no spans
+	return r, nil // with an error too: a host may have no id, for example
 }
 
 // An Epoch is the wall-clock time, in nanoseconds, at which the host's
-// monotonic clock stood at zero. All processes of a run use that of the first,
-// so that a child never seems to begin before its parent.
+// monotonic clock was zero. All processes of a run use the epoch of the first process,
+// so that a child span never seems to begin before its parent.
 type Epoch int64
 
-// NewEpoch compares the two clocks.
+// NewEpoch reads both clocks and returns the epoch.
 func NewEpoch() Epoch {
 	return Epoch(time.Now().UnixNano() - int64(core.Now()))
 }
 
 func (e Epoch) time(s core.Stamp) time.Time { return time.Unix(0, int64(e)+int64(s)) }
 
-// ids makes span ids that can be known before the span is made: that of thing
-// number n.
+// ids computes the ids of spans from numbers, so that an id is known before its span is
+// made.
 type ids struct{ seed uint64 }
 
 func newIDs() ids { return ids{random64()} }
 
 func (i ids) span(n uint64) oteltrace.SpanID { return spanID(i.seed + n) }
 
-// The spans below that of a task.
+// The children of a task's span, for childSpanID.
 const (
 	spanQueue = 1 + iota
 	spanSend
@@ -141,8 +139,8 @@ const (
 	spanReceive
 )
 
-// childSpanID returns the id of the k-th span below one. All processes that make spans
-// of a task know them so.
+// childSpanID returns the id of the k-th child of a span. So every process that makes
+// spans of a task knows their ids.
 func childSpanID(id oteltrace.SpanID, k uint64) oteltrace.SpanID {
 	return spanID(binary.BigEndian.Uint64(id[:]) + k)
 }
@@ -152,7 +150,7 @@ func spanID(x uint64) (id oteltrace.SpanID) {
 	return id
 }
 
-// mix64 is the finalizer of splitmix64, a bijection: ids do not collide.
+// mix64 is the finalizer of splitmix64, a bijection, so ids do not collide.
 func mix64(x uint64) uint64 {
 	x += 0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
@@ -189,13 +187,12 @@ func parseTraceparent(s string) oteltrace.SpanContext {
 	return oteltrace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), c))
 }
 
-// IDs returns the ids of the span that ctx is in, in hexadecimal; they are empty
-// if it is in none.
+// IDs returns the ids of the span in ctx, in hexadecimal. They are empty if ctx has none.
 func IDs(ctx context.Context) (traceID, spanID string) {
 	return idsOf(oteltrace.SpanContextFromContext(ctx))
 }
 
-// ParseIDs returns those of a traceparent.
+// ParseIDs returns the ids of the span that a traceparent names.
 func ParseIDs(traceparent string) (traceID, spanID string) {
 	return idsOf(parseTraceparent(traceparent))
 }
@@ -207,22 +204,23 @@ func idsOf(sc oteltrace.SpanContext) (traceID, spanID string) {
 	return sc.TraceID().String(), sc.SpanID().String()
 }
 
-// profileID is the attribute by which Grafana and Pyroscope find the profile of
-// a span: the label span_id of its samples.
+// profileID is the attribute by which Grafana and Pyroscope find the profile of a span.
+// Its value is the label span_id of the span's samples.
 func profileID(sc oteltrace.SpanContext) attribute.KeyValue {
 	return keyProfileID.String(sc.SpanID().String())
 }
 
-// A spanData is a span in the making.
+// spanData describes a span for the official exporter.
 type spanData = tracetest.SpanStub
 
-// A memoryProcessor keeps the spans that a program ends, for the time when nothing is
-// measured any more.
+// A memoryProcessor is a span processor that keeps ended spans in memory: those that the
+// program itself starts. They are exported after the measured part.
 type memoryProcessor struct {
 	mu    sync.Mutex
 	spans []sdktrace.ReadOnlySpan
 }
 
+// OnStart implements [sdktrace.SpanProcessor], as the methods below do.
 func (s *memoryProcessor) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
 
 func (s *memoryProcessor) OnEnd(span sdktrace.ReadOnlySpan) {
@@ -234,7 +232,7 @@ func (s *memoryProcessor) OnEnd(span sdktrace.ReadOnlySpan) {
 func (s *memoryProcessor) Shutdown(context.Context) error   { return nil }
 func (s *memoryProcessor) ForceFlush(context.Context) error { return nil }
 
-// drain empties the stash.
+// drain returns the spans that were kept so far, and forgets them.
 func (s *memoryProcessor) drain() []sdktrace.ReadOnlySpan {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -243,7 +241,7 @@ func (s *memoryProcessor) drain() []sdktrace.ReadOnlySpan {
 	return spans
 }
 
-// firstLine is what fits into a span's status.
+// firstLine returns the first line of s, for the status of a span.
 func firstLine(s string) string {
 	s, _, _ = strings.Cut(s, "\n")
 	return s

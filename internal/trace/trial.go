@@ -22,9 +22,9 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// tasksPerTrace bounds a trace: five spans a task make about 5,000, beyond
-// which Jaeger's page becomes slow. The tasks of a larger trial go on in
-// further traces, each with a root span of its own.
+// tasksPerTrace bounds the tasks of a trace. With five spans for each, that is about
+// 5,000 spans; beyond that, Jaeger's page becomes slow. The further tasks of a trial are
+// in further traces, each with a root span of its own.
 const tasksPerTrace = 1000
 
 // A TrialConfig describes a traced trial.
@@ -38,9 +38,9 @@ type TrialConfig struct {
 	Workers    int
 	GOMAXPROCS int
 
-	// Writer gets the spans, those of worker processes when they come, which is
-	// when a worker ends. It must be open until Export has returned. Nil throws
-	// them away.
+	// Writer gets the spans: those of a worker process when the process exits, the
+	// others during Export. It must be open until Export has returned. If it is nil
+	// the spans are discarded.
 	Writer *Writer
 }
 
@@ -61,17 +61,17 @@ type Trial struct {
 	recording atomic.Bool
 	submitted paddedCounter
 	lists     []recordList // by worker
-	unstarted recordList   // calls that never got to a worker
-	crossings crossings    // what is known of calls that go to other processes
+	unstarted recordList   // calls that no worker was given
+	crossings crossings    // of calls that go to other processes
 
 	mu        sync.Mutex
 	processes []*process       // in the order in which they were started
-	current   map[int]*process // of each worker, the latest: it has one at a time
+	current   map[int]*process // the latest of each worker, which has one at a time
 	errs      []error
 }
 
-// NewTrial starts recording a trial; nothing is kept before Begin. Spans that
-// the program itself starts through the global TracerProvider are kept too.
+// NewTrial prepares the recording of a trial. Tasks are recorded after Begin. Spans that
+// the program itself starts through the global TracerProvider are recorded too.
 func NewTrial(ctx context.Context, cfg TrialConfig) (*Trial, error) {
 	res, err := cfg.Identity.resource(ctx)
 	if err != nil {
@@ -93,7 +93,7 @@ func NewTrial(ctx context.Context, cfg TrialConfig) (*Trial, error) {
 // TraceID returns the id of the trial's trace.
 func (t *Trial) TraceID() string { return t.traceID.String() }
 
-// root returns the root span of part p of the trial.
+// root returns the root span of a part of the trial, by the part's number from 0.
 func (t *Trial) root(part uint64) oteltrace.SpanContext {
 	id := t.traceID
 	if part > 0 {
@@ -104,14 +104,14 @@ func (t *Trial) root(part uint64) oteltrace.SpanContext {
 	return spanContext(id, t.rootIDs.span(part))
 }
 
-// Context returns the context that the program runs with: its own spans become
-// children of the trial.
+// Context returns the context to run the program with. It makes the program's own spans
+// children of the trial's span.
 func (t *Trial) Context(ctx context.Context) context.Context {
 	return oteltrace.ContextWithSpanContext(ctx, t.root(0))
 }
 
-// reserved is for how many tasks of each worker there is room from the begin. It
-// spares most trials the garbage and the page faults of recording.
+// reserved is for how many tasks of each worker Begin makes room. Most trials then
+// allocate nothing while they record, and have no page faults.
 const reserved = 8 * recordChunk
 
 // Begin marks the begin of the measured part. Calls that are submitted from
@@ -124,7 +124,7 @@ func (t *Trial) Begin() {
 	t.recording.Store(true)
 }
 
-// Observer returns what the executor is opened with.
+// Observer returns the observer for the configuration of the executor.
 func (t *Trial) Observer() *core.Observer {
 	return &core.Observer{
 		Submit: func(c *core.Call) {
@@ -139,7 +139,7 @@ func (t *Trial) Observer() *core.Observer {
 			parent := t.parent(c.Context(), c.Number)
 			return taskHeader{parent.TraceID(), t.ids.span(c.Number), c.Number}.appendTo(b)
 		},
-		// The span of a task is made if somebody asks for it: few do.
+		// The span of a task is made when it is asked for, which is rare.
 		Value: func(c *core.Call, key any) any {
 			if key != spanKey || c.Number == 0 {
 				return nil
@@ -161,7 +161,7 @@ func (t *Trial) Observer() *core.Observer {
 			tm := c.Timing()
 			list := &t.unstarted
 			if tm.PID != 0 {
-				list = &t.lists[tm.Worker%len(t.lists)] // the executor may have been given more
+				list = &t.lists[tm.Worker%len(t.lists)] // the executor may have been resized
 			}
 			list.add(c.Task(), tm, c.Number, x)
 		},
@@ -173,8 +173,8 @@ func (t *Trial) Observer() *core.Observer {
 	}
 }
 
-// parent returns the span that task n belongs to: that of the submitter's
-// context. If it is the trial itself, the part that the task falls into.
+// parent returns the parent of the span of task n: the span in the context of whoever
+// submitted it, or, if that is the trial's, the root span of the part that n belongs to.
 func (t *Trial) parent(ctx context.Context, n uint64) oteltrace.SpanContext {
 	if sc := oteltrace.SpanContextFromContext(ctx); sc.IsValid() && sc.SpanID() != t.rootID {
 		return sc
@@ -195,10 +195,9 @@ func (t *Trial) fail(err error) {
 	t.errs = append(t.errs, err)
 }
 
-// Export makes the spans of the trial and writes them. It is called once, when
-// the executor has been closed. failure is the trial's own error, if any. What
-// it needs of memory does not depend on how many there are. With an error it has
-// written what could be written.
+// Export makes the spans of the trial and writes them. It is called once, after the
+// executor was closed. failure is the trial's own error, or nil. Export needs the same
+// memory however many spans there are. If it fails it has written what could be written.
 func (t *Trial) Export(ctx context.Context, wallNS, cpuNS int64, failure error) (Counts, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -238,20 +237,20 @@ func (t *Trial) Export(ctx context.Context, wallNS, cpuNS int64, failure error) 
 	return counts, errors.Join(errs...)
 }
 
-// expected counts the spans that there should be of tasks and worker processes. It
-// follows from what was counted while it happened, not from the spans that are
-// made.
+// expected counts the spans of tasks and worker processes that must exist. It uses what
+// was recorded while the trial ran, not the spans that are made, so that a missing span
+// is found.
 func (t *Trial) expected() Counts {
 	counts := make(Counts)
 	exits := t.exits()
 	counts.add(trialProcess, len(exits), 0)
 	names := make(map[processKey]string)
-	for _, e := range exits { // a process id that was used again counts for the last
+	for _, e := range exits { // a reused process id counts for the last one
 		names[processKey{e.Worker, e.PID}] = e.Name
 	}
 	for _, p := range t.processes {
 		if !p.ended {
-			continue // it never was a worker
+			continue // it did not become a worker
 		}
 		name := names[p.key()]
 		counts.add(name, 1+p.count.Expected, p.count.Exported) // 1 is the worker's own
@@ -276,7 +275,7 @@ func (t *Trial) expected() Counts {
 	return counts
 }
 
-// ended counts the calls that are over.
+// ended counts the calls that have ended.
 func (t *Trial) ended() (n int) {
 	for l := range t.allLists() {
 		n += l.records.n
@@ -284,8 +283,8 @@ func (t *Trial) ended() (n int) {
 	return n
 }
 
-// allLists yields the lists of records: of calls that never got to a worker, and of
-// each worker.
+// allLists yields the lists of records: first that of calls that no worker was given,
+// then those of the workers.
 func (t *Trial) allLists() iter.Seq[*recordList] {
 	return func(yield func(*recordList) bool) {
 		if !yield(&t.unstarted) {
@@ -299,7 +298,7 @@ func (t *Trial) allLists() iter.Seq[*recordList] {
 	}
 }
 
-// trialProcess is what the spans of the process that submits are counted under.
+// trialProcess is the name under which the spans of the submitting process are counted.
 const trialProcess = "trial"
 
 var ownPID = os.Getpid()
@@ -340,7 +339,7 @@ func (t *Trial) rootSpan(part, parts uint64, wallNS, cpuNS int64, failure error)
 	return s
 }
 
-// spawnSpan is the life of a worker process as its parent sees it.
+// spawnSpan is the span of a worker process as its parent sees it.
 func (t *Trial) spawnSpan(e *process) spanData {
 	s := spanData{
 		Name:        fmt.Sprintf("spawn worker %d", e.Worker),

@@ -22,11 +22,11 @@ import (
 // workerEnv tells a worker process that its trial is traced, and how.
 const workerEnv = "HARNESS_TRACE"
 
-// What a worker sends when it ends.
+// The topics of the messages that a worker sends when it exits.
 const (
-	topicSpans = "spans"     // a line of OTLP JSON, after the number of its spans
-	topicOwn   = "spans.own" // how many of them the tasks started themselves
-	// topicCrossings is what the submitter cannot know of the tasks' way.
+	topicSpans = "spans"     // the number of spans, then a line of OTLP JSON with them
+	topicOwn   = "spans.own" // how many of its spans the tasks started themselves
+	// topicCrossings has those time stamps of tasks that only the worker knows.
 	topicCrossings = "crossings"
 )
 
@@ -36,7 +36,7 @@ type workerConfig struct {
 	Worker   int      `json:"worker"`
 }
 
-// A taskHeader is what a task's message says about its span.
+// A taskHeader is added to the message of a task: the ids that its spans need.
 type taskHeader struct {
 	trace  oteltrace.TraceID
 	task   oteltrace.SpanID
@@ -61,8 +61,8 @@ func parseTaskHeader(b []byte) (h taskHeader, ok bool) {
 	return h, true
 }
 
-// A workerRecorder records the tasks of one worker process. The worker runs
-// one at a time, so it needs no lock.
+// A workerRecorder records the tasks of one worker process. The worker runs one task at a
+// time, so what a task sets needs no lock.
 type workerRecorder struct {
 	cfg          workerConfig
 	parent       oteltrace.SpanContext // the spawn span
@@ -77,11 +77,11 @@ type workerRecorder struct {
 	errs         []string
 
 	mu       sync.Mutex
-	incoming map[*core.Call]crossing // here, not started
+	incoming map[*core.Call]crossing // of calls that have arrived and not started
 }
 
-// A workerRecord is one task that the worker has run. It holds no pointers, so
-// the garbage collector does not look at it.
+// A workerRecord is one task that the worker has run. It holds no pointers, so the garbage
+// collector does not scan it.
 type workerRecord struct {
 	header         taskHeader
 	started, ended core.Stamp
@@ -120,7 +120,7 @@ func WorkerHooks(ctx context.Context) (core.WorkerHooks, error) {
 	}, nil
 }
 
-// arrived is called when a task is at the worker, beside other tasks.
+// arrived is called when the worker has received a task. Another task may be running.
 func (w *workerRecorder) arrived(c *core.Call) {
 	now := core.Now()
 	w.mu.Lock()
@@ -128,10 +128,10 @@ func (w *workerRecorder) arrived(c *core.Call) {
 	w.incoming[c] = crossing{decoding: now, decoded: now}
 }
 
-// coded is called for an argument before start, and for a result after end, before
-// the next start. An argument is decoded when its task's turn has come; the record
-// has it decoded when it arrived, so that what it waited behind other tasks is one
-// piece, after that.
+// coded is called for an argument before start, and for a result after end and before
+// the next start. An argument is decoded just before its task starts. It is recorded as if
+// it had been decoded on arrival, so that the time that the task waited behind other tasks
+// is one interval, which follows the decoding.
 func (w *workerRecorder) coded(c *core.Call, what core.Coding, began core.Stamp) {
 	now := core.Now()
 	if what == core.ArgumentDecoded {
@@ -154,7 +154,7 @@ func (w *workerRecorder) start(ctx context.Context, c *core.Call) context.Contex
 	w.mu.Unlock()
 	h, ok := parseTaskHeader(core.WorkerOf(ctx).Header)
 	if !ok {
-		return ctx // of the warm-up
+		return ctx // a task of the warm-up, which is not recorded
 	}
 	c.Number, w.current = h.number, h
 	return oteltrace.ContextWithSpanContext(ctx, spanContext(h.trace, childSpanID(h.task, spanRun)))
@@ -184,17 +184,17 @@ func (w *workerRecorder) exit(send func(topic string, payload []byte) error) err
 	if err := send(topicOwn, count); err != nil {
 		return err
 	}
-	var ways []byte
+	var crossings []byte
 	for r := range w.records.each() {
-		if len(ways) == crossingChunk*workerCrossingBytes {
-			if err := send(topicCrossings, ways); err != nil {
+		if len(crossings) == crossingChunk*workerCrossingBytes {
+			if err := send(topicCrossings, crossings); err != nil {
 				return err
 			}
-			ways = ways[:0]
+			crossings = crossings[:0]
 		}
-		ways = appendWorkerCrossing(ways, r.header.number, &r.crossing)
+		crossings = appendWorkerCrossing(crossings, r.header.number, &r.crossing)
 	}
-	if err := send(topicCrossings, ways); err != nil {
+	if err := send(topicCrossings, crossings); err != nil {
 		return err
 	}
 	var payload []byte
@@ -244,8 +244,8 @@ func (w *workerRecorder) runSpan(r *workerRecord, enc *lineEncoder) error {
 	s := runSpan(room[:0], r.header.trace, r.header.task, w.names[r.task], r.header.number, w.cfg.Worker)
 	s.from, s.to = int64(w.cfg.Epoch)+int64(r.started), int64(w.cfg.Epoch)+int64(r.ended)
 	s.remote, s.kind = true, oteltrace.SpanKindConsumer
-	// The worker, not the parent: a link to a span's own parent would turn that
-	// into a "follows from" in Jaeger.
+	// It links to the worker's span, not to its parent: Jaeger shows a link to a span's
+	// own parent as "follows from" in place of "child of".
 	s.link = w.self
 	if r.err > 0 {
 		s.err = w.errs[r.err-1]
