@@ -14,34 +14,33 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// maxExecution bounds an execution trace. A reader needs about twenty times as
-// much memory as the file has bytes for what it learns, and about 15 seconds
-// for this many.
+// maxExecution bounds the bytes of an execution trace. To read a trace takes about twenty
+// times its size in memory; a trace of this size takes about 15 seconds.
 const maxExecution = 256 << 20
 
-// What [MarkTasks] writes into an execution trace, for those who read
-// it: the number of a task and the processor time of its thread, when it begins
-// and when it ends; and, with the stack, the numbers of the first ones that are
-// submitted. OwnThread is added by a worker that nobody else shares its thread with.
+// The categories of the log events that [MarkTasks] writes into an execution trace. When a
+// task begins and when it ends, the event has the task's number and the processor time of
+// the thread. The submissions of the first tasks are logged, too, for their stacks.
+// OwnThread is appended by a worker that is locked to its thread.
 const (
 	TaskSubmitted = "harness.task.submitted"
 	TaskBegins    = "harness.task.begins"
 	TaskEnds      = "harness.task.ends"
-	TaskReady     = "harness.served" // by [core.MarkReady]
+	TaskReady     = "harness.served" // written by [core.MarkReady]; the name is in older traces, too
 
 	OwnThread = " own"
 )
 
-// SamplePeriod is the processor time between two samples of a CPU profile,
-// which are in the execution trace as well.
+// SamplePeriod is the processor time between two samples of a CPU profile. An execution
+// trace contains these samples, too.
 const SamplePeriod = 10 * time.Millisecond
 
-// markedSubmissions bounds the tasks whose submission is marked: a stack each.
+// markedSubmissions bounds the tasks whose submission is logged, since each takes a stack.
 const markedSubmissions = 64
 
-// Execution starts an execution trace of this process and writes it to a new
-// file. stop ends it; called again, it does nothing. A process has one at a
-// time. A trace that becomes very large ends by itself.
+// Execution starts an execution trace of this process and writes it to a new file. stop
+// stops it; called again, it does nothing. A process can have one trace at a time. A trace
+// that reaches 256 MiB stops by itself.
 func Execution(path string) (stop func() error, err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
@@ -68,8 +67,8 @@ func Execution(path string) (stop func() error, err error) {
 	}), nil
 }
 
-// A boundedFile tells when it has grown to its bound. What is written after
-// that is written all the same: a trace without its end cannot be read.
+// A boundedFile closes full when it has reached maxExecution. It still writes what comes
+// after that, since a trace without its end cannot be read.
 type boundedFile struct {
 	f    *os.File
 	n    int
@@ -88,9 +87,9 @@ func (b *boundedFile) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// MarkTasks returns an observer that does what o does, and marks in the
-// execution trace, if one is under way, which goroutine runs which task from
-// when to when. "go tool trace" shows the tasks as regions.
+// MarkTasks returns an observer that does what o does. If an execution trace is under way
+// it also logs there when a task begins and ends, on the goroutine that runs it. "go tool
+// trace" shows the tasks as regions. workers is the number of the executor's workers.
 func MarkTasks(o core.Observer, workers int) *core.Observer {
 	submit, start, end := o.Submit, o.Start, o.End
 	regions := make([]atomic.Pointer[trace.Region], workers)

@@ -6,12 +6,12 @@ import (
 	"github.com/google/pprof/driver"
 )
 
-// noFiles implements [driver.ObjTool] and looks at no program: a profile of Go has
-// the names of its functions in it. The one of pprof starts objdump and others for
-// every profile, and opens the files that the profile names.
+// noFiles implements [driver.ObjTool] without reading any executable. None is needed: a
+// Go profile contains the names of its functions. pprof's own implementation runs objdump
+// and other tools for every profile, and opens the files that the profile names.
 type noFiles struct{}
 
-var errNoFiles = errors.New("programs are not looked at")
+var errNoFiles = errors.New("executables are not read")
 
 // Open implements [driver.ObjTool].
 func (noFiles) Open(string, uint64, uint64, uint64, string) (driver.ObjFile, error) {

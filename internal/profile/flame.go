@@ -15,7 +15,7 @@ import (
 
 // A node is a function in a flame graph, reached by one path.
 type node struct {
-	value, base int64 // of it and what it calls
+	value, base int64 // of the function and what it calls
 	calls       map[string]*node
 }
 
@@ -55,26 +55,25 @@ const (
 	flameWidth  = 1200.0
 	flameRow    = 17.0
 	flameMargin = 10.0
-	flameLeast  = 0.3 // pixels below which a box is left out
+	flameLeast  = 0.3 // pixels; narrower boxes are left out
 )
 
-// A Flame is what is to be drawn.
+// A Flame describes a flame graph to be drawn.
 type Flame struct {
 	Title string
 	Base  *View // what the view is compared with, or nil
-	Tasks int   // that the values are of together; 0 if they are of one already, or if that is not known
+	Tasks int   // the number of tasks that the values are of; 0 if it is not known or the values are per task
 }
 
-// flameStyle follows what the reader prefers. Boxes are light in both, and what
-// is written in them dark.
+// flameStyle has a light and a dark scheme, of which the reader's preference is used.
+// Boxes are light and their text is dark in both.
 const flameStyle = `.paper{fill:#fff}.ink{fill:#1f2328}.muted{fill:#57606a}.box text{fill:#1f2328}.box rect{stroke:#fff;stroke-width:.5}.box:hover rect{stroke:#000;stroke-width:1.5}` +
 	`@media(prefers-color-scheme:dark){.paper{fill:#0d1117}.ink{fill:#e6edf3}.muted{fill:#9198a1}.box rect{stroke:#0d1117}.box:hover rect{stroke:#fff}}`
 
-// Flame draws a flame graph as SVG: callers above, the functions that they call
-// below them, each as wide as its share. Its tooltip has the function's full
-// name, its value, that of a task, and its share. With a base it is a
-// differential one: as wide as in v, red where v has more than base, blue where
-// it has less.
+// Flame draws a flame graph as SVG: callers above, the functions that they call below
+// them, each as wide as its share. The tooltip of a box has the function's full name, its
+// value, its value per task, and its share. With a base the graph is differential: boxes
+// are as wide as in v, red where v has more than base, blue where it has less.
 func (v *View) Flame(w io.Writer, of Flame) error {
 	root := &node{}
 	root.add(v, func(n *node, value int64) { n.value += value })
@@ -104,7 +103,7 @@ type flame struct {
 	diff  bool
 }
 
-// describe says what the graph shows to those who do not see it.
+// describe describes the graph in words, for readers who cannot see it.
 func (f *flame) describe(root *node) string {
 	hot, name := root, ""
 	for {
@@ -121,7 +120,7 @@ func (f *flame) describe(root *node) string {
 	return text
 }
 
-// byValue returns what n calls, the largest first.
+// byValue returns the names of the functions that n calls, the largest first.
 func (n *node) byValue() []string {
 	return slices.SortedFunc(maps.Keys(n.calls), func(a, b string) int {
 		return cmp.Or(cmp.Compare(n.calls[b].value, n.calls[a].value), cmp.Compare(a, b))
@@ -159,9 +158,8 @@ func (f *flame) draw(name string, n *node, x, y float64) {
 
 var typeArguments = regexp.MustCompile(`\[[^()]*\]`)
 
-// flameLabel is as much of a function's name as fits into so many characters: what
-// is left out first is the path, then the types that it is made for, then the
-// package, then what its method is of.
+// flameLabel shortens a function's name to fits characters. It leaves out the path of the
+// package and the type arguments, then the package, then the receiver's type.
 func flameLabel(name string, fits int) string {
 	if fits < 3 {
 		return ""
@@ -181,7 +179,8 @@ func flameLabel(name string, fits int) string {
 	return string(last)
 }
 
-// colour is a warm one of the function's own, or says what has changed.
+// colour returns a warm colour that depends on the name, or, in a differential graph, one
+// that shows the change.
 func (f *flame) colour(name string, n *node) string {
 	if !f.diff {
 		h := fnv.New32a()

@@ -1,10 +1,10 @@
 // Package profile collects pprof profiles of the processes of a trial and
-// merges them, and reads what a process has used up. It is the only package that
-// knows runtime/pprof.
+// merges them, and reads how much of the machine's resources a process has used. It is
+// the only package that uses runtime/pprof.
 //
-// To add a kind of profile, add it to [Kinds] and, if it counts since the
-// process started, to counted. The names of functions by which stacks are read are
-// in names.go.
+// To add a kind of profile, add it to [Kinds] and, if its values count from the start of
+// the process, to counted. The names of functions by which stacks are interpreted are in
+// names.go.
 package profile
 
 import (
@@ -26,27 +26,27 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// Kinds are the profiles that are collected, by the name of their files.
+// Kinds are the kinds of profiles that are collected. Their files are named after them.
 var Kinds = []string{"cpu", "allocs", "heap", "block", "mutex", "goroutine"}
 
 // A Set holds the profiles of one process by kind, in the encoding that pprof
 // reads: gzipped protocol buffers.
 type Set map[string][]byte
 
-// EarlySettings must be called first thing in a process that is to be
-// profiled: the rate at which allocations are sampled counts from the start.
+// EarlySettings sets the rate at which allocations are sampled. Call it first in a process
+// that is to be profiled: a rate that changes later makes the profile wrong.
 func EarlySettings() { runtime.MemProfileRate = 64 << 10 }
 
-// counted are the kinds that count since the process started.
+// counted are the kinds whose values count from the start of the process.
 var counted = []string{"allocs", "block", "mutex"}
 
-// Start starts all profiles of this process and returns the function that ends
-// them and returns them; called again it returns the same. It must be called.
-// Only one set can be under way in a process at a time.
+// Start starts all profiles of this process. stop, which must be called, stops them and
+// returns them; called again it returns the same. A process can have only one set under
+// way at a time.
 func Start() (stop func() (Set, error), err error) {
 	runtime.SetBlockProfileRate(1)
 	runtime.SetMutexProfileFraction(1)
-	runtime.GC() // what was allocated is counted once the collector has been over it
+	runtime.GC() // an allocation is counted only after a collection
 	before := make(map[string]*profile.Profile)
 	for _, kind := range counted {
 		if before[kind], err = snapshot(kind); err != nil {
@@ -86,10 +86,10 @@ func Start() (stop func() (Set, error), err error) {
 	}), nil
 }
 
-// StartDiscarded starts one kind of profile by itself and throws away what it finds: for
-// those who measure what it costs. stop ends it; called again, it does nothing.
-// kind is one that does something while the program runs: "cpu", "allocs" (which
-// samples for "heap", too), "block" or "mutex".
+// StartDiscarded starts one kind of profile alone and discards its samples, so that its
+// cost can be measured. kind is "cpu", "allocs" (which has the samples of "heap", too),
+// "block" or "mutex": the others do nothing while the program runs. stop stops it; called
+// again, it does nothing.
 func StartDiscarded(kind string) (stop func() error, err error) {
 	switch kind {
 	case "cpu":
@@ -113,16 +113,16 @@ func StartDiscarded(kind string) (stop func() error, err error) {
 	return sync.OnceValue(stop), nil
 }
 
-// Exclude calls f. What f does on its own goroutine is left out of the
-// profiles: its samples are known by this function in their stack.
+// Exclude calls f. What f does on the calling goroutine is left out of the profiles:
+// samples with this function in their stack are removed.
 //
 //go:noinline
 func Exclude(f func() error) error {
 	err := f()
-	return err // not a tail call
+	return err // after the call, so that Exclude stays in the stack
 }
 
-// excluded reports whether a sample is of a function called by [Exclude], or of
+// excluded reports whether a sample belongs to a function called by [Exclude], or to
 // profiling itself.
 func excluded(s *profile.Sample) bool {
 	return slices.ContainsFunc(s.Location, func(l *profile.Location) bool {
@@ -142,8 +142,8 @@ func snapshot(kind string) (*profile.Profile, error) {
 		return nil, fmt.Errorf("reading back the %s profile: %w", kind, err)
 	}
 	if kind == "allocs" {
-		// It says what is in use, too, which cannot be added up; that is in
-		// the heap profile.
+		// It also has what is in use, which must not be summed. The heap profile
+		// has that.
 		p.SampleType, p.DefaultSampleType = p.SampleType[:2], "alloc_space"
 		for _, s := range p.Sample {
 			s.Value = s.Value[:2]
@@ -152,13 +152,13 @@ func snapshot(kind string) (*profile.Profile, error) {
 	return p, nil
 }
 
-// subtract returns what after has more than before.
+// subtract returns after minus before.
 func subtract(after, before *profile.Profile) *profile.Profile {
 	before = before.Copy()
 	before.Scale(-1)
 	diff, err := profile.Merge([]*profile.Profile{after, before})
 	if err != nil {
-		return after // never: both are of one kind
+		return after // cannot happen: both are of one kind
 	}
 	diff.TimeNanos, diff.DurationNanos = after.TimeNanos, after.DurationNanos
 	return diff
@@ -183,8 +183,8 @@ type Labels struct {
 	SpanID  string `json:"span_id,omitempty"`
 }
 
-// The keys of the labels. Those of traces are the ones by which Pyroscope and
-// Grafana find the profile of a span.
+// The keys of the labels. By those of traces, Pyroscope and Grafana find the profile of a
+// span.
 const (
 	labelWorkload = "workload"
 	labelBackend  = "backend"
@@ -196,15 +196,15 @@ const (
 	labelSpanID   = "span_id"
 )
 
-// What the label worker says of a sample that is of none of them, and of one
-// whose kind of profile does not tell.
+// The values of the label worker for samples that belong to no worker, and for those of
+// a kind of profile that has no labels.
 const (
 	noWorker      = "none"
 	unknownWorker = "unknown"
 )
 
-// with returns a context whose goroutine gets the labels, and those of the
-// worker and the task if there are any.
+// with returns a context with the labels, and with those of the worker and the task
+// unless they are empty.
 func (l Labels) with(worker, task string) context.Context {
 	pairs := []string{labelWorkload, l.Workload, labelBackend, l.Backend}
 	if worker != "" {
@@ -219,18 +219,17 @@ func (l Labels) with(worker, task string) context.Context {
 	return pprof.WithLabels(context.Background(), pprof.Labels(pairs...))
 }
 
-// Set labels the calling goroutine, and those that it starts from now on.
+// Set labels the calling goroutine, and the goroutines that it starts from now on.
 func (l Labels) Set() { pprof.SetGoroutineLabels(l.with("", "")) }
 
-// A labeller labels the goroutines of workers. It prepares each set of labels
-// once, where they do not differ from call to call.
+// A labeller labels the goroutines of workers. It makes the context of each set of labels
+// once and keeps it.
 type labeller struct {
 	labels   Labels
 	prepared sync.Map // labelled -> context with its labels
 }
 
-// labelled is what differs between the labels of two goroutines; the task is
-// empty between two tasks.
+// labelled identifies a set of labels. The task is empty between two tasks.
 type labelled struct {
 	worker int
 	task   string
@@ -244,7 +243,7 @@ func (l *labeller) context(worker int, task string) context.Context {
 	if !ok {
 		labels := l.labels
 		if task == "" {
-			labels.TraceID, labels.SpanID = "", "" // spans have the tasks' samples
+			labels.TraceID, labels.SpanID = "", "" // only samples of tasks belong to a span
 		}
 		ctx, _ = l.prepared.LoadOrStore(key, labels.with(strconv.Itoa(worker), task))
 	}
@@ -256,16 +255,16 @@ func (l *labeller) start(c *core.Call) {
 	pprof.SetGoroutineLabels(l.context(c.Worker().Index, c.Task()))
 }
 
-// end labels the calling goroutine as its worker's, if it has run c.
+// end removes the labels of the task from the calling goroutine, if it has run c.
 func (l *labeller) end(c *core.Call) {
 	if w := c.Worker(); w != nil {
 		pprof.SetGoroutineLabels(l.context(w.Index, ""))
 	}
 }
 
-// Observer returns an observer that labels the goroutine of every task while
-// the task runs, and afterwards as its worker's. Goroutines that the task starts
-// inherit the labels.
+// Observer returns an observer that labels the goroutine of every task while the task
+// runs. Afterwards the goroutine has the labels of its worker. Goroutines that the task
+// starts inherit the labels.
 func (l Labels) Observer() *core.Observer {
 	goroutines := l.labeller()
 	return &core.Observer{
@@ -278,9 +277,8 @@ func (l Labels) Observer() *core.Observer {
 	}
 }
 
-// LabelTasks returns an observer that does what o does, and labels the goroutine
-// of every task while the task runs with what ids says of its context: the span
-// that it is.
+// LabelTasks returns an observer that does what o does, and labels the goroutine of every
+// task while the task runs. ids returns the ids of the task's span from its context.
 func (l Labels) LabelTasks(o core.Observer, ids func(context.Context) (traceID, spanID string)) *core.Observer {
 	goroutines := l.labeller()
 	start, end := o.Start, o.End
@@ -306,8 +304,8 @@ func (l Labels) LabelTasks(o core.Observer, ids func(context.Context) (traceID, 
 	return &o
 }
 
-// CPU starts a CPU profile of this process and writes it to the file when it
-// ends. stop ends it; called again, it does nothing.
+// CPU starts a CPU profile of this process. stop stops it and writes it to the file;
+// called again, it does nothing.
 func CPU(path string) (stop func() error, err error) {
 	f, err := os.Create(path)
 	if err != nil {
@@ -322,34 +320,34 @@ func CPU(path string) (stop func() error, err error) {
 	}), nil
 }
 
-// A ProcessProfiles is one process's share of a cell's profiles.
+// ProcessProfiles are the profiles of one process of a cell.
 type ProcessProfiles struct {
 	Process string // "trial", "worker-0", …
 	Set     Set
 }
 
-// Merge merges the profiles of one kind over the processes of a cell. Each
-// sample says in its labels which process it is from, and which worker: one of
-// their indexes, "none", or "unknown" where samples of that kind do not tell.
-// The duration is that of the longest part: the parts ran at the same time.
-func Merge(kind, cell string, parts []ProcessProfiles) ([]byte, error) {
+// Merge merges the profiles of one kind of the processes of a cell. The labels of each
+// sample tell its process and its worker: the worker's index, "none", or "unknown" where
+// samples of that kind have no labels. The duration is the longest one, since the
+// processes ran at the same time.
+func Merge(kind, cell string, processes []ProcessProfiles) ([]byte, error) {
 	var all []*profile.Profile
 	longest := int64(0)
-	for _, part := range parts {
-		p, err := profile.ParseData(part.Set[kind])
+	for _, of := range processes {
+		p, err := profile.ParseData(of.Set[kind])
 		if err != nil {
-			return nil, fmt.Errorf("reading the %s profile of %s: %w", kind, part.Process, err)
+			return nil, fmt.Errorf("reading the %s profile of %s: %w", kind, of.Process, err)
 		}
-		otherwise := part.defaultWorker(kind, len(parts) > 1)
+		worker := of.defaultWorker(kind, len(processes) > 1)
 		for _, s := range p.Sample {
 			if len(s.Label[labelWorker]) == 0 {
 				if s.Label == nil {
 					s.Label = make(map[string][]string)
 				}
-				s.Label[labelWorker] = []string{otherwise}
+				s.Label[labelWorker] = []string{worker}
 			}
 		}
-		p.SetLabel(labelProcess, []string{part.Process})
+		p.SetLabel(labelProcess, []string{of.Process})
 		p.SetLabel(labelCell, []string{cell})
 		longest = max(longest, p.DurationNanos)
 		all = append(all, p)
@@ -362,17 +360,17 @@ func Merge(kind, cell string, parts []ProcessProfiles) ([]byte, error) {
 	return encode(merged)
 }
 
-// defaultWorker returns the worker of those samples of a part that do not name it.
-// The workers may be processes of their own.
-func (p ProcessProfiles) defaultWorker(kind string, processes bool) string {
+// defaultWorker returns the label worker for the samples that have none. severalProcesses
+// tells that the workers are processes of their own.
+func (p ProcessProfiles) defaultWorker(kind string, severalProcesses bool) string {
 	if index, ok := strings.CutPrefix(p.Process, "worker-"); ok {
 		return index
 	}
-	if processes || slices.Contains(labelledKinds, kind) {
+	if severalProcesses || slices.Contains(labelledKinds, kind) {
 		return noWorker
 	}
 	return unknownWorker
 }
 
-// labelledKinds are the kinds whose samples carry the labels of their goroutine.
+// labelledKinds are the kinds whose samples have the labels of their goroutine.
 var labelledKinds = []string{"cpu", "goroutine"}

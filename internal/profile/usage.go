@@ -7,11 +7,11 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// Usage is what a process has used up so far.
+// Usage is what a process has used so far.
 type Usage = results.Usage
 
-// ReadUsage reads the accounting of this process, but for RunQueueNS. It stops the
-// world for some microseconds.
+// ReadUsage reads what this process has used, without RunQueueNS. It stops the world for
+// some microseconds.
 func ReadUsage() (Usage, error) {
 	var r syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
@@ -29,8 +29,8 @@ func ReadUsage() (Usage, error) {
 	}, nil
 }
 
-// ReadAll reads the accounting and what the threads waited for a processor. That
-// takes some files to be read, so it is not for timed trials.
+// ReadAll reads what this process has used, with RunQueueNS. It reads a file for each
+// thread, so timed trials do not use it.
 func ReadAll() (Usage, error) {
 	u, err := ReadUsage()
 	u.RunQueueNS = runQueueWait().Nanoseconds()

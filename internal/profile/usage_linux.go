@@ -11,8 +11,7 @@ import (
 
 const maxRSSUnit = 1024 // ru_maxrss is in kilobytes
 
-// KnowsRunQueue tells whether [Usage] says how long threads waited for a
-// processor.
+// KnowsRunQueue tells whether [ReadAll] sets RunQueueNS on this system.
 const KnowsRunQueue = true
 
 // runQueueWait adds up the second field of every thread's schedstat, the time
@@ -23,15 +22,15 @@ func runQueueWait() (total time.Duration) {
 		return 0
 	}
 	for _, t := range threads {
-		if s, err := t.Schedstat(); err == nil { // or it has ended
+		if s, err := t.Schedstat(); err == nil { // else the thread has ended
 			total += time.Duration(s.WaitingNanoseconds)
 		}
 	}
 	return total
 }
 
-// ThreadCPU returns for how many nanoseconds the calling thread has been on a
-// processor, or 0 if the system does not tell.
+// ThreadCPU returns the processor time of the calling thread in nanoseconds, or 0 if the
+// system does not tell.
 func ThreadCPU() int64 {
 	const clockThreadCPU = 3 // CLOCK_THREAD_CPUTIME_ID
 	var ts syscall.Timespec

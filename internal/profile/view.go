@@ -22,7 +22,7 @@ import (
 	"github.com/google/pprof/profile"
 )
 
-// A View is a profile that is looked at. It is not changed by its methods.
+// A View is a profile to be shown. Its methods do not change it.
 type View struct{ p *profile.Profile }
 
 // Read reads a profile from a file.
@@ -39,7 +39,7 @@ func Read(path string) (*View, error) {
 	return &View{p}, nil
 }
 
-// value is the index of the sample value that is shown.
+// value returns the index of the sample value that is shown.
 func (v *View) value() int {
 	for i, t := range v.p.SampleType {
 		if t.Type == v.p.DefaultSampleType {
@@ -49,13 +49,13 @@ func (v *View) value() int {
 	return len(v.p.SampleType) - 1
 }
 
-// Unit is that of [View.Total].
+// Unit returns the unit of [View.Total].
 func (v *View) Unit() string { return v.p.SampleType[v.value()].Unit }
 
-// Amount is the total with its unit, for people.
+// Amount returns the total with its unit, as text for people.
 func (v *View) Amount() string { return amount(v.Total(), v.Unit()) }
 
-// amount writes a value of a profile for people.
+// amount formats a value of a profile for people.
 func amount(n int64, unit string) string {
 	switch unit {
 	case "nanoseconds":
@@ -68,7 +68,7 @@ func amount(n int64, unit string) string {
 	return fmt.Sprint(n, " ", unit)
 }
 
-// precision is what three digits of a duration are rounded to, or a little more.
+// precision returns the unit to which d is rounded, so that three or four digits remain.
 func precision(d time.Duration) (unit time.Duration) {
 	for unit = 1; d.Abs() >= 10_000*unit; unit *= 10 {
 	}
@@ -86,13 +86,13 @@ func byteSize(n int64) string {
 	return fmt.Sprintf("%.3g %s", v, []string{"", "KiB", "MiB", "GiB"}[unit])
 }
 
-// Count adds up what was counted of each stack, and says what that is: samples,
-// contentions, objects that were allocated.
+// Count returns the sum of the counts of all stacks, and what was counted: samples,
+// contentions or allocated objects.
 func (v *View) Count() (n int64, of string) {
 	return v.Samples(), strings.ReplaceAll(v.p.SampleType[0].Type, "_", " ")
 }
 
-// Total adds up the values that are shown.
+// Total returns the sum of the values that are shown.
 func (v *View) Total() (sum int64) {
 	for _, s := range v.p.Sample {
 		sum += s.Value[v.value()]
@@ -100,8 +100,8 @@ func (v *View) Total() (sum int64) {
 	return sum
 }
 
-// Samples counts the samples of a CPU profile, and of another kind what
-// [View.Count] says.
+// Samples returns the number of samples of a CPU profile. For another kind it returns the
+// count of [View.Count].
 func (v *View) Samples() (n int64) {
 	for _, s := range v.p.Sample {
 		n += s.Value[0]
@@ -109,7 +109,7 @@ func (v *View) Samples() (n int64) {
 	return n
 }
 
-// GCSamples counts the samples in which the garbage collector was at work.
+// GCSamples returns the number of samples in which the garbage collector worked.
 func (v *View) GCSamples() (n int64) {
 	for _, s := range v.p.Sample {
 		if slices.ContainsFunc(s.Location, collectorRuns) {
@@ -123,15 +123,15 @@ func collectorRuns(l *profile.Location) bool {
 	return slices.ContainsFunc(l.Line, func(l profile.Line) bool { return collector.Has(l.Function.Name) })
 }
 
-// A Place is one in a program and how much of a profile's values is from there.
+// A Place is a line of a program and the sum of a profile's values there.
 type Place struct {
 	Where string   // function, file and line
 	Stack []string // of the largest sample, innermost first
 	Value int64
 }
 
-// Largest returns the place in the program's own code that most of the values
-// that are shown are from; that of a profile without any is zero.
+// Largest returns the place in the program's own code with the largest sum of values. It
+// is zero if the profile has none.
 func (v *View) Largest() (largest Place) {
 	places := make(map[string]*Place)
 	most := make(map[string]int64)
@@ -174,7 +174,7 @@ const maxStack = 8
 // shapes are the type arguments in the name of a generic function.
 var shapes = regexp.MustCompile(`\[.*\]`)
 
-// OfSpans returns the part of the profile that belongs to these spans.
+// OfSpans returns the profile of those samples that belong to the spans with these ids.
 func (v *View) OfSpans(ids map[string]bool) *View {
 	p := v.p.Copy()
 	p.Sample = slices.DeleteFunc(p.Sample, func(s *profile.Sample) bool {
@@ -183,16 +183,16 @@ func (v *View) OfSpans(ids map[string]bool) *View {
 	return &View{p.Compact()}
 }
 
-// A SpanSamples says how many samples of a CPU profile belong to a span itself,
-// without those below it.
+// SpanSamples counts the samples of a CPU profile that belong to a span itself, without
+// those of the spans below it.
 type SpanSamples struct {
 	ID, TraceID           string
 	Task, Worker, Process string
 	Samples               int64
 }
 
-// Spans returns the spans that samples of the profile belong to, those with the
-// most of them first.
+// Spans returns the spans that have samples in the profile, those with the most samples
+// first.
 func (v *View) Spans() []SpanSamples {
 	byID := make(map[string]SpanSamples)
 	for _, s := range v.p.Sample {
@@ -209,8 +209,8 @@ func (v *View) Spans() []SpanSamples {
 	})
 }
 
-// By returns the profile with each stack below a function that is named for the
-// value of a label: a flame graph of it is divided by the label.
+// By returns the profile with a root function added to each stack, named after the value
+// of a label, so that a flame graph of it is divided by that label.
 func (v *View) By(label string) *View {
 	p := v.p.Copy()
 	var lastFunction, lastLocation uint64
@@ -237,9 +237,9 @@ func (v *View) By(label string) *View {
 	return &View{p}
 }
 
-// PerTask returns the profile divided by n, the number of tasks, to be compared
-// with that of another backend: it has no labels, and the stacks of tasks begin
-// where a backend calls the task.
+// PerTask returns the profile divided by n, the number of tasks, for a comparison with
+// that of another backend. It has no labels, and the stacks of tasks begin where a backend
+// calls the task.
 func (v *View) PerTask(n int) *View {
 	p := v.p.Copy()
 	for _, s := range p.Sample {
@@ -256,7 +256,7 @@ func runsTask(l *profile.Location) bool {
 	return slices.ContainsFunc(l.Line, func(l profile.Line) bool { return CallsTask.Has(l.Function.Name) })
 }
 
-// Minus returns what v has more than base, stack by stack.
+// Minus returns v minus base, stack by stack.
 func (v *View) Minus(base *View) (*View, error) {
 	minus := base.p.Copy()
 	minus.Scale(-1)
@@ -268,7 +268,7 @@ func (v *View) Minus(base *View) (*View, error) {
 	return &View{p}, nil
 }
 
-// Top writes the functions with the largest values, as pprof does, or the lines.
+// Top writes the n functions, or lines, with the largest values, in the form of pprof.
 func (v *View) Top(w io.Writer, n int, lines bool) error {
 	args := []string{"-top", "-symbolize=none", "-output=w", fmt.Sprint("-nodecount=", n)}
 	if lines {
@@ -277,12 +277,12 @@ func (v *View) Top(w io.Writer, n int, lines bool) error {
 	return v.pprof(args, w, nil)
 }
 
-// A MenuLink leads from pprof's pages to another page.
+// A MenuLink is a link in the menu of pprof's pages.
 type MenuLink struct{ Text, URL string }
 
-// Handler returns pprof's own pages for the profile, to be served without a
-// prefix, with links at the top. What would write the user's configuration or
-// read files that the profile names is left out.
+// Handler returns pprof's own pages for the profile, with links added to their menu. It
+// must be served without a path prefix. Pages that would write the user's configuration
+// or read files that the profile names are left out.
 func (v *View) Handler(links ...MenuLink) (http.Handler, error) {
 	var menu strings.Builder
 	for _, l := range links {
@@ -295,7 +295,7 @@ func (v *View) Handler(links ...MenuLink) (http.Handler, error) {
 			switch path {
 			case "/saveconfig", "/deleteconfig", "/source", "/disasm":
 			case "/":
-				mux.Handle("/{$}", h) // leads to the flame graph
+				mux.Handle("/{$}", h) // redirects to the flame graph
 			default:
 				mux.Handle(path, oneAtATime(h, menu.String()))
 			}
@@ -305,13 +305,13 @@ func (v *View) Handler(links ...MenuLink) (http.Handler, error) {
 	return mux, err
 }
 
-// menuBegins is where the menu of each of pprof's pages does.
+// menuBegins is where the menu begins in each of pprof's pages.
 const menuBegins = `<div id="view" class="menu-item">`
 
-// pprofMu keeps two requests from using pprof's global state at once.
+// pprofMu serializes the use of pprof, which has global state.
 var pprofMu sync.Mutex
 
-// oneAtATime serves h with more in the menus of its pages.
+// oneAtATime serves one request of h at a time, and inserts menu into its pages.
 func oneAtATime(h http.Handler, menu string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		reply := reply{header: w.Header()}
@@ -319,11 +319,11 @@ func oneAtATime(h http.Handler, menu string) http.Handler {
 		h.ServeHTTP(&reply, r)
 		pprofMu.Unlock()
 		w.WriteHeader(cmp.Or(reply.code, http.StatusOK))
-		_, _ = io.WriteString(w, strings.Replace(reply.String(), menuBegins, menu+menuBegins, 1)) // the reader may have gone
+		_, _ = io.WriteString(w, strings.Replace(reply.String(), menuBegins, menu+menuBegins, 1)) // an error means that the client has gone
 	})
 }
 
-// A reply is what a handler answers, while it is still being made.
+// A reply is a response that is kept in memory.
 type reply struct {
 	strings.Builder
 	header http.Header
@@ -333,7 +333,7 @@ type reply struct {
 func (r *reply) Header() http.Header  { return r.header }
 func (r *reply) WriteHeader(code int) { r.code = cmp.Or(r.code, code) }
 
-// pprof runs the pprof tool on the profile.
+// pprof runs the pprof tool on the profile. serve, if it is not nil, gets pprof's pages.
 func (v *View) pprof(args []string, w io.Writer, serve func(*driver.HTTPServerArgs) error) error {
 	pprofMu.Lock()
 	defer pprofMu.Unlock()
@@ -349,7 +349,7 @@ func (v *View) pprof(args []string, w io.Writer, serve func(*driver.HTTPServerAr
 
 // Fetch implements [driver.Fetcher].
 func (v *View) Fetch(string, time.Duration, time.Duration) (*profile.Profile, string, error) {
-	return v.p.Copy(), "", nil // a name would have pprof keep a copy in the home directory
+	return v.p.Copy(), "", nil // with a name, pprof would keep a copy in the home directory
 }
 
 // writer implements [driver.Writer].
