@@ -1,17 +1,16 @@
-// Package child starts this program again in another role, and sees to it that
-// what was started is heard, is told when to end, and is reaped.
+// Package child starts this program again as a child process. A role names the entry point
+// of the child. The package reads what the child writes, tells it when to end, and reaps
+// it.
 //
-// A child is started from the very image that its parent runs, although the
-// program's file may have been replaced or deleted since; [Image] tells the two
-// apart where the system cannot.
+// On Linux a child runs the very file that its parent runs, even if the program's file was
+// replaced or deleted since. Elsewhere, compare [Image] of parent and child.
 //
-// A child talks to its parent on two descriptors of its own, so what it prints
-// cannot disturb the conversation: it reads from descriptor 3 and writes to
-// descriptor 4. When its input ends, its parent is done with it or gone, and
-// it is to exit. Where the kernel can, it also kills a child whose parent has
-// died.
+// Parent and child communicate over two pipes of their own, so what the child prints cannot
+// disturb them: it reads from descriptor 3 and writes to descriptor 4. When its input
+// ends, its parent needs it no more or has died, and it must exit. On Linux the kernel also
+// kills a child whose parent has died.
 //
-// To add a role, divert on [Role] first thing in the program's main.
+// To add a role, test [Role] first in the program's main, and call the entry point.
 package child
 
 import (
@@ -34,35 +33,34 @@ const (
 	fileFD  = 5 // of the first inherited file
 )
 
-// role is read once, and removed so that no program started from here takes
-// itself for one of ours.
+// role is read once and then removed from the environment, so that a program that this
+// process starts does not take the role for its own.
 var role = func() string {
 	r := os.Getenv(roleEnv)
 	_ = os.Unsetenv(roleEnv)
 	return r
 }()
 
-// Role returns the role that this process was started in; empty if it was not
-// started by this package.
+// Role returns the role that this process was started in. It is empty if this package did
+// not start the process.
 func Role() string { return role }
 
-// Parent returns the two ends of the conversation with the process that
-// started this one. It is for a process that has a Role, and for one caller in
-// it.
+// Parent returns the pipes from and to the process that started this one. Call it once,
+// and only in a process that has a [Role].
 //
-// Note: the ends are in non-blocking mode, so that a goroutine that reads gives
-// its processor away at once. In a blocking read it would keep it until the
-// runtime's monitor takes it back, up to 10 ms later, and with GOMAXPROCS=1
-// nothing else runs until then.
+// Note: the pipes are in non-blocking mode, so that a goroutine that reads releases its
+// processor at once. In a blocking read it would keep the processor until the runtime's
+// monitor takes it away, up to 10 ms later, and with GOMAXPROCS=1 nothing else would run
+// until then.
 func Parent() (in io.ReadCloser, out io.WriteCloser) {
 	for _, fd := range []int{inFD, outFD} {
-		syscall.CloseOnExec(fd)           // not for the programs that this one starts
-		_ = syscall.SetNonblock(fd, true) // a pipe can be either
+		syscall.CloseOnExec(fd)           // programs that this one starts do not inherit it
+		_ = syscall.SetNonblock(fd, true) // a pipe can always be non-blocking
 	}
 	return os.NewFile(inFD, "from-parent"), os.NewFile(outFD, "to-parent")
 }
 
-// File returns the i-th of the files that this process was given to inherit.
+// File returns the i-th of the files that the parent named in [Command.Files].
 func File(i int) *os.File {
 	syscall.CloseOnExec(fileFD + i)
 	return os.NewFile(uintptr(fileFD+i), fmt.Sprintf("inherited-%d", i))
@@ -73,41 +71,42 @@ type Command struct {
 	// Role is what Role returns in the child.
 	Role string
 
-	// Path is the program to start, another build of this one; this one
-	// itself if empty.
+	// Path is the program to start, which is another build of this one; if it is empty,
+	// this program.
 	Path string
 
 	// Env is added to this process's environment.
 	Env []string
 
-	// Stdout and Stderr get what the child writes there; nil discards it.
-	// The last lines of standard error are kept anyway. What Stderr refuses is
-	// lost; the child does not learn of it. While Stderr takes nothing, a child
-	// that writes more than a pipe holds waits; its end is told all the same.
+	// Stdout and Stderr get what the child writes there; nil discards it. The last
+	// lines of standard error are kept in any case. If Stderr returns an error, what
+	// was written is lost, and the child does not notice. While a Write of Stderr
+	// blocks, a child that writes more than a pipe holds blocks, too; Wait still
+	// returns when the child has ended.
 	Stdout, Stderr io.Writer
 
-	// Files are inherited by the child, which gets them with File.
+	// Files are inherited by the child, which gets them by [File].
 	Files []*os.File
 
-	// Group makes the child the first of a process group, so that Kill
-	// reaches whatever it has started, and a terminal's Ctrl-C does not. When
-	// it ends by a signal or with another exit code than 0, what it has started
-	// and left is killed.
+	// Group makes the child the leader of a process group. Then Kill also kills the
+	// processes that the child has started, and Ctrl-C in a terminal does not reach it.
+	// When it ends by a signal or with another exit code than 0, the processes of its
+	// group that are left are killed.
 	Group bool
 }
 
 // A Process is a child that was started.
 type Process struct {
-	// In is what the child hears; closing it tells the child to end. Out is
-	// what it says, to be read until 30 seconds after its end. Wait closes both.
+	// In is the pipe to the child; closing it tells the child to end. Out is the pipe
+	// from it, which can be read until 30 seconds after its end. Wait closes both.
 	In, Out *os.File
 
 	cmd    *exec.Cmd
 	group  bool
 	tail   *tail
-	stderr *os.File      // what it writes to standard error
-	copied chan struct{} // closed when all of that has been passed on
-	kills  int64         // for want of memory, when it was started
+	stderr *os.File      // the pipe from its standard error
+	copied chan struct{} // closed when all of standard error has been copied
+	kills  int64         // out-of-memory kills of the system when it was started
 	done   chan struct{}
 	exit   Exit
 	once   sync.Once
@@ -149,32 +148,32 @@ func (c Command) Start() (*Process, error) {
 		WaitDelay:   outputGrace,
 	}
 	err = parent.start(p.cmd)
-	// Ours are not the child's ends: it would never see the end of input.
+	// The parent must not keep the child's ends of the pipes: input would never end.
 	err = errors.Join(err, childIn.Close(), childOut.Close(), childErrs.Close())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting %s: %w", c.Role, err), in.Close(), out.Close(), errs.Close())
 	}
-	go p.copyStderr(c.Stderr) // ends with the process, or when Stderr has taken what it wrote
+	go p.copyStderr(c.Stderr) // ends when standard error was read to its end, or outputGrace is over
 	go p.reap()               // ends with the process; Wait waits for it
 	return p, nil
 }
 
-// outputGrace is for how long a process that the child has started may hold its output
-// open after its end.
+// outputGrace is how long after the child's end a process that it has started may keep its
+// output open.
 const outputGrace = time.Second
 
-// copyStderr keeps the end of what the child writes to standard error and passes all of it
-// on. What is refused there, on a full disk, is dropped: a child whose pipe nobody
-// reads any more would be ended by SIGPIPE.
-func (p *Process) copyStderr(to io.Writer) {
+// copyStderr copies what the child writes to standard error to w, and keeps the end of it.
+// If w fails, for example on a full disk, it goes on reading: a child whose pipe nobody
+// reads would block, or be ended by SIGPIPE.
+func (p *Process) copyStderr(w io.Writer) {
 	defer close(p.copied)
 	defer p.stderr.Close()
 	buf := make([]byte, 4<<10)
 	for {
 		n, err := p.stderr.Read(buf)
 		_, _ = p.tail.Write(buf[:n])
-		if to != nil && n > 0 {
-			_, _ = to.Write(buf[:n])
+		if w != nil && n > 0 {
+			_, _ = w.Write(buf[:n])
 		}
 		if err != nil {
 			return
@@ -182,9 +181,9 @@ func (p *Process) copyStderr(to io.Writer) {
 	}
 }
 
-// waitCopied waits until what the child has written to standard error is heard, but not
-// for ever: a process that it has started may hold that open, and then heardAll reports
-// false, or nobody may take what it has written.
+// waitCopied waits until the child's standard error was copied to its end, at most twice
+// outputGrace. It reports false if a process that the child has started keeps standard
+// error open. It reports true although not all is copied if a Write blocks.
 func (p *Process) waitCopied() bool {
 	late := time.NewTimer(outputGrace)
 	defer late.Stop()
@@ -203,21 +202,20 @@ func (p *Process) waitCopied() bool {
 	}
 }
 
-// readGrace is for how long what a child has said can be read after its end. Then
-// there is nothing more, even if a process that it has started holds the pipe
-// open.
+// readGrace is how long after a child's end its Out can be read. Then reading fails, even
+// if a process that it has started keeps the pipe open.
 var readGrace = 30 * time.Second
 
 func (p *Process) reap() {
 	if p.group && !exitsCleanly(p.PID()) {
-		// Its id is its group's until it has been reaped.
+		// Until it has been reaped, its id cannot be that of another group.
 		_ = syscall.Kill(-p.PID(), syscall.SIGKILL)
 	}
 	err := p.cmd.Wait()
 	if !p.waitCopied() && err == nil {
 		err = exec.ErrWaitDelay
 	}
-	_ = p.Out.SetReadDeadline(time.Now().Add(readGrace)) // on every system that has pipes
+	_ = p.Out.SetReadDeadline(time.Now().Add(readGrace)) // pipes support deadlines
 	parent.reaped()
 	s := p.cmd.ProcessState
 	p.exit = Exit{Code: s.ExitCode(), Cause: s.String(), Stderr: p.tail.String(), CPU: s.UserTime() + s.SystemTime()}
@@ -234,18 +232,18 @@ func (p *Process) reap() {
 // PID returns the child's process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Kill ends the child at once, and with it its group if it has one. A child
-// that has ended already is left alone.
+// Kill kills the child, and with it its group if it has one. It does nothing if the child
+// has been reaped.
 func (p *Process) Kill() {
 	select {
 	case <-p.done:
-		return // its id may belong to somebody else by now
+		return // its id may be that of another process by now
 	default:
 	}
 	if p.group {
 		syscall.Kill(-p.PID(), syscall.SIGKILL)
 	}
-	p.cmd.Process.Kill() // it may have left its group
+	p.cmd.Process.Kill() // the child itself may have left the group
 }
 
 // Interrupt asks the child to end, with SIGTERM.
@@ -254,9 +252,8 @@ func (p *Process) Interrupt() { p.cmd.Process.Signal(syscall.SIGTERM) }
 // Done returns a channel that is closed when the child has been reaped.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Wait blocks until the child has ended and been reaped, closes both ends of
-// the conversation, and tells how it ended. It may be called more than once
-// and concurrently.
+// Wait blocks until the child has ended and been reaped, closes In and Out, and returns how
+// it ended. It may be called more than once and concurrently.
 func (p *Process) Wait() Exit {
 	<-p.done
 	p.once.Do(func() {
@@ -266,8 +263,8 @@ func (p *Process) Wait() Exit {
 	return p.exit
 }
 
-// End closes the child's input, gives it until the grace period is over to
-// exit by itself, then kills it, and waits.
+// End closes the child's input and waits for it to exit. After the grace period it kills
+// the child.
 func (p *Process) End(grace time.Duration) Exit {
 	p.In.Close()
 	t := time.NewTimer(grace)
@@ -288,12 +285,12 @@ type Exit struct {
 	Stderr string        // the last lines it wrote there
 	CPU    time.Duration // user and system time, its reaped children's included
 
-	// OutOfMemory tells that the child was killed, and that the kernel's
-	// count of processes killed for want of memory went up while it ran.
+	// OutOfMemory tells that the child was killed, and that the kernel's count of
+	// out-of-memory kills went up while it ran.
 	OutOfMemory bool
 }
 
-// A tail keeps the end of what was written to it.
+// A tail is a writer that keeps the last bytes.
 type tail struct {
 	mu  sync.Mutex
 	buf []byte
@@ -314,12 +311,13 @@ func (t *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// crashStart is how the Go runtime begins to tell why it crashes.
+// crashStart matches the beginning of a crash report of the Go runtime.
 var crashStart = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(?m)^(panic: |fatal error: |runtime: |SIG[A-Z]+: )`)
 })
 
-// String returns the last lines; of a crash, the lines around its first.
+// String returns the last lines, or, if there was a crash, the lines around the beginning
+// of its report: what precedes the many stacks.
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -330,7 +328,7 @@ func (t *tail) String() string {
 	}
 	s := string(t.buf[from:to])
 	if from > 0 {
-		_, s, _ = strings.Cut(s, "\n") // from the start of a line
+		_, s, _ = strings.Cut(s, "\n") // begin with a whole line
 	}
 	return strings.TrimRight(s, "\n")
 }

@@ -14,17 +14,16 @@ import (
 	"unsafe"
 )
 
-// selfExe leads to the file that the process runs, also after that was replaced or
-// deleted. In a new process it still does when that starts another program.
+// selfExe leads to the file that the process runs, even after it was replaced or deleted. A
+// child that is started from this path runs that file, too.
 const selfExe = "/proc/self/exe"
 
-// image identifies the file alone: nobody can write to it while it runs, and another
-// cannot have its number, but its times may change.
+// image identifies the file by its number: no other file can have that number while this
+// one runs, and nobody can write to it. Its times may change, so they are left out.
 func image() string { return fileAt(selfExe) }
 
-// thisProgram returns a path from which this very program can be started: the one
-// that it was started from, or, if another file is there by now, the way by which
-// the system leads to what runs.
+// thisProgram returns a path from which this very program can be started: the path that it
+// was started from, or selfExe if that path has another file by now.
 func thisProgram() (string, error) {
 	path, err := os.Executable()
 	if id := image(); id != "" && (err != nil || fileAt(path) != id) {
@@ -33,16 +32,16 @@ func thisProgram() (string, error) {
 	return path, err
 }
 
-// exitsCleanly blocks until the child has ended, and reports whether it exited with
-// code 0. It does not reap it. If that cannot be known it reports true.
+// exitsCleanly blocks until the child has ended, and reports whether it exited with code
+// 0. It does not reap the child. If that cannot be known it reports true.
 func exitsCleanly(pid int) bool {
 	const (
 		byPID  = 1          // P_PID
 		exited = 4          // WEXITED
 		noWait = 0x01000000 // WNOWAIT
 	)
-	// A siginfo_t: three numbers, which are padded to the size of a pointer, then
-	// for a child that ended its process, user and status.
+	// A siginfo_t: three numbers, padded to the size of a pointer, and, for a child that
+	// has ended, its process id, user id and status.
 	var info [16]uint64
 	for {
 		_, _, errno := syscall.Syscall6(syscall.SYS_WAITID, byPID, uintptr(pid), uintptr(unsafe.Pointer(&info)), exited|noWait, 0, 0)
@@ -72,8 +71,8 @@ func (p *Process) Stopped() bool {
 	return ok && len(state) > 0 && (state[0] == 'T' || state[0] == 't')
 }
 
-// Times returns for how long the child's first thread has computed, and for how
-// long it has waited for a processor; zero if that is not known.
+// Times returns how long the child's first thread has run on a processor, and how long it
+// has waited for one. Both are zero if that is not known.
 func (p *Process) Times() (computed, waited time.Duration) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID()) + "/schedstat")
 	if err != nil {
@@ -83,8 +82,8 @@ func (p *Process) Times() (computed, waited time.Duration) {
 	return computed, waited
 }
 
-// Active returns a time that grows while the child moves: while any of its threads
-// computes, or waits for a processor. It is negative if that is not known.
+// Active returns a time that grows while any thread of the child runs or waits for a
+// processor. It is negative if that is not known.
 func (p *Process) Active() time.Duration {
 	threads, _ := filepath.Glob("/proc/" + strconv.Itoa(p.PID()) + "/task/*/schedstat")
 	if len(threads) == 0 {
@@ -101,14 +100,14 @@ func (p *Process) Active() time.Duration {
 	return sum
 }
 
-// attributes has the kernel kill the child when its parent dies.
+// attributes makes the kernel kill the child when its parent dies.
 func attributes(group bool) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: group, Pdeathsig: syscall.SIGKILL}
 }
 
-// parent starts all children from one OS thread that outlives them. The
-// parent-death signal is sent when the thread that started the child ends, not
-// the process, and the Go runtime ends threads.
+// parent starts all children from one OS thread that outlives them. The kernel sends the
+// parent-death signal when the thread that started the child ends, not the process, and
+// the Go runtime may end threads.
 var parent starter
 
 type starter struct {

@@ -11,7 +11,7 @@ import (
 )
 
 // imageAtStart identifies the file that this process runs. It is read when the process
-// begins, since another may be there later.
+// starts, since the file may be replaced later.
 var imageAtStart = func() string {
 	path, err := os.Executable()
 	if err != nil {
@@ -26,25 +26,25 @@ var imageAtStart = func() string {
 
 func image() string { return imageAtStart }
 
-// thisProgram returns the path that the program was started from: what runs cannot
-// be reached otherwise here.
+// thisProgram returns the path that the program was started from. This system has no path
+// to the running file itself.
 func thisProgram() (string, error) { return os.Executable() }
 
-// exitsCleanly reports true: whether a child has ended well is only known here when
-// it has been reaped, and then its group may be somebody else's.
+// exitsCleanly reports true: on this system the exit code is known only after the child was
+// reaped, and then its group may belong to another process.
 func exitsCleanly(int) bool { return true }
 
-// Stopped reports false: whether a child was stopped is not known here.
+// Stopped reports false: this system does not tell.
 func (*Process) Stopped() bool { return false }
 
-// Times returns zero: how long a child has computed is not known here before its
-// end.
+// Times returns zero: this system does not tell before the child's end.
 func (*Process) Times() (computed, waited time.Duration) { return 0, 0 }
 
-// Active returns -1: whether a child moves is not known here.
+// Active returns -1: this system does not tell.
 func (*Process) Active() time.Duration { return -1 }
 
-// attributes: no parent-death signal here; the end of input tells the child.
+// attributes sets no parent-death signal, which this system lacks. A child notices the
+// parent's death by the end of its input.
 func attributes(group bool) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: group}
 }
@@ -56,5 +56,5 @@ type starter struct{}
 func (starter) start(cmd *exec.Cmd) error { return cmd.Start() }
 func (starter) reaped()                   {}
 
-// outOfMemoryKills returns 0: the count is not available here.
+// outOfMemoryKills returns 0: this system has no such count.
 func outOfMemoryKills() int64 { return 0 }

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// fileID tells a file from every other one of the host.
+// fileID identifies a file among all files of the host.
 func fileID(info os.FileInfo) string {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
 		return fmt.Sprintf("device %d file %d", s.Dev, s.Ino)

@@ -25,8 +25,8 @@ func outOfMemoryKills() int64 {
 	return kills
 }
 
-// counter returns the value of a line "name value" of a file, 0 if there is
-// none.
+// counter returns the value of the line "name value" of a file, or 0 if there is no such
+// line.
 func counter(file, name string) int64 {
 	b, err := os.ReadFile(file)
 	if err != nil {
