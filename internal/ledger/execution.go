@@ -17,7 +17,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// An Interval is a time in which the goroutine of a task did one thing.
+// An Interval is a time in which the goroutine of a task was in one state.
 type Interval struct {
 	From, To core.Stamp
 	Part     results.Part
@@ -25,28 +25,28 @@ type Interval struct {
 	stack trace.Stack // of a wait
 }
 
-// An ExecutedTask is the run of one task as an execution trace shows it. Its
-// intervals follow each other without a gap; the first ones began before the task.
+// An ExecutedTask is a task as an execution trace shows it. Its intervals follow each other
+// without a gap. The first ones began before the task.
 type ExecutedTask struct {
 	Number    uint64
 	Goroutine int64
 	Intervals []Interval
-	IOWaits   int   // of which it is known when the reply was there
+	IOWaits   int   // waits of which it is known when the reply arrived
 	Children  int64 // nanoseconds that goroutines it started were running
 	OnCPU     int64 // nanoseconds on a processor of the machine; -1 if unknown
-	Samples   int   // of a CPU profile, if there was one; of its own goroutine
+	Samples   int   // of a CPU profile, if one was made; of the task's own goroutine only
 
 	sampled map[trace.Stack]int
 }
 
-// threadShare is how much of a task's time may be spent waiting for its
-// thread's processor time to be taken for its own: while a goroutine waits, the
-// scheduler looks for another on its thread.
+// threadShare is the largest share of a task's time that it may wait for its thread's
+// processor time to count as its own. While a goroutine waits, its thread runs the Go
+// scheduler, which looks for another goroutine.
 const threadShare = 0.01
 
-// ReadExecution reads a Go execution trace and calls visit with each task that
-// ended in it, and submitted with the stack of each submission that is marked,
-// if it is not nil. Their arguments are valid during the call.
+// ReadExecution reads a Go execution trace. It calls visit with each task that ended in it,
+// and submitted, unless it is nil, with the stack of each submission that was logged. The
+// arguments are valid during the call.
 func ReadExecution(r io.Reader, visit func(*ExecutedTask), submitted func(number uint64, s trace.Stack)) error {
 	in, err := trace.NewReader(r)
 	if err != nil {
@@ -74,7 +74,7 @@ type executionReader struct {
 	clock      trace.ClockSnapshot
 	visit      func(*ExecutedTask)
 	submitted  func(uint64, trace.Stack)
-	refined    map[trace.Stack]results.Part // those that were looked at
+	refined    map[trace.Stack]results.Part // results of refineWait
 }
 
 // A thread runs one goroutine after the other.
@@ -83,7 +83,7 @@ type thread struct {
 	changes int // of runs
 }
 
-// A goroutine is what is known of one that exists.
+// A goroutine is the state of a goroutine that exists.
 type goroutine struct {
 	state     results.Part
 	since     trace.Time
@@ -91,28 +91,28 @@ type goroutine struct {
 	assisting bool
 
 	task  *task
-	child bool // of the task, not the goroutine that runs it
+	child bool // it was started by the task, and does not run it
 
-	// before is what it did last, outside of a task that it runs. A task's first
-	// time stamp is a little before its mark in the trace, and in between the
-	// goroutine may have to wait for a processor.
+	// before has the last intervals in which it ran no task. A task's first time stamp
+	// is taken a little before its log event, and in between the goroutine may have to
+	// wait for a processor.
 	before []Interval
 }
 
-// maxBefore bounds what is kept of what a goroutine did before its task.
+// maxBefore bounds goroutine.before.
 const maxBefore = 64
 
-// A task is one that is under way.
+// A task is a task that has begun and not ended.
 type task struct {
 	ExecutedTask
 	thread  trace.ThreadID
-	before  int   // intervals that ended before its mark
-	changes int   // of what the thread ran, when the task began
-	cpu     int64 // of the thread, likewise
-	own     bool  // nobody else shares the thread
+	before  int   // number of intervals that ended before its log event
+	changes int   // thread.changes when the task began
+	cpu     int64 // processor time of the thread when the task began
+	own     bool  // the goroutine is locked to the thread
 }
 
-// stamp translates a time of the trace.
+// stamp converts a time of the trace to the clock of time stamps.
 func (x *executionReader) stamp(t trace.Time) core.Stamp {
 	since := int64(t - x.clock.Trace)
 	if core.StampsCompare {
@@ -172,7 +172,7 @@ func (g *goroutine) running() results.Part {
 	return results.PartRunning
 }
 
-// setState ends what the goroutine did and begins something else.
+// setState ends the goroutine's interval at t and begins one in another state.
 func (x *executionReader) setState(g *goroutine, t trace.Time, doing results.Part, stack trace.Stack) {
 	if t > g.since {
 		in := Interval{x.stamp(g.since), x.stamp(t), g.state, g.stack}
@@ -197,7 +197,7 @@ func (x *executionReader) transition(ev trace.Event, st trace.StateTransition) {
 	from, to := st.Goroutine()
 	g := x.goroutine(id, ev.Time())
 	if from == trace.GoNotExist {
-		// A goroutine that the runtime starts for itself is nobody's child.
+		// A goroutine that the runtime starts for itself does not belong to the task.
 		if parent := x.goroutines[ev.Goroutine()]; parent != nil && parent.task != nil && !strings.HasPrefix(entry(st.Stack), "runtime.") {
 			g.task, g.child = parent.task, true
 		}
@@ -217,7 +217,7 @@ func (x *executionReader) transition(ev trace.Event, st trace.StateTransition) {
 		x.setState(g, ev.Time(), results.PartSyscall, trace.NoStack)
 	case trace.GoWaiting:
 		if from == trace.GoWaiting {
-			return // it is told again, without the reason, about once a second
+			return // the state is repeated about once a second, without the reason
 		}
 		doing := results.WaitingFor(st.Reason)
 		if doing == results.PartChannel || doing == results.PartLock {
@@ -227,9 +227,9 @@ func (x *executionReader) transition(ev trace.Event, st trace.StateTransition) {
 	}
 }
 
-// refineWait returns what a task that waits for a lock or a channel really waits
-// for, by its stack: the lock of its model, or something of the garbage
-// collector's; or 0.
+// refineWait returns what a task that waits for a lock or a channel really waits for, by
+// its stack: PartGate for the lock of its execution model, PartGC for the garbage
+// collector, or 0 for anything else.
 func (x *executionReader) refineWait(s trace.Stack, doing results.Part) (part results.Part) {
 	part, ok := x.refined[s]
 	if ok {
@@ -247,8 +247,8 @@ func (x *executionReader) refineWait(s trace.Stack, doing results.Part) (part re
 			part = results.PartGC
 		}
 	}
-	// A program's locks are those of the standard library: who waits for one
-	// in the runtime has allocated, by whatever function.
+	// The locks of programs are those of the standard library. Any other lock belongs to
+	// the runtime, and a task waits for such a lock when it allocates.
 	if part == 0 && doing == results.PartLock && first != "" && !profile.WaitsForLock.Has(first) {
 		part = results.PartGC
 	}
@@ -272,7 +272,7 @@ func (x *executionReader) log(ev trace.Event, l trace.Log) {
 	a, err1 := strconv.ParseInt(first, 10, 64)
 	b, err2 := strconv.ParseInt(second, 10, 64)
 	if err1 != nil || err2 != nil {
-		return // somebody else's log under our name
+		return // not one of our log events
 	}
 	g := x.goroutine(ev.Goroutine(), ev.Time())
 	switch {
@@ -295,8 +295,8 @@ func (x *executionReader) log(ev trace.Event, l trace.Log) {
 	}
 }
 
-// markReady splits what the task has waited since asked into the time of the one
-// whom it asked, until ready, and the time in which it could have gone on.
+// markReady splits the time that the task has waited since asked: until ready, whoever was
+// asked was working; from then on the task could have continued. See [core.MarkReady].
 func (t *task) markReady(asked, ready core.Stamp) {
 	var split []Interval
 	first := len(t.Intervals)
@@ -329,9 +329,9 @@ func (t *task) markReady(asked, ready core.Stamp) {
 	t.IOWaits++
 }
 
-// onCPU returns the processor time of the task's thread, if that is the task's:
-// it stayed on it, nobody else ran there, and it did not wait, unless the thread
-// was its worker's own.
+// onCPU returns the processor time that the task's thread used during the task, or -1 if
+// it may not be the task's alone. It is if the task stayed on the thread, no other
+// goroutine ran there, and the task did not wait or its goroutine is locked to the thread.
 func (t *task) onCPU(on trace.ThreadID, changes int, cpu int64) int64 {
 	var all, waited, ran int64
 	for _, in := range t.Intervals[t.before:] {
@@ -351,7 +351,7 @@ func (t *task) onCPU(on trace.ThreadID, changes int, cpu int64) int64 {
 	return min(cpu-t.cpu, ran)
 }
 
-// entry returns the function that a new goroutine begins with.
+// entry returns the function in which a new goroutine begins.
 func entry(s trace.Stack) (name string) {
 	for f := range s.Frames() {
 		name = f.Func
@@ -359,8 +359,8 @@ func entry(s trace.Stack) (name string) {
 	return name
 }
 
-// frames returns the place of the program's own code that waited, and how it got
-// there.
+// frames returns the innermost place in the program's own code, and the stack, innermost
+// first.
 func frames(s trace.Stack) (where string, stack []string) {
 	for f := range s.Frames() {
 		place := fmt.Sprintf("%s (%s:%d)", f.Func, filepath.Base(f.File), f.Line)

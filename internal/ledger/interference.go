@@ -8,28 +8,30 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// interference says who ran while others waited for their turn: for a processor or for
-// the lock of the model.
+// interference finds which tasks ran while other tasks of the same process waited to run:
+// for a processor, or for the lock of the execution model.
 type interference struct {
 	ran, waited []taskInterval
-	heldUp      map[uint64]*blocked // by the number of the one that ran
+	heldUp      map[uint64]*blocked // by the number of the task that ran
 }
 
+// A taskInterval is a time in which one task ran or waited to run.
 type taskInterval struct {
 	window
 	number uint64
 	part   results.Part
 }
 
+// blocked sums the waiting of other tasks while one task ran.
 type blocked struct {
 	ns    int64
 	tasks map[uint64]bool
 }
 
-// minInterference is what is too short to hold somebody up.
+// minInterference is the shortest interval, in nanoseconds, that is considered.
 const minInterference = 100_000
 
-// add notes the turns of a task.
+// add adds the intervals in which a task ran or waited to run.
 func (t *interference) add(x *ExecutedTask, within window) {
 	for _, in := range x.Intervals {
 		at := taskInterval{window{max(in.From, within.from), min(in.To, within.to)}, x.Number, in.Part}
@@ -45,10 +47,11 @@ func (t *interference) add(x *ExecutedTask, within window) {
 	}
 }
 
-// attribute holds the turns of one process against each other and forgets them.
+// attribute compares the intervals of one process with each other, adds what tasks waited
+// while others ran to the ledger, and forgets the intervals.
 func (t *interference) attribute(l *results.Ledger, runs map[uint64]*taskRun) {
 	slices.SortFunc(t.ran, func(a, b taskInterval) int { return cmp.Compare(a.from, b.from) })
-	ended := make([]core.Stamp, len(t.ran)) // the latest end of this one and all before
+	ended := make([]core.Stamp, len(t.ran)) // the latest end of this interval and all before it
 	for i, r := range t.ran {
 		ended[i] = r.to
 		if i > 0 {
@@ -65,7 +68,7 @@ func (t *interference) attribute(l *results.Ledger, runs map[uint64]*taskRun) {
 			}
 			l.HeldUp[w.part] += ns
 			if runs[r.number].cpu() < results.LongTask*max(minInterference, runs[w.number].parts[results.PartRunning]) {
-				continue // they take turns
+				continue // they wait for each other in turn, and none is long
 			}
 			l.BehindLong[w.part] += ns
 			if t.heldUp == nil {
@@ -83,7 +86,7 @@ func (t *interference) attribute(l *results.Ledger, runs map[uint64]*taskRun) {
 	t.ran, t.waited = nil, nil
 }
 
-// blockers returns those that held up the others most.
+// blockers returns the tasks behind which the others waited longest.
 func (t *interference) blockers(lanes *results.Lanes, runs map[uint64]*taskRun) []results.Blocker {
 	var all []results.Blocker
 	for _, lane := range lanes.Tasks {

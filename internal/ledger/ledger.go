@@ -1,14 +1,14 @@
-// Package ledger says where the time of every task went, over process borders:
-// from the moments that were stamped on its way, and from the Go execution
-// traces of the processes that ran it.
+// Package ledger divides the time of every task into parts, across process boundaries. It
+// uses the time stamps that were taken on the task's way, and the Go execution traces of
+// the processes that ran it.
 //
-// The moments are readings of one clock, one after the other, so what lies
-// between them adds up. What the task's goroutine did in its function comes
-// from the execution trace, whose clock is translated; what the two differ by
-// is the residual, and it is shown.
+// The time stamps are readings of one clock, one after the other, so the intervals between
+// them add up. What the task's goroutine did in its function comes from the execution
+// trace, whose clock is converted. The difference between the two is the residual, and it
+// is shown.
 //
-// A part of a task's time is an entry of results.PartInfo. What the time stamps say
-// of it is in stations, what a stack says in special.
+// A part of a task's time is an entry of results.PartInfo. Parts that follow from time
+// stamps are computed in stampedParts, parts that follow from a stack in refineWait.
 package ledger
 
 import (
@@ -27,12 +27,13 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// Build makes the ledger of a traced trial and of each of its tasks, from its
-// lanes and from the execution traces of its processes, which lie in dir.
-func Build(lanes *results.Lanes, spawnNS int64, dir string) (*results.Ledger, []results.LedgerTask) {
+// Build makes the ledger of a traced trial and of each of its tasks, from its lanes and
+// from the execution traces of its processes, which are in dir. startNS is how long it took
+// to start the workers.
+func Build(lanes *results.Lanes, startNS int64, dir string) (*results.Ledger, []results.LedgerTask) {
 	l := &results.Ledger{
 		Cell: lanes.Cell, TraceID: lanes.TraceID, Workers: lanes.Workers, WallNS: lanes.WallNS,
-		SpawnNS: spawnNS, Processes: lanes.Processes,
+		SpawnNS: startNS, Processes: lanes.Processes,
 	}
 	if profile.KnowsRunQueue {
 		l.RunQueueNS = new(int64)
@@ -50,7 +51,7 @@ func Build(lanes *results.Lanes, spawnNS int64, dir string) (*results.Ledger, []
 		if err := x.read(filepath.Join(dir, p.Execution)); err != nil {
 			l.Notes = append(l.Notes, fmt.Sprintf("Not all of %s is known: %v.", p.Name, err))
 		}
-		x.interference.attribute(l, x.runs) // tasks wait for those of their own process
+		x.interference.attribute(l, x.runs) // tasks can only wait for tasks of their own process
 	}
 	tasks := make([]results.LedgerTask, 0, len(lanes.Tasks))
 	var most [len(results.PartInfo)]results.MostTask
@@ -80,7 +81,7 @@ func Build(lanes *results.Lanes, spawnNS int64, dir string) (*results.Ledger, []
 	return l, tasks
 }
 
-// places finds where tasks waited, computed and were submitted.
+// places finds the places where tasks waited, computed and were submitted.
 func (x *executions) places(l *results.Ledger) {
 	known := make(map[trace.Stack]place)
 	waited, computed := make(map[string]*results.Place), make(map[string]*results.Place)
@@ -128,7 +129,8 @@ func largest(places map[string]*results.Place) []results.Place {
 	return all[:min(maxPlaces, len(all))]
 }
 
-// summary finds what stands out among the tasks.
+// summary computes the figures that are about several tasks: the longest one, the most at
+// a time, and for how long workers idled at the end.
 func summary(l *results.Ledger, lanes *results.Lanes) {
 	type change struct {
 		at int64
@@ -158,10 +160,10 @@ func summary(l *results.Ledger, lanes *results.Lanes) {
 	}
 }
 
-// maxPlaces bounds the places that a ledger names.
+// maxPlaces bounds the places in each list of a ledger.
 const maxPlaces = 5
 
-// A taskRun is what is kept of an [Executed].
+// A taskRun is what is kept of an [ExecutedTask].
 type taskRun struct {
 	parts    results.Parts
 	waits    results.Waits
@@ -175,7 +177,7 @@ type taskRun struct {
 	sampled  map[trace.Stack]int
 }
 
-// cpu returns how much processor time the task used, at least.
+// cpu returns the processor time that the task used, or if that is unknown a lower bound.
 func (r *taskRun) cpu() int64 {
 	if r.onCPU >= 0 {
 		return r.onCPU
@@ -183,7 +185,7 @@ func (r *taskRun) cpu() int64 {
 	return min(r.parts[results.PartRunning], int64(max(0, r.samples-1))*int64(profile.SamplePeriod))
 }
 
-// A placeKey is a place and what the time there was spent on.
+// A placeKey is a place and the part that the time there belongs to.
 type placeKey struct {
 	part  results.Part
 	stack trace.Stack
@@ -194,12 +196,11 @@ type wait struct {
 	n  int
 }
 
-// A window is the time in which a task's function ran, by its time stamps. The
-// marks in the execution trace lie a little after it begins and after it ends.
+// A window is the time in which a task's function ran, by its time stamps. The log events
+// in the execution trace come a little after its begin and after its end.
 type window struct{ from, to core.Stamp }
 
-// computes returns where the task used most of its processor time, by the
-// profiler's samples; nothing if there are none.
+// computes returns the place with most of the task's CPU samples. It is empty without any.
 func (r *taskRun) computes() (where string, stack []string) {
 	most := 0
 	for s, n := range r.sampled {
@@ -211,7 +212,7 @@ func (r *taskRun) computes() (where string, stack []string) {
 	return where, stack
 }
 
-// executions is what the execution traces of a trial show.
+// executions collects what the execution traces of a trial show.
 type executions struct {
 	windows      map[uint64]window
 	runs         map[uint64]*taskRun
@@ -228,7 +229,7 @@ func executionsOf(lanes *results.Lanes) *executions {
 	return x
 }
 
-// read reads one of them.
+// read reads the execution trace of one process.
 func (x *executions) read(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -243,7 +244,7 @@ func (x *executions) read(path string) error {
 		}
 	}, func(_ uint64, s trace.Stack) {
 		where, stack := frames(s)
-		stack = stack[max(0, slices.Index(stack, where)):] // without our own way to the mark
+		stack = stack[max(0, slices.Index(stack, where)):] // without our own functions that write the log event
 		placeIn(x.submitted, "", place{where, stack}).Waits++
 	})
 }
@@ -290,7 +291,7 @@ func summarize(x *ExecutedTask, within window, places map[trace.Stack]place) *ta
 	return r
 }
 
-// taskOf is the ledger of one task.
+// taskOf returns the ledger of one task. r is nil if no execution trace shows it.
 func taskOf(record results.TaskRecord, process string, r *taskRun) results.LedgerTask {
 	t := results.LedgerTask{TaskRecord: record, Process: process, WallNS: record.ReceivedNS - record.SubmittedNS, Parts: stampedParts(&record)}
 	if r == nil {
@@ -309,7 +310,8 @@ func taskOf(record results.TaskRecord, process string, r *taskRun) results.Ledge
 	return t
 }
 
-// stampedParts is what the moments on a task's way say: all but its function.
+// stampedParts returns the parts that follow from time stamps: all outside of the task's
+// function.
 func stampedParts(t *results.TaskRecord) (p results.Parts) {
 	if !t.Crossed() || t.EncodingNS == 0 || t.DecodingNS == 0 || !core.StampsCompare {
 		p[results.PartQueue] = t.QueueNS()
@@ -347,19 +349,19 @@ func add(l *results.Ledger, t *results.LedgerTask, resolved bool) {
 	}
 }
 
-// addNotes says what is not known.
+// addNotes adds notes about what is not known, and why.
 func addNotes(l *results.Ledger) {
-	say := func(format string, args ...any) { l.Notes = append(l.Notes, fmt.Sprintf(format, args...)) }
+	add := func(format string, args ...any) { l.Notes = append(l.Notes, fmt.Sprintf(format, args...)) }
 	if n := l.Tasks - l.Resolved; n > 0 {
-		say("What %d of %d tasks did in their functions is unknown: no execution trace shows it.", n, l.Tasks)
+		add("What %d of %d tasks did in their functions is unknown: no execution trace shows it.", n, l.Tasks)
 	}
 	if n := l.Resolved - l.OnCPUKnown; n > 0 {
-		say("How much of their running %d of %d tasks were on a processor of the machine is unknown: they waited, or did not have a thread to themselves, so that no thread's clock is theirs. What their processes waited for one is known.", n, l.Tasks)
+		add("How much of their running %d of %d tasks were on a processor of the machine is unknown: they waited, or did not have a thread to themselves, so that no thread's clock is theirs. What their processes waited for one is known.", n, l.Tasks)
 	}
 	if !core.StampsCompare {
-		say("Encoding, transport and decoding are one part here: the processes of this system share no clock that can be read.")
+		add("Encoding, transport and decoding are one part here: the processes of this system share no clock that can be read.")
 	}
 	if !profile.KnowsRunQueue {
-		say("What processes waited for a processor of the machine is unknown on this system.")
+		add("What processes waited for a processor of the machine is unknown on this system.")
 	}
 }

@@ -16,13 +16,13 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// An event is one of the Chrome trace event format, which Perfetto opens
-// ("Trace Event Format", the JSON one). Times are microseconds.
+// An event is an event of the Chrome trace event format in JSON, which Perfetto reads
+// ("Trace Event Format"). Times are microseconds.
 type event struct {
 	Name  string         `json:"name"`
 	Phase string         `json:"ph"`
 	TS    float64        `json:"ts"`
-	Dur   *float64       `json:"dur,omitempty"` // of a slice, also if it is 0
+	Dur   *float64       `json:"dur,omitempty"` // of a slice; it may be 0
 	PID   int            `json:"pid"`
 	TID   int            `json:"tid"`
 	ID    string         `json:"id,omitempty"`
@@ -31,17 +31,17 @@ type event struct {
 	Args  map[string]any `json:"args,omitempty"`
 }
 
-// The rows of a process: what the program submits, then its workers.
+// The rows of a process: first the submissions, then one for each worker.
 const (
 	rowProgram = 0
 	rowWorkers = 1
 )
 
-// Perfetto writes the traced trials for Perfetto and chrome://tracing: a group
-// for each process, in it a row for each worker with its tasks, and inside of
-// these what their goroutine did. Arrows lead from a task's submission to its
-// run. All trials begin at 0, so that cells can be compared. The execution
-// traces of a cell lie in the folder that dir returns.
+// Perfetto writes the traced trials for Perfetto and chrome://tracing. Each process is a
+// group with a row for each worker, which shows its tasks and, inside of them, the states
+// of their goroutine. Arrows lead from a task's submission to its run. All trials begin at
+// 0, so that cells can be compared. dir returns the folder with the execution traces of a
+// cell.
 func Perfetto(w io.Writer, all []results.Lanes, dir func(cell string) string) error {
 	p := perfetto{first: true}
 	p.WriteString(`{"displayTimeUnit":"ns","traceEvents":[`)
@@ -85,7 +85,7 @@ func (p *perfetto) cell(l *results.Lanes, order int, dir string) error {
 	if len(l.Processes) == 0 {
 		return fmt.Errorf("the run was made by an older harness, which did not record its processes")
 	}
-	home := l.Processes[0].PID // the one that submits
+	home := l.Processes[0].PID // the process that submits the tasks
 	for i, proc := range l.Processes {
 		name := event{Name: "process_name", Phase: "M", PID: proc.PID, Args: map[string]any{"name": l.Cell + ": " + proc.Name}}
 		sort := event{Name: "process_sort_index", Phase: "M", PID: proc.PID, Args: map[string]any{"sort_index": 1000*order + i}}
@@ -102,7 +102,7 @@ func (p *perfetto) cell(l *results.Lanes, order int, dir string) error {
 		lane[t.Number] = t
 		rows[[2]int{t.PID, rowWorkers + t.Worker}] = fmt.Sprintf("worker %d", t.Worker)
 		id := fmt.Sprint(l.Cell, "/", t.Number)
-		short := int64(1000) // a moment, drawn as a microsecond if there is room
+		short := int64(1000) // a submission takes no time; it is drawn as up to a microsecond
 		if i+1 < len(tasks) {
 			short = min(short, tasks[i+1].SubmittedNS-t.SubmittedNS)
 		}
@@ -132,7 +132,7 @@ func (p *perfetto) cell(l *results.Lanes, order int, dir string) error {
 	return nil
 }
 
-// names gives the rows their names, in an order that is always the same.
+// names writes the names of the rows, in a fixed order.
 func (p *perfetto) names(rows map[[2]int]string) error {
 	byProcess := func(a, b [2]int) int { return slices.Compare(a[:], b[:]) }
 	for _, row := range slices.SortedFunc(maps.Keys(rows), byProcess) {
@@ -143,7 +143,7 @@ func (p *perfetto) names(rows map[[2]int]string) error {
 	return nil
 }
 
-// states draws what the goroutines of the tasks did.
+// states draws the states of the tasks' goroutines.
 func (p *perfetto) states(path string, began core.Stamp, lane map[uint64]*results.TaskRecord) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -167,9 +167,9 @@ func (p *perfetto) states(path string, began core.Stamp, lane map[uint64]*result
 	return cmp.Or(err, bad)
 }
 
-// withoutOverlap returns what a task's goroutine did, in the time of the lanes,
-// without what overlaps: a viewer drops that. Each second the execution trace
-// compares the clocks anew, which moves a moment by some nanoseconds.
+// withoutOverlap returns the intervals of a task in the time of the lanes, cut so that none
+// overlap. A viewer drops events that overlap, and intervals can overlap by some
+// nanoseconds, since the execution trace compares its clock with ours anew each second.
 func withoutOverlap(intervals []Interval, began core.Stamp, t *results.TaskRecord) []Interval {
 	var drawn []Interval
 	last, end := core.Stamp(t.StartedNS), core.Stamp(t.EndedNS)
