@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 	"internal/calibrate":                {"internal/child", "internal/core"},
 	"internal/child":                    {},
 	"internal/core":                     {"internal/fault", "internal/wire"},
-	"internal/experiment/plan":          {"internal/core", "internal/experiment/spec", "internal/results"},
+	"internal/experiment/plan":          {"internal/core", "internal/experiment/spec", "internal/machine", "internal/results"},
 	"internal/experiment/run":           {"internal/child", "internal/experiment/plan", "internal/experiment/spec", "internal/experiment/trial", "internal/ledger", "internal/machine", "internal/profile", "internal/results", "internal/stats", "internal/trace"},
 	"internal/experiment/spec":          {"", "internal/core", "internal/results", "internal/stats"},
 	"internal/experiment/spec/spectest": {"", "executor", "internal/core"},

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// reserve is what a run with a time budget keeps for its report.
+// reserve is the time that a run with a time budget reserves for its report.
 const reserve = time.Second
 
-// RoundsWithin returns how many rounds that take next each fit into what is left
-// of a budget, when rest must follow them.
+// RoundsWithin returns how many rounds fit into what is left of a time budget. Each takes
+// next, spent is already used, and rest is needed after the rounds.
 func RoundsWithin(budget, spent, next, rest time.Duration) int {
 	left := budget - spent - rest - reserve
 	if left < 0 || next <= 0 {
@@ -18,8 +18,8 @@ func RoundsWithin(budget, spent, next, rest time.Duration) int {
 	return int(left / next)
 }
 
-// budget lays out the rounds that fit into the time budget by what the workloads
-// say of themselves, at least one. What the pilots take changes that later.
+// budget sets the steps: with a time budget, as many rounds as fit by the nominal times of
+// the workloads, and at least one. The times of the pilots replace that estimate later.
 func (p *Plan) budget() {
 	if p.Run.BudgetNS == 0 {
 		p.Steps = p.steps(p.Run.Rounds)

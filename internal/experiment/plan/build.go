@@ -23,7 +23,7 @@ func NewBuild(name, path string) (results.Build, error) {
 	}
 	sum, err := hashFile(path)
 	b := results.Build{Name: name, Path: path, Executable: sum}
-	if info, err := buildinfo.ReadFile(path); err == nil { // else it is no Go program, or stripped
+	if info, err := buildinfo.ReadFile(path); err == nil { // else it is not a Go program, or has no build information
 		b.Settings = map[string]string{"go": info.GoVersion}
 		for _, s := range info.Settings {
 			b.Settings[s.Key] = s.Value
@@ -32,8 +32,8 @@ func NewBuild(name, path string) (results.Build, error) {
 	return b, err
 }
 
-// environment returns the variables that change how Go programs run, and are
-// set. Trials inherit them.
+// environment returns those variables that are set and change how Go programs run. Trials
+// inherit them.
 func environment() map[string]string {
 	set := make(map[string]string)
 	for _, name := range []string{"GOGC", "GOMEMLIMIT", "GODEBUG"} {
@@ -61,8 +61,8 @@ func thisVersion() (results.Version, error) {
 	return v, err
 }
 
-// thisExecutable returns the hash of this program, which takes a while and does
-// not change.
+// thisExecutable returns the hash of this program. It is computed once, since that takes
+// some time.
 var thisExecutable = sync.OnceValues(func() (string, error) {
 	path, err := os.Executable()
 	if err != nil {
@@ -71,7 +71,7 @@ var thisExecutable = sync.OnceValues(func() (string, error) {
 	return hashFile(path)
 })
 
-// hashFile returns the first 16 digits of a program's SHA-256.
+// hashFile returns the first 16 hexadecimal digits of a file's SHA-256.
 func hashFile(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {

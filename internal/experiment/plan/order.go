@@ -7,10 +7,9 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// steps lays out the trials as they are made if nothing has to be made again:
-// first a pilot of each workload, whose output the others must equal, then the
-// rounds, then those by which the cost of observing is measured, last the
-// evidence.
+// steps returns the steps in their order, if no trial has to be repeated: first a pilot of
+// each workload, whose output all others must equal, then the rounds, then the rounds that
+// measure the cost of observing, and last the evidence trials.
 func (p *Plan) steps(rounds int) []Step {
 	all := p.Pilots()
 	for round := range rounds {
@@ -19,14 +18,15 @@ func (p *Plan) steps(rounds int) []Step {
 	return slices.Concat(all, p.ObserverRounds(), p.Evidence())
 }
 
-// Applicable returns the cells that are run.
+// Applicable returns the cells of a workload that can be run; of all workloads if it is
+// empty.
 func (p *Plan) Applicable(workload string) []results.Cell {
 	return slices.DeleteFunc(slices.Clone(p.Run.Cells), func(c results.Cell) bool {
 		return c.NotApplicable != "" || workload != "" && c.Workload != workload
 	})
 }
 
-// Pilots are the first trials: one of each workload, on the baseline.
+// Pilots returns the first trials: one of each workload, on the baseline.
 func (p *Plan) Pilots() (steps []Step) {
 	for _, c := range p.Applicable("") {
 		if c.Baseline {
@@ -36,10 +36,11 @@ func (p *Plan) Pilots() (steps []Step) {
 	return steps
 }
 
-// Round is one round of those workloads. It runs every cell of a workload once
-// and the baseline twice, the workloads in random order and the cells of a
-// workload one after the other in random order, so that what is compared is
-// close in time. Before comes a look at how much runs at once.
+// Round returns the steps of one round for the workloads for which of returns true. It
+// begins with a probe of how much work the machine does in parallel. Every cell of a
+// workload is run once, and the baseline twice. The order of the workloads is random, and
+// so is the order of the cells of a workload, which follow each other directly, so that
+// what is compared is close in time.
 func (p *Plan) Round(round int, of func(workload string) bool) []Step {
 	steps := []Step{{Kind: results.Probe, Round: round}}
 	rng := rand.New(rand.NewPCG(p.Run.Seed, uint64(round)))
@@ -55,7 +56,7 @@ func (p *Plan) Round(round int, of func(workload string) bool) []Step {
 		}
 		for _, i := range rng.Perm(len(block)) {
 			if !of(label) {
-				continue // the others stay in their order
+				continue // so that the order of the others does not depend on it
 			}
 			s := block[i]
 			s.Order = order
@@ -66,7 +67,7 @@ func (p *Plan) Round(round int, of func(workload string) bool) []Step {
 	return steps
 }
 
-// ObserverRounds are the rounds by which the cost of observing is measured.
+// ObserverRounds returns the steps of all rounds that measure the cost of observing.
 func (p *Plan) ObserverRounds() (steps []Step) {
 	for round := range p.Run.ObserverRounds {
 		steps = append(steps, p.ObserverRound(round, func(string) bool { return true })...)
@@ -74,16 +75,17 @@ func (p *Plan) ObserverRounds() (steps []Step) {
 	return steps
 }
 
-// ObserverRound is one round by which the cost of observing those cells is measured:
-// every cell of the first workload with each observer and with none, one after
-// the other in random order, the cells in random order too.
+// ObserverRound returns the steps of one round that measures the cost of observing, for the
+// cells for which of returns true. Every cell of the first workload is run with each
+// observer and with none, directly after each other in random order. The order of the cells
+// is random, too.
 func (p *Plan) ObserverRound(round int, of func(cell string) bool) (steps []Step) {
 	rng := rand.New(rand.NewPCG(p.Run.Seed, 1<<32+uint64(round)))
 	cells := p.Applicable(p.Run.Workloads[0].Label)
 	for _, c := range rng.Perm(len(cells)) {
 		arms := rng.Perm(1 + len(p.Run.Observers))
 		if !of(cells[c].ID) {
-			continue // the others stay in their order
+			continue // so that the order of the others does not depend on it
 		}
 		for _, i := range arms {
 			s := Step{Cell: cells[c].ID, Kind: results.Cost, Round: round, Order: len(steps)}
@@ -96,7 +98,7 @@ func (p *Plan) ObserverRound(round int, of func(cell string) bool) (steps []Step
 	return steps
 }
 
-// Evidence are the trials of each cell that are observed.
+// Evidence returns the evidence trials: a traced and a profiled one of each cell.
 func (p *Plan) Evidence() (steps []Step) {
 	if p.Run.ProfileNS == 0 {
 		return nil
@@ -107,7 +109,7 @@ func (p *Plan) Evidence() (steps []Step) {
 	return steps
 }
 
-// Trials returns how many of the steps are trials, which probes are not.
+// Trials counts the steps that are trials: all but probes.
 func Trials(steps []Step) int {
 	n := 0
 	for _, s := range steps {

@@ -1,27 +1,29 @@
-// Package plan is what a run makes of a spec: cells, rounds, their order from a
-// seed, and what fits into a time budget.
+// Package plan makes a plan of a spec: the cells, the rounds, their random order from a
+// seed, and how many rounds fit into a time budget.
 //
-// To add a kind of trial, add a results.Kind, its steps in order.go, and what they
-// take in [Plan.Estimate].
+// To add a kind of trial, add a results.Kind, its steps in order.go, and their time in
+// [Plan.Estimate].
 package plan
 
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"time"
 
 	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/experiment/spec"
+	"github.com/f3f4c0de/harness/internal/machine"
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// A Plan is what a run will do, step by step. The same run has the same plan,
-// which is how an interrupted one is continued.
+// A Plan is what a run will do, step by step. The same record of a run gives the same plan,
+// so an interrupted run can be continued.
 type Plan struct {
 	Run results.Run
 
-	// Steps are those of a run that nothing disturbs. Rounds are added in the
-	// place of those that were, or until the figures are precise.
+	// Steps are the steps of a run that nothing disturbs. Rounds are added for those that
+	// other programs disturbed, or until the figures are precise.
 	Steps []Step
 
 	programs map[string]spec.Program // by label
@@ -37,7 +39,7 @@ type Step struct {
 	Copy  bool // the second trial of the baseline in its round
 	Order int
 
-	// Observer is what watches a trial of kind Cost, if anything does.
+	// Observer is the observer whose cost a trial of kind Cost measures; empty for none.
 	Observer string
 }
 
@@ -72,8 +74,7 @@ func New(wanted spec.Spec) (*Plan, error) {
 	return p, nil
 }
 
-// record is what is written of a run before its first trial, but for workloads
-// and cells.
+// record returns the record of a run before its first trial, without workloads and cells.
 func record(wanted spec.Spec, version results.Version, now time.Time) results.Run {
 	run := results.Run{
 		Schema:    results.Schema,
@@ -104,6 +105,12 @@ func record(wanted spec.Spec, version results.Version, now time.Time) results.Ru
 	return run
 }
 
+// thisMachine describes the machine that this program runs on.
+func thisMachine() results.Machine {
+	w := machine.This.Hardware()
+	return results.Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU(), Kernel: w.Kernel, CPU: w.CPU, Memory: w.Memory}
+}
+
 func (p *Plan) addWorkload(prog spec.Program) error {
 	params, err := spec.EncodeParams(prog.Params)
 	if err != nil {
@@ -115,8 +122,8 @@ func (p *Plan) addWorkload(prog spec.Program) error {
 	return nil
 }
 
-// compareBuilds plans a comparison of programs: every workload on every backend
-// becomes a workload of its own, with a cell for each build.
+// compareBuilds plans a comparison of builds. Every workload on every backend becomes a
+// workload of its own, with a cell for each build.
 func (p *Plan) compareBuilds(wanted spec.Spec) error {
 	var programs []spec.Program
 	for _, prog := range wanted.Programs {
@@ -165,14 +172,13 @@ func (p *Plan) index(programs []spec.Program, backends []*core.Backend) {
 	}
 }
 
-// overhead is about what a trial costs beside its program: two processes or
-// more must start.
+// overhead is about how long a trial takes beside its program. It starts at least two
+// processes.
 const overhead = 60 * time.Millisecond
 
-// Estimate returns about how long the steps take. pilots holds what the pilots
-// of the workloads took, by label, where they have been made already; the
-// workloads' own nominal times stand in for the others. known is false if a
-// workload has neither.
+// Estimate estimates how long the steps take. pilots holds the times of the pilots that
+// were made, by the workload's label. For other workloads the nominal time is used. known
+// is false if a workload has neither.
 func (p *Plan) Estimate(steps []Step, pilots map[string]time.Duration) (total time.Duration, known bool) {
 	known = true
 	for _, s := range steps {
@@ -188,13 +194,13 @@ func (p *Plan) Estimate(steps []Step, pilots map[string]time.Duration) (total ti
 		}
 		known = known && ok
 		if !cell.Baseline {
-			one = one * 2 / 3 // some are faster, some are not
+			one = one * 2 / 3 // a guess: some models are faster, some are not
 		}
 		if least := time.Duration(p.Run.TrialNS); (s.Kind == results.Timed || s.Kind == results.Cost) && one < least {
 			one = least + one/2 // repeated until it is no shorter
 		}
 		if s.Kind == results.Profiled {
-			// Between two repetitions the result is checked, and the next set up.
+			// Checking the output and setting up again take time, too.
 			one = max(one, time.Duration(p.Run.ProfileNS)) * 2
 		}
 		total += one + overhead

@@ -11,8 +11,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// Resume is the plan of a run that was recorded. It fails if this program
-// or machine is not the one that began it: their trials could not be compared.
+// Resume returns the plan of a recorded run. It fails if the run was begun by another
+// program or on another machine, since such trials cannot be compared.
 func Resume(run results.Run, kinds spec.Kinds) (*Plan, error) {
 	if err := sameProgram(run); err != nil {
 		return nil, err
@@ -43,7 +43,7 @@ func Resume(run results.Run, kinds spec.Kinds) (*Plan, error) {
 	return p, nil
 }
 
-// sameProgram checks that a run goes on with what it was begun with.
+// sameProgram fails unless program, machine and builds are those that the run was begun with.
 func sameProgram(run results.Run) error {
 	version, err := thisVersion()
 	if err != nil {
@@ -63,7 +63,7 @@ func sameProgram(run results.Run) error {
 	return nil
 }
 
-// sameBuild checks that a build of a run is what it was.
+// sameBuild fails if the file of a build has changed since the run was begun.
 func sameBuild(was results.Build) error {
 	now, err := NewBuild(was.Name, was.Path)
 	if err != nil {
@@ -79,7 +79,7 @@ func sameBuild(was results.Build) error {
 		}
 	}
 	if differ == nil {
-		differ = []string{"the settings that it tells are the same, which -ldflags are not among"}
+		differ = []string{"its recorded build settings are the same, but those do not include -ldflags"}
 	}
 	return fmt.Errorf("build %s, is not what it was: it is %s now (%s); trials of two builds cannot be put together: start a new run", was, now.Executable, strings.Join(differ, ", "))
 }

@@ -8,15 +8,15 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// A clock knows how much of the time budget is spent, and how long rounds take.
+// A clock measures how much of the time budget is spent, and how long rounds take.
 type clock struct {
 	began  time.Time
-	before time.Duration // the parts of a run that was resumed
+	before time.Duration // what was spent before the run was resumed
 
-	took, estimated time.Duration // of the rounds that were made since
+	took, estimated time.Duration // of the rounds made since began
 }
 
-// newClock starts with what the trials took that were made before.
+// newClock returns a clock that includes the times of trials that were made before.
 func newClock(done []results.Trial) clock {
 	c := clock{began: time.Now()}
 	for _, t := range done {
@@ -29,7 +29,7 @@ func newClock(done []results.Trial) clock {
 	return c
 }
 
-// pace is how many times longer rounds take than was estimated.
+// pace returns the time that rounds took, divided by the estimate; 1 before the first.
 func (c *clock) pace() float64 {
 	if c.estimated <= 0 {
 		return 1
@@ -37,9 +37,9 @@ func (c *clock) pace() float64 {
 	return float64(c.took) / float64(c.estimated)
 }
 
-// fits reports whether the steps of a round fit into the time budget, beside what
-// follows the rounds. It looks at how long whole rounds take, and at no model's
-// time: so it favours none. The first round is made in any case.
+// fits reports whether the steps of a round fit into the time budget, together with what
+// follows the rounds. It considers the time of whole rounds only, not that of single
+// models, so it favours none of them. The first round is made in any case.
 func (r *runner) fits(round int, steps []plan.Step) bool {
 	run := &r.plan.Run
 	missing := slices.DeleteFunc(slices.Clone(steps), func(s plan.Step) bool { return r.done[s] })
@@ -56,7 +56,7 @@ func (r *runner) fits(round int, steps []plan.Step) bool {
 		r.todo = after
 		return false
 	}
-	r.todo = nil // as far as is known now
+	r.todo = nil
 	for i := range min(max(n, 1), max(run.Rounds-round, 1)) {
 		r.todo = append(r.todo, r.plan.Round(round+i, func(string) bool { return true })...)
 	}
@@ -66,7 +66,7 @@ func (r *runner) fits(round int, steps []plan.Step) bool {
 
 func scale(d time.Duration, by float64) time.Duration { return time.Duration(float64(d) * by) }
 
-// timeRound makes the steps of a round, and notes how long they take.
+// timeRound calls make, which makes the steps of a round, and notes how long it takes.
 func (r *runner) timeRound(steps []plan.Step, make func() error) error {
 	missing := slices.DeleteFunc(slices.Clone(steps), func(s plan.Step) bool { return r.done[s] })
 	estimated, _ := r.plan.Estimate(missing, r.pilots)

@@ -15,7 +15,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
-// spansFile is where a traced trial writes its spans.
+// spansFile is the file to which a traced trial writes its spans.
 func (r *runner) spansFile() string { return filepath.Join(r.scratch, results.TracesFile) }
 
 // keepSpans moves the spans that a traced trial has written into the run's
@@ -35,7 +35,7 @@ func (r *runner) keepSpans(reply *trial.Reply) error {
 	return nil
 }
 
-// keep moves the rest of what a traced trial has found into the run's folder.
+// keep moves everything else that a traced trial has written into the run's folder.
 func (r *runner) keep(reply *trial.Reply, s plan.Step) error {
 	if s.Kind != results.Traced {
 		return nil
@@ -63,32 +63,33 @@ func (r *runner) keepExecution(reply *trial.Reply, s plan.Step) error {
 	return r.opts.Folder.AddLedger(l, tasks)
 }
 
-// keepTracedCPU moves the CPU profiles of a traced trial to the others, merged.
+// keepTracedCPU merges the CPU profiles of a traced trial into one beside the other
+// profiles of the cell.
 func (r *runner) keepTracedCPU(reply *trial.Reply, s plan.Step, from string) error {
 	dir := filepath.Join(r.opts.Folder.Dir(), results.ProfilesDir, s.Cell)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
-	var parts []profile.ProcessProfiles
+	var all []profile.ProcessProfiles
 	for _, p := range reply.Lanes.Processes {
 		path := filepath.Join(from, trial.CPUFile(p.PID))
 		b, err := os.ReadFile(path)
 		if err != nil || len(b) == 0 {
-			continue // it did not end in good order, which the spans tell
+			continue // it was killed; the check of its spans reports that
 		}
-		parts = append(parts, profile.ProcessProfiles{Process: p.Name, Set: profile.Set{"cpu": b}})
+		all = append(all, profile.ProcessProfiles{Process: p.Name, Set: profile.Set{"cpu": b}})
 		if err := os.Remove(path); err != nil {
 			return err
 		}
 	}
-	merged, err := profile.Merge("cpu", s.Cell, parts)
+	merged, err := profile.Merge("cpu", s.Cell, all)
 	if err != nil {
 		return err
 	}
 	return results.WriteFile(filepath.Join(dir, results.TracedCPUFile), merged)
 }
 
-// executionDir is where a traced trial writes its execution traces.
+// executionDir is the folder to which a traced trial writes its execution traces.
 func (r *runner) executionDir() string { return filepath.Join(r.scratch, results.ExecDir) }
 
 func appendFile(to, from string) (err error) {

@@ -12,7 +12,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// probeTimeout bounds a probe, which takes some 50 ms where nothing disturbs it.
+// probeTimeout bounds a probe. On an idle machine a probe takes about 50 ms.
 const probeTimeout = 30 * time.Second
 
 func (r *runner) probe(ctx context.Context) (trial.Reply, error) {
@@ -20,8 +20,8 @@ func (r *runner) probe(ctx context.Context) (trial.Reply, error) {
 	return trial.Reply{Measured: reply}, err
 }
 
-// Capacity measures in a process of its own how much work that many processors
-// do at once: AloneNS and TogetherNS of the result.
+// Capacity measures, in a process of its own, how much work that many processors do in
+// parallel. The result has AloneNS and TogetherNS.
 func Capacity(ctx context.Context, processors int) (results.Measured, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, probeTimeout, fmt.Errorf("the probe did not end within %v", probeTimeout))
 	defer cancel()

@@ -1,6 +1,6 @@
-// Package run makes a run of a plan: each trial is a fresh process, and what it
-// measured becomes a record in the run's folder. What a kind of trial leaves
-// beside its record is kept by keep.go.
+// Package run executes a plan: it makes each trial in a fresh process and writes what the
+// trial measured to the run's folder, as a record. keep.go stores what a kind of trial
+// produces beside its record.
 package run
 
 import (
@@ -17,8 +17,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
-// A Progress tells how far a run is. It is reported between trials, never while
-// one runs.
+// A Progress says how far a run has come. It is reported between trials, never during one.
 type Progress struct {
 	Step   plan.Step
 	Done   int           // trials
@@ -27,23 +26,22 @@ type Progress struct {
 	Failed string        // why the last step failed; empty if it did not
 }
 
-// Options are how a run is made.
+// Options are the options of [Execute].
 type Options struct {
 	Folder *results.Folder
-	Done   []results.Trial // made before, by a run that is resumed
+	Done   []results.Trial // of a resumed run: the trials that were made before
 
-	// Stop ends the run after the trial under way, when it is closed.
+	// Closing Stop ends the run after the trial under way.
 	Stop <-chan struct{}
 
 	// Report is called before the first trial and after each.
 	Report func(Progress)
 }
 
-// maxFailures of a cell's trials mean that more of them would not help: the
-// rest is left out.
+// maxFailures is how many trials of a cell may fail. Then its other trials are left out.
 const maxFailures = 3
 
-// A runner makes the trials of a plan.
+// A runner executes a plan.
 type runner struct {
 	plan     *plan.Plan
 	opts     Options
@@ -54,20 +52,19 @@ type runner struct {
 	digests  map[string]string // of each workload, from its pilot
 	pilots   map[string]time.Duration
 	failed   map[string]int    // failures of each cell
-	failures map[string]string // the last one
+	failures map[string]string // the last failure of each cell
 
-	made     []results.Trial    // with what was made before
-	done     map[plan.Step]bool // of those, the ones that were verified
-	todo     []plan.Step        // as far as is known
+	made     []results.Trial    // including those of a resumed run
+	done     map[plan.Step]bool // the steps whose trials a resumed run has made with success
+	todo     []plan.Step        // the steps left, as far as is known
 	finished int
 	clock    clock
 }
 
-// Execute makes the trials of a plan that have not been made yet, and records
-// them. It returns when all are made, after the trial during which Stop was
-// closed, or at once when ctx ends, which kills the trial under way. Failed
-// trials are recorded and counted in the status; the error is for what keeps
-// the run from being recorded.
+// Execute makes the trials of a plan that have not been made yet, and records them. It
+// returns when all are made, or after the trial during which Stop was closed. When ctx ends
+// it kills the trial under way and returns at once. A failed trial is recorded and makes
+// the status [results.Failed]; an error means that the run could not be recorded.
 func Execute(ctx context.Context, p *plan.Plan, o Options) (results.Status, error) {
 	r := &runner{
 		plan: p, opts: o, epoch: trace.NewEpoch(),
@@ -78,7 +75,7 @@ func Execute(ctx context.Context, p *plan.Plan, o Options) (results.Status, erro
 	var err error
 	r.scratch, err = os.MkdirTemp(o.Folder.Dir(), "scratch-*")
 	if err != nil {
-		return results.Interrupted, fmt.Errorf("making room for trials: %w", err)
+		return results.Interrupted, fmt.Errorf("making the folder for the files of trials: %w", err)
 	}
 	defer os.RemoveAll(r.scratch)
 	r.trace, err = trace.NewRun(ctx, trace.Identity{RunID: p.Run.ID, Role: "run", Version: p.Run.Version.Harness})
@@ -95,7 +92,7 @@ func Execute(ctx context.Context, p *plan.Plan, o Options) (results.Status, erro
 	return status, errors.Join(err, r.exportRun(), o.Folder.WriteRun(&p.Run))
 }
 
-// errStopped tells that the run ended before its time.
+// errStopped means that the run was stopped before all steps were made.
 var errStopped = errors.New("stopped")
 
 func (r *runner) makeAll(ctx context.Context) (results.Status, error) {
@@ -112,12 +109,12 @@ func (r *runner) makeAll(ctx context.Context) (results.Status, error) {
 		if len(wanted) == 0 || !r.fits(round, steps) {
 			break
 		}
-		added := r.plan.Run.BudgetNS == 0 && round >= r.plan.Run.Rounds // else fits has planned it
+		added := r.plan.Run.BudgetNS == 0 && round >= r.plan.Run.Rounds // with a time budget, fits has added the steps to todo
 		err = r.timeRound(steps, func() error { return r.makeRound(ctx, added, steps) })
 	}
 	if run := &r.plan.Run; err == nil && run.BudgetNS > 0 && round < run.Rounds {
 		run.Rounds = round
-		err = r.opts.Folder.WriteRun(run) // whatever comes of the evidence
+		err = r.opts.Folder.WriteRun(run) // now, in case the evidence trials fail
 	}
 	for round := 0; err == nil; round++ {
 		wanted := r.wantedObserverRound(round)
@@ -140,7 +137,7 @@ func (r *runner) makeAll(ctx context.Context) (results.Status, error) {
 	return results.Completed, nil
 }
 
-// makeRound makes the steps of a round, which may be one that was not planned.
+// makeRound makes the steps of a round. added tells that the plan does not have the round.
 func (r *runner) makeRound(ctx context.Context, added bool, steps []plan.Step) error {
 	if added {
 		r.todo = append(slices.DeleteFunc(slices.Clone(steps), func(s plan.Step) bool { return r.done[s] }), r.todo...)
@@ -148,7 +145,7 @@ func (r *runner) makeRound(ctx context.Context, added bool, steps []plan.Step) e
 	return r.makeSteps(ctx, steps)
 }
 
-// makeSteps makes those of the steps that have not been made.
+// makeSteps makes those of the steps that have not been made yet.
 func (r *runner) makeSteps(ctx context.Context, steps []plan.Step) error {
 	for _, s := range steps {
 		select {
@@ -164,7 +161,7 @@ func (r *runner) makeSteps(ctx context.Context, steps []plan.Step) error {
 		}
 		r.todo = slices.DeleteFunc(r.todo, func(t plan.Step) bool { return t == s })
 		if n := r.failed[s.Cell]; n >= maxFailures {
-			continue // the report shows what is missing, and why
+			continue // the report shows which trials are missing, and why
 		}
 		failure, err := r.step(ctx, s)
 		if err != nil {
@@ -188,8 +185,8 @@ func (r *runner) report(s plan.Step, failure error) {
 	r.opts.Report(p)
 }
 
-// resume remembers what a run that is resumed has made with success, and what
-// its pilots have found out.
+// resume notes the trials that a resumed run has made with success, and the results of its
+// pilots.
 func (r *runner) resume() {
 	for _, t := range r.opts.Done {
 		if !t.OK() {
@@ -209,9 +206,9 @@ func (r *runner) piloted(workload string, m *results.Measured) {
 	r.pilots[workload] = time.Duration(m.WallNS)
 }
 
-// exportRun writes the trace that the trials' traces link to.
+// exportRun writes the trace of the run, to which the traces of trials link.
 func (r *runner) exportRun() (err error) {
-	ctx := context.Background() // also when the run was interrupted
+	ctx := context.Background() // not that of the run, which may have been interrupted
 	w, err := trace.NewWriter(filepath.Join(r.opts.Folder.Dir(), results.TracesFile))
 	if err != nil {
 		return err

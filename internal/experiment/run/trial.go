@@ -17,7 +17,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// step makes one trial and records it. failure is why the trial failed.
+// step makes one trial and records it. failure is why the trial failed; err is why it could
+// not be recorded.
 func (r *runner) step(ctx context.Context, s plan.Step) (failure, err error) {
 	cell, _, _ := r.plan.Cell(s.Cell)
 	t := results.Trial{Cell: s.Cell, Kind: s.Kind, Round: s.Round, Copy: s.Copy, Order: s.Order, Observer: s.Observer, Started: time.Now().UTC()}
@@ -29,7 +30,7 @@ func (r *runner) step(ctx context.Context, s plan.Step) (failure, err error) {
 		reply, failure = r.makeTrial(ctx, s, cell)
 	}
 	if ctx.Err() != nil {
-		return nil, nil // it was killed, which is no result
+		return nil, nil // the trial was killed, so there is nothing to record
 	}
 	t.Load, t.Measured = load(), reply.Measured
 	if failure == nil && s.Kind != results.Probe {
@@ -37,7 +38,7 @@ func (r *runner) step(ctx context.Context, s plan.Step) (failure, err error) {
 	}
 	if s.Kind == results.Traced {
 		if err := r.keepSpans(&reply); failure == nil {
-			failure = err // what a failed trial has left is kept, too
+			failure = err // the spans of a failed trial are kept, too
 		}
 	}
 	if failure == nil {
@@ -52,8 +53,8 @@ func (r *runner) step(ctx context.Context, s plan.Step) (failure, err error) {
 	return failure, r.opts.Folder.AddTrial(&t)
 }
 
-// measureLoad returns a function that tells what the machine has done since, or
-// nil if that cannot be known.
+// measureLoad returns a function that returns what the machine has done since the call of
+// measureLoad, or nil if that cannot be known.
 func measureLoad() func() *results.Load {
 	read := func() (machine.Load, time.Duration, bool) {
 		l, err := machine.This.ReadLoad()
@@ -98,14 +99,14 @@ func (r *runner) makeTrial(ctx context.Context, s plan.Step, cell results.Cell) 
 			Profiles: filepath.Join(r.opts.Folder.Dir(), results.ProfilesDir, s.Cell), ProfileNS: time.Duration(r.plan.Run.ProfileNS),
 		},
 	}
-	if err := os.RemoveAll(r.executionDir()); err != nil { // of a trial that failed
+	if err := os.RemoveAll(r.executionDir()); err != nil { // a failed trial may have left it
 		return trial.Reply{}, err
 	}
 	procs := b.GOMAXPROCS
 	if procs == 0 {
 		procs = r.plan.Run.Machine.Cores
 	}
-	program := "" // this one
+	program := "" // this program
 	for _, b := range r.plan.Run.Builds {
 		if b.Name == cell.Build {
 			program = b.Path
@@ -114,7 +115,7 @@ func (r *runner) makeTrial(ctx context.Context, s plan.Step, cell results.Cell) 
 	return r.runTrial(ctx, program, order, procs, time.Duration(r.plan.Run.TimeoutNS))
 }
 
-// checkDigest holds a trial's output against the pilot's.
+// checkDigest compares the digest of a trial's output with the pilot's.
 func (r *runner) checkDigest(s plan.Step, cell results.Cell, m *results.Measured) error {
 	if s.Kind == results.Pilot {
 		r.piloted(cell.Workload, m)
@@ -126,9 +127,9 @@ func (r *runner) checkDigest(s plan.Step, cell results.Cell, m *results.Measured
 	return nil
 }
 
-// runTrial makes one trial in a fresh process of a program, this one if it is
-// empty, and returns what that found out.
-// When ctx ends, the process and all that it has started are killed.
+// runTrial makes one trial in a fresh process and returns its reply. program is the file to
+// start, which is this program if it is empty. When ctx ends, the process and all that it
+// has started are killed.
 func (r *runner) runTrial(ctx context.Context, program string, order trial.Order, gomaxprocs int, timeout time.Duration) (trial.Reply, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the trial did not end within %v", timeout))
 	defer cancel()
@@ -147,8 +148,8 @@ func (r *runner) runTrial(ctx context.Context, program string, order trial.Order
 	if err == nil {
 		err = json.NewDecoder(p.Out).Decode(&reply)
 	}
-	// It may still have workers to end. A kill reaches those as well, and
-	// what a trial that failed has left behind.
+	// The process may still have to end its workers. If it must be killed, or fails, the
+	// workers are killed with it.
 	exit := p.End(trial.EndTimeout)
 	lost := ""
 	if order.Kind == results.Traced {

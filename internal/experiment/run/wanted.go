@@ -8,11 +8,10 @@ import (
 	"github.com/f3f4c0de/harness/internal/stats"
 )
 
-// wanted returns the workloads that need that round: all in the rounds that were
-// planned, afterwards those that other programs disturbed or whose figures are
-// not yet precise. It looks at nothing but the rounds before, and at no result
-// except for the width of its interval: that something came out faster neither
-// ends a run nor prolongs it.
+// wanted returns the workloads that need that round: all in the rounds that were planned,
+// afterwards those whose rounds other programs disturbed or whose figures are not yet
+// precise. It uses only the rounds before, and of their results only the widths of
+// intervals: which model is faster neither ends a run nor prolongs it.
 func (r *runner) wanted(round int) map[string]bool {
 	run := &r.plan.Run
 	wanted := make(map[string]bool)
@@ -43,9 +42,9 @@ func (r *runner) wanted(round int) map[string]bool {
 	return wanted
 }
 
-// wantedObserverRound returns the cells that need that round of those by which the cost
-// of observing is measured: all in the rounds that were planned, afterwards
-// those that other programs disturbed, until as many have been made again.
+// wantedObserverRound returns the cells that need that round of those that measure the cost
+// of observing: all in the rounds that were planned, afterwards those whose rounds other
+// programs disturbed, until as many undisturbed rounds were made.
 func (r *runner) wantedObserverRound(round int) map[string]bool {
 	run := &r.plan.Run
 	most := run.ObserverRounds
@@ -71,8 +70,8 @@ func (r *runner) wantedObserverRound(round int) map[string]bool {
 	return wanted
 }
 
-// precise reports whether the interval of every speed-up in the blocks of a
-// workload is as narrow as it is to be.
+// precise reports whether the interval of every speed-up in the blocks of a workload is as
+// narrow as the run asks for.
 func (r *runner) precise(blocks []*results.Block) bool {
 	if len(blocks) == 0 {
 		return false
@@ -85,7 +84,7 @@ func (r *runner) precise(blocks []*results.Block) bool {
 			}
 		}
 		if len(num) == 0 {
-			continue // the baseline, or a cell that fails
+			continue // the baseline, or a cell whose trials failed
 		}
 		e := stats.Ratio(num, den, 1-stats.Level)
 		if half := math.Sqrt(e.High/e.Low) - 1; !(half <= r.plan.Run.Precision) {

@@ -8,9 +8,9 @@ import (
 	"github.com/f3f4c0de/harness"
 )
 
-// Example returns the text of a file to begin with: those programs, or all
-// workloads as they are by default, and every option that a file can give, with
-// its value by default or commented out.
+// Example returns the text of an experiment file to start from. It has the programs of s, or
+// all workloads with their default parameters, and every option that a file can have: with
+// its default value, or commented out if it has none.
 func (s Settings) Example(kinds Kinds) (string, error) {
 	var b strings.Builder
 	b.WriteString("# An experiment for harness run. Every line may be left out; flags have precedence.\n")
@@ -27,7 +27,7 @@ func (s Settings) Example(kinds Kinds) (string, error) {
 	return b.String(), nil
 }
 
-// example is what a file to begin with says of an option.
+// example returns the lines of an option in the file that [Settings.Example] makes.
 func (o *Option) example(s Settings, kinds Kinds) (string, error) {
 	switch {
 	case o.begin != nil:

@@ -1,8 +1,7 @@
-// Package spec is what is wanted of an experiment: [Settings] from a file, the
-// environment and flags, as [Options] describes them, and the [Spec] that they
-// are resolved to.
+// Package spec describes an experiment: [Settings] are read from a file, the environment
+// and flags, as [Options] describes them, and are resolved to a [Spec].
 //
-// To add an option, add an entry to Options and its field to Settings, and use it
+// To add an option, add an entry to Options and a field to Settings, and use the field
 // where the spec is resolved or the plan is made.
 package spec
 
@@ -21,11 +20,10 @@ import (
 type Kinds struct {
 	Workloads []*harness.Workload
 	Backends  []*core.Backend
-	Observers []results.Observer // whose cost can be measured
+	Observers []results.Observer // those whose cost can be measured
 }
 
-// Tasks returns all tasks of all workloads, each once: what a worker process
-// must know.
+// Tasks returns all tasks of all workloads, each once. A worker process must know them.
 func (k Kinds) Tasks() []core.AnyTask {
 	var tasks []core.AnyTask
 	seen := make(map[string]bool)
@@ -53,7 +51,7 @@ func (k Kinds) Backend(name string) (*core.Backend, error) {
 // baseline is the backend that the others are compared with.
 const baseline = "sequential"
 
-// Find looks a name up, and names the nearest ones if it is not there.
+// Find returns the value with that name. If there is none, the error suggests similar names.
 func Find[T any](what string, all []T, name string, nameOf func(T) string) (T, error) {
 	var names []string
 	for _, v := range all {
@@ -74,15 +72,15 @@ func unknown(what, name string, names []string) error {
 	return fmt.Errorf("unknown %s %q; known are %s", what, name, strings.Join(slices.Sorted(slices.Values(names)), ", "))
 }
 
-// nearest returns up to three names that a user may have meant, the nearest first.
+// nearest returns up to three names that are similar to name, the most similar first.
 func nearest(name string, names []string) []string {
 	near := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return distance(name, n) > (len(name)+2)/3 })
 	slices.SortStableFunc(near, func(a, b string) int { return cmp.Compare(distance(name, a), distance(name, b)) })
 	return near[:min(3, len(near))]
 }
 
-// distance is how many letters must be inserted, deleted or replaced to turn a
-// into b (Levenshtein).
+// distance returns the Levenshtein distance: how many bytes must be inserted, deleted or
+// replaced to turn a into b.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

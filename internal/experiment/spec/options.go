@@ -10,65 +10,65 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// An Option is one thing that a user can say of a run. Everything that knows
-// options derives from the entry: the flag, the variable, the key in a file, its
-// schema, what harness init writes, what --resume refuses, and docs/options.md.
+// An Option is an option of a run. Everything about it derives from its entry: the flag, the
+// variable, the key in a file, its schema, what harness init writes, whether --resume
+// refuses it, and docs/options.md.
 type Option struct {
-	Name      string // of the flag; the variable and the key are made of it
-	Short     string // of the flag, in one letter
+	Name      string // of the flag; the names of the variable and the key derive from it
+	Short     string // one-letter form of the flag
 	Kind      ValueKind
-	Unit      string // what a number counts
-	Doc       string // what it says, in a line
-	Default   string // the value that it has if it is not given
-	Otherwise string // in words what happens then, where there is no such value
-	Example   string // a value
+	Unit      string // what its number counts
+	Doc       string // description in one line
+	Default   string // the value if it is not given
+	Otherwise string // if there is no default value: what happens if it is not given
+	Example   string // an example of a value
 
-	Variable bool // the environment can give it
+	Variable bool // a variable of the environment can give it
 	Key      bool // a file can give it
-	New      bool // it says what a new run is: one that is resumed goes on as it was planned
+	New      bool // it describes a new run, so --resume refuses it
 
-	// Min and Max bound a number, or nanoseconds; no Max is none.
+	// Min and Max bound a number or a duration in nanoseconds; a Max of 0 is no bound.
 	Min, Max int64
-	// Want says in words what is wanted, where the bounds do not say it.
+	// Want describes the values, if Min and Max do not describe them well enough.
 	Want string
-	// Values returns what there is to choose from. An option that is Open can
-	// have other values, too.
+	// Values returns the values to choose from. If Open is set other values are allowed,
+	// too.
 	Values func(Kinds) []Value
 	Open   bool
 
-	// ReplacedBy are options that say the same in another way: where one of them is
-	// given in a place that has precedence, what this one says is dropped.
+	// ReplacedBy names options that decide the same thing. If one of them is given in a
+	// source with precedence, the value of this one is dropped.
 	ReplacedBy []string
-	// VariableIgnoredWith are flags beside which the variable of this option is not looked at,
-	// though what the file says is.
+	// VariableIgnoredWith names flags with which the variable of this option is ignored.
+	// What the file says is still used.
 	VariableIgnoredWith []string
-	// Conflicts are options that it cannot be given with.
+	// Conflicts lists options that cannot be given together with this one.
 	Conflicts []Conflict
 
-	// field returns a pointer to where the value is stored; put stores it where
-	// that takes more. One of them is set.
+	// field returns a pointer to the field that stores the value. put stores the value
+	// if that is not enough. One of them is set.
 	field func(*Settings) any
 	put   func(*Settings, Kinds, []any) error
-	// node reads what a file says, where that is no value or list of values, and
-	// schema describes it.
+	// node reads the option from a file, if it is not a value or a list of values there.
+	// schema then returns its schema.
 	node   func(*file, *Settings, node) error
 	schema func(Kinds) object
-	// begin is what a file to begin with says, where that is not the default.
+	// begin returns the option's lines in [Settings.Example], if they are not the default.
 	begin func(*Option, Settings, Kinds) (string, error)
 }
 
-// A Value is one of those that an option can have.
+// A Value is a value that an option can have.
 type Value struct{ Name, Doc string }
 
-// A Conflict is an option that another cannot be given with.
+// A Conflict names an option that cannot be given together with another.
 type Conflict struct {
 	With    string
-	Why     string // and what to do
-	Several bool   // only where this one has several values
+	Why     string // the reason, and what to do
+	Several bool   // only if this option has several values
 }
 
-// Options are all options of a run, in the order in which they are applied. A new
-// option is one entry here, its field in [Settings], and its use.
+// Options are all options of a run, in the order in which they are applied. To add one, add
+// an entry here and its field in [Settings], and use it.
 var Options = []*Option{
 	{
 		Name: "workloads", Kind: Names, Doc: "workloads to run", Otherwise: "all", Example: "sqrt,mixed",
@@ -181,21 +181,19 @@ var Options = []*Option{
 	},
 }
 
-// Lookup returns the option of that name. There must be one.
+// Lookup returns the option of that name. It panics if there is none.
 func Lookup(name string) *Option {
 	i := slices.IndexFunc(Options, func(o *Option) bool { return o.Name == name })
 	return Options[i]
 }
 
-// KeyName returns the key of the option in a file, and VariableName the variable
-// that gives it.
+// KeyName returns the key of the option in a file.
 func (o *Option) KeyName() string { return strings.ReplaceAll(o.Name, "-", "_") }
 
-// VariableName returns the variable that gives the option.
+// VariableName returns the environment variable of the option.
 func (o *Option) VariableName() string { return "HARNESS_" + strings.ToUpper(o.KeyName()) }
 
-// Usage says in a line what the option is, what it can be, and what it is if it is
-// not given.
+// Usage describes the option in one line: what it is, its values and its default.
 func (o *Option) Usage() string {
 	s := o.Doc
 	if o.closed() {
@@ -207,10 +205,10 @@ func (o *Option) Usage() string {
 	return s
 }
 
-// closed reports whether the option has one of few values, whatever the kinds.
+// closed reports whether the option has a fixed list of values that the kinds do not affect.
 func (o *Option) closed() bool { return o.Values != nil && len(o.Values(Kinds{})) > 0 }
 
-// Wanted says in words what values the option has.
+// Wanted describes the values of the option in words.
 func (o *Option) Wanted() string {
 	switch {
 	case o.Want != "":
@@ -221,7 +219,7 @@ func (o *Option) Wanted() string {
 	return o.Kind.want(o)
 }
 
-// check refuses a value that the option cannot have.
+// check fails if the option cannot have the value.
 func (o *Option) check(v any, text string, kinds Kinds) error {
 	if n, ok := numberOf(v); ok && (n < o.Min || o.Max != 0 && n > o.Max) {
 		return wantError{text, o.Wanted()}
@@ -243,7 +241,7 @@ func (o *Option) check(v any, text string, kinds Kinds) error {
 	return unknown(what, text, known)
 }
 
-// set gives the option its values. The last of them counts where it has one.
+// set sets the values of the option. If it has a single value, the last one counts.
 func (o *Option) set(s *Settings, kinds Kinds, given []given) error {
 	if len(given) == 0 {
 		return nil
@@ -270,7 +268,7 @@ func (o *Option) set(s *Settings, kinds Kinds, given []given) error {
 	return nil
 }
 
-// store puts values into the option's field.
+// store sets the option's field to values.
 func (o *Option) store(s *Settings, values []any) {
 	to := reflect.ValueOf(o.field(s)).Elem()
 	switch to.Kind() {
@@ -287,7 +285,7 @@ func (o *Option) store(s *Settings, values []any) {
 	}
 }
 
-// reset drops what was said of the option.
+// reset drops the value of the option.
 func (o *Option) reset(s *Settings) {
 	if o.field != nil {
 		reflect.ValueOf(o.field(s)).Elem().SetZero()
@@ -301,7 +299,7 @@ func (s *Settings) has(o *Option) bool {
 	return given || o.field != nil && !reflect.ValueOf(o.field(s)).Elem().IsZero()
 }
 
-// verify checks what settings say, wherever they come from.
+// verify checks the values of all options, wherever they come from.
 func (s *Settings) verify(kinds Kinds) error {
 	for _, o := range Options {
 		if o.field == nil || !s.has(o) {
@@ -315,7 +313,7 @@ func (s *Settings) verify(kinds Kinds) error {
 	return s.conflict()
 }
 
-// conflict says which of the options cannot be given together.
+// conflict fails if two options were given that exclude each other.
 func (s *Settings) conflict() error {
 	for _, o := range Options {
 		for _, c := range o.Conflicts {
@@ -327,13 +325,13 @@ func (s *Settings) conflict() error {
 	return nil
 }
 
-// fill gives what settings leave open the value that it has by default.
+// fill sets options that were not given to their default values.
 func (s *Settings) fill() {
 	for _, o := range Options {
 		if o.Default == "" || s.has(o) {
 			continue
 		}
-		v, _ := o.Kind.parse(o.Default) // a test holds that it can be
+		v, _ := o.Kind.parse(o.Default) // a test checks that every default can be parsed
 		o.store(s, []any{v})
 	}
 }
@@ -346,7 +344,7 @@ func all[T any](values []any) []T {
 	return typed
 }
 
-// each has one value after the other applied.
+// each returns a function that applies f to one value after the other.
 func each(f func(*Settings, string, Kinds) error) func(*Settings, Kinds, []any) error {
 	return func(s *Settings, kinds Kinds, values []any) error {
 		for _, v := range values {
@@ -395,8 +393,7 @@ func presetValues(Kinds) (all []Value) {
 	return all
 }
 
-// setBackends chooses backends, in the order of the list and the baseline among
-// them in any case.
+// setBackends chooses backends and the baseline, in the order of the kinds.
 func (s *Settings) setBackends(chosen []string, kinds Kinds) error {
 	s.Backends = nil
 	for _, b := range kinds.Backends {

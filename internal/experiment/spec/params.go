@@ -14,7 +14,7 @@ import (
 	"github.com/f3f4c0de/harness"
 )
 
-// params returns a copy of the program's parameters.
+// params returns a copy of the program's parameters, or of the workload's defaults.
 func (p Program) params() any {
 	from := p.Params
 	if from == nil {
@@ -28,8 +28,8 @@ func (p Program) params() any {
 	return c.Interface()
 }
 
-// DecodeParams returns a copy of the workload's default parameters with those of
-// a record in their places.
+// DecodeParams returns a copy of the workload's default parameters, changed to the values
+// in params, by name.
 func DecodeParams(w *harness.Workload, params map[string]any) (any, error) {
 	texts := make(map[string]string)
 	for key, v := range params {
@@ -64,14 +64,14 @@ func setParam(w *harness.Workload, params any, key, text string) error {
 	return nil
 }
 
-// setField reads the value of a field. What has no simple form is YAML.
+// setField sets a field from its text. The text of types without a simple form is YAML.
 func setField(f reflect.Value, text string) (err error) {
 	if f.Type() == reflect.TypeFor[time.Duration]() {
 		d, err := time.ParseDuration(text)
 		f.SetInt(int64(d))
 		return err
 	}
-	if f.Type().PkgPath() != "" { // it may read itself
+	if f.Type().PkgPath() != "" { // the type may have its own unmarshaller
 		return yaml.Unmarshal([]byte(text), f.Addr().Interface())
 	}
 	switch {
@@ -100,7 +100,7 @@ func setField(f reflect.Value, text string) (err error) {
 	return err
 }
 
-// validate asks the parameters whether they are right.
+// validate calls the Validate method of the parameters, if they have one.
 func validate(w *harness.Workload, params any) error {
 	if c, ok := params.(interface{ Validate() error }); ok {
 		if err := c.Validate(); err != nil {
@@ -110,7 +110,7 @@ func validate(w *harness.Workload, params any) error {
 	return nil
 }
 
-// wantedOf says what values a type has, in the words of a user.
+// wantedOf describes the values of a type to a user.
 func wantedOf(t reflect.Type) string {
 	if t == reflect.TypeFor[time.Duration]() {
 		return "a duration such as 5ms"

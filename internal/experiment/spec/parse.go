@@ -10,23 +10,22 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// A file is an experiment's file while it is read.
+// A file is an experiment file while it is parsed.
 type file struct {
 	name    string
 	kinds   Kinds
 	options []*Option
 	anchors map[string]ast.Node
-	merged  int // maps into others, so far
+	merged  int // number of maps merged into others so far
 }
 
-// maxMerges is how many maps may be merged into others: one may have itself in it.
+// maxMerges bounds the maps merged into others, since a map may contain itself.
 const maxMerges = 1000
 
-// A node is a value in a file, or a key.
+// A node is a value or a key in a file.
 type node = ast.Node
 
-// ParseFile reads settings from YAML. Errors name the file, the line and the
-// column.
+// ParseFile parses the YAML of an experiment file. Errors begin with file, line and column.
 func ParseFile(name string, data []byte, kinds Kinds) (Settings, error) {
 	var s Settings
 	parsed, err := parser.ParseBytes(data, 0)
@@ -49,7 +48,7 @@ func ParseFile(name string, data []byte, kinds Kinds) (Settings, error) {
 	return s, nil
 }
 
-// Visit notes an anchor. It makes a file an [ast.Visitor].
+// Visit implements [ast.Visitor]. It collects the anchors.
 func (f *file) Visit(n ast.Node) ast.Visitor {
 	if a, ok := n.(*ast.AnchorNode); ok {
 		f.anchors[a.Name.String()] = a.Value
@@ -57,7 +56,7 @@ func (f *file) Visit(n ast.Node) ast.Visitor {
 	return f
 }
 
-// settings reads what a file says, key by key.
+// settings reads the options of a file, key by key.
 func (f *file) settings(s *Settings, body node) error {
 	return f.pairs(body, func(key, value node) error {
 		i := slices.IndexFunc(f.options, func(o *Option) bool { return o.Key && o.KeyName() == keyText(key) })
@@ -75,7 +74,7 @@ func (f *file) settings(s *Settings, body node) error {
 	})
 }
 
-// given returns the values of an option, each with its place.
+// given returns the values of an option, each with its position in the file.
 func (f *file) given(o *Option, value node) (all []given) {
 	values := []node{value}
 	if list, ok := value.(*ast.SequenceNode); ok && o.Kind.List != "" {
@@ -90,16 +89,16 @@ func (f *file) given(o *Option, value node) (all []given) {
 	return all
 }
 
-// programKeys are what a file says of a workload.
+// programKeys are the keys of a workload in a file.
 var programKeys = map[string]func(f *file, p *Program, value node) error{
-	"workload": func(*file, *Program, node) error { return nil }, // it was looked up before
+	"workload": func(*file, *Program, node) error { return nil }, // it was read before, by nameOf
 	"label":    (*file).label,
 	"workers":  (*file).workers,
 	"params":   (*file).params,
 	"vary":     (*file).vary,
 }
 
-// fieldNames returns the keys of a file and of a workload in it.
+// fieldNames returns all keys that a file can have.
 func (f *file) fieldNames() (all []string) {
 	for _, o := range f.options {
 		if o.Key {
@@ -151,8 +150,8 @@ func (f *file) program(n node) (p Program, err error) {
 	return p, err
 }
 
-// nameOf returns where the name of a workload stands: the node itself, or one in
-// it.
+// nameOf returns the node that has the name of a workload: n itself, or the value of its
+// key "workload".
 func (f *file) nameOf(n node) (name node, err error) {
 	switch n.Type() {
 	case ast.SequenceType, ast.NullType:
@@ -176,7 +175,7 @@ func (f *file) nameOf(n node) (name node, err error) {
 	return name, err
 }
 
-// expands checks what a program varies, with the parameters that it has.
+// expands fails if the program cannot take one of the values that it varies over.
 func (f *file) expands(n node, p Program) error {
 	_, failure := p.expand()
 	if failure == nil {
@@ -200,7 +199,7 @@ func (f *file) workers(p *Program, value node) (err error) {
 	return err
 }
 
-// defaultWorkers reads how many workers the workloads have that say nothing else.
+// defaultWorkers reads the number of workers for all workloads without their own.
 func (f *file) defaultWorkers(s *Settings, value node) (err error) {
 	s.Workers, err = f.numberOfWorkers(value)
 	return err
@@ -233,7 +232,7 @@ func (f *file) params(p *Program, value node) error {
 		*p = changed
 		return nil
 	}
-	for _, key := range sortedKeys(texts) { // which one is it?
+	for _, key := range sortedKeys(texts) { // find the one that is wrong
 		if _, err := p.withParams(map[string]string{key: texts[key]}); err != nil {
 			return f.at(nodes[key], err)
 		}
@@ -256,7 +255,7 @@ func (f *file) vary(p *Program, value node) error {
 	})
 }
 
-// pairs calls each with the keys and values of a map.
+// pairs calls each with every key and value of a map, including merged maps.
 func (f *file) pairs(n node, each func(key, value node) error) error {
 	n = f.resolve(n)
 	m, ok := n.(ast.MapNode)
@@ -282,7 +281,7 @@ func (f *file) pairs(n node, each func(key, value node) error) error {
 	return nil
 }
 
-// resolve returns what a node stands for that has a name, or is one.
+// resolve replaces an anchor, an alias or a tag by the value that it stands for.
 func (f *file) resolve(n node) node {
 	switch v := n.(type) {
 	case *ast.AnchorNode:
@@ -297,7 +296,7 @@ func (f *file) resolve(n node) node {
 	return n
 }
 
-// text returns a scalar as it was written, and of anything else how it begins.
+// text returns a scalar as it was written, and the first token of anything else.
 func text(n node) string {
 	switch v := n.(type) {
 	case *ast.StringNode:
@@ -308,7 +307,7 @@ func text(n node) string {
 	return n.GetToken().Value
 }
 
-// yaml returns a value as text: a scalar as it was written, else as YAML.
+// yaml returns a scalar as it was written, and anything else as YAML.
 func (f *file) yaml(n node) string {
 	if _, ok := n.(ast.ScalarNode); ok {
 		return text(n)
@@ -328,12 +327,12 @@ func (f *file) where(n node) string {
 	return fmt.Sprintf("%s:%d:%d", f.name, p.Line, p.Column)
 }
 
-// at says where an error is, and which key it is about if the error does not.
+// at adds the position to an error, and the key if the error does not name it.
 func (f *file) at(n node, err error, key ...string) error {
 	return place{where: f.where(n), name: slices.Concat(key, []string{""})[0]}.wrap(err)
 }
 
-// yamlError puts the place first, as compilers do.
+// yamlError writes the position first, as compilers do.
 func yamlError(name string, err error) error {
 	var y yaml.Error
 	if !errors.As(err, &y) || y.GetToken() == nil {

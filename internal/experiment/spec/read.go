@@ -6,11 +6,11 @@ import (
 	"slices"
 )
 
-// Given is what was given for options, by their names: one or more values each.
+// Given holds the texts that were given for options, by the options' names.
 type Given map[string][]string
 
-// Add adds the text of a flag or a variable. Where the option has one value, it
-// takes the place of what was given before.
+// Add adds the text of a flag or a variable. If the option has a single value, the text
+// replaces what was given before.
 func (g Given) Add(o *Option, text string) {
 	if o.Kind.List == "" {
 		delete(g, o.Name)
@@ -18,17 +18,17 @@ func (g Given) Add(o *Option, text string) {
 	g[o.Name] = append(g[o.Name], o.Kind.split(text)...)
 }
 
-// Sources are where a user says what is wanted. A flag has precedence over the
-// environment, which has it over the file.
+// Sources are where a user gives options. A flag has precedence over the environment, and
+// the environment over the file.
 type Sources struct {
-	File   string // its name, if there is one
-	Data   []byte // of it
+	File   string // name of the experiment file; empty if there is none
+	Data   []byte // content of the file
 	Getenv func(variable string) string
 	Flags  Given
 }
 
-// Read reads settings. Errors name the place, the flag, the variable, or the file
-// with line and column, what is wrong there and what would be right.
+// Read reads settings. An error names the flag, the variable, or the file with line and
+// column, and says what is wrong there and what is wanted.
 func Read(from Sources, kinds Kinds) (s Settings, err error) {
 	if err := from.resumes(); err != nil {
 		return s, err
@@ -53,7 +53,7 @@ func Read(from Sources, kinds Kinds) (s Settings, err error) {
 	return s, nil
 }
 
-// resumes refuses what would change a run that has begun.
+// resumes fails if a run is to be resumed together with options that would change it.
 func (from Sources) resumes() error {
 	if from.Flags["resume"] == nil {
 		return nil
@@ -69,8 +69,8 @@ func (from Sources) resumes() error {
 	return nil
 }
 
-// effective returns what flags give, and what variables give that no flag says
-// in the same or in another way.
+// effective returns the values of flags, and those of variables that no flag replaces, by
+// the options' names.
 func (from Sources) effective() map[string][]given {
 	all := make(map[string][]given)
 	for _, o := range Options {
@@ -87,26 +87,26 @@ func (from Sources) effective() map[string][]given {
 	return all
 }
 
-// decides reports whether flags say what the variable of an option would.
+// decides reports whether some flag makes the variable of an option ineffective.
 func (from Sources) decides(o *Option) bool {
 	isGiven := func(name string) bool { return from.Flags[name] != nil }
 	return slices.ContainsFunc(o.ReplacedBy, isGiven) || slices.ContainsFunc(o.VariableIgnoredWith, isGiven) || o.New && isGiven("resume")
 }
 
-// A given is a value in the place where it was given.
+// A given is the text of a value and where it was given.
 type given struct {
 	text string
 	at   place
 }
 
-// A place is where something was given.
+// A place is where a value was given.
 type place struct {
 	where   string // file, line and column, if it is in a file
-	name    string // as it is called there
-	several bool   // it has several values
+	name    string // of the flag, the variable or the key
+	several bool   // several values were given there
 }
 
-// wrap says where an error is.
+// wrap adds the place to an error.
 func (p place) wrap(err error) error {
 	var want wantError
 	switch {
@@ -122,7 +122,7 @@ func (p place) wrap(err error) error {
 	return fmt.Errorf("%s: %w", p.name, err)
 }
 
-// note remembers where an option was given.
+// note stores where an option was given.
 func (s *Settings) note(o *Option, given []given) {
 	if s.places == nil {
 		s.places = make(map[string]place)
@@ -132,7 +132,7 @@ func (s *Settings) note(o *Option, given []given) {
 	s.places[o.Name] = p
 }
 
-// At says that an error is about an option, and where that was given.
+// At adds to an error the name of the option that it is about, and where that was given.
 func (s *Settings) At(name string, err error) error {
 	if p, ok := s.places[name]; ok {
 		return p.wrap(err)

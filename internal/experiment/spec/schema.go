@@ -9,17 +9,16 @@ import (
 	"github.com/f3f4c0de/harness"
 )
 
-// SchemaFile is the name under which the schema lies beside an experiment.
+// SchemaFile is the name of the schema's file, beside an experiment file.
 const SchemaFile = "harness.schema.json"
 
 type object = map[string]any
 
-// Schema returns the JSON schema of an experiment's file with those kinds. It is
-// for editors: [ParseFile] checks the same and more, and says what is wrong
-// better.
+// Schema returns the JSON schema of an experiment file with those kinds. It is for editors:
+// [ParseFile] checks more, and its errors are clearer.
 func Schema(kinds Kinds) any {
 	fields := object{}
-	var apart []any // what cannot be given together
+	var apart []any // pairs of keys that cannot be given together
 	for _, o := range Options {
 		if !o.Key {
 			continue
@@ -32,14 +31,14 @@ func Schema(kinds Kinds) any {
 		}
 	}
 	return object{
-		"$schema": "http://json-schema.org/draft-07/schema#", // the one that editors know
+		"$schema": "http://json-schema.org/draft-07/schema#", // the version that editors support
 		"title":   "An experiment for harness run",
 		"type":    "object", "properties": fields, "additionalProperties": false,
 		"not": object{"anyOf": apart},
 	}
 }
 
-// schemaOf is that of the option in a file.
+// schemaOf returns the schema of the option in a file.
 func (o *Option) schemaOf(kinds Kinds) object {
 	if o.schema != nil {
 		return describe(o.schema(kinds), o.Usage())
@@ -78,7 +77,7 @@ func intSchema(o *Option) object {
 	return s
 }
 
-// programsSchema is that of the list of workloads.
+// programsSchema returns the schema of the list of workloads.
 func programsSchema(kinds Kinds) object {
 	choices := []any{object{"enum": names(workloadValues(kinds)), "description": "the workload as it is by default"}}
 	for _, w := range kinds.Workloads {
@@ -87,7 +86,7 @@ func programsSchema(kinds Kinds) object {
 	return object{"type": "array", "items": object{"anyOf": choices}}
 }
 
-// programSchema is that of a workload with its parameters.
+// programSchema returns the schema of a workload with its parameters.
 func programSchema(w *harness.Workload) object {
 	params, vary := object{}, object{varyWorkers: severalSchema("the number of workers")}
 	for name, f := range paramFields(w) {
@@ -122,7 +121,7 @@ func severalSchema(doc string) object {
 
 const durationPattern = `^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+$`
 
-// typeSchema is that of the values that described describes.
+// typeSchema returns the schema of the values of a type; see wantedOf.
 func typeSchema(t reflect.Type) object {
 	if t == reflect.TypeFor[time.Duration]() {
 		return durationSchema(nil)

@@ -11,17 +11,17 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// Settings are what a user asks for. A zero field stands for the default. What
-// each says is in [Options].
+// Settings are the values of the options of a run. A zero field means the default. [Options]
+// describes each.
 type Settings struct {
 	// What is measured.
-	Programs       []Program // all workloads as they are by default if empty
+	Programs       []Program // if empty, all workloads with default parameters
 	Backends       []*core.Backend
-	Only           []string // cells beside the baselines of their workloads, as workload/backend or by their ids
+	Only           []string // cells, as workload/backend or by their ids; the baselines of their workloads are added
 	Workers        int
 	Preset         string
 	Rounds         int
-	Precision      float64 // half width of intervals, as a share
+	Precision      float64 // half the width of intervals, as a share
 	Budget         time.Duration
 	Trial          time.Duration
 	ObserverRounds *int
@@ -33,25 +33,25 @@ type Settings struct {
 	Jaeger, DryRun, JSON, Quiet bool
 	Progress                    string
 
-	places map[string]place // of what was given, by the options' names
+	places map[string]place // where options were given, by their names
 }
 
 // A Program is a workload with its parameters.
 type Program struct {
 	Workload *harness.Workload
-	Label    string // tells it from another of the same workload
-	Params   any    // of the type of the workload's; as they are by default if nil
-	Workers  int    // what suits the workload if zero
+	Label    string // distinguishes programs of one workload
+	Params   any    // of the type of the workload's parameters; if nil, the defaults
+	Workers  int    // if zero, the number that suits the workload
 
-	// Vary makes a program of its own of each of the values of one parameter, of
-	// an axis of the workload, or of "workers".
+	// Vary has one key, which is a parameter, an axis of the workload or "workers", and
+	// its values. Resolve replaces the program by one for each value.
 	Vary map[string][]string
 
-	// Axis is where it stands on one, if it came of varying it.
+	// Axis is the program's value on an axis, if the program was made by varying that axis.
 	Axis *results.AxisValue
 }
 
-// choose keeps the named workloads, with the parameters that they have so far.
+// choose keeps only the named workloads, with the parameters that they have so far.
 func (s *Settings) choose(names []string, kinds Kinds) error {
 	var chosen []Program
 	for _, name := range names {
@@ -83,9 +83,8 @@ func (s *Settings) listAll(kinds Kinds) {
 	}
 }
 
-// SetParam applies a parameter of the form workload.name=value to every program
-// of that workload. If none is listed, which stands for all, every workload
-// becomes one.
+// SetParam applies an argument of the form workload.name=value to every program of that
+// workload. If no program is listed, which means all workloads, all are listed first.
 func (s *Settings) SetParam(arg string, kinds Kinds) error {
 	target, value, ok := strings.Cut(arg, "=")
 	name, key, ok2 := strings.Cut(target, ".")
@@ -116,9 +115,9 @@ func (s *Settings) SetParam(arg string, kinds Kinds) error {
 	return nil
 }
 
-// SetWorkers gives every workload that many workers, whatever it had before; of
-// several numbers, each in turn. If no workload is listed, which stands for all,
-// every workload becomes one.
+// SetWorkers sets the number of workers of every program, whatever it was before. Several
+// numbers are varied over. If no program is listed, which means all workloads, all are
+// listed first.
 func (s *Settings) SetWorkers(numbers []int, kinds Kinds) error {
 	for _, n := range numbers {
 		if err := checkWorkers(n); err != nil {
@@ -146,7 +145,7 @@ func (s *Settings) SetWorkers(numbers []int, kinds Kinds) error {
 	return s.varyAxis(varyWorkers, values, kinds)
 }
 
-// maxWorkers bounds those of a backend.
+// maxWorkers bounds the workers of a backend.
 const maxWorkers = 4096
 
 const wantWorkers = "1 to 4096, or 0 for what suits each workload"
@@ -158,7 +157,7 @@ func checkWorkers(n int) error {
 	return nil
 }
 
-// withParams returns the program with some of its parameters changed.
+// withParams returns the program with these parameters changed, by name.
 func (p Program) withParams(params map[string]string) (Program, error) {
 	changed := p.params()
 	for _, key := range sortedKeys(params) {

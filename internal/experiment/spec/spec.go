@@ -20,8 +20,8 @@ type preset struct {
 	rounds  int
 	profile time.Duration // how long a profiled trial lets its program run
 
-	// observers is in how many rounds the cost of observing is measured. Fewer
-	// than give a verdict are none: that would take time and say little.
+	// observers is the number of rounds that measure the cost of observing. It is 0 if
+	// there is no time for as many as a verdict needs.
 	observers int
 }
 
@@ -35,22 +35,22 @@ func findPreset(name string) (preset, error) {
 	return Find("preset", presets, name, func(p preset) string { return p.name })
 }
 
-// A Spec is an experiment as it is made: settings with every default filled in,
-// and what follows from them.
+// A Spec is a complete experiment: settings with every default filled in, and what follows
+// from them.
 type Spec struct {
 	Settings
 
 	Profile time.Duration // how long a profiled trial lets its program run
 	Cores   int
-	// MaxRounds bounds the rounds, those in others' place included.
+	// MaxRounds bounds the rounds, including those made again.
 	MaxRounds int
-	// AskedRounds are those that were asked for beside a time budget, 0 for as
-	// many as fit; Rounds then is their bound.
+	// AskedRounds is the number of rounds that was given together with a time budget, or
+	// 0 for as many as fit. With a time budget, Rounds is an upper bound.
 	AskedRounds int
-	// Builds, if any, are compared with each other instead of the backends:
-	// the first is what the others are compared with, on each backend.
+	// Builds, if any, are compared with each other on each backend, in place of the
+	// backends. The first is the one that the others are compared with.
 	Builds []results.Build
-	// Observers are those whose cost can be measured.
+	// Observers are the observers whose cost can be measured.
 	Observers []results.Observer
 
 	only map[string]bool // ids of the cells to run; all if nil
@@ -59,11 +59,11 @@ type Spec struct {
 // maxRounds bounds a run that goes on until it is precise.
 const maxRounds = 60
 
-// maxBudgetedRounds bounds the rounds of a run that makes as many as fit into its
-// time budget: more would hardly make an interval narrower.
+// maxBudgetedRounds bounds the rounds of a run that makes as many as fit into its time
+// budget. More would hardly make an interval narrower.
 const maxBudgetedRounds = 100
 
-// Resolve checks the settings and fills in what they leave open.
+// Resolve checks the settings and fills in the defaults.
 func (s Settings) Resolve(kinds Kinds) (Spec, error) {
 	if err := s.verify(kinds); err != nil {
 		return Spec{}, err
@@ -97,7 +97,7 @@ func (s Settings) Resolve(kinds Kinds) (Spec, error) {
 	return spec, nil
 }
 
-// planRounds says how many rounds are made, and at most.
+// planRounds sets how many rounds are made, and how many at most.
 func (s *Spec) planRounds(p preset) {
 	asked := s.Rounds
 	if asked == 0 {
@@ -116,13 +116,13 @@ func (s *Spec) planRounds(p preset) {
 	}
 }
 
-// listBackends lists those that are compared if none is chosen.
+// listBackends lists the default backends if none is chosen.
 func (s *Spec) listBackends(kinds Kinds) {
 	switch {
 	case len(s.Backends) > 0:
 		s.Backends = slices.Clone(s.Backends)
 	case len(s.Only) > 0:
-		s.Backends = slices.Clone(kinds.Backends) // variants are compared when asked for
+		s.Backends = slices.Clone(kinds.Backends) // a variant is compared if it is named
 	default:
 		s.Backends = defaultBackends(kinds)
 	}
@@ -130,8 +130,8 @@ func (s *Spec) listBackends(kinds Kinds) {
 
 var labelForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_]*$`)
 
-// listPrograms lists all workloads if none is listed, makes several of what is
-// varied, and completes each.
+// listPrograms lists all workloads if none is listed, replaces a program that varies
+// something by one for each value, and completes each program.
 func (s *Spec) listPrograms(kinds Kinds) error {
 	s.listAll(kinds)
 	programs, err := expandAll(s.Programs)
@@ -149,7 +149,7 @@ func (s *Spec) listPrograms(kinds Kinds) error {
 	return nil
 }
 
-// complete gives the program a label that no other has, workers and parameters.
+// complete sets the program's workers, parameters and label, which no other may have.
 func (p *Program) complete(workers int, labels map[string]bool) error {
 	if p.Workers == 0 {
 		p.Workers = workers
@@ -176,9 +176,8 @@ func (p *Program) complete(workers int, labels map[string]bool) error {
 	return nil
 }
 
-// selectCells keeps the named cells and the baselines of their workloads. It
-// leaves the others out of the plan, not out of the comparisons: what is compared
-// with a baseline stays so, whatever else is measured.
+// selectCells keeps the named cells and the baselines of their workloads. The other cells
+// are not run; the comparisons of a cell with its baseline do not depend on them.
 func (s *Spec) selectCells(names []string) error {
 	if len(names) == 0 {
 		return nil
@@ -202,8 +201,7 @@ func (s *Spec) selectCells(names []string) error {
 	return nil
 }
 
-// cellsNamed returns the cells of that id, or of that workload or label and
-// backend.
+// cellsNamed returns the cells with that id, or with that workload or label and backend.
 func (s *Spec) cellsNamed(name string) (cells []results.Cell) {
 	for _, p := range s.Programs {
 		for _, b := range s.Backends {
@@ -237,8 +235,7 @@ func (s *Spec) unknownCell(name string) error {
 	return fmt.Errorf("cell %q: %w", name, err)
 }
 
-// CellOf returns the cell of a program on a backend, of a machine with that many
-// processors.
+// CellOf returns the cell of a program on a backend, on a machine with that many processors.
 func CellOf(prog Program, b *core.Backend, cores int) results.Cell {
 	workers := prog.Workers
 	if workers == 0 && prog.Workload.Workers != nil {
@@ -260,5 +257,5 @@ func CellOf(prog Program, b *core.Backend, cores int) results.Cell {
 	return c
 }
 
-// Runs reports whether a cell is among those to run.
+// Runs reports whether a cell is to be run.
 func (s *Spec) Runs(c results.Cell) bool { return s.only == nil || s.only[c.ID] || c.Baseline }

@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// A ValueKind is what values an option has.
+// A ValueKind describes the values of an option.
 type ValueKind struct {
-	Name string // as the help of a flag shows it
-	List string // what separates several values in one text, or "repeat" if each has one of its own; empty if there is but one
+	Name string // as the help text of the flag shows it
+	List string // "," if one text may have several values, "repeat" if the option may be given several times, empty for a single value
 
 	parse  func(text string) (v any, ok bool)
-	want   func(o *Option) string // what values there are, within the option's bounds
-	schema func(o *Option) object // of one value, in a file
+	want   func(o *Option) string // describes the values within the option's bounds
+	schema func(o *Option) object // the schema of one value in a file
 }
 
-// The kinds of options.
+// The kinds of values.
 var (
 	Text     = ValueKind{Name: "string", parse: parseText, want: wantText, schema: textSchema}
 	Names    = ValueKind{Name: "strings", List: ",", parse: parseText, want: wantText, schema: textSchema}
@@ -39,7 +39,7 @@ func wantDuration(o *Option) string {
 	return fmt.Sprintf("at least %v, such as %s", time.Duration(o.Min), o.Example)
 }
 
-// numberOf returns what bounds are held against: a whole number, or nanoseconds.
+// numberOf returns the number to compare with the bounds: a whole number, or nanoseconds.
 func numberOf(v any) (int64, bool) {
 	switch v := v.(type) {
 	case int:
@@ -50,7 +50,7 @@ func numberOf(v any) (int64, bool) {
 	return 0, false
 }
 
-// split returns the values in one text.
+// split splits a text into its values.
 func (k ValueKind) split(text string) []string {
 	if k.List != "," {
 		return []string{text}
@@ -71,7 +71,7 @@ func parseInt(text string) (any, bool) {
 
 func parseSeed(text string) (any, bool) {
 	n, err := strconv.ParseUint(text, 0, 64)
-	if err != nil { // 1e3 is whole, too
+	if err != nil { // it may be written as 1e3
 		i, err := wholeNumber(text, 64)
 		return uint64(max(i, 0)), err == nil && i >= 0 //nolint:gosec // it is not negative
 	}
@@ -88,14 +88,14 @@ func parseSwitch(text string) (any, bool) {
 	return b, err == nil
 }
 
-// parseShare reads a precision such as "2%" as a share.
+// parseShare parses a precision such as "2%" to a share, 0.02.
 func parseShare(text string) (any, bool) {
 	number, percent := strings.CutSuffix(text, "%")
 	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
 	return v / 100, percent && err == nil && v >= 0.1 && v <= 50
 }
 
-// wholeNumber reads a whole number, which may be written as 1_000, 0x10 or 1e3.
+// wholeNumber parses a whole number, which may be written as 1_000, 0x10 or 1e3.
 func wholeNumber(text string, bits int) (int64, error) {
 	n, err := strconv.ParseInt(text, 0, bits)
 	if err == nil {
@@ -107,7 +107,7 @@ func wholeNumber(text string, bits int) (int64, error) {
 	return 0, err
 }
 
-// textOf is the text of a value, as a user would write it.
+// textOf formats a value as a user would write it.
 func textOf(v any) string {
 	if f, ok := v.(float64); ok {
 		return strconv.FormatFloat(100*f, 'g', 6, 64) + "%"
@@ -115,10 +115,10 @@ func textOf(v any) string {
 	return fmt.Sprint(v)
 }
 
-// grouped writes a number with commas between thousands.
+// grouped formats a number with commas between groups of thousands.
 func grouped(n int64) string {
 	s := strconv.FormatInt(n, 10)
-	if n < 5000 { // 4096 is a word of its own
+	if n < 5000 { // small numbers such as 4096 need none
 		return s
 	}
 	for i := len(s) - 3; i > 0; i -= 3 {
@@ -129,7 +129,7 @@ func grouped(n int64) string {
 
 func quoted(text string) string { return strconv.Quote(text) }
 
-// orList lists what there is to choose from.
+// orList joins names to a list: a, b or c.
 func orList(names []string) string {
 	if len(names) < 2 {
 		return strings.Join(names, "")
@@ -138,7 +138,7 @@ func orList(names []string) string {
 	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
-// A wantError is a value and what is wanted in its place.
+// A wantError has a wrong value and what is wanted in its place.
 type wantError struct{ value, want string }
 
 func (e wantError) Error() string { return e.value + "; want " + e.want }

@@ -14,10 +14,10 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// varyWorkers is what is varied where it is no parameter but the workers.
+// varyWorkers is the key by which the number of workers is varied.
 const varyWorkers = "workers"
 
-// expandAll replaces each program that varies something by one of each value.
+// expandAll replaces each program that varies something by one program for each value.
 func expandAll(programs []Program) ([]Program, error) {
 	var all []Program
 	for _, p := range programs {
@@ -30,8 +30,8 @@ func expandAll(programs []Program) ([]Program, error) {
 	return all, nil
 }
 
-// expand returns a program for each of the values that it varies over, labelled
-// by it, or the program itself if it varies nothing.
+// expand returns a program for each of the values that it varies over, with the value in its
+// label, or the program itself if it varies nothing.
 func (p Program) expand() ([]Program, error) {
 	if len(p.Vary) == 0 {
 		return []Program{p}, nil
@@ -62,8 +62,8 @@ func (p Program) expand() ([]Program, error) {
 	return all, nil
 }
 
-// at returns the program with one value of what is varied: the workers, an axis
-// of the workload, or a parameter.
+// at returns the program with one value of what is varied: the workers, an axis of the
+// workload, or a parameter.
 func (p Program) at(key, value string) (Program, error) {
 	w := p.Workload
 	_, isParam := paramFields(w)[key]
@@ -80,7 +80,7 @@ func (p Program) at(key, value string) (Program, error) {
 		if err == nil {
 			return p.onAxis(w.Axes[i], v)
 		}
-		if !isParam || strings.HasSuffix(value, "%") { // else it may be the parameter's
+		if !isParam || strings.HasSuffix(value, "%") { // else it may be a value of the parameter of that name
 			return p, fmt.Errorf("%s of %s: %w", key, w.Name, err)
 		}
 	}
@@ -90,7 +90,7 @@ func (p Program) at(key, value string) (Program, error) {
 	return p.withParams(map[string]string{key: value})
 }
 
-// onAxis gives the program a value on an axis of its workload.
+// onAxis returns the program with a value on an axis of its workload.
 func (p Program) onAxis(axis harness.Axis, value float64) (Program, error) {
 	params := p.params()
 	axis.Set(params, value)
@@ -99,7 +99,7 @@ func (p Program) onAxis(axis harness.Axis, value float64) (Program, error) {
 	return p, validate(p.Workload, params)
 }
 
-// unknownVary says what there is to vary.
+// unknownVary is the error for a key that cannot be varied. It names those that can.
 func unknownVary(w *harness.Workload, key string) error {
 	known := sortedKeys(paramFields(w))
 	for _, a := range w.Axes {
@@ -113,7 +113,7 @@ func unknownVary(w *harness.Workload, key string) error {
 	return unknown(what, key, append(slices.Compact(known), varyWorkers))
 }
 
-// axisValue reads a value on an axis: a duration, a number of bytes or a share.
+// axisValue parses a value on an axis: a duration, a number of bytes or a share.
 func axisValue(a harness.Axis, text string) (float64, error) {
 	s := strings.TrimSpace(text)
 	switch a.Unit {
@@ -156,15 +156,15 @@ func axisText(a harness.Axis, v float64) string {
 	return fmt.Sprintf("%.0f", v)
 }
 
-// workersValues are the numbers of workers unless others are asked for: as many
-// as it takes to fit a law.
+// workersValues are the default numbers of workers to vary over. A law can be fitted to
+// that many.
 var workersValues = []string{"1", "2", "4", "8", "16"}
 
-// An Axis describes an axis of a workload for a list.
+// An Axis describes an axis of a workload.
 type Axis struct {
 	Name   string   `json:"name"`
 	Doc    string   `json:"doc"`
-	Values []string `json:"values"` // unless others are asked for
+	Values []string `json:"values"` // the default values
 }
 
 // Axes lists the axes of a workload.
@@ -181,19 +181,19 @@ func Axes(w *harness.Workload) (all []Axis) {
 
 var notInLabel = regexp.MustCompile(`[^a-z0-9]+`)
 
-// labelPart makes part of a label of a name or a value.
+// labelPart turns a name or a value into a part of a label.
 func labelPart(s string) string {
 	s = strings.ReplaceAll(strings.ToLower(s), "µ", "u")
 	return strings.Trim(notInLabel.ReplaceAllString(s, "_"), "_")
 }
 
-// SetVary has workloads vary something, by an argument of one of the forms
+// SetVary makes workloads vary something. The argument has one of the forms
 //
-//	workload.name=value,value   a parameter, an axis or the workers of one
-//	axis=value,value            of every workload that has it
-//	axis                        the same, with the axis's own values
+//	workload.name=value,value   a parameter, an axis or the workers of one workload
+//	axis=value,value            an axis, or the workers, of every workload that has it
+//	axis                        the same, with the axis's default values
 //
-// If no workload is listed, those that vary become the only ones.
+// If no workload is listed, only those that vary are.
 func (s *Settings) SetVary(arg string, kinds Kinds) error {
 	target, list, listed := strings.Cut(arg, "=")
 	var values []string
@@ -224,9 +224,8 @@ func (s *Settings) SetVary(arg string, kinds Kinds) error {
 	return nil
 }
 
-// varyAxis has every workload vary along an axis, or its workers; without values
-// over those that the axis suggests. If no workload is listed, those that have
-// any axis become the only ones.
+// varyAxis makes every workload vary along an axis, or vary its workers. Without values it
+// uses the default ones. If no workload is listed, those that have the axis are listed.
 func (s *Settings) varyAxis(key string, values []string, kinds Kinds) error {
 	has := func(w *harness.Workload) bool { return key == varyWorkers || axisIndex(w, key) >= 0 }
 	if len(s.Programs) == 0 {
@@ -251,8 +250,8 @@ func (s *Settings) varyAxis(key string, values []string, kinds Kinds) error {
 	return nil
 }
 
-// vary has the programs vary something over the values that over says for their
-// workloads, if it says ok. It reports whether any does.
+// vary makes programs vary key over the values that over returns for their workloads, unless
+// ok is false. It reports whether any program does.
 func (s *Settings) vary(key string, over func(w *harness.Workload) (values []string, ok bool)) (applied bool, err error) {
 	for i, p := range s.Programs {
 		values, ok := over(p.Workload)
@@ -269,7 +268,7 @@ func (s *Settings) vary(key string, over func(w *harness.Workload) (values []str
 	return applied, nil
 }
 
-// suggested are the values on an axis unless others are asked for.
+// suggested returns the default values of an axis.
 func suggested(w *harness.Workload, key string) []string {
 	if key == varyWorkers {
 		return workersValues
@@ -281,7 +280,7 @@ func suggested(w *harness.Workload, key string) []string {
 	return Axes(w)[i].Values
 }
 
-// unknownAxis says why no workload varies along an axis.
+// unknownAxis is the error when no workload has the axis.
 func unknownAxis(key string, kinds Kinds) error {
 	known := []string{varyWorkers}
 	for _, w := range kinds.Workloads {
@@ -296,7 +295,7 @@ func unknownAxis(key string, kinds Kinds) error {
 	return fmt.Errorf("%w (for a parameter: workload.name=value,value)", unknown("axis", key, slices.Compact(known)))
 }
 
-// axisIndex returns the place of an axis among those of a workload, or -1.
+// axisIndex returns the index of an axis among those of a workload, or -1.
 func axisIndex(w *harness.Workload, name string) int {
 	return slices.IndexFunc(w.Axes, func(a harness.Axis) bool { return a.Name == name })
 }

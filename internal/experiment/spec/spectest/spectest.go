@@ -1,5 +1,4 @@
-// Package spectest has workloads and backends that are planned in tests and never
-// run.
+// Package spectest has workloads and backends for tests that make plans. They are never run.
 package spectest
 
 import (
@@ -32,8 +31,8 @@ func (p *Params) Validate() error {
 
 var task = core.NewTask("alpha", func(context.Context, int) (int, error) { return 0, nil })
 
-// Workloads are two: one that takes a second and has parameters, one whose tasks
-// share memory.
+// Workloads has two workloads: one that takes a second and has parameters, and one whose
+// tasks share memory.
 var Workloads = []*harness.Workload{
 	{
 		Name: "alpha", Doc: "first\n\nmore", Params: &Params{N: 5, Wait: time.Second, Scale: 1, Name: "x"}, Tasks: []executor.AnyTask{task},
@@ -42,7 +41,7 @@ var Workloads = []*harness.Workload{
 	{Name: "beta", Doc: "second", Tasks: []executor.AnyTask{task}, NeedsSharedMemory: true},
 }
 
-// Backends are three: the baseline, one that shares memory and one that does not.
+// Backends has the baseline, a backend that shares memory and one that does not.
 var Backends = []*core.Backend{
 	{Name: "sequential", Doc: "one", Shared: true, Serial: true, MaxWorkers: 1},
 	{Name: "many", Doc: "all", Shared: true},
