@@ -50,67 +50,91 @@ type Codec[T any] struct {
 // For returns the codec of a type that is a message by itself: the end of the bytes
 // is the end of the value.
 func For[T any]() Codec[T] {
-	// What is all bytes needs no length: it is the whole message.
 	switch any((*T)(nil)).(type) {
 	case *[]byte:
-		return Codec[T]{
-			Append: func(b []byte, v *T) ([]byte, error) {
-				s := *any(v).(*[]byte)
-				if s == nil {
-					return b, nil
-				}
-				return append(append(b, 1), s...), nil
-			},
-			Decode: func(b []byte, v *T) error {
-				if len(b) > 0 {
-					b = b[1:len(b):len(b)]
-				} else {
-					b = nil
-				}
-				*any(v).(*[]byte) = b
-				return nil
-			},
-			size:  func(v *T) int { return 1 + len(*any(v).(*[]byte)) },
-			Keeps: true,
-		}
+		return bytesCodec[T]()
 	case *string:
-		return Codec[T]{
-			Append: func(b []byte, v *T) ([]byte, error) { return append(b, *any(v).(*string)...), nil },
-			Decode: func(b []byte, v *T) error { *any(v).(*string) = string(b); return nil },
-			size:   func(v *T) int { return len(*any(v).(*string)) },
-		}
+		return stringCodec[T]()
 	}
-	t := reflect.TypeFor[T]()
-	f := formOf(t)
-	if f.own != nil {
-		return Codec[T]{
-			Append: func(b []byte, v *T) ([]byte, error) {
-				out, err := f.own.append(b, any(v))
-				if err != nil {
-					return b, err
-				}
-				return out, nil
-			},
-			Decode:  func(b []byte, v *T) error { return f.own.decode(any(v), b) },
-			Keeps:   f.own.foreign, // they may, against the rules
-			Foreign: f.own.foreign,
-		}
+	f := formOf(reflect.TypeFor[T]())
+	switch {
+	case f.own != nil:
+		return ownCodec[T](f.own)
+	case f.fixed > 0:
+		return memoryCodec[T](f.fixed)
 	}
-	if n := f.fixed; n > 0 {
-		return Codec[T]{
-			Append: func(b []byte, v *T) ([]byte, error) {
-				return append(b, unsafe.Slice((*byte)(unsafe.Pointer(v)), n)...), nil
-			},
-			Decode: func(b []byte, v *T) error {
-				if len(b) != n {
-					return fmt.Errorf("%d bytes; want %d", len(b), n)
-				}
-				copy(unsafe.Slice((*byte)(unsafe.Pointer(v)), n), b)
-				return nil
-			},
-			Fixed: n,
-		}
+	return formCodec[T](f)
+}
+
+// bytesCodec is the codec of []byte. A slice needs no length, since it is the whole
+// message; a byte before it tells an empty slice from nil.
+func bytesCodec[T any]() Codec[T] {
+	return Codec[T]{
+		Append: func(b []byte, v *T) ([]byte, error) {
+			s := *any(v).(*[]byte)
+			if s == nil {
+				return b, nil
+			}
+			return append(append(b, 1), s...), nil
+		},
+		Decode: func(b []byte, v *T) error {
+			if len(b) > 0 {
+				b = b[1:len(b):len(b)]
+			} else {
+				b = nil
+			}
+			*any(v).(*[]byte) = b
+			return nil
+		},
+		size:  func(v *T) int { return 1 + len(*any(v).(*[]byte)) },
+		Keeps: true,
 	}
+}
+
+// stringCodec is the codec of string, which is the whole message.
+func stringCodec[T any]() Codec[T] {
+	return Codec[T]{
+		Append: func(b []byte, v *T) ([]byte, error) { return append(b, *any(v).(*string)...), nil },
+		Decode: func(b []byte, v *T) error { *any(v).(*string) = string(b); return nil },
+		size:   func(v *T) int { return len(*any(v).(*string)) },
+	}
+}
+
+// ownCodec is the codec of a type whose own methods encode it.
+func ownCodec[T any](own *own) Codec[T] {
+	return Codec[T]{
+		Append: func(b []byte, v *T) ([]byte, error) {
+			out, err := own.append(b, any(v))
+			if err != nil {
+				return b, err
+			}
+			return out, nil
+		},
+		Decode:  func(b []byte, v *T) error { return own.decode(any(v), b) },
+		Keeps:   own.foreign, // its methods may keep the bytes, although they must not
+		Foreign: own.foreign,
+	}
+}
+
+// memoryCodec is the codec of a type whose values are n bytes of memory.
+func memoryCodec[T any](n int) Codec[T] {
+	return Codec[T]{
+		Append: func(b []byte, v *T) ([]byte, error) {
+			return append(b, unsafe.Slice((*byte)(unsafe.Pointer(v)), n)...), nil
+		},
+		Decode: func(b []byte, v *T) error {
+			if len(b) != n {
+				return fmt.Errorf("%d bytes; want %d", len(b), n)
+			}
+			copy(unsafe.Slice((*byte)(unsafe.Pointer(v)), n), b)
+			return nil
+		},
+		Fixed: n,
+	}
+}
+
+// formCodec is the codec of any other type: the encoding of a value, and nothing after it.
+func formCodec[T any](f *form) Codec[T] {
 	e := ForElement[T]()
 	return Codec[T]{
 		Append: func(b []byte, v *T) ([]byte, error) {
