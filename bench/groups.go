@@ -19,7 +19,7 @@ import (
 	"github.com/f3f4c0de/harness/executor"
 )
 
-// width is how many workers every pool has.
+// width is the number of workers of every pool.
 const width = 2
 
 // ours returns an arm that measures an executor.
@@ -38,21 +38,21 @@ func ours(name, backend string, f func(ctx context.Context, ex *executor.Executo
 	}}
 }
 
-// plain returns an arm that needs no setting up.
+// plain returns an arm that is not set up before it is measured.
 func plain(name, note string, f func(ctx context.Context) (float64, error)) arm {
 	return arm{name: name, note: note, open: func(ctx context.Context) (func() (float64, error), func() error, error) {
 		return func() (float64, error) { return f(ctx) }, func() error { return nil }, nil
 	}}
 }
 
-// perItem times f, which does n items.
+// perItem returns the seconds per item of f, which does n items.
 func perItem(n int, f func() error) (float64, error) {
 	start := time.Now()
 	err := f()
 	return time.Since(start).Seconds() / float64(n), err
 }
 
-// submitted submits n tasks, so many at a time, and takes their results.
+// submitted submits n tasks, window at a time, and waits for their results.
 func submitted[In, Out any](ctx context.Context, ex *executor.Executor, task *executor.Task[In, Out], n, window int, in func(i int) In) error {
 	futures := make([]*executor.Future[Out], window)
 	for at := 0; at < n; at += window {
@@ -69,7 +69,7 @@ func submitted[In, Out any](ctx context.Context, ex *executor.Executor, task *ex
 	return nil
 }
 
-// mapped maps n inputs and takes the results.
+// mapped maps n inputs and waits for the results.
 func mapped[In, Out any](ctx context.Context, ex *executor.Executor, task *executor.Task[In, Out], n int, opt executor.MapOptions, in func(i int) In) error {
 	got := 0
 	for r := range executor.Results(ctx, ex, task, inputs(n, in), opt) {
@@ -210,7 +210,7 @@ var groups = []group{
 			}),
 			python("ThreadPoolExecutor", "submit", map[string]any{"kind": "threads", "workers": width, "n": 20_000, "window": window}, ""),
 		},
-		// Ours may take 1.6 times as long as pond's Go, which has no result.
+		// We may take 1.6 times as long as pond's Go, which returns no result.
 		goals: map[string]float64{"pond Go": 1 / 1.6, "pond Submit": 4, "pond group": 2, "conc result pool": 2, "ThreadPoolExecutor": 80},
 	},
 	{
@@ -351,12 +351,12 @@ var groups = []group{
 	},
 }
 
-// stay is what nothing does, without an executor.
+// stay does what the task nothing does, without an executor.
 //
 //go:noinline
 func stay(n int) (int, error) { return n, nil }
 
-// ideal compares a map of tasks with what two loops take for the same work.
+// ideal compares a map of tasks with two loops that do the same work.
 func ideal(name, backend string, each time.Duration, n int, length func(i int) int, goal float64) group {
 	steps := sync.OnceValue(func() int { return stepsFor(each) })
 	return group{
@@ -393,8 +393,8 @@ func ideal(name, backend string, each time.Duration, n int, length func(i int) i
 	}
 }
 
-// turned compares portions that are adapted with calls of one input each, for
-// inputs that are short at first and then long.
+// turned compares a map that adapts the size of its portions with a map of portions of one
+// input, for inputs that are short at first and long later.
 func turned(name, backend string, peers bool) group {
 	const short, long, each = 20_000, 64, 10 * time.Millisecond
 	length := func(i int) time.Duration {
@@ -446,8 +446,8 @@ func medianOf(n int, f func() error) (float64, error) {
 	return median(times), nil
 }
 
-// pipes measures a byte through two pipes to another process and back, with
-// nothing done there: what crossing a process cannot beat.
+// pipes measures the way of a byte through pipes to another process and back, which does
+// nothing else: a lower bound for anything that goes to another process.
 func pipes() arm {
 	return arm{name: "raw pipes", note: "a byte to a process and back", open: func(ctx context.Context) (func() (float64, error), func() error, error) {
 		cat := exec.CommandContext(ctx, "cat")

@@ -5,8 +5,8 @@
 //	go run . [-rounds 8] [-run regexp]
 //
 // All arms of a group run in every round, in random order, so that a
-// neighbour on the machine slows them all. What counts is the median over the
-// rounds of the ratio within a round; absolute times do not travel.
+// neighbour on the machine slows them all. The result is the median over the rounds of
+// the ratio within a round. Ratios can be compared between machines, times cannot.
 //
 // To add a measurement, add an arm to a group, or a group to the list.
 package main
@@ -40,27 +40,27 @@ func main() {
 	}
 }
 
-// An arm is one way to do what a group measures.
+// An arm is one way to do the work of a group.
 type arm struct {
 	name string
 	note string
-	// open prepares the arm and returns what is measured, which returns its
-	// figure, and what ends it. It returns an errAbsent if the machine lacks
-	// what it needs.
+	// open sets the arm up. It returns a function that measures and returns the arm's
+	// figure, and a function that ends the arm. It fails with an errAbsent if the
+	// machine lacks what the arm needs.
 	open func(ctx context.Context) (measure func() (float64, error), end func() error, err error)
 }
 
-// A group is arms that do the same.
+// A group has arms that do the same work.
 type group struct {
 	name string
 	doc  string
 	unit string // of the figures
 	more bool   // more is better
 	arms []arm  // the first is ours
-	// goals are what the ratio of another arm to ours should be at least, if
-	// less is better, or ours to it, if more is.
+	// goals are lower bounds of the ratios of other arms. A ratio is the arm's figure
+	// divided by ours, or, if more is better, ours divided by the arm's.
 	goals map[string]float64
-	// most are what it should be at most, if less is better.
+	// most are upper bounds of these ratios.
 	most map[string]float64
 }
 
@@ -87,8 +87,27 @@ func run(ctx context.Context, out io.Writer, rounds int, pattern string) error {
 
 func (g group) run(ctx context.Context, out io.Writer, rounds int) error {
 	fmt.Fprintf(out, "\n%s: %s\n", g.name, g.doc)
-	figures := make([][]float64, len(g.arms))
-	absent := make([]error, len(g.arms))
+	figures, absent, err := g.measure(ctx, rounds)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "\tmedian\tratio\trange\tgoal\t")
+	for i, a := range g.arms {
+		if absent[i] != nil {
+			fmt.Fprintf(w, "  %s\t%v\t\t\t\t\n", a.name, absent[i])
+			continue
+		}
+		ratios := g.ratios(figures[i], figures[0])
+		fmt.Fprintf(w, "  %s\t%s\t%s×\t%s–%s\t%s\t%s\n", a.name, g.format(median(figures[i])), digits(median(ratios)), digits(slices.Min(ratios)), digits(slices.Max(ratios)), g.goal(a.name, median(ratios)), a.note)
+	}
+	return w.Flush()
+}
+
+// measure runs the arms in random order, round by round, and returns the figures of each
+// arm, or why it cannot run here.
+func (g group) measure(ctx context.Context, rounds int) (figures [][]float64, absent []error, err error) {
+	figures, absent = make([][]float64, len(g.arms)), make([]error, len(g.arms))
 	for round := range rounds + 1 {
 		for _, i := range rand.Perm(len(g.arms)) {
 			if absent[i] != nil {
@@ -101,46 +120,41 @@ func (g group) run(ctx context.Context, out io.Writer, rounds int) error {
 				continue
 			}
 			if err != nil {
-				return fmt.Errorf("%s: %w", g.arms[i].name, err)
+				return nil, nil, fmt.Errorf("%s: %w", g.arms[i].name, err)
 			}
-			if round > 0 { // the first warms up
+			if round > 0 { // the first round warms up
 				figures[i] = append(figures[i], v)
 			}
 		}
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "\tmedian\tratio\trange\tgoal\t")
-	for i, a := range g.arms {
-		if absent[i] != nil {
-			fmt.Fprintf(w, "  %s\t%v\t\t\t\t\n", a.name, absent[i])
-			continue
-		}
-		ratios := make([]float64, len(figures[i]))
-		for r := range ratios {
-			ratios[r] = figures[i][r] / figures[0][r]
-			if g.more {
-				ratios[r] = 1 / ratios[r]
-			}
-		}
-		goal := ""
-		if want, ok := g.goals[a.name]; ok {
-			verdict := "reached"
-			if median(ratios) < want {
-				verdict = "missed"
-			}
-			goal = fmt.Sprintf("≥ %.3g %s", want, verdict)
-		}
-		if want, ok := g.most[a.name]; ok {
-			verdict := "reached"
-			if median(ratios) > want {
-				verdict = "missed"
-			}
-			goal = fmt.Sprintf("≤ %.4g %s", want, verdict)
-		}
-		fmt.Fprintf(w, "  %s\t%s\t%s×\t%s–%s\t%s\t%s\n", a.name, g.format(median(figures[i])), digits(median(ratios)), digits(slices.Min(ratios)), digits(slices.Max(ratios)), goal, a.note)
-	}
-	return w.Flush()
+	return figures, absent, nil
 }
+
+// ratios returns the ratio of an arm in each round; see [group].
+func (g group) ratios(figures, ours []float64) []float64 {
+	all := make([]float64, len(figures))
+	for r := range all {
+		all[r] = figures[r] / ours[r]
+		if g.more {
+			all[r] = 1 / all[r]
+		}
+	}
+	return all
+}
+
+// goal says what an arm's ratio should be, and whether it is; empty without a goal.
+func (g group) goal(arm string, ratio float64) string {
+	verdict := map[bool]string{true: "reached", false: "missed"}
+	if want, ok := g.most[arm]; ok {
+		return fmt.Sprintf("≤ %.4g %s", want, verdict[ratio <= want])
+	}
+	if want, ok := g.goals[arm]; ok {
+		return fmt.Sprintf("≥ %.3g %s", want, verdict[ratio >= want])
+	}
+	return ""
+}
+
+// once sets the arm up, measures it once and ends it.
 
 func (a arm) once(ctx context.Context) (v float64, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, fmt.Errorf("not done within a minute"))
@@ -177,7 +191,7 @@ func median(x []float64) float64 {
 	return (x[(n-1)/2] + x[n/2]) / 2
 }
 
-// digits writes a ratio with three digits, and four near one, where they count.
+// digits formats a ratio with three digits, or with four if it is near 1.
 func digits(v float64) string {
 	if v > 0.9 && v < 1.1 {
 		return fmt.Sprintf("%.4g", v)

@@ -17,8 +17,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
-// A watch is something that observes tasks: what the executor is opened with,
-// and what is started before they are submitted. stop ends it.
+// A watch makes an observer of tasks for the executor's configuration, and a function that
+// starts what observes the process, before tasks are submitted. stop stops that.
 type watch func(dir string) (obs *core.Observer, start func() (stop func() error, err error), err error)
 
 // idle starts nothing.
@@ -47,12 +47,12 @@ func newRecorder() (*trace.Trial, error) {
 	})
 }
 
-// watchTimes stamps the moments of each task and keeps nothing.
+// watchTimes takes the time stamps of each task and keeps nothing.
 func watchTimes(string) (*core.Observer, func() (func() error, error), error) {
 	return &core.Observer{}, idle, nil
 }
 
-// watchCPUAlone takes a CPU profile and knows nothing of tasks.
+// watchCPUAlone takes a CPU profile without labels.
 func watchCPUAlone(string) (*core.Observer, func() (func() error, error), error) {
 	return nil, func() (func() error, error) { return profile.StartDiscarded("cpu") }, nil
 }
@@ -63,20 +63,20 @@ func watchCPU(string) (*core.Observer, func() (func() error, error), error) {
 	return labels.Observer(), func() (func() error, error) { return profile.StartDiscarded("cpu") }, nil
 }
 
-// watchExecution writes an execution trace. marked adds where each task begins
-// and ends, as a traced trial does.
+// watchExecution writes an execution trace. If marked is set it has log events where each
+// task begins and ends, as in a traced trial.
 func watchExecution(marked bool) watch {
 	return func(dir string) (*core.Observer, func() (func() error, error), error) {
 		start := func() (func() error, error) { return profile.Execution(filepath.Join(dir, "trace")) }
 		if !marked {
 			return nil, start, nil
 		}
-		number := uint64(0) // one goroutine submits
+		number := uint64(0) // only one goroutine submits
 		return profile.MarkTasks(core.Observer{Submit: func(c *core.Call) { number++; c.Number = number }}, width), start, nil
 	}
 }
 
-// watched is an arm that takes the processor time of a task that is watched.
+// watched returns an arm that measures the processor time of a task under a watch.
 func watched(name string, w watch, n int, each time.Duration) arm {
 	return arm{name: name, open: func(ctx context.Context) (func() (float64, error), func() error, error) {
 		dir, err := os.MkdirTemp("", "bench-*")
@@ -115,7 +115,7 @@ func watched(name string, w watch, n int, each time.Duration) arm {
 	}}
 }
 
-// processorTime is what this process has used so far.
+// processorTime returns the processor time that this process has used so far.
 func processorTime() (time.Duration, error) {
 	var r syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
@@ -124,7 +124,7 @@ func processorTime() (time.Duration, error) {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano()), nil
 }
 
-// steps is stepsFor, found out once for each length.
+// steps returns stepsFor(each), which is measured once for each length.
 func steps(each time.Duration) int {
 	n, _ := lengths.LoadOrStore(each, sync.OnceValue(func() int { return stepsFor(each) }))
 	return n.(func() int)()
@@ -132,7 +132,7 @@ func steps(each time.Duration) int {
 
 var lengths sync.Map
 
-// observing compares n tasks that are watched with as many that are not.
+// observing compares n tasks under each watch with n tasks under none.
 func observing(each time.Duration, n int, most map[string]float64) group {
 	return group{
 		name: fmt.Sprintf("observe %v", each), unit: "s",
