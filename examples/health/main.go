@@ -7,9 +7,8 @@
 // The Grafana dashboard dashboards/grafana/executor.json shows them. With -tasks
 // it ends after so many and prints them instead.
 //
-// What the executor is observed by is package executor/health; everything else
-// about OpenTelemetry is the choice of the program: here, its SDK and the
-// exporter for Prometheus.
+// Package executor/health makes the metrics. Everything else about OpenTelemetry is the
+// program's choice: here, its SDK and the exporter for Prometheus.
 package main
 
 import (
@@ -53,7 +52,7 @@ func run(backend, listen string, tasks int, scale float64) (err error) {
 	ctx, interrupted := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer interrupted()
 
-	// The program's own choice: an SDK, and an exporter that Prometheus reads.
+	// The program chooses an SDK, and an exporter that Prometheus reads.
 	registry := prometheus.NewRegistry()
 	exporter, err := promexporter.New(promexporter.WithRegisterer(registry), promexporter.WithoutScopeInfo())
 	if err != nil {
@@ -66,7 +65,7 @@ func run(backend, listen string, tasks int, scale float64) (err error) {
 	}
 	handler := promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 
-	// An executor whose metrics go there.
+	// An executor that reports its metrics there.
 	h, err := health.New(provider, "example")
 	if err != nil {
 		return err
@@ -88,6 +87,11 @@ func run(backend, listen string, tasks int, scale float64) (err error) {
 		}
 		return show(handler)
 	}
+	return serve(ctx, listen, handler, func() error { return work(ctx, ex, 100, scale) })
+}
+
+// serve serves the metrics, and calls work again and again, until ctx ends.
+func serve(ctx context.Context, listen string, handler http.Handler, work func() error) error {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
 	if err != nil {
 		return err
@@ -97,10 +101,10 @@ func run(backend, listen string, tasks int, scale float64) (err error) {
 	go func() { served <- server.Serve(l) }() // ends with Close, below
 	fmt.Printf("metrics: http://%s/metrics\nCtrl-C ends it.\n", l.Addr())
 	for err == nil && ctx.Err() == nil {
-		err = work(ctx, ex, 100, scale)
+		err = work()
 	}
 	if ctx.Err() != nil {
-		err = nil // as it was asked to
+		err = nil // Ctrl-C is no error
 	}
 	err = errors.Join(err, server.Close())
 	if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
@@ -117,8 +121,7 @@ func open(ctx context.Context, backend string, cfg executor.Config) (*executor.E
 	return executor.Open(ctx, backend, cfg)
 }
 
-// work has n tasks done: half of them compute, half of them wait, and one of
-// twenty fails.
+// work runs n tasks: half of them compute, half of them wait, and one of twenty fails.
 func work(ctx context.Context, ex *executor.Executor, n int, scale float64) error {
 	var all []executor.AnyFuture
 	for i := range n {
@@ -155,7 +158,7 @@ var compute = executor.NewTask("compute", func(ctx context.Context, d time.Durat
 	return n, nil
 })
 
-// wait waits for that long, as for a reply.
+// wait waits for that long, as a task would for a reply.
 var wait = executor.NewTask("wait", func(ctx context.Context, j job) (struct{}, error) {
 	executor.Blocking(ctx, func() {
 		select {

@@ -11,9 +11,8 @@
 // should take beside what was measured. An item's latency is the time that it
 // lies in the queue.
 //
-// With -pop the consumer does not wait for an item that is not there yet. That
-// goes well as long as one task runs after the other, and fails as soon as they
-// run side by side.
+// With -pop the consumer does not wait for an item that is not there yet. That works as
+// long as one task runs after the other, and fails as soon as tasks run side by side.
 package main
 
 import (
@@ -55,21 +54,15 @@ func run(backend string, scale float64, pop, verbose bool) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	second := time.Duration(scale * float64(time.Second))
-	rng := rand.New(rand.NewPCG(7, 0))
-	var waits [producers][]time.Duration
-	for i := range waits {
-		for range items {
-			waits[i] = append(waits[i], second/2+time.Duration(rng.Float64()*float64(second)))
-		}
-	}
+	waits := randomWaits(second)
 
 	ex, err := executor.Open(ctx, backend, executor.Config{Workers: producers + 1})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, ex.Close()) }()
-	// There is room for every item, since a model that runs one task after the
-	// other puts them all before it takes the first.
+	// The queue has room for all items, since a model that runs one task after the other
+	// puts them all before it takes the first.
 	queue := executor.NewQueue[item](producers * items)
 	defer func() { err = errors.Join(err, queue.Close(ctx)) }()
 
@@ -83,7 +76,7 @@ func run(backend string, scale float64, pop, verbose bool) (err error) {
 
 	done, rest, err := executor.Wait(ctx, executor.FirstError, tasks...)
 	for _, t := range rest {
-		t.Cancel() // it might wait for one that has failed
+		t.Cancel() // it may wait for a task that has failed
 	}
 	for _, t := range done {
 		err = errors.Join(err, t.Err())
@@ -105,14 +98,25 @@ func run(backend string, scale float64, pop, verbose bool) (err error) {
 	return nil
 }
 
-// An item is what goes through the queue.
+// randomWaits returns how long each producer waits after each of its items.
+func randomWaits(second time.Duration) (waits [producers][]time.Duration) {
+	rng := rand.New(rand.NewPCG(7, 0))
+	for i := range waits {
+		for range items {
+			waits[i] = append(waits[i], second/2+time.Duration(rng.Float64()*float64(second)))
+		}
+	}
+	return waits
+}
+
+// An item is what producers put into the queue.
 type item struct {
 	Square int
 	Put    harness.Stamp // a clock that all processes of a host share
 }
 
-// What a task gets and returns is plain data with exported fields, since it may
-// cross to another process. A queue may be among it.
+// The argument and the result of a task are plain data with exported fields, since they may
+// go to another process. They may contain a queue.
 type production struct {
 	Producer int
 	Queue    *executor.Queue[item]
@@ -156,7 +160,7 @@ var consume = executor.NewTask("consume", func(ctx context.Context, c consumptio
 	if c.Pop {
 		none, cancel := context.WithCancelCause(ctx)
 		cancel(errEmpty)
-		patience = none // Get takes what is there, and does not wait
+		patience = none // Get returns an item that is there, and does not wait
 	}
 	for range c.Items {
 		it, err := c.Queue.Get(patience)
@@ -175,8 +179,8 @@ var consume = executor.NewTask("consume", func(ctx context.Context, c consumptio
 	return got, nil
 })
 
-// sleep stands for a wait for something outside. On an event loop or under an
-// interpreter's lock, others run meanwhile.
+// sleep stands for a wait for something outside of the program. On an event loop, or under
+// an interpreter's lock, other tasks run in the meantime.
 func sleep(ctx context.Context, d time.Duration) (err error) {
 	executor.Blocking(ctx, func() {
 		select {
@@ -188,7 +192,7 @@ func sleep(ctx context.Context, d time.Duration) (err error) {
 	return err
 }
 
-// A schedule is how long everything takes, and how long items lie in the queue.
+// A schedule is how long the program takes, and how long items are in the queue.
 type schedule struct {
 	total     time.Duration
 	latencies []time.Duration
@@ -205,7 +209,7 @@ func (s schedule) print(name string) {
 	fmt.Printf("%-16s %6.3f s %12.3f s %7.3f s\n", name, s.total.Seconds(), (sum / time.Duration(n)).Seconds(), median.Seconds())
 }
 
-// expect computes what nothing but the waits would take.
+// expect computes how long the waits alone would take.
 func expect(waits [producers][]time.Duration, wait time.Duration, sideBySide bool) (s schedule) {
 	var puts []time.Duration
 	now := time.Duration(0)
