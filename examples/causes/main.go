@@ -1,5 +1,5 @@
-// Command causes has four programs, alpha to delta, each of which some execution
-// model does not suit. What the cause is, and where, is for the report to say:
+// Command causes has four programs, alpha to delta. For each of them some execution model is
+// unsuitable. The report says what the cause is, and where:
 //
 //	go run ./examples/causes run --workloads alpha,beta,gamma,delta --backends gil,goroutines,processes --out causes-run
 //

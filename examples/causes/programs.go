@@ -12,8 +12,8 @@ import (
 	"github.com/f3f4c0de/harness/executor"
 )
 
-// program makes a workload that runs a task n times, on so many workers for each
-// core, and knows every result.
+// program makes a workload that runs a task n times, with a number of workers for each core,
+// and knows all results.
 func program[In, Out any](name, doc string, workers, n int, task *executor.Task[In, Out], in func(i int) In, want func(i int) Out, same func(a, b Out) bool) harness.Workload {
 	return harness.Workload{
 		Name: name, Doc: doc, Tasks: []executor.AnyTask{task},
@@ -51,7 +51,7 @@ func (s *session[In, Out]) Run(ctx context.Context, ex *executor.Executor) error
 	return nil
 }
 
-// Check holds every result against the one that is known.
+// Check compares every result with the known one.
 func (s *session[In, Out]) Check() (harness.Outcome, error) {
 	for i, got := range s.out {
 		if want := s.want(i); !s.same(got, want) {
@@ -65,7 +65,7 @@ func (s *session[In, Out]) Close() error { return nil }
 
 func equal[T comparable](a, b T) bool { return a == b }
 
-// index remembers the pages that were seen, by their checksum.
+// index holds the pages that were seen, by their checksum.
 var index = struct {
 	sync.Mutex
 	pages map[uint32]int
@@ -80,7 +80,7 @@ func enter(page string) uint32 {
 	return sum
 }
 
-// checksum is that of a page in lower case without its blanks.
+// checksum returns the checksum of a page in lower case, without its blanks.
 func checksum(page string) uint32 {
 	sum := uint32(2166136261) // FNV-1a
 	for i := range len(page) {
@@ -119,7 +119,7 @@ var alpha = program("alpha", "the checksums of the pages of some books", 2, 24,
 		return all
 	}, equal)
 
-// A sheet is a table of figures.
+// A sheet is a table of numbers.
 type sheet struct {
 	Title string      `json:"title"`
 	Cells [][]float64 `json:"cells"`
@@ -204,7 +204,7 @@ func (f *family) members() int {
 
 const generations = 15
 
-// village has the families that were counted last.
+// village holds the families that were counted last.
 var village [16]atomic.Pointer[family]
 
 var delta = program("delta", "the members of families after some generations", 1, 24,

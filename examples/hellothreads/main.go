@@ -1,14 +1,13 @@
-// Command hellothreads starts four threads that greet somebody a number of
-// times, and joins each for a limited time, on the execution model that is
-// named:
+// Command hellothreads starts four threads that greet somebody several times, and joins each
+// of them for a limited time, on the execution model that a flag names:
 //
 //	go run ./examples/hellothreads -backend threads
 //	go run ./examples/hellothreads -backend processes -daemon=false
 //
-// Each waits a second after a greeting, and each of the four joins gives up
-// after a second. One thread has ended when its turn comes, so the program comes
-// to its end after about three seconds, with greetings left to be said. Daemon
-// threads are abandoned then; others are waited for.
+// Each thread waits a second after a greeting, and each of the four joins gives up after a
+// second. One thread has already ended when it is joined, so the program reaches its end
+// after about three seconds, before all greetings were printed. Daemon threads are then
+// abandoned; the program waits for the others.
 package main
 
 import (
@@ -58,7 +57,7 @@ func run(backend string, scale float64, daemon bool) (err error) {
 	}
 
 	start := time.Now()
-	for _, t := range threads { // so far they are not running
+	for _, t := range threads { // they do not run before this
 		if err := t.Start(ctx); err != nil {
 			return err
 		}
@@ -94,8 +93,8 @@ var greet = executor.NewTask("greet", func(ctx context.Context, g greeting) (int
 	return g.Times, nil
 })
 
-// sleep stands for a wait for something outside. On an event loop or under an
-// interpreter's lock, others run meanwhile.
+// sleep stands for a wait for something outside of the program. On an event loop, or under
+// an interpreter's lock, other tasks run in the meantime.
 func sleep(ctx context.Context, d time.Duration) (err error) {
 	executor.Blocking(ctx, func() {
 		select {

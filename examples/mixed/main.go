@@ -1,17 +1,16 @@
-// Command mixed does four kinds of work at once: it computes, waits for pages,
-// makes calls that block, and waits a great many times for a moment. First
-// each kind runs on the model that Python programmers would give it, all side
-// by side; then everything runs on the one that is named:
+// Command mixed does four kinds of work at the same time: it computes, waits for pages, makes
+// calls that block, and waits very often for a very short time. First each kind runs on the
+// model that Python programmers would choose for it, all side by side. Then everything runs
+// on the model that a flag names:
 //
 //	go run ./examples/mixed -backend eventloop
 //	go run ./examples/mixed -backend all
 //
-// The table says when the last task of each kind was done. In Python the mix is
-// what it takes to be fast. In Go, goroutines come close without it, as long as
-// there are processors left: a goroutine that computes may keep its processor for
-// 10 ms, and one that has waited for a millisecond gets its turn that late. It
-// helps to have the computing done in processes, which the kernel takes turns
-// with.
+// The table says when the last task of each kind had ended. In Python only the mix of models
+// is fast. In Go, goroutines alone come close, as long as there are idle processors. If there
+// are none, a goroutine that computes may keep its processor for 10 ms, and a goroutine that
+// has waited for a millisecond runs that much later. Then it helps to compute in processes,
+// between which the kernel switches more often.
 package main
 
 import (
@@ -144,8 +143,8 @@ func measure(ctx context.Context, name string, kinds []kind) (err error) {
 	return nil
 }
 
-// compute needs a processor all the time. Now and then it lets an interpreter's
-// lock go over to another.
+// compute needs a processor all the time. Now and then it lets another task have the
+// interpreter's lock.
 var compute = executor.NewTask("compute", func(ctx context.Context, n int) (float64, error) {
 	sum := 0.0
 	for i := range n {
@@ -160,14 +159,14 @@ var compute = executor.NewTask("compute", func(ctx context.Context, n int) (floa
 	return sum, nil
 })
 
-// download waits in a way that lets an event loop run others meanwhile.
+// download waits in a way that lets an event loop run other tasks in the meantime.
 var download = executor.NewTask("download", func(ctx context.Context, url string) (size int, err error) {
 	executor.Blocking(ctx, func() { size, err = get(ctx, url) })
 	return size, err
 })
 
-// block waits in a way that event loops know nothing of, as a library made for
-// threads does: it lets go of an interpreter's lock, and keeps an event loop.
+// block waits in a way that an event loop does not notice, as a library made for threads
+// does: it releases an interpreter's lock, but it blocks an event loop.
 var block = executor.NewTask("block", func(ctx context.Context, url string) (size int, err error) {
 	executor.NoGIL(ctx, func() { size, err = get(ctx, url) })
 	return size, err

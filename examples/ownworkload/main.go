@@ -1,6 +1,6 @@
 // Command ownworkload compares the execution models on a program of its own.
-// It is a module apart from harness, as a user's would be: the workload below
-// and one line in main give it the whole command line.
+// It is a module of its own, as a user's program would be. The workload below and one line in
+// main give it the whole command line.
 //
 //	go run . run --workloads collatz
 package main
@@ -34,7 +34,7 @@ type params struct {
 	Tasks int `yaml:"tasks" doc:"tasks that the starts are split over"`
 }
 
-// Validate is found by the harness: a bad value is refused before anything runs.
+// Validate is called by the harness, which refuses a bad value before anything runs.
 func (p *params) Validate() error {
 	if p.Below < 2 || p.Below > 10_000_000 || p.Tasks < 1 {
 		return fmt.Errorf("below is %d and tasks is %d; want 2 to 10,000,000 and at least 1", p.Below, p.Tasks)
@@ -42,8 +42,8 @@ func (p *params) Validate() error {
 	return nil
 }
 
-// What a task gets and returns must be plain data, since it may cross to
-// another process.
+// The argument and the result of a task must be plain data, since they may go to another
+// process.
 type part struct{ From, To int }
 
 type chain struct{ Start, Steps int }
@@ -102,7 +102,7 @@ var records = []chain{
 	{3064033, 562}, {3542887, 583}, {3732423, 596}, {5649499, 612}, {6649279, 664}, {8400511, 685},
 }
 
-// Check looks the answer up.
+// Check looks the answer up in the table.
 func (s *session) Check() (harness.Outcome, error) {
 	want := chain{}
 	for _, r := range records {

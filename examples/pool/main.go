@@ -1,12 +1,11 @@
-// Command pool fetches five pages and prints their titles, with the worker and
-// the process that fetched each, on the execution model that is named:
+// Command pool fetches five pages and prints their titles, with the worker and the process
+// that fetched each, on the execution model that a flag or the environment names:
 //
 //	go run ./examples/pool -backend threads
 //	HARNESS_BACKEND=processes go run ./examples/pool
 //
-// One value picks the model, and nothing else in the program changes. Only on
-// processes do the pages come through several of them. The pages are the
-// program's own, on a server that takes a while for each.
+// One value chooses the model; nothing else in the program changes. Only on processes are the
+// pages fetched by several processes. The program serves the pages itself, with a delay.
 package main
 
 import (
@@ -92,8 +91,8 @@ var fetchTitle = executor.NewTask("title", func(ctx context.Context, url string)
 	return title{text, os.Getpid()}, nil
 })
 
-// get fetches a page. While it waits for it, an event loop or an interpreter's
-// lock lets others run.
+// get fetches a page. While it waits, an event loop or an interpreter's lock lets other tasks
+// run.
 func get(ctx context.Context, url string) (page string, err error) {
 	executor.Blocking(ctx, func() {
 		var req *http.Request

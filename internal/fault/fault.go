@@ -1,7 +1,7 @@
-// Package fault holds the errors that the machinery reports: values to be compared with
-// errors.Is and types to be found with errors.As. Package executor shows them to
-// programs. Those that a program wraps in them are asked for their text, here and
-// elsewhere, in a way that does no harm whatever their methods do.
+// Package fault holds the errors that an executor reports: values to be compared with
+// errors.Is and types to be found with errors.As. Package executor re-exports them. The
+// functions here call methods of a program's own errors in such a way that a panic or a
+// runtime.Goexit there does no harm.
 package fault
 
 import (
@@ -17,21 +17,22 @@ var (
 	ErrCancelled = errors.New("task cancelled")
 	// ErrClosed: the executor was closed before the task was submitted.
 	ErrClosed = errors.New("executor closed")
-	// ErrFull: the executor's queue is full, and it was told to reject then.
+	// ErrFull: the executor's queue is full, and the executor is configured to reject
+	// tasks then.
 	ErrFull = errors.New("queue of the executor full")
-	// ErrNested: a task waits for its own executor, all of whose workers
-	// wait likewise, or a worker process was to start workers of its own.
+	// ErrNested: a task waits for a task of its own executor while all workers of that
+	// executor wait in the same way, or a worker process tried to start workers.
 	ErrNested = errors.New("pool inside pool")
 	// ErrQuarantined: three workers were lost, each while it ran this call of an
-	// idempotent task, or this argument of its batch. It is not tried again.
+	// idempotent task, or the same argument of its batch. It is not tried again.
 	ErrQuarantined = errors.New("task quarantined")
-	// ErrBroken: no worker process can be started any more. What is submitted
-	// fails; resizing the executor has it try again.
+	// ErrBroken: worker processes can no longer be started. Every task that is submitted
+	// fails. After a resize the executor tries again to start workers.
 	ErrBroken = errors.New("executor broken")
-	// ErrOtherProgram: a worker process is not the program that has started it,
-	// or knows other tasks.
+	// ErrOtherProgram: a worker process runs another program than the one that started
+	// it, or has other tasks.
 	ErrOtherProgram = errors.New("worker is another program")
-	// ErrUnknownTask: the worker process does not know a task of that name.
+	// ErrUnknownTask: the worker process has no task of that name.
 	ErrUnknownTask = errors.New("unknown task")
 	// ErrEncode: the input or the result cannot cross a process boundary, or
 	// its type's own encoding failed or panicked.
@@ -40,10 +41,9 @@ var (
 	ErrQueueClosed = errors.New("queue closed")
 )
 
-// A TaskError is the error that a task's function returned, the same on every
-// backend. It wraps the function's error, so errors.Is and errors.As look
-// through it; where the error came from another process it wraps a
-// RemoteError of package wire.
+// A TaskError is the error that a task's function returned. It has the same text on every
+// backend. It wraps the function's error, so errors.Is and errors.As find that. If the error
+// came from another process, it wraps a RemoteError of package wire.
 type TaskError struct {
 	Task string // the task's name
 	Err  error
@@ -68,15 +68,15 @@ func (e *PanicError) Error() string { return "task " + e.Task + " panicked: " + 
 // Unwrap returns the panic's value if it is an error, else nil.
 func (e *PanicError) Unwrap() error { return e.Err }
 
-// NewPanic describes a panic of a task with its value, on the goroutine that
-// recovered it.
+// NewPanic returns the error of a task that panicked with value v. It is called on the
+// goroutine that recovered the panic, whose stack it records.
 func NewPanic(task string, v any) *PanicError {
 	err, _ := v.(error)
 	value := Apart(func() string {
 		if err != nil {
 			return Text(err)
 		}
-		return fmt.Sprint(v) // which says so if a method of v panics
+		return fmt.Sprint(v) // Sprint reports a panic of a method of v in its result
 	}, Undescribed(v))
 	return &PanicError{Task: task, Value: value, Stack: string(debug.Stack()), Err: err}
 }
@@ -104,9 +104,9 @@ func (e *WorkerLostError) Error() string {
 	return s
 }
 
-// An InitError reports that a worker could not be prepared, because its
-// Config.Init failed. It breaks the executor: whatever was submitted and has
-// not started fails with it, and so does what is submitted later.
+// An InitError reports that a worker could not be started because Config.Init failed. The
+// executor is broken then: tasks that have not started fail with this error, and so do tasks
+// that are submitted later.
 type InitError struct {
 	Worker int   // index of the worker
 	Err    error // what Config.Init failed with
@@ -117,8 +117,8 @@ func (e *InitError) Error() string { return fmt.Sprintf("preparing worker %d: %v
 // Unwrap returns what Config.Init failed with.
 func (e *InitError) Unwrap() error { return e.Err }
 
-// Text returns what err says, even if its method panics. Those who return a
-// nil pointer as an error get that.
+// Text returns the text of err. If err's method panics, as it may for an error that is a nil
+// pointer, it returns a text that says so.
 func Text(err error) (text string) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -128,8 +128,8 @@ func Text(err error) (text string) {
 	return err.Error()
 }
 
-// Apart calls f, which calls methods of the program, on a goroutine of its own, and
-// returns what f returns, or otherwise if f panics or ends the goroutine.
+// Apart calls f on a goroutine of its own and returns its result, or otherwise if f panics
+// or ends the goroutine. It is for an f that calls methods of the program.
 func Apart[T any](f func() T, otherwise T) T {
 	got := make(chan T, 1)
 	go func() { // ends with f
@@ -143,12 +143,12 @@ func Apart[T any](f func() T, otherwise T) T {
 	return <-got
 }
 
-// Undescribed tells of what has methods that cannot tell.
+// Undescribed returns the description of a value whose own methods failed to describe it.
 func Undescribed(v any) string {
 	return fmt.Sprintf("a value of type %T, which could not be described", v)
 }
 
-// Goexit is the error of a task that has called runtime.Goexit.
+// Goexit returns the error of a task that has called runtime.Goexit.
 func Goexit(task string) *PanicError {
 	return &PanicError{Task: task, Value: "runtime.Goexit was called", Stack: string(debug.Stack())}
 }

@@ -16,14 +16,14 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// A wait that a workload needs is real I/O: a question to a server in another
-// process that answers after the time it was asked to take. A sleep would not
-// do. Below a millisecond it lasts a whole one when the process is otherwise
-// idle, which is just what the sequential baseline is, and so every model that
-// overlaps sleeps would seem to be faster than it can be.
+// Workloads wait by real I/O: they send a request to a server in another process, which
+// answers after the time that the request names. A sleep would be wrong: in an otherwise
+// idle process, a sleep shorter than a millisecond lasts a whole one. The sequential
+// baseline is such a process, so every model that overlaps sleeps would seem faster than it
+// can be.
 
-// serveDelays answers every 8 bytes, a duration in nanoseconds, after that
-// duration with 8 bytes: the stamp of the moment at which it answered.
+// serveDelays reads requests of 8 bytes, a duration in nanoseconds. After that duration it
+// answers with 8 bytes: the time stamp at which it answered.
 func serveDelays(ctx context.Context, _ any, ready func(addr string)) error {
 	return serveTCP(ctx, ready, func(c net.Conn) {
 		var b [8]byte
@@ -69,21 +69,20 @@ func serveTCP(ctx context.Context, ready func(addr string), serve func(net.Conn)
 	}
 }
 
-// maxDelay bounds a wait: longer ones are a mistake in the parameters.
+// maxDelay bounds a wait. A longer one is a mistake in the parameters.
 const maxDelay = time.Minute
 
 // delays are the open connections to delay servers of this process.
 var delays = delayClient{free: make(map[string][]net.Conn)}
 
-// A delayClient keeps connections to delay servers for the tasks to come.
+// A delayClient keeps connections to delay servers for later tasks.
 type delayClient struct {
 	mu   sync.Mutex
 	free map[string][]net.Conn // by address
 }
 
-// wait asks the server at addr to answer after d and waits for the answer,
-// for that and no longer than ctx lasts. To the executor the task is blocked
-// meanwhile.
+// wait asks the server at addr to answer after d and waits for the answer, or until ctx
+// ends. For the executor, the task is blocked in the meantime.
 func (dc *delayClient) wait(ctx context.Context, addr string, d time.Duration) error {
 	var err error
 	executor.Blocking(ctx, func() { err = dc.exchange(ctx, addr, d) })
@@ -104,7 +103,7 @@ func (dc *delayClient) exchange(ctx context.Context, addr string, d time.Duratio
 	if err != nil {
 		return err
 	}
-	// A server that does not answer must not hold the task for ever.
+	// If the server does not answer, the task must still end.
 	if err := c.SetDeadline(time.Now().Add(d + 10*time.Second)); err != nil {
 		return errors.Join(err, c.Close())
 	}
@@ -151,19 +150,19 @@ func (dc *delayClient) close(addr string) error {
 	return errors.Join(errs...)
 }
 
-// A delayIn asks for one wait at the delay server at Addr.
+// A delayIn is a wait by the delay server at Addr.
 type delayIn struct {
 	Addr string        `json:"addr"`
 	Wait time.Duration `json:"wait_ns"`
 }
 
-// delayTask waits; workloads warm up with it, to open connections.
+// delayTask waits. Workloads warm up with it, so that their connections are open.
 var delayTask = executor.NewTask("workloads.delay", func(ctx context.Context, in delayIn) (struct{}, error) {
 	return struct{}{}, delays.wait(ctx, in.Addr, in.Wait)
 })
 
-// warmDelays has every worker open its connection to the delay server: as many
-// waits as there are workers, long enough for each to get one.
+// warmDelays makes every worker open its connection to the delay server, by as many waits
+// as there are workers, each long enough that every worker gets one.
 func warmDelays(ctx context.Context, ex *executor.Executor, addr string, workers int) error {
 	return warm(ctx, ex, delayTask, workers, delayIn{addr, 2 * time.Millisecond})
 }

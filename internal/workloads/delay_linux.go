@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An alarm is a timer of the system that can be waited for like a connection.
+// An alarm is a timer of the system. A goroutine can wait for it as for a connection.
 type alarm struct {
 	fd   int
 	file *os.File // of fd
@@ -24,7 +24,7 @@ func newAlarm() (*alarm, error) {
 	return &alarm{fd, os.NewFile(uintptr(fd), "timer")}, nil
 }
 
-// wait blocks for d, and no thread and no processor meanwhile.
+// wait waits for d. It blocks neither a thread nor a processor.
 func (a *alarm) wait(d time.Duration) error {
 	if err := unix.TimerfdSettime(a.fd, 0, &unix.ItimerSpec{Value: unix.NsecToTimespec(int64(d))}, nil); err != nil {
 		return fmt.Errorf("setting a timer: %w", err)
@@ -34,17 +34,16 @@ func (a *alarm) wait(d time.Duration) error {
 	return err
 }
 
-// alarms are those that nobody waits for: as many as were once waited for together.
+// alarms holds unused alarms, at most as many as were once in use at the same time.
 var alarms struct {
 	mu   sync.Mutex
 	free []*alarm
 }
 
-// sleepExactly sleeps by a timer of the system, which keeps time to about 50 µs.
-// One of the Go runtime may be a millisecond late in an idle process. Nor would a
-// system call that sleeps do: it keeps its processor until the runtime notices,
-// which can take as long as the sleep, and so only as many sleep at a time as
-// there are processors.
+// sleepExactly sleeps by a timer of the system, which is exact to about 50 µs. A timer of
+// the Go runtime may be a millisecond late in an idle process. A system call that sleeps
+// would be wrong, too: it keeps its processor until the runtime notices, which can take as
+// long as the sleep, so no more goroutines than processors could sleep at a time.
 func sleepExactly(d time.Duration) error {
 	if d <= 0 {
 		return nil

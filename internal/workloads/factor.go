@@ -11,7 +11,7 @@ import (
 	"github.com/f3f4c0de/harness/executor"
 )
 
-// Factor is the book's computation: prime factors of random numbers.
+// Factor is the computation of the book: the prime factors of random numbers.
 var Factor = &harness.Workload{
 	Name: "factor",
 	Doc: `CPU-bound: the prime factors of many random numbers
@@ -94,7 +94,7 @@ func (s *factorSession) Run(ctx context.Context, ex *executor.Executor) (err err
 	return err
 }
 
-// Check multiplies the factors and tests that each is prime.
+// Check multiplies the factors of each number and checks that each factor is prime.
 func (s *factorSession) Check() (harness.Outcome, error) {
 	i := 0
 	for _, part := range s.factors {
@@ -120,10 +120,10 @@ func (s *factorSession) Check() (harness.Outcome, error) {
 
 func (s *factorSession) Close() error { return nil }
 
-// prime reports whether n, at most 100,000,000, is prime: the test of Miller
-// and Rabin with the bases 2, 3, 5 and 7, which is exact below 3,215,031,751
-// (Jaeschke, On strong pseudoprimes to several bases, 1993). Unlike trial
-// division it shares nothing with the task, and it takes a microsecond.
+// prime reports whether n, at most 100,000,000, is prime. It is the test of Miller and Rabin
+// with the bases 2, 3, 5 and 7, which is exact below 3,215,031,751 (Jaeschke, On strong
+// pseudoprimes to several bases, 1993). Unlike trial division it has no code in common with
+// the task, and it takes a microsecond.
 func prime(n uint32) bool {
 	if n < 2 || n%2 == 0 {
 		return n == 2

@@ -68,10 +68,10 @@ var fileTask = executor.NewTask("file", func(ctx context.Context, in fileIn) (ui
 	return crc32.ChecksumIEEE(*buf), err
 })
 
-// fileBuffers are used again: garbage is not what the workload is about.
+// fileBuffers are reused, so that garbage collection does not affect the workload.
 var fileBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// appendFile appends what file number seed holds: its number, repeated.
+// appendFile appends the content of file number seed: its number, repeated.
 func appendFile(b []byte, seed, size int) []byte {
 	b = slices.Grow(b, size)
 	unit := append(strconv.AppendInt(nil, int64(seed), 10), '\n')
@@ -83,7 +83,7 @@ func appendFile(b []byte, seed, size int) []byte {
 	return b
 }
 
-// writeThrough writes a new file and returns when the disk has it.
+// writeThrough writes a new file and waits until the disk has it.
 func writeThrough(path string, data []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -99,7 +99,7 @@ func writeThrough(path string, data []byte) error {
 	return f.Close()
 }
 
-// readBack fills data with what the file holds.
+// readBack fills data with the content of the file.
 func readBack(path string, data []byte) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -127,7 +127,7 @@ func (s *fileSession) Run(ctx context.Context, ex *executor.Executor) (err error
 	return err
 }
 
-// Check reads every file once more, byte by byte.
+// Check reads every file again and compares every byte.
 func (s *fileSession) Check() (harness.Outcome, error) {
 	if len(s.sums) != s.p.Files {
 		return harness.Outcome{}, fmt.Errorf("%d files came back; want %d", len(s.sums), s.p.Files)

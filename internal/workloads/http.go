@@ -18,7 +18,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// HTTP is the course's web scraping demo, on a server of its own.
+// HTTP is the web scraping demo of the course, with a server of its own.
 var HTTP = &harness.Workload{
 	Name: "http",
 	Doc: `I/O-bound: get web pages and read their titles
@@ -76,7 +76,7 @@ func serveHTTP(ctx context.Context, params any, ready func(addr string)) error {
 		for written := 0; written < p.Size; {
 			k, _ := io.WriteString(w, "<p>It was a bright cold day in April, and the clocks were striking thirteen.</p>\n")
 			if k == 0 {
-				return // the client has gone
+				return // the client has closed the connection
 			}
 			written += k
 		}
@@ -94,7 +94,7 @@ func serveHTTP(ctx context.Context, params any, ready func(addr string)) error {
 	return nil
 }
 
-// pageTitle is what the page's heading says.
+// pageTitle returns the heading of page n.
 func pageTitle(n int) string { return fmt.Sprintf("Episode %d: & the number after is %d", n, n+1) }
 
 type httpIn struct {
@@ -111,13 +111,13 @@ var httpTask = executor.NewTask("http", func(ctx context.Context, in httpIn) (st
 	return heading(string(page))
 })
 
-// httpClient keeps a connection for every task that a process can run at once.
+// httpClient keeps as many connections as a process can run tasks at a time.
 var httpClient = &http.Client{
 	Transport: &http.Transport{MaxIdleConns: 1024, MaxIdleConnsPerHost: 1024},
 	Timeout:   maxDelay + 10*time.Second,
 }
 
-// stampHeader has the moment at which the server began to answer.
+// stampHeader is the header with the time stamp at which the server began to answer.
 const stampHeader = "Harness-Stamp"
 
 func httpGet(ctx context.Context, url string) ([]byte, error) {
@@ -181,7 +181,7 @@ func (s *httpSession) get(ctx context.Context, ex *executor.Executor, n int) ([]
 	return submitAll(ctx, ex, httpTask, in)
 }
 
-// Warm opens the connections: as many requests as there are workers.
+// Warm opens the connections by as many requests as there are workers.
 func (s *httpSession) Warm(ctx context.Context, ex *executor.Executor) error {
 	_, err := s.get(ctx, ex, s.workers)
 	return err
@@ -192,7 +192,7 @@ func (s *httpSession) Run(ctx context.Context, ex *executor.Executor) (err error
 	return err
 }
 
-// Check compares with what the server was to put on each page.
+// Check compares each title with the one that the server must have sent.
 func (s *httpSession) Check() (harness.Outcome, error) {
 	if len(s.titles) != s.p.Pages {
 		return harness.Outcome{}, fmt.Errorf("%d pages came; want %d", len(s.titles), s.p.Pages)

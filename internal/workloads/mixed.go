@@ -13,7 +13,7 @@ import (
 	"github.com/f3f4c0de/harness/executor"
 )
 
-// Mixed computes, waits and carries a payload, each as much as asked for.
+// Mixed computes, waits and has a payload, each of an amount that a parameter sets.
 var Mixed = &harness.Workload{
 	Name: "mixed",
 	Doc: `mixed: so much computing, so much waiting and so many bytes a task
@@ -59,7 +59,7 @@ func (p *mixedParams) Validate() error {
 	return checkTasks(p.Tasks)
 }
 
-// The dials under names that every program shares.
+// The axes. Every workload that has an axis of one of these names means the same by it.
 var (
 	mixedSize = harness.Axis{
 		Name: "size", Doc: "length of a task, computing and waiting in the proportion that they have", Unit: "ns",
@@ -84,7 +84,7 @@ var (
 	}
 )
 
-// share returns what share of a task is waiting.
+// share returns the share of a task that it waits.
 func (p *mixedParams) share() float64 {
 	if p.CPU+p.Wait == 0 {
 		return 0
@@ -92,17 +92,17 @@ func (p *mixedParams) share() float64 {
 	return float64(p.Wait) / float64(p.CPU+p.Wait)
 }
 
-// divide makes a task so many nanoseconds long, of which it waits that share.
+// divide makes a task length nanoseconds long, of which it waits the given share.
 func (p *mixedParams) divide(length, share float64) {
 	p.Wait = time.Duration(length * share)
 	p.CPU = time.Duration(length) - p.Wait
 }
 
-// stepNanoseconds is about how long one step of the generator takes.
+// stepNanoseconds is about how many nanoseconds a step of the generator takes.
 const stepNanoseconds = 2
 
-// mixedIn is the argument of a task. It encodes itself, since JSON would make
-// the payload a third longer and a hundred times slower.
+// mixedIn is the argument of a task. It has its own encoding, since JSON would make the
+// payload a third longer and its encoding a hundred times slower.
 type mixedIn struct {
 	Seed    uint64
 	Steps   int64
@@ -132,8 +132,8 @@ func (m *mixedIn) UnmarshalBinary(b []byte) error {
 	return nil
 }
 
-// mixedTask returns the payload with the last state of the generator added to
-// every eight bytes.
+// mixedTask adds the last state of the generator to every eight bytes of the payload, and
+// returns that.
 var mixedTask = executor.NewTask("mixed", func(ctx context.Context, in mixedIn) ([]byte, error) {
 	x := in.Seed
 	for left := in.Steps; left > 0; {
@@ -152,16 +152,16 @@ var mixedTask = executor.NewTask("mixed", func(ctx context.Context, in mixedIn) 
 	return blend(in.Payload, x), nil
 })
 
-// xorshift is a step of Marsaglia's 64-bit generator: each needs the one
-// before, so no processor can run ahead. (Xorshift RNGs, 2003, page 4.)
+// xorshift is a step of Marsaglia's 64-bit generator (Xorshift RNGs, 2003, page 4). Each
+// step needs the one before, so a processor cannot compute several at a time.
 func xorshift(x uint64) uint64 {
 	x ^= x << 13
 	x ^= x >> 7
 	return x ^ x<<17
 }
 
-// blend returns the payload, padded with zeros to a multiple of eight bytes and
-// at least eight, with x added to each group.
+// blend pads the payload with zeros to a multiple of eight bytes, at least eight, and adds x
+// to each group of eight.
 func blend(payload []byte, x uint64) []byte {
 	out := make([]byte, max(8, (len(payload)+7)/8*8))
 	copy(out, payload)
@@ -191,9 +191,8 @@ func (s *mixedSession) Run(ctx context.Context, ex *executor.Executor) (err erro
 	return err
 }
 
-// Check knows the last state of each generator without taking its steps: a
-// step is linear over the field of two elements, so n of them are the n-th
-// power of one matrix.
+// Check computes the last state of each generator without its steps: a step is linear over
+// the field of two elements, so n steps are the n-th power of one matrix.
 func (s *mixedSession) Check() (harness.Outcome, error) {
 	if len(s.out) != s.p.Tasks {
 		return harness.Outcome{}, fmt.Errorf("%d tasks came back; want %d", len(s.out), s.p.Tasks)

@@ -12,7 +12,7 @@ import (
 	"github.com/f3f4c0de/harness/executor"
 )
 
-// ProdCons is the course's producer and consumer demo.
+// ProdCons is the producer and consumer demo of the course.
 var ProdCons = &harness.Workload{
 	Name: "prodcons",
 	Doc: `coordinating: two producers, one consumer and a queue
@@ -65,7 +65,7 @@ func (p prodconsParams) scaled(seconds float64) time.Duration {
 	return time.Duration(seconds * p.Scale * float64(time.Second))
 }
 
-// An item is what goes through the queue.
+// An item is what producers put into the queue.
 type item struct {
 	Producer int           `json:"producer"`
 	Index    int           `json:"index"`
@@ -80,7 +80,7 @@ type produceIn struct {
 	Waits    []time.Duration       `json:"waits_ns"` // one per item
 }
 
-// produceTask is generate_data. It returns how many items it put.
+// produceTask is the course's generate_data. It returns how many items it put.
 var produceTask = executor.NewTask("prodcons.produce", func(ctx context.Context, in produceIn) (int64, error) {
 	for i, w := range in.Waits {
 		n := i + 1
@@ -106,7 +106,7 @@ type consumed struct {
 	Latency []time.Duration `json:"latency_ns"` // of each item
 }
 
-// consumeTask is process_data.
+// consumeTask is the course's process_data.
 var consumeTask = executor.NewTask("prodcons.consume", func(ctx context.Context, in consumeIn) (consumed, error) {
 	var out consumed
 	for range in.Items {
@@ -136,8 +136,8 @@ func (s *prodconsSession) Warm(ctx context.Context, ex *executor.Executor) error
 }
 
 func (s *prodconsSession) Run(ctx context.Context, ex *executor.Executor) (err error) {
-	// The queue holds every item, since a model that runs one task after the
-	// other has put them all before it takes the first.
+	// The queue has room for all items, since a model that runs one task after the other
+	// puts them all before it takes the first.
 	q := executor.NewQueue[item](producers * s.p.Items)
 	defer func() { err = errors.Join(err, q.Close(ctx)) }()
 	var puts []*executor.Future[int64]
@@ -147,7 +147,7 @@ func (s *prodconsSession) Run(ctx context.Context, ex *executor.Executor) (err e
 	takes := consumeTask.Submit(ctx, ex, consumeIn{q, s.addr, producers * s.p.Items, s.p.scaled(0.5)})
 	for _, f := range puts {
 		if _, err := f.Wait(ctx); err != nil {
-			takes.Cancel() // it would wait for items that do not come
+			takes.Cancel() // else it would wait for items that nobody puts
 			return err
 		}
 	}
@@ -155,8 +155,8 @@ func (s *prodconsSession) Run(ctx context.Context, ex *executor.Executor) (err e
 	return err
 }
 
-// Check expects every item of every producer exactly once, those of one
-// producer in order, and sums the squares by the closed form.
+// Check expects every item of every producer exactly once, the items of one producer in
+// order, and compares the sum of the squares with the closed form.
 func (s *prodconsSession) Check() (harness.Outcome, error) {
 	var next [producers]int
 	sum := 0
@@ -177,7 +177,7 @@ func (s *prodconsSession) Check() (harness.Outcome, error) {
 		mean += l / time.Duration(len(latency))
 	}
 	return harness.Outcome{
-		Digest: harness.Digest([]any{next, sum}), // who came before whom may differ
+		Digest: harness.Digest([]any{next, sum}), // the order of the two producers' items may differ
 		Tasks:  producers + 1,
 		Metrics: []harness.Metric{
 			{Name: "latency_mean", Unit: "ns", Value: float64(mean)},

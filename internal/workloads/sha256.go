@@ -67,12 +67,12 @@ var sha256Task = executor.NewTask("sha256", func(ctx context.Context, c chain) (
 	return sum[:], nil
 })
 
-// block makes the bytes that the chain begins with.
+// block returns the bytes with which the chain begins.
 func (c chain) block() []byte {
 	b := make([]byte, c.Block)
 	var seed [32]byte
 	binary.LittleEndian.PutUint64(seed[:], uint64(c.Seed))
-	_, _ = rand.NewChaCha8(seed).Read(b) // never fails
+	_, _ = rand.NewChaCha8(seed).Read(b) // it never fails
 	return b
 }
 
@@ -91,9 +91,9 @@ func (s *sha256Session) Run(ctx context.Context, ex *executor.Executor) (err err
 	return err
 }
 
-// Check computes one chain again, picked at random, with an implementation of
-// the standard that shares nothing with the one measured. It is an order of
-// magnitude slower; over the trials of a run every chain gets its turn.
+// Check computes one chain again, picked at random, with an implementation of the standard
+// that has no code in common with the measured one. It is ten times slower, so it does not
+// check all of them; over the trials of a run every chain is picked at some time.
 func (s *sha256Session) Check() (harness.Outcome, error) {
 	if len(s.sums) != len(s.chains) {
 		return harness.Outcome{}, fmt.Errorf("%d chains came out; want %d", len(s.sums), len(s.chains))
@@ -113,7 +113,7 @@ func (s *sha256Session) Check() (harness.Outcome, error) {
 
 func (s *sha256Session) Close() error { return nil }
 
-// plainSHA256 is SHA-256 as FIPS 180-4 section 6.2.2 writes it down.
+// plainSHA256 is SHA-256 as FIPS 180-4 section 6.2.2 defines it.
 func plainSHA256(msg []byte) [32]byte {
 	h := [8]uint32{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}
 	k := sha256K()

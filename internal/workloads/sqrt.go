@@ -11,7 +11,7 @@ import (
 	"github.com/f3f4c0de/harness/executor"
 )
 
-// Sqrt is the computation of the course's CPU demo, do_math.
+// Sqrt is the computation of the CPU demo of the course, do_math.
 var Sqrt = &harness.Workload{
 	Name: "sqrt",
 	Doc: `CPU-bound: the mean of many square roots
@@ -35,7 +35,7 @@ type sqrtParams struct {
 
 // Validate implements what Workload.Params asks for.
 func (p *sqrtParams) Validate() error {
-	if p.N < 1 || p.N > 100_000_000 { // beyond, a sum may exceed 2^53
+	if p.N < 1 || p.N > 100_000_000 { // beyond that, a sum may exceed 2^53
 		return fmt.Errorf("n is %d; want 1 to 100,000,000", p.N)
 	}
 	return checkTasks(p.Tasks)
@@ -79,8 +79,8 @@ func (s *sqrtSession) Run(ctx context.Context, ex *executor.Executor) (err error
 	return err
 }
 
-// Check compares with the closed form of the sum of |pos-centre| for pos from
-// 1 to n: sums of consecutive whole numbers.
+// Check compares the sum with the closed form of the sum of |pos-centre| for pos from 1 to
+// n, which consists of sums of consecutive whole numbers.
 func (s *sqrtSession) Check() (harness.Outcome, error) {
 	got := new(big.Float)
 	for _, v := range s.sums {
