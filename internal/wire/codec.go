@@ -11,44 +11,44 @@ import (
 )
 
 // A Codec turns values of one type into bytes and back, to cross a process
-// boundary. It carries a value exactly or refuses it with an error that names
-// the field. Both ends are the same program on the same machine, so the bytes
-// need no description of the type, no fixed byte order and no version. How a
-// type is encoded is worked out once, when its task is declared:
+// boundary. The decoded value equals the encoded one exactly; a value for which that is
+// impossible is refused with an error that names the field. Both ends are the same program
+// on the same machine, so the bytes need no description of the type, no fixed byte order and
+// no version. How a type is encoded is computed once, when its task is declared:
 //
 //   - its own binary, gob, JSON or text form, if the type itself declares
 //     methods for both directions; see codec_own.go
 //   - numbers, and arrays and structs of them, as they lie in memory
 //   - strings and slices as their length and their elements
-//   - structs as their fields, pointers and maps as what they refer to; what is
-//     referred to twice is carried once; see codec_refs.go
-//   - interfaces as the type of what they hold, and that; see codec_any.go
-//   - times as the moment and the zone; see codec_time.go
+//   - structs as their fields, pointers and maps as what they refer to, which is encoded
+//     once even if there are several references to it; see codec_refs.go
+//   - interfaces as the type of their value and that value; see codec_any.go
+//   - times as the instant and the zone; see codec_time.go
 //
-// Channels, functions, locks and structs with a private field that points
-// somewhere have no form outside of the process.
+// Channels, functions, locks and structs with an unexported field that contains a pointer
+// cannot be encoded.
 //
-// Both directions are guarded: no value and no bytes make them panic, run
-// without end or take memory out of proportion.
+// No value and no bytes make encoding or decoding panic, run without end or use memory out
+// of proportion.
 //
 // Note: this replaces JSON, which took 40 times as long for a small argument
 // and 290 times as long for a megabyte; docs/performance.md has the figures.
 type Codec[T any] struct {
-	// Append encodes v onto b. When it fails it returns what was there before.
+	// Append appends the encoding of v to b. If it fails it returns b.
 	Append func(b []byte, v *T) ([]byte, error)
 
-	// Decode sets v to what b, all of it, is the encoding of.
+	// Decode sets v to the value that b, as a whole, is the encoding of.
 	Decode func(b []byte, v *T) error
 
-	Keeps   bool // Decode keeps b
+	Keeps   bool // the decoded value may refer to b
 	Foreign bool // Append and Decode may call methods of the program
-	Fixed   int  // every encoding has so many bytes, and is the value's memory; 0 if they differ
+	Fixed   int  // if above 0, every encoding is the memory of the value, which has that many bytes
 
-	size func(v *T) int // of its encoding; nil if that is only known afterwards
+	size func(v *T) int // of the encoding of v; nil if that is not known before
 }
 
-// For returns the codec of a type that is a message by itself: the end of the bytes
-// is the end of the value.
+// For returns the codec for values that are a whole message: the end of the bytes is the end
+// of the value.
 func For[T any]() Codec[T] {
 	switch any((*T)(nil)).(type) {
 	case *[]byte:
@@ -158,7 +158,7 @@ func formCodec[T any](f *form) Codec[T] {
 	}
 }
 
-// Size returns the size of v's encoding if it is known, or else 0.
+// Size returns the size of v's encoding, or 0 if it is not known before.
 func (c Codec[T]) Size(v *T) int {
 	if c.size == nil {
 		return 0
@@ -166,13 +166,12 @@ func (c Codec[T]) Size(v *T) int {
 	return c.size(v)
 }
 
-// Fingerprint describes the form that values of the type have on the wire. It
-// is the same in two processes of one program, and another when a field is
-// added, renamed, moved or given another type.
+// Fingerprint identifies the encoding of the type. It is the same in two processes of one
+// program, and differs if a field is added, renamed, moved or given another type.
 func (Codec[T]) Fingerprint() uint64 { return fingerprintOf(reflect.TypeFor[T]()) }
 
-// An Element is a codec for one value among others: its bytes end by themselves. What
-// two values share is not shared when they arrive.
+// An Element is a codec for values that follow each other: the encoding itself tells where a
+// value ends. An object that two such values share is copied.
 type Element[T any] struct {
 	Foreign bool // Append and Decode may call methods of the program
 
@@ -189,7 +188,7 @@ func ForElement[T any]() Element[T] {
 	return Element[T]{form: f, fixed: f.fixed, Foreign: traits.foreign, traits: traits}
 }
 
-// Append encodes v onto b. If it fails it returns b.
+// Append appends the encoding of v to b. If it fails it returns b.
 func (c Element[T]) Append(b []byte, v *T) ([]byte, error) {
 	if c.fixed > 0 {
 		return append(b, unsafe.Slice((*byte)(unsafe.Pointer(v)), c.fixed)...), nil
@@ -197,8 +196,8 @@ func (c Element[T]) Append(b []byte, v *T) ([]byte, error) {
 	return c.form.encode(b, unsafe.Pointer(v), c.traits, describing{})
 }
 
-// Decode decodes one value from the beginning of b, of which it keeps nothing,
-// and returns what comes after it.
+// Decode decodes the value at the beginning of b and returns the bytes after it. The value
+// does not refer to b.
 func (c Element[T]) Decode(b []byte, v *T) (rest []byte, err error) {
 	if c.fixed > 0 {
 		if len(b) < c.fixed {
@@ -210,29 +209,29 @@ func (c Element[T]) Decode(b []byte, v *T) (rest []byte, err error) {
 	return c.form.decodeFrom(b, unsafe.Pointer(v), c.traits)
 }
 
-// maxEncoded bounds what a value is encoded to, and what comes before it in the
-// same buffer. The exact bound on a message is the backend's. Tests change it.
+// maxEncoded bounds the size of the buffer to which a value is encoded. The backend has the
+// exact bound of a message. Tests change it.
 var maxEncoded = 1<<30 + 1<<20
 
-// maxDepth bounds interfaces in interfaces, each with a value in it that is not
-// behind a pointer. It takes less than 256 MB of stack, of which there is 1 GB.
+// maxDepth bounds how deep interfaces are nested in interfaces without a pointer in between.
+// This depth takes less than 256 MB of stack, of which there is 1 GB.
 const maxDepth = 100_000
 
 var (
-	// ErrCut is what decoding fails with if the bytes end too early.
+	// ErrCut is the error of decoding if the bytes end too early, or are no encoding.
 	ErrCut   = errors.New("the encoding is cut short or not one")
 	errSize  = errors.New("it takes more than 1 GiB")
 	errDepth = fmt.Errorf("it is nested more than %d deep", maxDepth)
 	errKeys  = errors.New("two keys of a map have become one")
 )
 
-// encode encodes the value at p, whose type has these traits, onto b. If it fails
-// it returns b. For errs see [encoder].
+// encode appends the encoding of the value at p to b. If it fails it returns b. of are the
+// traits of the value's type; for errs see [encoder].
 func (f *form) encode(b []byte, p unsafe.Pointer, of traits, errs describing) (out []byte, err error) {
 	if of.tracked {
 		out, err = f.encodeTracked(b, p, of, errs)
 	} else {
-		out, err = f.append(b, p, nil) // which calls no methods but guarded ones
+		out, err = f.append(b, p, nil) // methods that it calls are guarded
 	}
 	if err != nil || len(out) > maxEncoded {
 		return b, f.refused(err)
@@ -240,7 +239,7 @@ func (f *form) encode(b []byte, p unsafe.Pointer, of traits, errs describing) (o
 	return out, nil
 }
 
-// refused completes the error of a value of the type; with none it is too large.
+// refused completes the error of encoding a value. A nil err means that it is too large.
 func (f *form) refused(err error) error {
 	if err == nil {
 		return errSize
@@ -259,8 +258,8 @@ func (f *form) decodeFrom(b []byte, p unsafe.Pointer, of traits) (rest []byte, e
 	return rest, nil
 }
 
-// guarded calls a type's own methods and makes an error of a panic there: the
-// goroutine that calls them may carry everybody's calls.
+// guarded calls own, which calls a type's own methods, and returns a panic as an error: the
+// goroutine that encodes may do so for all calls of an executor.
 func guarded(own func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -276,8 +275,8 @@ func panicked(v any) error {
 
 // A pathError says in which part of a value something is wrong.
 type pathError struct {
-	path   string // from the value: ".Lines[].When"
-	rooted bool   // it begins with the type of the whole
+	path   string // from the value on, such as ".Lines[].When"
+	rooted bool   // path begins with the type of the whole value
 	err    error
 }
 
@@ -287,7 +286,7 @@ func (e *pathError) Unwrap() error { return e.err }
 // maxPath bounds the bytes of a path.
 const maxPath = 300
 
-// within notes that err is about a part of what was encoded.
+// within adds a step to the path of err.
 func within(step string, err error) error {
 	p, ok := err.(*pathError) //nolint:errorlint // one of our own that has not been wrapped
 	if !ok {
@@ -302,7 +301,7 @@ func within(step string, err error) error {
 	return p
 }
 
-// rooted begins the path of err with the type of the whole.
+// rooted puts the type of the whole value before the path of err.
 func rooted(t reflect.Type, err error) error {
 	for t.Kind() == reflect.Pointer && t.Name() == "" {
 		t = t.Elem()

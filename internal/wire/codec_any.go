@@ -17,25 +17,22 @@ import (
 	"github.com/f3f4c0de/harness/internal/fault"
 )
 
-// Register has values of type T cross a process boundary inside of interfaces: in
-// an any, an error or another interface, as an element, a field or a key. The
-// other process must know T as well, so call Register in the initialisation of a
-// package, or before executor.Main. Values that are not in an interface need no
-// registration.
+// Register allows values of type T inside of interfaces to cross a process boundary: in an
+// any, an error or another interface. The other process must know T as well, so call Register
+// in the initialisation of a package, or before executor.Main. Values that are not in an
+// interface need no registration.
 //
 // Predeclared types, time.Time, time.Duration and the error types of packages os,
-// io/fs, strconv and syscall are known without it, and so are pointers to, and
-// slices, arrays and maps of, types that are known: who registers T, or *T, has
-// registered T, *T, []T and map[string]T. An error type that is registered also
-// survives as the error of a task: errors.As finds it.
+// io/fs, strconv and syscall need no registration, and neither do pointers, slices, arrays
+// and maps of known types: registering T or *T registers T, *T, []T and map[string]T. If an
+// error type is registered, errors.As finds it in the error of a task.
 //
-// Registering a type twice is harmless. Register panics if another type of the
-// same name was registered, which can be so of types that functions declare. It
-// is safe for concurrent use.
+// Registering a type twice is harmless. Register panics if another type of the same name was
+// registered, which is possible for types that functions declare. It is safe for concurrent
+// use.
 func Register[T any]() { register(reflect.TypeFor[T]()) }
 
-// registry has the types that were registered, by name, and those that are known
-// without.
+// registry has the types that were registered, by name, and those that need no registration.
 var registry = func() *sync.Map {
 	m := new(sync.Map)
 	for _, t := range []reflect.Type{
@@ -70,7 +67,7 @@ func register(t reflect.Type) {
 	}
 }
 
-// typeName names a type with the paths of its packages.
+// typeName returns the name of a type with the paths of its packages.
 func typeName(t reflect.Type) string {
 	if t.PkgPath() != "" {
 		return t.PkgPath() + "." + t.Name()
@@ -110,7 +107,7 @@ const (
 	tagAgain                 // and above: the type of a number, once more
 )
 
-// maxTag bounds the tags of one type.
+// maxTag bounds the number of tags that describe a type.
 const maxTag = 32
 
 // A dynamic type is one that a value in an interface may have.
@@ -121,7 +118,7 @@ type dynamic struct {
 	traits traits
 }
 
-// dynamics are those that are known, by type.
+// dynamics holds the known types, by type.
 var dynamics sync.Map
 
 func dynamicOf(t reflect.Type) (*dynamic, error) {
@@ -223,8 +220,7 @@ func takeTag(b []byte, most int) (t reflect.Type, rest []byte, err error) {
 	return t, b, nil
 }
 
-// makeInterface makes the form of an interface: the type of what it holds, and
-// that.
+// makeInterface makes the form of an interface: the type of its value, and the value.
 func (f *form) makeInterface() {
 	f.least = 1
 	f.append = func(b []byte, p unsafe.Pointer, e *encoder) ([]byte, error) {
@@ -270,9 +266,8 @@ func (f *form) makeInterface() {
 
 var errorType = reflect.TypeFor[error]()
 
-// appendDynamic encodes a value that an interface holds, whose second word is
-// data. With the type, that word says which value it is: it is the value, or
-// points to where it is, and that never changes.
+// appendDynamic encodes the value of an interface. data is the interface's second word, which
+// is the value or points to it, and never changes. Type and data together identify the value.
 func (e *encoder) appendDynamic(b []byte, v reflect.Value, data unsafe.Pointer) ([]byte, error) {
 	t := v.Type()
 	if r, ok := v.Interface().(*RemoteError); ok && r != nil {
@@ -318,7 +313,7 @@ func (e *encoder) appendDynamic(b []byte, v reflect.Value, data unsafe.Pointer) 
 	return b, nil
 }
 
-// number gives a box the next number.
+// number assigns the next number to a box.
 func (e *encoder) number(box place) {
 	if e.boxes == nil {
 		e.boxes = make(map[place]int)
@@ -326,7 +321,7 @@ func (e *encoder) number(box place) {
 	e.boxes[box] = len(e.boxes)
 }
 
-// appendRemote encodes a RemoteError that an interface holds.
+// appendRemote encodes a RemoteError in an interface.
 func (e *encoder) appendRemote(b []byte, r *RemoteError) ([]byte, error) {
 	box := place{p: unsafe.Pointer(r), is: isBox}
 	if i, ok := e.boxes[box]; ok {

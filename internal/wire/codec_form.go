@@ -8,8 +8,8 @@ import (
 	"unsafe"
 )
 
-// A form is how values of one type are encoded. p points to a value of it. e
-// and d are nil if the whole value cannot refer to one thing twice.
+// A form is the encoding of a type. p points to a value of the type. e and d are nil if the
+// whole message cannot have two references to one object.
 type form struct {
 	t      reflect.Type
 	append func(b []byte, p unsafe.Pointer, e *encoder) ([]byte, error)
@@ -25,11 +25,11 @@ type form struct {
 	fill     func(b []byte, p unsafe.Pointer, n int, d *decoder) ([]byte, error)
 }
 
-// maxLeast bounds the least size of an array, of which elements that take no
-// memory may have any number. A value of so many bytes is refused.
+// maxLeast bounds form.least of an array, which may have any number of elements that take no
+// memory. A value of that many bytes is refused.
 const maxLeast = 1 << 40
 
-// forms are those worked out so far, by type.
+// forms holds the forms that were made so far, by type.
 var (
 	forms   sync.Map
 	forming sync.Mutex
@@ -44,14 +44,14 @@ func formOf(t reflect.Type) *form {
 	defer forming.Unlock()
 	c := compiler{}
 	f := c.form(t)
-	for t, f := range c { // whole only now
+	for t, f := range c { // they are complete only now
 		forms.Store(t, f)
 	}
 	return f
 }
 
-// A compiler makes forms. A type that contains itself finds the one that is
-// being made, which is whole when it is used.
+// A compiler makes forms. For a type that contains itself it finds the form that is being
+// made, which is complete before it is used.
 type compiler map[reflect.Type]*form
 
 func (c compiler) form(t reflect.Type) *form {
@@ -112,7 +112,7 @@ func (c compiler) make(f *form, t reflect.Type) {
 	}
 }
 
-// refuse makes the form of what has none, because of err at a part of it.
+// refuse makes the form of a type that cannot be encoded, because of err at a part of it.
 func (f *form) refuse(part string, err error) {
 	why := func() error {
 		if part == "" {
@@ -124,8 +124,7 @@ func (f *form) refuse(part string, err error) {
 	f.decode = func([]byte, unsafe.Pointer, *decoder) ([]byte, error) { return nil, why() }
 }
 
-// plain reports whether a value of the type is nothing but the bytes it takes
-// in memory.
+// plain reports whether the bytes in memory of a value of the type are all of it.
 func plain(t reflect.Type) bool {
 	if t == timeType || ownOf(t) != nil || live(t) != nil {
 		return false
@@ -148,8 +147,8 @@ func plain(t reflect.Type) bool {
 	return false
 }
 
-// value reports whether an assignment copies all that a value of the type is,
-// so that a struct may keep it in a private field.
+// value reports whether an assignment copies a value of the type completely. Then a struct
+// may have it in an unexported field.
 func value(t reflect.Type) bool {
 	switch {
 	case t == timeType || t.PkgPath() == "net/netip" || t.Kind() == reflect.String || plain(t):
@@ -187,8 +186,8 @@ func (f *form) makeMemory(n int) {
 	}
 }
 
-// appendLength and takeLength carry a length, or 0 for a nil slice and the
-// length plus one otherwise.
+// appendLength encodes a length: 0 for a nil slice, otherwise the length plus one.
+// takeLength decodes it.
 func appendLength(b []byte, n int, isNil bool) []byte {
 	if isNil {
 		return append(b, 0)
@@ -196,8 +195,8 @@ func appendLength(b []byte, n int, isNil bool) []byte {
 	return binary.AppendUvarint(b, uint64(n)+1)
 }
 
-// takeLength fails if there cannot be that many elements in what is left, of
-// which each takes at least so many bytes.
+// takeLength decodes a length. It fails if b cannot have that many elements, each of which
+// takes at least the given number of bytes.
 func takeLength(b []byte, least int) (n int, isNil bool, rest []byte, err error) {
 	v, k := binary.Uvarint(b)
 	if k <= 0 {
@@ -232,8 +231,8 @@ func (f *form) makeString() {
 	}
 }
 
-// makeMemorySlice is for slices whose elements are nothing but bytes: they cross
-// in one piece.
+// makeMemorySlice makes the form of a slice whose elements are plain: their memory is copied
+// as a whole.
 func (f *form) makeMemorySlice() {
 	t := f.t
 	size, align := int(t.Elem().Size()), t.Elem().Align()

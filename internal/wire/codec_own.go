@@ -15,17 +15,17 @@ import (
 	"unsafe"
 )
 
-// own is the form that a type's own methods give its values. v points to one.
+// own is the encoding by a type's own methods. v points to a value.
 type own struct {
-	by      string // which methods
+	by      string // name of the methods
 	marshal func(b []byte, v any) ([]byte, error)
 	restore func(v any, b []byte) error
 	foreign bool // the methods are the program's
 }
 
-// append encodes what v points to onto b. If it fails it returns b.
+// append appends the encoding of what v points to to b. If it fails it returns b.
 func (o *own) append(b []byte, v any) ([]byte, error) {
-	// The methods get the room behind b only, and may return what they like.
+	// The methods get only the capacity after b. They may return any other slice.
 	var tail []byte
 	err := guarded(func() (err error) {
 		tail, err = o.marshal(b[len(b):], v)
@@ -38,7 +38,7 @@ func (o *own) append(b []byte, v any) ([]byte, error) {
 	case n > maxEncoded:
 		return b, errSize
 	case b == nil:
-		return tail[:n:n], nil // which is only to be read: it may be the value's
+		return tail[:n:n], nil // the caller must only read it: it may be memory of the value
 	case n > len(b) && n <= cap(b) && &tail[0] == &b[:n][len(b)]:
 		return b[:n], nil
 	}
@@ -49,12 +49,12 @@ func (o *own) decode(v any, b []byte) error {
 	return guarded(func() error { return o.restore(v, b) })
 }
 
-// makeOwn makes the form of what the type's methods encode, with its length.
+// makeOwn makes the form of a type that its own methods encode: the length and their bytes.
 func (f *form) makeOwn() {
 	f.least = 1
 	f.append = func(b []byte, p unsafe.Pointer, e *encoder) ([]byte, error) {
 		if e != nil && e.target != nil {
-			return b, nil // it refers to nothing
+			return b, nil // it contains no references
 		}
 		at := len(b)
 		b, err := f.own.append(append(b, 0), reflect.NewAt(f.t, p).Interface())
@@ -68,7 +68,7 @@ func (f *form) makeOwn() {
 		}
 		var length [binary.MaxVarintLen64]byte
 		k := binary.PutUvarint(length[:], uint64(n)+1)
-		b = append(b, length[:k-1]...) // room
+		b = append(b, length[:k-1]...) // make room for the length
 		copy(b[at+k:], b[at+1:at+1+n])
 		copy(b[at:], length[:k])
 		return b, nil
@@ -80,7 +80,7 @@ func (f *form) makeOwn() {
 		}
 		data := b[:n:n]
 		if f.own.foreign {
-			data = bytes.Clone(data) // it may keep them against the rules
+			data = bytes.Clone(data) // the method may keep the bytes, although it must not
 			if data == nil {
 				data = []byte{}
 			}
@@ -94,7 +94,7 @@ type (
 	gobDecoder interface{ GobDecode([]byte) error }
 )
 
-// methods are the ways in which a type may encode itself, best first.
+// methods are the ways in which a type may encode itself, the best one first.
 var methods = []struct {
 	by, marshal, restore string
 	encodes, decodes     reflect.Type
@@ -142,23 +142,24 @@ var methods = []struct {
 	},
 }
 
-// lossy are types of the standard library whose methods lose something that
-// their structure has. They go by that.
+// lossy are types of the standard library whose methods lose a part of the value. They are
+// encoded by their structure.
 var lossyMethods = map[string]bool{
 	"encoding/json.RawMessage": true, // nil becomes null
 	"net.IP":                   true, // 4 bytes become 16
 	"net/url.URL":              true, // RawPath and OmitHost
 }
 
-// familiar are the packages of the standard library whose methods encode without
-// waiting, panicking or ending the goroutine.
+// familiar are packages of the standard library whose encoding methods neither wait nor
+// panic nor end the goroutine.
 var familiar = map[string]bool{
 	"crypto/x509": true, "encoding/json": true, "log/slog": true, "math/big": true, "math/rand": true, "math/rand/v2": true,
 	"net": true, "net/netip": true, "net/url": true, "regexp": true, "time": true,
 }
 
-// A Reference is embedded by types whose JSON methods name what stays in its process,
-// such as a queue: they neither wait nor panic nor end the goroutine.
+// Reference is embedded in types that refer to something that stays in its process, such as
+// a queue. Their JSON methods encode its name, and neither wait nor panic nor end the
+// goroutine.
 type Reference struct{}
 
 func (*Reference) reference() {}
@@ -169,7 +170,7 @@ func isReference(t reflect.Type) bool {
 
 var owns sync.Map // *own by type
 
-// ownOf returns the form that the type's own methods give it, or nil.
+// ownOf returns the encoding by the type's own methods, or nil if it has none.
 func ownOf(t reflect.Type) *own {
 	if o, ok := owns.Load(t); ok {
 		return o.(*own)
@@ -197,7 +198,7 @@ func newOwn(t reflect.Type) *own {
 	return nil
 }
 
-// regexpMarshal refuses what a regexp's text does not say.
+// regexpMarshal encodes a regexp as its text. It refuses one that the text does not describe.
 func regexpMarshal(marshal func([]byte, any) ([]byte, error)) func([]byte, any) ([]byte, error) {
 	return func(b []byte, v any) ([]byte, error) {
 		if reflect.ValueOf(v).Elem().IsZero() {

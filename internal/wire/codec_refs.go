@@ -11,26 +11,26 @@ import (
 	"unsafe"
 )
 
-// Pointers, maps and slices of what may hold such refer to something. Where a
-// value may refer to one thing twice, by its type, its codec tracks: what is
-// referred to is carried once, in the order in which it was come across, after
-// the value itself. So nothing nests, however long a list is, a circle is no
-// different from a list, and what was one thing is one thing again.
+// References are pointers, maps, and slices whose elements may contain references. If the
+// type of a value allows two references to the same object, its codec tracks objects: each
+// object is encoded once, after the value itself, in the order in which the encoder found
+// them. So a long list needs no deep recursion, a cycle is encoded like a list, and an
+// object that was shared is shared again after decoding.
 //
-// A reference is a number: 0 for nil, 2n+1 for something new that has n elements,
-// 2i+2 for the i-th thing that was come across.
+// A reference is encoded as a number: 0 for nil, 2n+1 for a new object with n elements, 2i+2
+// for the i-th object that was found.
 //
-// Slices are one thing if they begin at the same element and have the same
-// length. Otherwise those that overlap arrive as copies, and so does each slice
-// of elements that refer to nothing. A pointer into something else that crosses is
-// refused, and so is a slice of what a pointer points to: they would arrive as
-// references to a copy. So are two pointers of different types to one thing.
+// Two slices are the same object if they begin at the same element and have the same length.
+// Other slices that overlap arrive as copies, and so does each slice whose elements contain
+// no references. Three things are refused, because they would arrive as references to a
+// copy: a pointer into another object, a slice of what a pointer points to, and two pointers
+// of different types to one object.
 
-// A place is something that is referred to.
+// A place identifies something that a reference leads to.
 type place struct {
-	f  *form // of what a pointer points to, or of the slice, the map or the box
+	f  *form // the form of what a pointer points to, or of the slice, the map or the box
 	p  unsafe.Pointer
-	is int // the length of a slice, or one of these
+	is int // the length of a slice, or one of the constants below
 }
 
 const (
@@ -39,12 +39,12 @@ const (
 	isBox     = -3 // what an interface holds
 )
 
-// An object is a place whose contents come after what refers to it.
+// An object is a place whose contents are encoded after the reference to it.
 type object struct {
 	place
 	n    int // elements
-	from int // encoding: the object that referred to it first, or root
-	owed int // decoding: the bytes that its contents take at least
+	from int // in encoding: the object with the first reference to it, or root
+	owed int // in decoding: the least number of bytes that its contents take
 }
 
 const root = -1
@@ -63,27 +63,27 @@ func (o *object) decode(b []byte, d *decoder) ([]byte, error) {
 	return o.f.fill(b, o.p, o.n, d)
 }
 
-// An encoder is the state of an encoding that tracks.
+// An encoder is the state of an encoding that tracks objects.
 type encoder struct {
 	objects []object
-	index   []int32              // of objects by their place: their numbers plus one, in a table of open addressing
-	at      int                  // the object that is encoded, or root
+	index   []int32              // a hash table with open addressing, by place: the number of an object plus one
+	at      int                  // the object that is being encoded, or root
 	boxes   map[place]int        // the numbers of boxes
 	types   map[reflect.Type]int // the numbers of the types in interfaces
 	depth   int                  // of interfaces in interfaces
-	errs    describing           // if lossy is above 0, an error that has no form crosses as a RemoteError; if nested, every error
-	inside  bool                 // note the slices that pointers may point into
-	slices  []object             // those that are none of the objects
-	regions []region             // of pointsInside
-	target  *place               // if not nil, stop with errFound where it is referred to
+	errs    describing           // if lossy is above 0, an error that has no form is encoded as a RemoteError; if it is nested, every error is
+	inside  bool                 // record the slices that pointers may point into
+	slices  []object             // those slices that are no objects
+	regions []region             // memory of pointsInside, to be reused
+	target  *place               // if not nil, stop with errFound at a reference to it
 }
 
-// errFound ends the search for how something is referred to.
+// errFound ends the search for a reference.
 var errFound = errors.New("found")
 
 var encoders = sync.Pool{New: func() any { return new(encoder) }}
 
-// maxSpare bounds the objects of an encoder or decoder that is kept.
+// maxSpare bounds the objects of an encoder or decoder that is kept for reuse.
 const maxSpare = 1 << 14
 
 func (f *form) encodeTracked(b []byte, p unsafe.Pointer, of traits, errs describing) (_ []byte, err error) {
@@ -108,7 +108,7 @@ func (f *form) encodeTracked(b []byte, p unsafe.Pointer, of traits, errs describ
 	}
 	if len(e.objects) <= maxSpare && len(e.boxes) <= maxSpare && len(e.slices) <= maxSpare {
 		if len(e.index) > 64 && len(e.index) > 32*len(e.objects) {
-			e.index = nil // to clear it for a few would take longer
+			e.index = nil // it is much larger than needed, and would take long to clear
 		}
 		clear(e.objects)
 		clear(e.index)
@@ -121,8 +121,8 @@ func (f *form) encodeTracked(b []byte, p unsafe.Pointer, of traits, errs describ
 	return b, nil
 }
 
-// refer encodes a reference to something that has n elements. inline has the
-// caller encode its contents.
+// refer encodes a reference to something that has n elements. If inline is true the caller
+// must encode the contents directly after it.
 func refer(b []byte, at place, n int, e *encoder) (_ []byte, inline bool, err error) {
 	if len(b) > maxEncoded {
 		return b, false, errSize
@@ -145,8 +145,8 @@ func refer(b []byte, at place, n int, e *encoder) (_ []byte, inline bool, err er
 	return binary.AppendUvarint(b, uint64(n)<<1|1), false, nil
 }
 
-// slot returns where in the index the object at a place is, or where it goes.
-// The collector does not move what a value refers to.
+// slot returns the position in the index of the object at a place, or the position where it
+// is to be added. It hashes addresses, since the garbage collector does not move objects.
 func (e *encoder) slot(at place) int {
 	if 2*len(e.objects) >= len(e.index) {
 		e.index = make([]int32, max(64, 4*len(e.objects)))
@@ -168,7 +168,7 @@ func (e *encoder) reindex() {
 	}
 }
 
-// note notes a slice that is no object, whose elements take so many bytes.
+// note records a slice that is no object. Its elements take that many bytes each.
 func (e *encoder) note(at place, size uintptr) error {
 	switch {
 	case e == nil:
@@ -186,11 +186,11 @@ var errInside = errors.New("it points into something else that crosses, and woul
 type region struct {
 	from, to uintptr
 	object   int
-	pointee  bool // a pointer points to it, and no slice
+	pointee  bool // it is what a pointer points to, not the elements of a slice
 }
 
-// pointsInside looks for two things that share memory, and returns the object that
-// begins later, or that was come across later. Two slices may share.
+// pointsInside looks for two objects that share memory, unless both are slices. It fails
+// with the object that begins later, or that was found later.
 func (e *encoder) pointsInside() (at int, err error) {
 	all, pointers := e.regions[:0], false
 	for i, objects := range [][]object{e.objects, e.slices} {
@@ -217,10 +217,10 @@ func (e *encoder) pointsInside() (at int, err error) {
 		}
 		return cmp.Compare(a.object, b.object)
 	})
-	var end, pointeeEnd uintptr // of those seen so far
+	var end, pointeeEnd uintptr // of the regions seen so far
 	for _, r := range all {
 		if r.from < pointeeEnd || r.pointee && r.from < end {
-			e.objects = append(e.objects, e.slices...) // for locate
+			e.objects = append(e.objects, e.slices...) // so that locate finds it
 			return r.object, errInside
 		}
 		end = max(end, r.to)
@@ -231,12 +231,12 @@ func (e *encoder) pointsInside() (at int, err error) {
 	return root, nil
 }
 
-// mark returns how far the numbering has come, for rewind.
+// mark returns the counts of everything that is numbered, for rewind.
 func (e *encoder) mark() [4]int {
 	return [4]int{len(e.objects), len(e.boxes), len(e.types), len(e.slices)}
 }
 
-// rewind forgets what was numbered since the mark: its bytes are not sent.
+// rewind forgets what was numbered since the mark, because its bytes were dropped.
 func (e *encoder) rewind(to [4]int) {
 	e.objects, e.slices = e.objects[:to[0]], e.slices[:to[3]]
 	e.reindex()
@@ -252,14 +252,14 @@ func (e *encoder) rewind(to [4]int) {
 	}
 }
 
-// maxWay bounds the references that the path of an error goes through.
-const maxWay = 20
+// maxSteps bounds the references in the path of an error.
+const maxSteps = 20
 
-// locate completes the path of an error with how what is encoded is referred to,
-// from the value at p on.
+// locate completes the path of an error about the object that is being encoded with the
+// references that lead to it from the value at p.
 func (e *encoder) locate(f *form, p unsafe.Pointer, err error) error {
 	at := e.at
-	for range maxWay {
+	for range maxSteps {
 		if at == root {
 			return rooted(f.t, err)
 		}
@@ -270,24 +270,24 @@ func (e *encoder) locate(f *form, p unsafe.Pointer, err error) error {
 		} else {
 			_, found = e.objects[at].append(nil, finder)
 		}
-		var way *pathError
-		if errors.As(found, &way) && way.err == errFound { //nolint:errorlint // it is that one
-			err = within(way.path, err)
+		var step *pathError
+		if errors.As(found, &step) && step.err == errFound { //nolint:errorlint // errFound is never wrapped
+			err = within(step.path, err)
 		}
 	}
 	if at == root {
 		return rooted(f.t, err)
 	}
-	return rooted(e.objects[at].f.t, err) // so far away that the type has to do
+	return rooted(e.objects[at].f.t, err) // the path is too long, so it begins with the type of the object
 }
 
-// A decoder is the state of a decoding that tracks.
+// A decoder is the state of a decoding that tracks objects.
 type decoder struct {
 	objects []object
 	boxes   []reflect.Value
 	types   []*dynamic
 	depth   int // of interfaces in interfaces
-	owed    int // the bytes that the contents still to be decoded take at least
+	owed    int // the least number of bytes that the contents still to be decoded take
 }
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
@@ -319,8 +319,8 @@ func (f *form) decodeTracked(b []byte, p unsafe.Pointer) (_ []byte, err error) {
 	return b, nil
 }
 
-// takeReference decodes a reference to something new that has n elements, of
-// which each takes at least so many bytes, or to an object, or to nil.
+// takeReference decodes a reference: to a new object that has n elements, to the object old,
+// or nil. An element takes at least the given number of bytes.
 func takeReference(b []byte, least int, f *form, is int, d *decoder) (n int, old *object, isNil bool, rest []byte, err error) {
 	v, k := binary.Uvarint(b)
 	if k <= 0 {
@@ -348,8 +348,8 @@ func takeReference(b []byte, least int, f *form, is int, d *decoder) (n int, old
 	return int(v), nil, false, b, nil
 }
 
-// expect notes that an object's contents will come, if there can be as many
-// bytes as they take at least.
+// expect adds an object whose contents are still to be decoded. It fails if b is shorter
+// than what all such contents take at least.
 func (d *decoder) expect(b []byte, at place, n, owed int) error {
 	if d.owed += owed; d.owed > len(b) {
 		return ErrCut
@@ -367,7 +367,7 @@ func (c compiler) makePointer(f *form) {
 		if to == nil {
 			return append(b, 0), nil
 		}
-		if e == nil || empty { // which empty ones are one thing is not defined
+		if e == nil || empty { // pointers to empty values may be equal or not
 			return elem.append(append(b, 1), to, e)
 		}
 		b, inline, err := refer(b, place{elem, to, isPointee}, 0, e)
@@ -399,20 +399,17 @@ func (c compiler) makePointer(f *form) {
 	}
 }
 
-// makeSlice is for slices whose elements are more than memory.
-func (c compiler) makeSlice(f *form) {
-	t := f.t
-	elem, size := c.form(t.Elem()), t.Elem().Size()
-	f.least = 1
+// makeSliceContents makes contents and fill of a slice's form.
+func (f *form) makeSliceContents(elem *form, size uintptr) {
 	f.contents = func(b []byte, p unsafe.Pointer, n int, e *encoder) (_ []byte, err error) {
 		if elem.least > 0 && n > (maxEncoded-len(b))/elem.least {
 			return b, errSize
 		}
 		if n > 64 && elem.unit > 0 {
-			// Make room at once, or find that there cannot be enough.
+			// Allocate the memory at once, or find that it is too much.
 			total := n
 			for i := range uintptr(n) {
-				total += elem.unit * len(*(*[]byte)(unsafe.Add(p, i*size))) // also of a string
+				total += elem.unit * len(*(*[]byte)(unsafe.Add(p, i*size))) // the length of a string is at the same place
 				if total > maxEncoded-len(b) {
 					return b, errSize
 				}
@@ -437,15 +434,22 @@ func (c compiler) makeSlice(f *form) {
 		}
 		return b, nil
 	}
+}
+
+// makeSlice makes the form of a slice whose elements are not plain memory.
+func (c compiler) makeSlice(f *form) {
+	t := f.t
+	elem, size := c.form(t.Elem()), t.Elem().Size()
+	f.least = 1
+	f.makeSliceContents(elem, size)
 	tracks := traitsOf(t.Elem()).linked
-	// A slice of another name with the same elements may be the same slice.
+	// Slices of different named types with the same elements may be the same object.
 	same := f
 	if plain := reflect.SliceOf(t.Elem()); tracks && plain != t {
 		same = c.form(plain)
 	}
 	f.append = func(b []byte, p unsafe.Pointer, e *encoder) (_ []byte, err error) {
-		// The length and the data of any slice are where those of a slice of
-		// bytes are.
+		// Every slice has its length and its data where a slice of bytes has them.
 		s := *(*[]byte)(p)
 		if s == nil {
 			return append(b, 0), nil
@@ -489,15 +493,17 @@ func (c compiler) makeSlice(f *form) {
 	}
 }
 
-func (c compiler) makeMap(f *form) {
+// mapAt returns a map of type t. p is the map itself, which is a pointer.
+func mapAt(t reflect.Type, p unsafe.Pointer) reflect.Value {
+	return reflect.NewAt(t, unsafe.Pointer(&p)).Elem()
+}
+
+// makeMapContents makes contents and fill of a map's form.
+func (f *form) makeMapContents(key, elem *form) {
 	t := f.t
-	key, elem := c.form(t.Key()), c.form(t.Elem())
-	f.least = 1
-	// p is the map itself, which is a pointer.
-	of := func(p unsafe.Pointer) reflect.Value { return reflect.NewAt(t, unsafe.Pointer(&p)).Elem() }
 	f.contents = func(b []byte, p unsafe.Pointer, n int, e *encoder) (_ []byte, err error) {
 		k, v := reflect.New(t.Key()), reflect.New(t.Elem())
-		for i := of(p).MapRange(); i.Next(); n-- {
+		for i := mapAt(t, p).MapRange(); i.Next(); n-- {
 			k.Elem().SetIterKey(i)
 			v.Elem().SetIterValue(i)
 			if b, err = key.append(b, k.UnsafePointer(), e); err != nil {
@@ -517,7 +523,7 @@ func (c compiler) makeMap(f *form) {
 	}
 	dynamicKey := t.Key().Kind() == reflect.Interface || t.Key().Kind() == reflect.Struct || t.Key().Kind() == reflect.Array
 	f.fill = func(b []byte, p unsafe.Pointer, n int, d *decoder) (_ []byte, err error) {
-		m, k, v := of(p), reflect.New(t.Key()), reflect.New(t.Elem())
+		m, k, v := mapAt(t, p), reflect.New(t.Key()), reflect.New(t.Elem())
 		for range n {
 			k.Elem().SetZero()
 			v.Elem().SetZero()
@@ -537,7 +543,14 @@ func (c compiler) makeMap(f *form) {
 		}
 		return b, nil
 	}
-	// A map of another name with the same elements may be the same map.
+}
+
+func (c compiler) makeMap(f *form) {
+	t := f.t
+	key, elem := c.form(t.Key()), c.form(t.Elem())
+	f.least = 1
+	f.makeMapContents(key, elem)
+	// Maps of different named types with the same elements may be the same object.
 	same := f
 	if plain := reflect.MapOf(t.Key(), t.Elem()); plain != t {
 		same = c.form(plain)
@@ -547,7 +560,7 @@ func (c compiler) makeMap(f *form) {
 		if m == nil {
 			return append(b, 0), nil
 		}
-		n := of(m).Len()
+		n := mapAt(t, m).Len()
 		b, inline, err := refer(b, place{same, m, isMap}, n, e)
 		if !inline || err != nil {
 			return b, err
@@ -566,7 +579,7 @@ func (c compiler) makeMap(f *form) {
 		case old != nil && old.is == isMap:
 			*(*unsafe.Pointer)(p) = old.p
 			return b, nil
-		case old != nil || least == 0 && n > 1: // there is but one key that takes no bytes
+		case old != nil || least == 0 && n > 1: // only one key can take no bytes
 			return nil, ErrCut
 		}
 		m := reflect.MakeMapWithSize(t, n).UnsafePointer()

@@ -15,18 +15,18 @@ var (
 	locationType = reflect.TypeFor[*time.Location]()
 )
 
-// A time crosses as its moment, to the nanosecond, and its zone. The reading of
-// the monotonic clock stays behind, as everywhere where a time is kept.
+// A time is encoded as its instant, to the nanosecond, and its zone, without the reading of
+// the monotonic clock.
 //
-// A zone is UTC, the local one, one as time.FixedZone makes it, or one of the
-// time zone database by its name. The last two are compared by their rules with what
-// the name stands for, on both sides, so that a time never arrives in a zone
-// with other rules. Any other zone is refused.
+// A zone is UTC, the local zone, a zone made by time.FixedZone, or a zone of the time zone
+// database, by its name. On both sides the rules of the last two are compared with those that
+// the name stands for, so that a time never arrives in a zone with other rules. Any other
+// zone is refused.
 func (f *form) makeTime() {
 	f.least = 13
 	f.append = func(b []byte, p unsafe.Pointer, e *encoder) ([]byte, error) {
 		if e != nil && e.target != nil {
-			return b, nil // it refers to nothing
+			return b, nil // it contains no references
 		}
 		t := (*time.Time)(p)
 		b = binary.LittleEndian.AppendUint64(b, uint64(t.Unix()))
@@ -47,7 +47,7 @@ func (f *form) makeTime() {
 	}
 }
 
-// makeLocation is for pointers to a zone.
+// makeLocation makes the form of *time.Location.
 func (f *form) makeLocation() {
 	f.least = 1
 	f.append = func(b []byte, p unsafe.Pointer, e *encoder) ([]byte, error) {
@@ -70,7 +70,7 @@ func (f *form) makeLocation() {
 	}
 }
 
-// orCut returns err, or if there is none that the bytes are wrong.
+// orCut returns err, or ErrCut if err is nil.
 func orCut(err error) error {
 	if err != nil {
 		return err
@@ -102,7 +102,7 @@ func appendZone(b []byte, loc *time.Location) ([]byte, error) {
 	named, ok := loaded.load(z.name)
 	if !ok {
 		if l, err := time.LoadLocation(z.name); err == nil && l.String() == z.name && zoneOf(l).rules == z.rules {
-			named, ok = loaded.store(z.name, loc), true // so that it comes back as the very same
+			named, ok = loaded.store(z.name, loc), true // so that decoding returns this very location
 		}
 	}
 	if !ok || zoneOf(named.(*time.Location)).rules != z.rules {
@@ -160,7 +160,7 @@ func takeZone(b []byte) (_ *time.Location, rest []byte, err error) {
 	return loc, b, nil
 }
 
-// A zone is what is known of a location.
+// A zone describes a location.
 type zone struct {
 	name   string // of the location
 	rules  uint64 // a digest of all its offsets
@@ -176,7 +176,7 @@ const maxZones = 1000
 // that there are is some 250.
 const maxChanges = 10_000
 
-// A boundedMap forgets everything when it has many entries.
+// A boundedMap removes all entries when it has many.
 type boundedMap struct {
 	mu sync.RWMutex
 	m  map[any]any
@@ -189,7 +189,7 @@ func (m *boundedMap) load(key any) (any, bool) {
 	return v, ok
 }
 
-// store keeps v for the key and returns it, or what somebody else has kept.
+// store adds v for the key and returns it, or the value that is there already.
 func (m *boundedMap) store(key, v any) any {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -253,8 +253,8 @@ func loadZone(name string) (*time.Location, error) {
 	return loaded.store(name, loc).(*time.Location), nil
 }
 
-// fixedZone returns the same zone for the same name and offset, as long as there
-// are not many: whoever compares times with == compares zones by their address.
+// fixedZone returns the same zone for the same name and offset, unless there are many. The
+// operator == compares the zones of times by address.
 func fixedZone(name string, offset int) *time.Location {
 	type key struct {
 		name   string

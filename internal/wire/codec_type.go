@@ -8,11 +8,11 @@ import (
 	"sync"
 )
 
-// traits are what a type says about all of its values.
+// traits are properties of all values of a type.
 type traits struct {
-	linked  bool // a value may refer to something that another one refers to, too
-	inside  bool // a pointer in a value may point into something else that is in it
-	tracked bool // a value may refer to one thing twice, or to something and a part of it
+	linked  bool // two values may have references to the same object
+	inside  bool // a pointer in a value may point into another object of the value
+	tracked bool // a value may have two references to one object, or to an object and a part of it
 	foreign bool // its encoding may call methods of the program
 }
 
@@ -36,14 +36,14 @@ func traitsOf(t reflect.Type) traits {
 	return k
 }
 
-// leaf reports whether the form of a type does not depend on others.
+// leaf reports whether the form of a type does not depend on other types.
 func leaf(t reflect.Type) bool {
 	return t == timeType || t == locationType || ownOf(t) != nil || live(t) != nil || plain(t)
 }
 
-// linked reports whether a value of the type holds pointers, maps or interfaces,
-// or slices of its own type. known has the answers for other types, and true for
-// those that are being asked about.
+// linked reports whether a value of the type contains pointers, maps or interfaces, or slices
+// of its own type. known has the answers for other types, and true for the types whose answer
+// is being computed.
 func linked(t reflect.Type, known map[reflect.Type]bool) (is bool) {
 	if is, ok := known[t]; ok {
 		return is
@@ -70,19 +70,19 @@ func linked(t reflect.Type, known map[reflect.Type]bool) (is bool) {
 
 func traitsLinked(t reflect.Type) bool { return linked(t, make(map[reflect.Type]bool)) }
 
-// parts are the types that what is behind values of a type consists of. The
-// elements of a slice or an array, which a pointer to an array may point to, stand
-// there as an array of length 0.
+// parts collects the types of all objects that a value may lead to, and of their parts. For
+// the elements of a slice or an array, to which a pointer to an array may point, it has the
+// array of length 0.
 type parts struct {
-	seen      map[reflect.Type]bool // the types behind; true if of several values
-	inPointee map[reflect.Type]bool // the parts of what pointers point to
-	inSlice   map[reflect.Type]bool // the parts of what slices refer to
+	seen      map[reflect.Type]bool // the types of references; true if there may be several of the type
+	inPointee map[reflect.Type]bool // the types of parts of what pointers point to
+	inSlice   map[reflect.Type]bool // the types of parts of the elements of slices
 	unknown   bool                  // there is an interface
-	twice     bool                  // a value may refer to one thing twice
+	twice     bool                  // a value may have two references to one object
 }
 
-// inside reports whether a pointer may point into something else, also one that
-// was converted, or a slice may be of an array in what a pointer points to.
+// inside reports whether a pointer, even a converted one, may point into another object, or
+// a slice may be a part of an array in what a pointer points to.
 func (p *parts) inside() bool {
 	for t, several := range p.seen {
 		switch {
@@ -98,8 +98,8 @@ func (p *parts) inside() bool {
 	return p.unknown
 }
 
-// meets reports whether a pointer of type t may point to what something of
-// another type refers to.
+// meets reports whether a pointer of type t may point into an object that a reference of
+// another type leads to.
 func (p *parts) meets(t reflect.Type) bool {
 	to := part(t.Elem())
 	for other := range p.seen {
@@ -117,7 +117,7 @@ func (p *parts) meets(t reflect.Type) bool {
 	return false
 }
 
-// part returns what stands for a type among parts.
+// part returns the type that represents t in parts.
 func part(t reflect.Type) reflect.Type {
 	if t.Kind() == reflect.Array {
 		return reflect.ArrayOf(0, t.Elem())
@@ -125,8 +125,8 @@ func part(t reflect.Type) reflect.Type {
 	return t
 }
 
-// alike reports whether a pointer to one type may be converted to a pointer to the
-// other. It takes all interfaces for alike.
+// alike reports whether a pointer to one type may be converted to a pointer to the other. It
+// returns true for any two interfaces.
 //
 // Note: reflect's ConvertibleTo does not end if two types that functions declare
 // have the same name and refer to themselves.
@@ -158,12 +158,12 @@ func alike(a, b reflect.Type) bool {
 	return true
 }
 
-// add adds what is behind values of a type, of which there may be several.
+// add adds the types of references in values of a type, of which there may be several.
 func (p *parts) add(t reflect.Type, several bool) {
 	if leaf(t) {
 		return
 	}
-	switch t.Kind() { // one of another name may hold the same
+	switch t.Kind() { // named types of the same structure may have the same object
 	case reflect.Pointer:
 		t = reflect.PointerTo(t.Elem())
 	case reflect.Map:
@@ -203,7 +203,7 @@ func (p *parts) add(t reflect.Type, several bool) {
 	}
 }
 
-// addParts adds the types of what a value consists of.
+// addParts adds the types of the parts of a value.
 func addParts(to map[reflect.Type]bool, t reflect.Type) {
 	add := func(t reflect.Type) {
 		if !to[part(t)] {
@@ -222,8 +222,8 @@ func addParts(to map[reflect.Type]bool, t reflect.Type) {
 	}
 }
 
-// foreign reports whether methods of the program may be called. seen has the
-// types that were asked about.
+// foreign reports whether encoding may call methods of the program. seen has the types that
+// were looked at.
 func foreign(t reflect.Type, seen map[reflect.Type]bool) bool {
 	if seen[t] {
 		return false
@@ -268,7 +268,7 @@ func fingerprintOf(t reflect.Type) uint64 {
 	return n
 }
 
-// A description is what makes the form of a type, in words.
+// A description describes the form of a type as text.
 type description struct {
 	text strings.Builder
 	seen map[reflect.Type]int

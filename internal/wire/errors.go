@@ -16,15 +16,14 @@ import (
 	"github.com/f3f4c0de/harness/internal/fault"
 )
 
-// maxText bounds the text of one error that is carried to another process.
+// maxText bounds the text of one error that is sent to another process.
 const maxText = 1 << 20
 
-// maxCauses bounds the errors that are looked at in an error: one can wrap
-// itself.
+// maxCauses bounds the errors of a chain that are visited, since an error may wrap itself.
 const maxCauses = 10_000
 
-// causes returns err and what it wraps, as errors.Is goes through it. What is
-// wrapped by an error whose method Unwrap panics is not to be had.
+// causes returns err and all errors that it wraps, in the order of errors.Is. If a method
+// Unwrap panics, what it would return is left out.
 func causes(err error, how describing) []error {
 	var all []error
 	stack := []error{err}
@@ -54,7 +53,7 @@ func causes(err error, how describing) []error {
 	return all
 }
 
-// unwrap returns what err wraps.
+// unwrap returns the errors that err wraps.
 func unwrap(err error) (wrapped []error) {
 	defer func() { _ = recover() }()
 	switch u := err.(type) { //nolint:errorlint // each link of the chain is looked at by itself
@@ -66,10 +65,10 @@ func unwrap(err error) (wrapped []error) {
 	return nil
 }
 
-// counts reports whether err is target, or says that it is, and that it is not if
-// a method of its panics.
+// counts reports whether err is target, or its method Is says so. If that method panics the
+// answer is no.
 func counts(err, target error) (found bool) {
-	defer func() { _ = recover() }()                          // it may also be that they cannot be compared
+	defer func() { _ = recover() }()                          // the comparison may panic, too
 	if reflect.TypeOf(target).Comparable() && err == target { //nolint:errorlint // each link is looked at by itself
 		return true
 	}
@@ -77,13 +76,12 @@ func counts(err, target error) (found bool) {
 	return ok && x.Is(target)
 }
 
-// A RemoteError stands for an error value that stayed behind in another
-// process. It carries the texts and types of the error and of what it wrapped,
-// outermost first, and then of what the standard library lets it count as, such
-// as fs.ErrNotExist. So errors.Is finds there what it would have found in that
-// process. errors.As finds copies of those errors in the chain whose types both
-// processes know by [Register], as they know those of package os, and errors of
-// the standard library such as context.DeadlineExceeded themselves.
+// A RemoteError represents an error of another process. It has the texts and types of the
+// error and of all errors that it wraps, outermost first, and then of the errors that it
+// counts as by the standard library, such as fs.ErrNotExist. So errors.Is finds what it would
+// have found in the other process. errors.As finds copies of those errors in the chain whose
+// types both processes know, by [Register] or from the standard library. Errors such as
+// context.DeadlineExceeded are found themselves.
 type RemoteError struct {
 	Chain []RemoteCause `json:"chain"`
 
@@ -98,11 +96,11 @@ type RemoteCause struct {
 	Text string `json:"text"`
 }
 
-// NewRemoteError describes err and everything it wraps, at most 10,000 errors.
+// NewRemoteError makes a RemoteError of err and all errors that it wraps, at most 10,000.
 // It calls their methods, and the methods that encode them.
 func NewRemoteError(err error) *RemoteError { return newRemoteError(err, describing{lossy: maxLossy}) }
 
-// ErrGoexit is what an encoding fails with that called runtime.Goexit.
+// ErrGoexit is the error of an encoding whose own methods have called runtime.Goexit.
 var ErrGoexit = errors.New("its own encoding called runtime.Goexit")
 
 // describing is how errors are described. Its methods do what the functions of the
@@ -201,9 +199,9 @@ func newRemoteError(err error, how describing) *RemoteError {
 	return e
 }
 
-// encodeCause returns the encoding of an error that is well known, or whose type
-// other processes know, or else nil. If what it holds has no form, or takes much,
-// errors in it cross as RemoteErrors.
+// encodeCause returns the encoding of an error that is well known, or whose type other
+// processes know, otherwise nil. Errors inside of it that cannot be encoded, or are large,
+// are encoded as RemoteErrors.
 func encodeCause(err error, how describing) []byte {
 	if i, ok := sentinelNumber(reflect.ValueOf(err)); ok {
 		return []byte{tagSentinel, i}
@@ -223,14 +221,14 @@ func encodeCause(err error, how describing) []byte {
 	return b
 }
 
-// encodeHeld encodes err as what an interface holds.
+// encodeHeld encodes err as the value of an interface.
 func encodeHeld(err error, how describing) ([]byte, error) {
 	v := any(err)
 	c := ForElement[any]()
 	return c.form.encode(nil, unsafe.Pointer(&v), c.traits, how)
 }
 
-// carried returns the errors of the chain that came as values.
+// carried returns the errors of the chain whose values were sent.
 func (e *RemoteError) carried() []error {
 	e.once.Do(func() {
 		for _, b := range e.encoded {
@@ -249,7 +247,7 @@ func (e *RemoteError) carried() []error {
 	return e.values
 }
 
-// A remoteWire is a RemoteError on its way.
+// A remoteWire is the encoded form of a RemoteError.
 type remoteWire struct {
 	Chain   []RemoteCause
 	Encoded [][]byte
@@ -265,15 +263,15 @@ func takeRemote(b []byte) (*RemoteError, []byte, error) {
 	return &RemoteError{Chain: w.Chain, encoded: w.Encoded}, b, err
 }
 
-// sentinels are what errors of the standard library report with a method Is to
-// be, without wrapping it: an error number of the system, a timeout.
+// sentinels are errors that errors of the standard library count as by their method Is,
+// without wrapping them: an error number of the system, for example, or a timeout.
 var sentinels = []error{
 	fs.ErrInvalid, fs.ErrPermission, fs.ErrExist, fs.ErrNotExist, fs.ErrClosed,
 	errors.ErrUnsupported, os.ErrDeadlineExceeded, context.DeadlineExceeded, context.Canceled,
 }
 
-// wellKnown are errors that are told by which they are. The codec carries them,
-// in an interface, as themselves.
+// wellKnown are errors that are identified by their value. The codec encodes them, in an
+// interface, as a number, and they arrive as themselves.
 var wellKnown = append([]error{
 	io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, io.ErrNoProgress, io.ErrShortBuffer, io.ErrShortWrite,
 	os.ErrProcessDone, os.ErrNoDeadline, strconv.ErrRange, strconv.ErrSyntax, fs.SkipDir, fs.SkipAll,
@@ -289,7 +287,7 @@ var sentinelNumbers = func() map[any]byte {
 	return m
 }()
 
-// sentinelNumber returns which of the well-known errors v is.
+// sentinelNumber returns the number of the well-known error v.
 func sentinelNumber(v reflect.Value) (i byte, ok bool) {
 	if v.Comparable() {
 		i, ok = sentinelNumbers[v.Interface()]
@@ -304,9 +302,9 @@ func (e *RemoteError) Error() string {
 	return e.Chain[0].Text
 }
 
-// Is reports whether the other process's error was, or wrapped, an error of
-// target's type and text, or one that came as a value and counts as target. It
-// is what lets errors.Is find a sentinel on the far side of a process boundary.
+// Is reports whether the other process's error was, or wrapped, an error with target's type
+// and text, or one whose value was sent and counts as target. By it, errors.Is finds a
+// sentinel error of another process.
 func (e *RemoteError) Is(target error) bool {
 	if target == nil {
 		return false
@@ -314,15 +312,15 @@ func (e *RemoteError) Is(target error) bool {
 	return e.Lists(target) || slices.ContainsFunc(e.carried(), func(err error) bool { return counts(err, target) })
 }
 
-// Lists is Is without the errors that came as values, which are the user's.
+// Lists is Is without the errors whose values were sent, so it calls no method of the program.
 func (e *RemoteError) Lists(target error) bool {
 	typ, text := fmt.Sprintf("%T", target), fault.Text(target)
 	return slices.ContainsFunc(e.Chain, func(c RemoteCause) bool { return c.Type == typ && c.Text == text })
 }
 
-// As finds the first error of the chain that came as a value and can be assigned
-// to what target points to, as errors.As does. It decodes the values when it is
-// first called, with their types' own methods.
+// As finds the first error of the chain whose value was sent and can be assigned to what
+// target points to, as errors.As does. Its first call decodes the values, with their types'
+// own methods.
 func (e *RemoteError) As(target any) bool {
 	to := reflect.ValueOf(target)
 	if to.Kind() != reflect.Pointer || to.IsNil() {
@@ -340,7 +338,7 @@ func (e *RemoteError) As(target any) bool {
 	return false
 }
 
-// A failure is how an error crosses a process boundary.
+// A failure is the encoded form of a task's error.
 type failure struct {
 	Kind  failureKind
 	Task  string // of a fault.TaskError or fault.PanicError
@@ -357,19 +355,18 @@ const (
 	failedPanic
 )
 
-// AppendError encodes the error of a task onto b, for another process.
-// [DecodeError] makes of it an error of the same kind: *fault.PanicError and
-// *fault.TaskError come out as they were, with a *RemoteError in the place of what
-// they wrap, anything else as a *RemoteError. Both are for those who write a
-// backend. AppendError calls methods of the error; one that panics does no harm.
-// One may end the goroutine: for that there is [TellError].
+// AppendError appends the encoding of a task's error to b, for another process. [DecodeError]
+// returns an error of the same kind: a *fault.PanicError or a *fault.TaskError with a
+// *RemoteError in place of what it wraps, or for any other error a *RemoteError. Both are for
+// backends. AppendError calls methods of the error. A method that panics does no harm, but it
+// may end the goroutine: see [TellError].
 func AppendError(b []byte, err error) []byte {
 	return appendError(b, err, describing{lossy: maxLossy})
 }
 
-// TellError calls tell with the error of a task as AppendError encodes it, even if
-// methods of the error end the goroutine. What they should have told is then
-// missing, and the goroutine ends when tell has returned.
+// TellError calls tell with the encoding of a task's error, as AppendError makes it, even if
+// methods of the error end the goroutine. Then the encoding lacks what those methods should
+// have returned, and the goroutine ends after tell has returned.
 func TellError(err error, tell func(encoded []byte)) {
 	var b []byte
 	defer func() {
@@ -407,8 +404,8 @@ func appendError(b []byte, err error, how describing) []byte {
 	return out
 }
 
-// DecodeError decodes what [AppendError] has encoded. It calls no methods of the
-// program: a RemoteError decodes values when it is asked for them.
+// DecodeError decodes what [AppendError] has encoded. It calls no methods of the program: a
+// RemoteError decodes the values of errors when they are needed.
 func DecodeError(b []byte) error {
 	var f failure
 	rest, err := ForElement[failure]().Decode(b, &f)

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// AppendItem appends a value as one of many.
+// AppendItem appends the encoding of a value, with its length unless all have the same.
 func (c Codec[T]) AppendItem(b []byte, v *T) (_ []byte, err error) {
 	start := len(b)
 	if c.Fixed > 0 {
@@ -26,10 +26,11 @@ func (c Codec[T]) AppendItem(b []byte, v *T) (_ []byte, err error) {
 	return b, nil
 }
 
-// MaxItem bounds one of many encoded values.
+// MaxItem bounds the bytes of an encoding that AppendItem appends.
 const MaxItem = 1 << 30
 
-// TakeItem takes the encoding of one of many values.
+// TakeItem returns the encoding at the beginning of b, which AppendItem has appended, and the
+// bytes after it.
 func (c Codec[T]) TakeItem(b []byte) (item, rest []byte, err error) {
 	n := c.Fixed
 	if n == 0 {
