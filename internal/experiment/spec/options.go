@@ -81,12 +81,12 @@ var Options = []*Option{
 		put: func(s *Settings, k Kinds, v []any) error { return s.setBackends(all[string](v), k) }, begin: beginBackends,
 	},
 	{
-		Name: "only", Kind: Names, Doc: "only this cell beside the baseline of its workload, as sqrt/goroutines; may be repeated", Example: "sqrt/goroutines",
+		Name: "only", Kind: Names, Doc: "run only this cell and the baseline of its workload, as sqrt/goroutines; may be repeated", Example: "sqrt/goroutines",
 		New: true, Values: cellValues, Open: true,
 		field: func(s *Settings) any { return &s.Only },
 	},
 	{
-		Name: "workers", Kind: Numbers, Unit: "workers", Doc: "workers of every backend; a flag takes several, as 1,2,4,8,16, and varies them", Otherwise: "what suits each workload", Example: "8",
+		Name: "workers", Kind: Numbers, Unit: "workers", Doc: "workers of every backend; the flag can have several numbers, as 1,2,4,8,16, and the run varies over them", Otherwise: "what suits each workload", Example: "8",
 		Variable: true, Key: true, New: true, Max: maxWorkers, Want: wantWorkers,
 		Conflicts: []Conflict{{With: "vary", Several: true, Why: "several numbers of workers vary them, and --vary something else; want one of them"}},
 		put:       func(s *Settings, k Kinds, v []any) error { return s.SetWorkers(all[int](v), k) }, node: (*file).defaultWorkers, schema: workersSchema,
@@ -102,14 +102,14 @@ var Options = []*Option{
 		field: func(s *Settings) any { return &s.Rounds },
 	},
 	{
-		Name: "precision", Kind: Share, Doc: "instead of a number of rounds: make 12 to 60, until every interval is this narrow, such as 2%", Example: "2%",
+		Name: "precision", Kind: Share, Doc: "make 12 to 60 rounds, until every interval is this narrow, such as 2%; it takes the place of rounds", Example: "2%",
 		Variable: true, Key: true, New: true, ReplacedBy: []string{"preset", "rounds", "time-budget"},
 		Conflicts: []Conflict{{With: "rounds", Why: "both rounds and precision are given: either the number of rounds is fixed, or rounds are made until the figures are precise"}},
 		field:     func(s *Settings) any { return &s.Precision },
 	},
 	{
 		Name: "time-budget", Kind: Duration, Unit: "time", Otherwise: "as long as it takes", Example: "10m",
-		Doc:      "make as many rounds as fit, so that all is done in this time, such as 10m; with rounds or precision, at most as many as those ask for",
+		Doc:      "make as many rounds as fit, so that the whole run takes no longer than this, such as 10m; with rounds or precision, no more rounds than those ask for",
 		Variable: true, Key: true, New: true, Min: int64(time.Second),
 		field: func(s *Settings) any { return &s.Budget },
 	},
@@ -138,7 +138,7 @@ var Options = []*Option{
 		New: true, put: each((*Settings).SetParam),
 	},
 	{
-		Name: "timeout", Kind: Duration, Unit: "time", Doc: "longest that a trial may take", Default: "1m", Example: "2m",
+		Name: "timeout", Kind: Duration, Unit: "time", Doc: "longest time that a trial may take", Default: "1m", Example: "2m",
 		Variable: true, Key: true, New: true, Min: int64(time.Second),
 		field: func(s *Settings) any { return &s.Timeout },
 	},
@@ -159,7 +159,7 @@ var Options = []*Option{
 		Variable: true, field: func(s *Settings) any { return &s.Listen },
 	},
 	{
-		Name: "jaeger", Kind: Switch, Doc: "afterwards start a Jaeger with the spans and print where each trial is to be seen",
+		Name: "jaeger", Kind: Switch, Doc: "after the run, start Jaeger with the spans and print the address of each trial",
 		field: func(s *Settings) any { return &s.Jaeger },
 	},
 	{
@@ -176,7 +176,7 @@ var Options = []*Option{
 		field: func(s *Settings) any { return &s.Progress },
 	},
 	{
-		Name: "quiet", Short: "q", Kind: Switch, Doc: "print the report and what is wrong, and nothing else",
+		Name: "quiet", Short: "q", Kind: Switch, Doc: "print only the report, warnings and errors",
 		Variable: true, field: func(s *Settings) any { return &s.Quiet },
 	},
 }
