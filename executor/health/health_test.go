@@ -89,7 +89,7 @@ func collected(t *testing.T, r sdkmetric.Reader) map[string]int64 {
 	return all
 }
 
-// What an executor did is what the metrics say, on every backend.
+// The metrics say what the executor did, on every backend.
 func TestHealth(t *testing.T) {
 	for _, b := range executor.Backends() {
 		t.Run(b.Name, func(t *testing.T) {
@@ -201,7 +201,7 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// A task that was submitted in a span is an exemplar.
+// A task that was submitted inside of a span becomes an exemplar.
 func TestExemplars(t *testing.T) {
 	reader := sdkmetric.NewManualReader()
 	h, err := health.New(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)), "test")
@@ -270,9 +270,9 @@ func TestDocumented(t *testing.T) {
 
 var noOp = executor.NewTask("no-op", func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil })
 
-// What watching a task costs: a task that does nothing, without an observer, with
-// its moments stamped, with health and a provider that does nothing, and with
-// health and the SDK. In flight are enough of them to keep the workers busy.
+// The cost of observing a task that does nothing: without an observer, with time stamps, with
+// health and a provider that does nothing, and with health and the SDK. Enough tasks are in
+// flight to keep the workers busy.
 func BenchmarkNoOp(b *testing.B) {
 	sdk := sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewManualReader()))
 	for _, bb := range []struct {

@@ -148,7 +148,7 @@ func TestKill(t *testing.T) {
 	if exit := p.Wait(); exit.Code != -1 || exit.Cause != "signal: killed" {
 		t.Errorf("Wait() = %+v; want killed", exit)
 	}
-	p.Kill() // its id may be somebody else's now; must not matter
+	p.Kill() // nothing may be killed: its id may be that of another process now
 }
 
 func TestEndKillsTheDeaf(t *testing.T) {
@@ -175,7 +175,7 @@ func TestInherit(t *testing.T) {
 	}
 }
 
-// What a child has left behind does not keep its parent listening.
+// A process that a child has left behind does not keep the parent waiting for output.
 func TestLeftBehind(t *testing.T) {
 	before := readGrace
 	t.Cleanup(func() { readGrace = before })
@@ -207,7 +207,7 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// A child whose parent is killed must not stay, even if it is deaf.
+// A child whose parent is killed must end, even if it does not read its input.
 func TestParentDeath(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("this platform has no parent-death signal")
@@ -274,7 +274,7 @@ func beReplaced() {
 	os.Exit(0)
 }
 
-// A child is the image that its parent runs, whatever has become of the file.
+// A child runs the same file as its parent, even if the program was replaced or deleted.
 func TestReplacedProgram(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("elsewhere a program can be started by its path only")
@@ -295,7 +295,7 @@ func TestReplacedProgram(t *testing.T) {
 	}
 }
 
-// The end of a child is told although nobody takes what it has written.
+// Wait returns when a child has ended even if nobody reads what it has written.
 func TestStandardErrorThatIsNotTaken(t *testing.T) {
 	never := make(takes)
 	defer close(never)
@@ -306,7 +306,7 @@ func TestStandardErrorThatIsNotTaken(t *testing.T) {
 	}
 }
 
-// takes takes nothing until it is closed.
+// takes is a writer that blocks until it is closed.
 type takes chan struct{}
 
 func (t takes) Write(b []byte) (int, error) {
@@ -314,7 +314,7 @@ func (t takes) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// A child that has left its group is killed all the same.
+// A child that has left its group is killed, too.
 func TestKillOutsideOfItsGroup(t *testing.T) {
 	p := start(t, Command{Role: "moves", Group: true})
 	if line, err := bufio.NewReader(p.Out).ReadString('\n'); line != "<nil>\n" {
@@ -329,8 +329,8 @@ func TestKillOutsideOfItsGroup(t *testing.T) {
 	}
 }
 
-// A child that crashes takes along what it has started; one that ends well leaves
-// it alone.
+// If a child crashes, the processes of its group are killed. If it exits with code 0, they are
+// not.
 func TestGroup(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("elsewhere a group cannot be told from a later one of the same number")
@@ -372,7 +372,7 @@ type refusing struct{}
 
 func (refusing) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
 
-// What becomes of its standard error is nothing to a child.
+// A child does not notice when its standard error cannot be written.
 func TestStderrRefused(t *testing.T) {
 	p := start(t, Command{Role: "fail", Stderr: refusing{}})
 	if e := p.Wait(); e.Code != 3 || !strings.HasSuffix(e.Stderr, "line 1999") {

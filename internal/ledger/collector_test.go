@@ -23,7 +23,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// A tree has much to be marked and nothing to be copied.
+// A tree is much work for the garbage collector to mark.
 type tree struct{ left, right *tree }
 
 func grow(depth int) *tree {
@@ -56,16 +56,15 @@ func assisted() time.Duration {
 	return time.Duration(s[0].Value.Float64() * float64(time.Second))
 }
 
-// A program that allocates faster than its garbage is collected is made to help,
-// and the ledger finds for how long: what the execution trace says of the tasks'
-// goroutines, and what the runtime itself accounts for, to the error that
-// docs/causes.md states.
+// A program that allocates faster than its garbage is collected must help the collector. The
+// ledger shows for how long. That agrees with the execution trace of the tasks' goroutines,
+// and with the runtime's own accounting, up to the error that docs/causes.md states.
 //
-// The second account is another one: it has what any goroutine helped, and not
-// the end of a collection, which falls to whoever helps last and takes long on a
-// busy machine. So it must lie between what the trace has with and without the
-// helps that ended a collection. A thread can be stopped between the two clocks, so
-// that must hold for one run of some.
+// The runtime's accounting measures something slightly different: the help of all goroutines,
+// without the end of a collection, which the goroutine that helps last performs and which
+// takes long on a busy machine. So it must lie between the figures of the trace with and
+// without the helps that ended a collection. A thread can be stopped between the readings of
+// the two clocks, so this must hold in one of several runs only.
 func TestFindsTheCollectorsShare(t *testing.T) {
 	const stated, tries = 0.15, 10
 	defer debug.SetGCPercent(debug.SetGCPercent(15))

@@ -161,8 +161,7 @@ func record(t *testing.T) (dir string, lanes *results.Lanes) {
 	}
 }
 
-// What is said of a task agrees with what "go tool trace" computes from the
-// same file.
+// The ledger of a task agrees with what "go tool trace" computes from the same file.
 func TestAgreesWithGoToolTrace(t *testing.T) {
 	if err := exec.Command("go", "tool", "-n", "trace").Run(); err != nil {
 		t.Skipf("no go tool trace: %v", err)
@@ -208,7 +207,7 @@ func TestAgreesWithGoToolTrace(t *testing.T) {
 	}
 }
 
-// Without an execution trace, what is unknown is said to be.
+// Without an execution trace, the ledger says what is unknown.
 func TestUnknownIsSaid(t *testing.T) {
 	dir, lanes := record(t)
 	if err := os.WriteFile(filepath.Join(dir, "1.trace"), []byte("go 1.26 trace\x00\x00\x00broken"), 0o666); err != nil {
@@ -240,7 +239,7 @@ func TestOneAfterAnother(t *testing.T) {
 	}
 }
 
-// The export is what the format wants, and what is drawn on a row nests.
+// The export conforms to the format, and the slices of a row are nested.
 func TestPerfetto(t *testing.T) {
 	dir, lanes := record(t)
 	var b bytes.Buffer

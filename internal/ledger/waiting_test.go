@@ -19,8 +19,8 @@ var waitTask = core.NewTask("wait", func(_ context.Context, d time.Duration) (in
 	return 0, nil
 })
 
-// An execution trace says anew every second what each goroutine does, but not why
-// it waits. The wait goes on for the same reason.
+// An execution trace repeats the state of each goroutine every second, without the reason of a
+// wait. The wait must keep its reason.
 func TestLongWaitsKeepTheirReason(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "1.trace")
 	var number atomic.Uint64

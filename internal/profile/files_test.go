@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// No program is started or looked at for a profile.
+// No program is started or read for a profile.
 func TestNoFiles(t *testing.T) {
 	dir := t.TempDir()
 	started := filepath.Join(dir, "started")

@@ -44,8 +44,8 @@ func functions(t *testing.T) (names []string) {
 
 func nameOf(f any) string { return runtime.FuncForPC(reflect.ValueOf(f).Pointer()).Name() }
 
-// Every name stands for a function that there is. Where backends and tasks are
-// concerned, TestNamesInStacks finds it at work.
+// Every name is that of an existing function. For the functions of backends and tasks,
+// TestNamesInStacks checks this in real stacks.
 func TestNamesResolve(t *testing.T) {
 	all := functions(t)
 	if name := nameOf(pprof.Do); !labelWrapper.Has(name) { // and it is linked
@@ -63,7 +63,7 @@ func TestNamesResolve(t *testing.T) {
 		"Labels.LabelTasks": Labels.LabelTasks, "labeller.start": (*labeller).start, "labeller.end": (*labeller).end, "labeller.context": (*labeller).context,
 	} {
 		if name := nameOf(f); !profiling.Has(name) {
-			t.Errorf("%s has the name %s, which is none of %s: its samples would be taken for the program's", what, name, strings.Join(profiling, ", "))
+			t.Errorf("%s has the name %s, which is none of %s: its samples would count as the program's", what, name, strings.Join(profiling, ", "))
 		}
 	}
 }

@@ -39,8 +39,7 @@ func callers() (names []string) {
 // here is the package of this file, which stands for a program's own.
 const here = "github.com/f3f4c0de/harness/internal/profile_test."
 
-// ownOnly fails for a function of the machinery that would be taken for the
-// program's.
+// ownOnly fails for a function of our packages that Own reports as the program's.
 func ownOnly(t *testing.T, what string, stack []string) {
 	t.Helper()
 	for _, f := range stack {
@@ -51,8 +50,8 @@ func ownOnly(t *testing.T, what string, stack []string) {
 	}
 }
 
-// What stacks are read by is found in real ones: where tasks are called, submitted
-// and waited for.
+// The names by which stacks are interpreted occur in real stacks: where tasks are called,
+// submitted and waited for.
 func TestNamesInStacks(t *testing.T) {
 	for _, b := range backends.All {
 		t.Run(b.Name, func(t *testing.T) {
@@ -80,8 +79,8 @@ func TestNamesInStacks(t *testing.T) {
 
 var stackTask = executor.NewTask("stack", func(context.Context, int) ([]string, error) { return callers(), nil })
 
-// Of two tasks that take turns, one waits for the lock of their model, in each of
-// the functions of WaitsAtGate.
+// If two tasks run alternately, one of them waits for the lock of their execution model, in
+// each of the functions of WaitsAtGate.
 func TestNamesAtTheGate(t *testing.T) {
 	ex, err := executor.Open(t.Context(), backends.GIL.Name, executor.Config{Workers: 2})
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// A prepared runs a call as the executor inline does, with a site and a worker that
-// are there already.
+// A prepared runs a call as the executor inline does, with a site and a worker that were made
+// before.
 type prepared struct {
 	site   core.Site
 	worker core.Worker
@@ -29,8 +29,8 @@ func (p *prepared) Submit(_ context.Context, c *core.Call) {
 func (*prepared) Close() error { return nil }
 func (*prepared) Stop(error)   {}
 
-// BenchmarkTask is a task that does nothing, recorded and not: the difference is
-// what recording costs the submitter and the worker together.
+// BenchmarkTask runs a task that does nothing, with and without recording. The difference is
+// the cost of recording, for submitter and worker together.
 func BenchmarkTask(b *testing.B) {
 	for _, recorded := range []bool{false, true} {
 		name := "unobserved"

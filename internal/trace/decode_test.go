@@ -49,7 +49,7 @@ func decodeLine(line []byte) (*tracepb.TracesData, error) {
 	return &tracepb.TracesData{ResourceSpans: spans}, err
 }
 
-// What is sent of a line is what protobuf reads in it.
+// The spans that are sent of a line equal those that protobuf decodes from it.
 func TestLinesAreSentAsTheyAre(t *testing.T) {
 	rec := newTestTrial(t, "")
 	rec.Begin()

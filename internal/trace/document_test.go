@@ -20,8 +20,7 @@ func TestAttributesAreDescribed(t *testing.T) {
 	}
 }
 
-// checkDocumented fails for a span, or an attribute on it, that Document does not
-// have.
+// checkDocumented fails if Document lacks a span, or an attribute of a span.
 func checkDocumented(t *testing.T, s aSpan) {
 	t.Helper()
 	first, _, _ := strings.Cut(s.Name, " ")

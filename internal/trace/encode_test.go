@@ -20,8 +20,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// The encoder of recorded spans and the official exporter make the same of the
-// same span.
+// For the same span, the encoder of recorded spans and the official exporter have the same
+// output.
 func TestRecordedSpansAreEncodedAsOthers(t *testing.T) {
 	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "odd=a \"b\" <c> ü")
 	res, err := Identity{RunID: "run", Role: "trial", Version: "v"}.resource(t.Context())
@@ -100,8 +100,8 @@ func TestRecordedSpansAreEncodedAsOthers(t *testing.T) {
 	}
 }
 
-// A task's context has the span, and so has a context derived from it, also
-// after the task has ended; one that a program made for a submission is kept.
+// A task's context has the task's span, and so have contexts derived from it, even after the
+// task has ended. A span that a program has put into a context for a submission stays there.
 func TestSpanOfATask(t *testing.T) {
 	rec := newTestTrial(t, "")
 	rec.Begin()
@@ -142,7 +142,7 @@ func TestRecordingAllocatesNothing(t *testing.T) {
 	}
 }
 
-// None of many tasks is lost, on several workers at once.
+// No task is lost when several workers run many tasks at the same time.
 func TestManyTasks(t *testing.T) {
 	const tasks = 100_000
 	rec := newTestTrial(t, "")

@@ -23,8 +23,8 @@ const (
 	inOwnSpan = "in a span of the program"
 )
 
-// foundRun is the folder of a run with the spans and the ledger of one trial, which
-// has so many tasks that there are two traces.
+// foundRun returns the folder of a run with the spans and the ledger of one trial. The trial
+// has so many tasks that it has two traces.
 func foundRun(t testing.TB, nested string) (dir string, records []results.TaskRecord) {
 	t.Helper()
 	t.Helper()
@@ -79,8 +79,8 @@ func foundRun(t testing.TB, nested string) (dir string, records []results.TaskRe
 	return dir, records
 }
 
-// The ledger and the spans say the same of a span. Where the ledger has not all
-// that is below it, the spans are read.
+// A span is the same in the ledger and in the file of spans. If the ledger does not have all
+// spans below it, the file is read.
 func TestFind(t *testing.T) {
 	for _, nested := range []string{nowhere, inTask, inOwnSpan} {
 		t.Run(nested, func(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
-// TestMain makes this program a worker process of itself, one that is traced.
+// TestMain lets the test program start itself as a traced worker process.
 func TestMain(m *testing.M) {
 	backends.Divert([]core.AnyTask{sayTask}, func() (core.WorkerHooks, error) { return trace.WorkerHooks(context.Background()) })
 	if os.Getenv("GORACE") == "" {
@@ -141,8 +141,8 @@ func (o *traced) export() (trace.Counts, map[string]int) {
 	return counts, names
 }
 
-// Whenever a worker process ends in good order, its spans are there: each
-// process's own, those of the tasks that it ran, and those that they started.
+// If a worker process exits with code 0, none of its spans is lost: its own, those of the tasks
+// that it ran, and those that these tasks started.
 func TestWorkersThatAreReplacedLoseNoSpan(t *testing.T) {
 	tests := []struct {
 		name      string
@@ -224,8 +224,8 @@ func TestWorkersThatAreReplacedLoseNoSpan(t *testing.T) {
 	}
 }
 
-// A worker that is killed takes with it what it had recorded. That is counted,
-// and said with its cause; its successor and the others lose nothing.
+// What a killed worker had recorded is lost. The error says how many spans, and why. The
+// process that replaces it, and the others, lose nothing.
 func TestWhatAKilledWorkerLosesIsCounted(t *testing.T) {
 	o := open(t, core.Config{Workers: 1})
 	o.say(3, "hello")

@@ -7,10 +7,10 @@ import (
 	oteltrace "go.opentelemetry.io/otel/trace"
 )
 
-// What this package relies on beyond OpenTelemetry's promises: SpanFromContext asks
-// the context once, with the key under which ContextWithSpan has put the span, and
-// takes what is there for the span. If a version of the API does otherwise, this
-// says so; tasks' own spans would be roots of their own.
+// This package relies on more than OpenTelemetry documents: SpanFromContext asks the context
+// once, with the key under which ContextWithSpan has put the span, and returns what it gets.
+// If a version of the API behaves differently, this test fails. Then the spans that tasks
+// start would be roots.
 func TestSpanKey(t *testing.T) {
 	if spanKey == nil {
 		t.Fatal("SpanFromContext asked the context for nothing")

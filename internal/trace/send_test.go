@@ -114,8 +114,8 @@ func TestSendingFollowsEnvironment(t *testing.T) {
 	}
 }
 
-// What a receiver does not take is an error that says why, and one that does not
-// answer is not waited for longer than the environment says.
+// If a receiver does not accept spans, the error says why. A receiver that does not answer is
+// waited for only as long as the environment says.
 func TestSendingFails(t *testing.T) {
 	path := aRun(t)
 	partial := &coltracepb.ExportTraceServiceResponse{PartialSuccess: &coltracepb.ExportTracePartialSuccess{RejectedSpans: 1, ErrorMessage: "too old"}}

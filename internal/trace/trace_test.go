@@ -36,8 +36,8 @@ func (e inline) Submit(_ context.Context, c *core.Call) {
 func (inline) Close() error { return nil }
 func (inline) Stop(error)   {}
 
-// far is an executor whose only worker is far away: it records with the
-// worker's own hooks and answers by the same bytes as a process.
+// far is an executor whose only worker acts as another process: it records with the hooks of a
+// worker process, and its answers go through the same bytes.
 type far struct {
 	obs   *core.Observer
 	hooks core.WorkerHooks
@@ -174,7 +174,7 @@ func newTestTrial(t *testing.T, cell string) *Trial {
 	return rec
 }
 
-// aWorker makes this process the worker 0 of a trial, as far as spans go.
+// aWorker makes this process record as worker 0 of a trial.
 func aWorker(t *testing.T, rec *Trial) (*core.ProcessObserver, core.WorkerHooks) {
 	t.Helper()
 	watch := rec.Processes()
@@ -270,8 +270,7 @@ func TestTrialInOneProcess(t *testing.T) {
 	checkRecords(t, rec, spans, "plain", "plain", "plain", "fails", "own")
 }
 
-// checkRecords checks that the records of these tasks say what their spans say, to
-// the nanosecond.
+// checkRecords checks that the records of these tasks equal their spans, to the nanosecond.
 func checkRecords(t *testing.T, rec *Trial, spans map[string]aSpan, tasks ...string) {
 	t.Helper()
 	records := rec.Tasks(len(tasks) + 1)
@@ -355,7 +354,7 @@ func TestTrialAcrossProcesses(t *testing.T) {
 	checkRecords(t, rec, spans, "plain", "fails", "own")
 }
 
-// Spans that a worker did not send must be missed.
+// Spans that a worker did not send must be reported as missing.
 func TestMissingSpansAreFound(t *testing.T) {
 	rec := newTestTrial(t, "")
 	watch, hooks := aWorker(t, rec)

@@ -17,8 +17,8 @@ const crossings = 300
 
 var echoTask = executor.NewTask("codec.echo", func(_ context.Context, v any) (any, error) { return v, nil })
 
-// TestMain has the test program be its own worker, and know the types of the
-// random values there.
+// TestMain lets the test program be its own worker process, which registers the types of the
+// random values.
 func TestMain(m *testing.M) {
 	if child.Role() != "" { // the test itself makes them when it needs them
 		for seed := range uint64(crossings) {
@@ -29,8 +29,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A random value of a random type arrives in a worker process, and comes back, as
-// it does where memory is shared, or is refused.
+// A random value of a random type is sent to a worker process and back. It arrives as it does
+// where memory is shared, or it is refused.
 func TestRandomValuesCross(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()

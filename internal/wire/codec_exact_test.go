@@ -466,8 +466,8 @@ func TestCodecRefusesAndNamesTheField(t *testing.T) {
 	exact(order{})(t)
 }
 
-// A pointer into a slice or a struct that crosses, too, is refused, whichever
-// comes first; slices that overlap are copies.
+// A pointer into a slice or a struct of the same value is refused, whichever of them comes
+// first. Slices that overlap are copied.
 func TestCodecPointersInside(t *testing.T) {
 	type entry struct {
 		Key  string
@@ -570,8 +570,8 @@ func TestCodecPointersInside(t *testing.T) {
 	}
 }
 
-// Long lists and trees cross; so do those of which parts are shared so often that
-// copies of them would fill the memory of all computers.
+// Long lists and trees can be encoded, and so can values that share parts so often that copies
+// of them would need far too much memory.
 func TestCodecDepthAndSharing(t *testing.T) {
 	defer debug.SetMaxStack(debug.SetMaxStack(256 << 20)) // a quarter of what there is
 	var list *ring
@@ -687,7 +687,7 @@ func TestCodecBoundsSize(t *testing.T) {
 	}
 }
 
-// A reference names what stays in its process.
+// A reference is encoded as the name of what stays in its process.
 type reference struct {
 	Reference
 	n int
@@ -859,7 +859,7 @@ func registerTwin() {
 	Register[twin]()
 }
 
-// Two keys that become one are not a smaller map.
+// If two keys become equal, decoding fails: the map would be smaller.
 func TestCodecKeysBecomeOne(t *testing.T) {
 	refusedThere := func(v any, b []byte, f func([]byte) error) {
 		t.Helper()
@@ -955,7 +955,8 @@ func (m *memory) read() {
 	m.allocated = s.TotalAlloc
 }
 
-// A RemoteError that is there twice is one there, beside errors that become such.
+// Two references to one RemoteError lead to one after decoding, even beside other errors that
+// become RemoteErrors.
 func TestCodecRemoteErrorTwice(t *testing.T) {
 	r, mine := NewRemoteError(io.EOF), errors.New("mine")
 	shared := nest{}

@@ -13,9 +13,9 @@ import (
 	"unsafe"
 )
 
-// difference compares what was sent with what arrived, more strictly than
-// reflect.DeepEqual: what is shared is shared in both, nil is not empty, -0 is
-// not 0, and times have the same zone. It returns where they differ, or "".
+// difference compares a value with its decoded copy, more strictly than reflect.DeepEqual:
+// the same objects must be shared in both, nil differs from empty, -0 from 0, and times must
+// have the same zone. It returns where the two differ, or "".
 func difference(sent, came any) string {
 	c := comparison{sent: make(map[thing]thing), came: make(map[thing]thing)}
 	return c.differ(reflect.ValueOf(sent), reflect.ValueOf(came), "")
@@ -202,8 +202,8 @@ func (c *comparison) differMap(a, b reflect.Value, path string) string {
 	return ""
 }
 
-// carry sends a value there as a whole and as one of several, and returns what
-// arrives. Both must agree.
+// carry encodes and decodes a value as a whole message and as one of several. Both results
+// must agree; it returns one.
 func carry[T any](t *testing.T, v T) (came T, err error) {
 	t.Helper()
 	c, e := For[T](), ForElement[T]()

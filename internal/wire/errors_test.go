@@ -51,7 +51,7 @@ func TestRemoteErrorFindsWhatItWrapped(t *testing.T) {
 	}
 }
 
-// An error number counts as errors that it does not wrap.
+// An error number of the system counts as errors that it does not wrap.
 func TestRemoteErrorCountsAsWhatItDid(t *testing.T) {
 	_, err := os.Open("no such file")
 	for _, e := range []error{err, NewRemoteError(err)} {
@@ -170,7 +170,7 @@ func TestRegisteredErrorsCross(t *testing.T) {
 	}
 }
 
-// A formlessError is known to other processes, and cannot be carried.
+// A formlessError is registered, but its value cannot be encoded.
 type formlessError struct{ F func() }
 
 func (*formlessError) Error() string { return "formless" }
@@ -249,8 +249,7 @@ func (g *grumpy) panics(s string) string {
 	return "grumpy"
 }
 
-// Errors with methods that panic, wrap without end or wrap themselves cross like
-// others.
+// Errors whose methods panic, wrap without end or wrap themselves can be encoded, too.
 func TestStrangeErrorsCross(t *testing.T) {
 	circle := &loop{}
 	circle.of = fmt.Errorf("around: %w", circle)

@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// Who sleeps waits for its timer like for a connection, and holds neither a
-// thread nor a processor, so that a server can have more sleep than it has
-// processors.
+// A goroutine that sleeps waits for its timer as for a connection. It holds neither a thread
+// nor a processor, so a server can have more sleepers than processors.
 func TestSleepHoldsNoProcessor(t *testing.T) {
 	asleep := func() string {
 		buf := make([]byte, 1<<20)
@@ -49,7 +48,7 @@ func TestSleepHoldsNoProcessor(t *testing.T) {
 	t.Fatalf("nobody was seen asleep but in a system call, %d times", inCall)
 }
 
-// A timer that is used again rings for its last setting only.
+// A reused timer fires for its last setting only.
 func TestSleepAgain(t *testing.T) {
 	for _, d := range []time.Duration{0, -1, 1, time.Microsecond, time.Millisecond} {
 		began := time.Now()

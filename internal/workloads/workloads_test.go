@@ -44,7 +44,7 @@ func TestWorkloads(t *testing.T) {
 	}
 }
 
-// Every oracle must find a wrong output.
+// Every Check must detect a wrong output.
 func TestChecksFindErrors(t *testing.T) {
 	item1, item2 := item{Index: 1, Square: 1}, item{Index: 2, Square: 4}
 	other := []item{{Producer: 1, Index: 1, Square: 1}, {Producer: 1, Index: 2, Square: 4}}

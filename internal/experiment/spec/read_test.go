@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// A flag has precedence over the environment, which has it over the file; and what
-// one of them says replaces what those below say in another way.
+// A flag has precedence over the environment, and the environment over the file. An option
+// also replaces other options that decide the same thing, from sources of lower precedence.
 func TestPrecedence(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -50,7 +50,7 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
-// Every error says where it comes from, also where that shows late.
+// Every error says where the wrong value was given, even if the error is found late.
 func TestErrorsNameThePlace(t *testing.T) {
 	tests := []struct {
 		name  string

@@ -11,7 +11,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// schemaTakes reports what the schema says of a file.
+// schemaTakes reports whether a file conforms to the schema.
 func schemaTakes(t *testing.T, text string) error {
 	t.Helper()
 	read := func(v any) any {
@@ -40,7 +40,7 @@ func schemaTakes(t *testing.T, text string) error {
 	return schema.Validate(read(v))
 }
 
-// What the schema says is what ParseFile and Resolve say.
+// The schema accepts the files that ParseFile and Resolve accept.
 func TestSchema(t *testing.T) {
 	tests := []struct {
 		name, text string

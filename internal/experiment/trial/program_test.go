@@ -12,7 +12,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// A scripted session says what it is called for, and fails when it is told to.
+// A scripted session records its calls, and fails at the one that it is told.
 type scripted struct {
 	calls  *[]string
 	fails  string // what fails, at which time it is called: "run 2"
@@ -91,7 +91,7 @@ func TestPlain(t *testing.T) {
 	}
 }
 
-// What is repeated is told as the mean of all times.
+// The figures of a repeated program are the means of all repetitions.
 func TestRepeats(t *testing.T) {
 	p, calls := programOf(&scripted{}, 1)
 	p.measured.WallNS = 0
@@ -108,8 +108,8 @@ func TestRepeats(t *testing.T) {
 	}
 }
 
-// An observer of a trial begins just before the measured part, and ends, whatever
-// becomes of the program.
+// An observer of a trial starts just before the measured part, and stops even if the program
+// fails.
 func TestObserved(t *testing.T) {
 	for fails, want := range map[string]string{
 		"":        "warm start run check stop",
@@ -132,7 +132,7 @@ func TestObserved(t *testing.T) {
 	}
 }
 
-// What a worker began last ends first, after what it has used was said.
+// When a worker exits it first reports its usage. Then observers stop in reverse order.
 func TestWorkerExit(t *testing.T) {
 	var said []string
 	w := &worker{exits: []func(send) error{func(send send) error { return send("spans", nil) }}}
