@@ -1,3 +1,6 @@
+// Package wire encodes the arguments, results and errors of tasks, which go to another
+// process of the same program and back. A [Codec] encodes the values of one type;
+// [AppendError] encodes an error.
 package wire
 
 import (
