@@ -70,9 +70,9 @@ func (a *app) sendTraces(ctx context.Context, dir string, to *trace.Target) erro
 
 // exportTrace writes the traced trials for Perfetto.
 func (a *app) exportTrace(run *inspect.Run, cell, out string) error {
-	lanes := run.Data.Lanes
+	lanes := run.Data.Timelines
 	if cell != "" {
-		lanes = slices.DeleteFunc(slices.Clone(lanes), func(l results.Lanes) bool { return l.Cell != cell })
+		lanes = slices.DeleteFunc(slices.Clone(lanes), func(l results.Timeline) bool { return l.Cell != cell })
 		if len(lanes) == 0 {
 			return fmt.Errorf("--cell: the run has no traced trial of %q", cell)
 		}

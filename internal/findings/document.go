@@ -21,7 +21,7 @@ func Document() string {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", r.Name, r.Doc)
 	}
 	b.WriteString("\n## What models cost\n\n" + documentCosts + "\n| cost | when |\n| --- | --- |\n")
-	for _, r := range Costs {
+	for _, r := range ModelCosts {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", r.Name, r.Doc)
 	}
 	return b.String()

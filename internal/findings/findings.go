@@ -6,7 +6,7 @@
 // with any program of the kind, such as taking turns, is a cost of the model: it
 // is the cause that a reader looks for, and no fault. The two are kept apart.
 //
-// To add a rule, write a file with a [Rule] and add a line to [All], or to [Costs]
+// To add a rule, write a file with a [Rule] and add a line to [All], or to [ModelCosts]
 // if no change of the program would help. docs/causes.md is made from the rules:
 // go test ./internal/findings -update.
 package findings
@@ -153,17 +153,17 @@ var All = []*Rule{
 	GCBound,
 }
 
-// Costs are the rules that say what a model costs a program.
-var Costs = []*Rule{
-	Turns,
+// ModelCosts are the rules that say what a model costs a program.
+var ModelCosts = []*Rule{
+	SerialExecution,
 	Carrying,
 }
 
 // Of returns the findings of a run.
 func Of(d *results.Data) []Finding { return check(d, All) }
 
-// CostsOf returns what the models cost the programs of a run.
-func CostsOf(d *results.Data) []Finding { return check(d, Costs) }
+// ModelCostsOf returns what the models cost the programs of a run.
+func ModelCostsOf(d *results.Data) []Finding { return check(d, ModelCosts) }
 
 func check(d *results.Data, rules []*Rule) []Finding {
 	var all []Finding

@@ -55,7 +55,7 @@ func healthy() *results.Data {
 // share is how a share is written: with what it is one of.
 var share = regexp.MustCompile(`% (of (the workers' time|the processor time|the bytes that are allocated)|more than on the leanest model)`)
 
-func both(d *results.Data) []Finding { return append(Of(d), CostsOf(d)...) }
+func both(d *results.Data) []Finding { return append(Of(d), ModelCostsOf(d)...) }
 
 // What a model costs is no finding: a clean program on one that takes turns has none.
 func TestTakingTurnsIsNoFinding(t *testing.T) {
@@ -69,8 +69,8 @@ func TestTakingTurnsIsNoFinding(t *testing.T) {
 		if got := Of(d); len(got) != 0 {
 			t.Errorf("%s: Of(equal tasks that take turns) = %+v; want nothing", backend, got)
 		}
-		if got := CostsOf(d); len(got) != 1 || got[0].Rule != Turns.Name {
-			t.Errorf("%s: CostsOf(equal tasks that take turns) = %+v; want %s", backend, got, Turns.Name)
+		if got := ModelCostsOf(d); len(got) != 1 || got[0].Rule != SerialExecution.Name {
+			t.Errorf("%s: ModelCostsOf(equal tasks that take turns) = %+v; want %s", backend, got, SerialExecution.Name)
 		}
 	}
 }
@@ -94,9 +94,9 @@ func TestTurnsByRecord(t *testing.T) {
 		d.Run.Cells[0].Backend, d.Run.Backends[0] = tt.backend.Name, tt.backend
 		l := &d.Ledger[0]
 		l.Parts[results.PartGate], l.Parts[results.PartRunnable], l.BehindLong[results.PartGate] = 60*ms, 60*ms, 50*ms
-		costs := CostsOf(d)
+		costs := ModelCostsOf(d)
 		if len(costs) != 1 || !strings.Contains(costs[0].Says, " for "+tt.waits+".") {
-			t.Errorf("CostsOf(%+v) = %+v; want that tasks wait for %s", tt.backend, costs, tt.waits)
+			t.Errorf("ModelCostsOf(%+v) = %+v; want that tasks wait for %s", tt.backend, costs, tt.waits)
 		}
 		if found := slices.ContainsFunc(Of(d), func(f Finding) bool { return f.Rule == HeadOfLine.Name }); found != tt.cooperative {
 			t.Errorf("Of(%+v) has %s: %v; want %v", tt.backend, HeadOfLine.Name, found, tt.cooperative)
@@ -168,7 +168,7 @@ func TestRules(t *testing.T) {
 		}, func(d *results.Data, _ *results.Ledger) { d.Trials[0].UserNS = 120 * ms }, 7},
 		{GCBound, func(d *results.Data, _ *results.Ledger) { d.Trials[2].GCSamples = 30 },
 			func(d *results.Data, _ *results.Ledger) { d.Trials[2].GCSamples = 25 }, 7},
-		{Turns, func(d *results.Data, l *results.Ledger) {
+		{SerialExecution, func(d *results.Data, l *results.Ledger) {
 			d.Run.Backends[0].Serial = true
 			l.Parts[results.PartRunning], l.Parts[results.PartGate] = 95*ms, 95*ms
 		}, func(d *results.Data, _ *results.Ledger) { d.Run.Backends[0].Serial = false }, 0},
@@ -201,8 +201,8 @@ func TestRules(t *testing.T) {
 			}
 		})
 	}
-	if len(tests) != len(All)+len(Costs) {
-		t.Errorf("%d of %d rules are tested", len(tests), len(All)+len(Costs))
+	if len(tests) != len(All)+len(ModelCosts) {
+		t.Errorf("%d of %d rules are tested", len(tests), len(All)+len(ModelCosts))
 	}
 }
 

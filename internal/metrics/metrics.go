@@ -175,8 +175,8 @@ func (r *Recorder) Update(d *results.Data, rep *report.Report) {
 			r.trial(ctx, &t, of)
 		}
 	}
-	for i, l := range d.Lanes[r.lanes:] {
-		again := slices.ContainsFunc(d.Lanes[r.lanes+i+1:], func(later results.Lanes) bool { return later.Cell == l.Cell })
+	for i, l := range d.Timelines[r.lanes:] {
+		again := slices.ContainsFunc(d.Timelines[r.lanes+i+1:], func(later results.Timeline) bool { return later.Cell == l.Cell })
 		if of := cells[l.Cell]; of != nil && !again {
 			r.tasks(ctx, &l, of)
 			r.runtime.add(l.Runtime, of)
@@ -188,7 +188,7 @@ func (r *Recorder) Update(d *results.Data, rep *report.Report) {
 			r.ledger(ctx, &l, of)
 		}
 	}
-	r.trials, r.lanes = len(d.Trials), len(d.Lanes)
+	r.trials, r.lanes = len(d.Trials), len(d.Timelines)
 }
 
 // figures shows what follows from all records together.
@@ -278,7 +278,7 @@ func (r *Recorder) trial(ctx context.Context, t *results.Trial, of []attribute.K
 }
 
 // tasks adds the tasks of a traced trial, each with its span for an exemplar.
-func (r *Recorder) tasks(ctx context.Context, l *results.Lanes, of []attribute.KeyValue) {
+func (r *Recorder) tasks(ctx context.Context, l *results.Timeline, of []attribute.KeyValue) {
 	for _, t := range l.Tasks {
 		ctx := inSpan(ctx, l.TraceID, t.SpanID)
 		r.note(ctx, tasks, 1, of, keyKind.String(string(results.Traced)), keyOutcome.String(cmp.Or(t.Outcome, done)))

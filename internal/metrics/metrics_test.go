@@ -49,7 +49,7 @@ func records() *results.Data {
 				Tasks: 2, Digest: "d",
 			}})
 		}
-		lanes := results.Lanes{Cell: c.ID, TraceID: traceID, WallNS: 50 * ms, Workers: c.Workers, Tasks: []results.TaskRecord{
+		lanes := results.Timeline{Cell: c.ID, TraceID: traceID, WallNS: 50 * ms, Workers: c.Workers, Tasks: []results.TaskRecord{
 			{Task: "t", SubmittedNS: 0, StartedNS: 2 * ms, EndedNS: 30 * ms, ReceivedNS: 30 * ms, SpanID: "00f067aa0ba902b7"},
 			{Task: "t", SubmittedNS: 0, StartedNS: 30 * ms, EndedNS: 45 * ms, ReceivedNS: 45 * ms, SpanID: "00f067aa0ba902b8", Outcome: "failed"},
 		}, Runtime: map[string][]results.Point{"trial": {
@@ -68,7 +68,7 @@ func records() *results.Data {
 				t.EncodingNS, t.SentNS, t.ReceivedNS = ms, ms+ms/2, t.EndedNS+ms
 			}
 		}
-		d.Lanes, d.Ledger = append(d.Lanes, lanes), append(d.Ledger, ledger)
+		d.Timelines, d.Ledger = append(d.Timelines, lanes), append(d.Ledger, ledger)
 	}
 	d.Trials = append(d.Trials, results.Trial{Cell: "w-processes-w2", Kind: results.Timed, Round: 1, Error: "it broke"})
 	return d
@@ -110,7 +110,7 @@ func TestText(t *testing.T) {
 
 	little := newRecorder(t, d, trace.Destination{})
 	for n := range d.Trials {
-		part := &results.Data{Run: d.Run, Trials: d.Trials[:n+1], Lanes: d.Lanes[:min(n, len(d.Lanes))], Ledger: d.Ledger[:min(n/2, len(d.Ledger))]}
+		part := &results.Data{Run: d.Run, Trials: d.Trials[:n+1], Timelines: d.Timelines[:min(n, len(d.Timelines))], Ledger: d.Ledger[:min(n/2, len(d.Ledger))]}
 		part.Run.Status = results.Running
 		little.Update(part, report.Build(part))
 		if !strings.Contains(text(t, little), `status="running"`) {

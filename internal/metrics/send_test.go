@@ -166,7 +166,7 @@ func TestPushAgain(t *testing.T) {
 				t.Fatalf("Push to a receiver that is down = %d, %v; want an error", n, err)
 			}
 			to.down = false
-			part = &results.Data{Run: d.Run, Trials: d.Trials[:2], Lanes: d.Lanes[:1]}
+			part = &results.Data{Run: d.Run, Trials: d.Trials[:2], Timelines: d.Timelines[:1]}
 			r.Update(part, report.Build(part))
 			if _, err := r.Push(t.Context()); err != nil {
 				t.Fatal(err)

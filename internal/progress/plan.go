@@ -54,7 +54,7 @@ func Plan(p *plan.Plan, dir string) string {
 		counts[s.Kind]++
 	}
 	fmt.Fprintf(&b, "Trials %d: pilot %d, timed in random order %d (the baseline twice a round), ", plan.Trials(p.Steps), counts[results.Pilot], counts[results.Timed])
-	if n := counts[results.Cost]; n > 0 {
+	if n := counts[results.ObserverTrial]; n > 0 {
 		fmt.Fprintf(&b, "for the cost of observing %d (%d rounds of %s), ", n, run.ObserverRounds, run.Workloads[0].Label)
 	}
 	fmt.Fprintf(&b, "traced %d, profiled %d\n", counts[results.Traced], counts[results.Profiled])

@@ -123,7 +123,7 @@ func (p *Printer) Report(e run.Progress) {
 	switch {
 	case timed:
 		section = fmt.Sprintf("round %d", e.Step.Round+1)
-	case e.Step.Kind == results.Cost:
+	case e.Step.Kind == results.ObserverTrial:
 		section = fmt.Sprintf("cost of observing, round %d", e.Step.Round+1)
 	}
 	left := "about " + roundDuration(e.Left) + " left"

@@ -41,7 +41,7 @@ var checkedMetrics = []checked{
 	{"cold_speedup", "backend, workload", "the same if starting and warming up the workers counts", "x", speedupOf(results.Cold)},
 	{"ratio", "a, b, workload", "how many times faster a is than b", "x", ratioOf},
 	{"share", "backend, workload", "of the limit that the speed-up reaches", "%", shareOf},
-	{"cpu_cost", "backend, workload", "how many times the baseline's processor time it takes", "x", costOf},
+	{"cpu_cost", "backend, workload", "how many times the baseline's processor time it takes", "x", cpuCostOf},
 	{"time", "backend, workload", "median time of the program", "ns", timeOf},
 }
 
@@ -158,7 +158,7 @@ func (r *Report) against(rows []Row, e stats.Estimate) string {
 	}
 	for _, row := range rows {
 		if v := row.Verdict; v != nil && (v.Word == stats.NoVerdict || v.Word == stats.Invalid) {
-			return row.Finding
+			return row.Statement
 		}
 	}
 	if e.N < stats.MinRounds {
@@ -226,7 +226,7 @@ func speedupOf(m results.Metric) metricFunc {
 	}
 }
 
-func costOf(r *Report, args []string, confidence float64) (stats.Estimate, []Row, error) {
+func cpuCostOf(r *Report, args []string, confidence float64) (stats.Estimate, []Row, error) {
 	row, err := r.cell(args[0], args[1])
 	if err != nil {
 		return stats.Estimate{}, nil, err

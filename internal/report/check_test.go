@@ -158,8 +158,8 @@ func TestBuildsHaveNoLimit(t *testing.T) {
 		}
 	}
 	row, _ := Build(d).find("impossible", "goroutines")
-	if row.Limit != 0 || row.Verdict.Word != stats.Faster || !strings.Contains(row.Finding, "build B is 3.32× faster") {
-		t.Errorf("the verdict on a build that is 3.32 times faster is %q, its limit %v; want it faster, and no limit", row.Finding, row.Limit)
+	if row.Limit != 0 || row.Verdict.Word != stats.Faster || !strings.Contains(row.Statement, "build B is 3.32× faster") {
+		t.Errorf("the verdict on a build that is 3.32 times faster is %q, its limit %v; want it faster, and no limit", row.Statement, row.Limit)
 	}
 }
 

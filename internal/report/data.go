@@ -37,7 +37,7 @@ func CSV(w io.Writer, d *results.Data) error {
 		c := cells[t.Cell]
 		row := []string{
 			d.Run.ID, c.Workload, c.Backend, strconv.Itoa(c.Workers), strconv.Itoa(t.GOMAXPROCS), string(t.Kind),
-			strconv.Itoa(t.Round), strconv.FormatBool(t.Copy), strconv.Itoa(t.Order), t.Started.Format(time.RFC3339Nano),
+			strconv.Itoa(t.Round), strconv.FormatBool(t.Replicate), strconv.Itoa(t.Order), t.Started.Format(time.RFC3339Nano),
 		}
 		for _, n := range []int64{
 			t.OpenNS, t.StartNS, t.WarmNS, t.WallNS, t.CloseNS, t.UserNS, t.SystemNS,
@@ -83,7 +83,7 @@ func Bench(w io.Writer, d *results.Data) error {
 		cells[c.ID] = c
 	}
 	for _, t := range d.Latest() {
-		if t.Kind != results.Timed || !t.OK() || t.Copy {
+		if t.Kind != results.Timed || !t.OK() || t.Replicate {
 			continue
 		}
 		c := cells[t.Cell]

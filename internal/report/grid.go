@@ -53,8 +53,8 @@ type Crossover struct {
 	// Crossing is the share of resampled runs in which they do.
 	Crossing float64 `json:"crossing"`
 
-	Points  []CrossoverPoint `json:"points"`
-	Finding string           `json:"finding"`
+	Points    []CrossoverPoint `json:"points"`
+	Statement string           `json:"finding"`
 }
 
 // A CrossoverPoint is how many times faster B is than A at one value.
@@ -290,7 +290,7 @@ func (r *Report) Crossover(g Grid, a, b string, cold bool) (c Crossover, ok bool
 		at, low, high := g.at(found.At), g.at(found.Low), g.at(found.High)
 		c.At, c.Low, c.High = &at, &low, &high
 	}
-	c.Finding = g.crossoverFinding(c, rounds, doubt)
+	c.Statement = g.crossoverStatement(c, rounds, doubt)
 	return c, true
 }
 
@@ -345,7 +345,7 @@ func (p CrossoverPoint) same() bool {
 	return p.Ratio.Low != nil && p.Ratio.High != nil && *p.Ratio.Low > 1/(1+stats.Band) && *p.Ratio.High < 1+stats.Band
 }
 
-func (g Grid) crossoverFinding(c Crossover, rounds int, doubt string) string {
+func (g Grid) crossoverStatement(c Crossover, rounds int, doubt string) string {
 	state := "warm"
 	if c.Cold {
 		state = "cold"
@@ -382,7 +382,7 @@ func (g Grid) crossoverFinding(c Crossover, rounds int, doubt string) string {
 func (r *Report) gridLines() []string {
 	var lines []string
 	for _, c := range r.Crossovers {
-		lines = append(lines, c.Finding)
+		lines = append(lines, c.Statement)
 	}
 	for _, g := range r.Grids {
 		lines = append(lines, r.scalingLines(g)...)
@@ -398,7 +398,7 @@ func CrossoverText(w io.Writer, found []Crossover) error {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		document.Wrap(&b, c.Finding)
+		document.Wrap(&b, c.Statement)
 		t := document.NewTable(1, "  "+c.Vary, c.B+" is faster than "+c.A+" by", "95 % CI")
 		for _, p := range c.Points {
 			at := "  " + c.value(p.Value)

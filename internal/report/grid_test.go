@@ -35,8 +35,8 @@ func TestCrossoverAlongAShare(t *testing.T) {
 	if *c.At < 0.33 || *c.At > 0.37 || *c.Low > *c.At || *c.High < *c.At {
 		t.Errorf("they change places at %v (%v to %v); want about 0.35", *c.At, *c.Low, *c.High)
 	}
-	if want := "processes overtakes goroutines at wait = 3"; !strings.Contains(c.Finding, want) || !strings.Contains(c.Finding, " % (95 % CI 3") {
-		t.Errorf("it says %q; want %q and percentages", c.Finding, want)
+	if want := "processes overtakes goroutines at wait = 3"; !strings.Contains(c.Statement, want) || !strings.Contains(c.Statement, " % (95 % CI 3") {
+		t.Errorf("it says %q; want %q and percentages", c.Statement, want)
 	}
 	var b bytes.Buffer
 	if err := CrossoverText(&b, []Crossover{c}); err != nil || !strings.Contains(b.String(), "\n  50 % (measured 6 %) ") {
@@ -79,8 +79,8 @@ func TestCrossoverOfEquals(t *testing.T) {
 			})
 			r := Build(d)
 			c, _ := r.Crossover(r.Grids[0], "goroutines", "processes", false)
-			if !strings.Contains(c.Finding, tt.says) {
-				t.Errorf("it says %q; want %q", c.Finding, tt.says)
+			if !strings.Contains(c.Statement, tt.says) {
+				t.Errorf("it says %q; want %q", c.Statement, tt.says)
 			}
 			listed := false
 			for _, c := range r.Crossovers {

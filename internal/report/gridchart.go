@@ -29,7 +29,7 @@ type gridSeries struct {
 
 // gridSeries are those of the models that have any.
 func (r *Report) gridSeries(g Grid) (all []gridSeries) {
-	for _, b := range r.others() {
+	for _, b := range r.comparedBackends() {
 		s := gridSeries{backend: b.Name, colour: r.colour(b.Name)}
 		for _, p := range g.Points {
 			if row, ok := r.find(p.Label, b.Name); ok && row.Speedup != nil {
@@ -76,10 +76,10 @@ func gridChart(r *Report, g Grid) *chart.Chart {
 		if c.Workload != g.Workload {
 			continue
 		}
-		found = append(found, c.Finding)
+		found = append(found, c.Statement)
 		if !c.Cold && c.At != nil {
 			from, to := max(p.x.At(*c.Low), left), min(p.x.At(*c.High), right)
-			p.Box(chart.Box{X: from, Y: chart.Top, W: max(1, to-from), H: bottom - chart.Top, Class: "band", Title: c.Finding})
+			p.Box(chart.Box{X: from, Y: chart.Top, W: max(1, to-from), H: bottom - chart.Top, Class: "band", Title: c.Statement})
 		}
 	}
 	for _, s := range series {

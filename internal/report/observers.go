@@ -35,23 +35,23 @@ type ObserverCost struct {
 	Verdict stats.Verdict `json:"verdict"`
 }
 
-// costs computes what the observers cost, by cell, in the order of the run.
-func (r *Report) costs(trials []results.Trial) {
-	blocks := results.Costs(&r.Run, trials)
+// observerCosts computes what the observers cost, by cell, in the order of the run.
+func (r *Report) observerCosts(trials []results.Trial) {
+	blocks := results.ObserverBlocks(&r.Run, trials)
 	for _, c := range r.Run.Cells {
 		all := blocks[c.ID]
 		if len(all) == 0 {
 			continue
 		}
-		kept := slices.DeleteFunc(slices.Clone(all), r.Run.DropsCost)
+		kept := slices.DeleteFunc(slices.Clone(all), r.Run.DropsObserverBlock)
 		for _, o := range r.Run.Observers {
 			cost := ObserverCost{Cell: c.ID, Workload: c.Workload, Backend: c.Backend, Observer: o.Name, Kept: len(kept), Rounds: len(all)}
-			if num, den := costPairs(kept, o.Name, results.Wall); len(num) > 0 {
+			if num, den := observerPairs(kept, o.Name, results.Wall); len(num) > 0 {
 				cost.Wall = estimate(stats.Ratio(num, den, Confidence))
 				p := stats.SignedRank(logRatios(num, den))
 				cost.P = &p
 			}
-			if num, den := costPairs(kept, o.Name, results.CPU); len(num) > 0 {
+			if num, den := observerPairs(kept, o.Name, results.CPU); len(num) > 0 {
 				cost.CPU = estimate(stats.Ratio(num, den, Confidence))
 			}
 			r.ObserverCosts = append(r.ObserverCosts, cost)
@@ -78,18 +78,18 @@ func (r *Report) costs(trials []results.Trial) {
 
 var one = 1.
 
-func costPairs(blocks []*results.Block, observer string, m results.Metric) (num, den []float64) {
+func observerPairs(blocks []*results.Block, observer string, m results.Metric) (num, den []float64) {
 	for _, b := range blocks {
-		if x, y, ok := b.Cost(observer, m); ok {
+		if x, y, ok := b.ObserverPair(observer, m); ok {
 			num, den = append(num, x), append(den, y)
 		}
 	}
 	return num, den
 }
 
-// costLines says what observing costs: how it was found out, and a sentence for
+// observerLines says what observing costs: how it was found out, and a sentence for
 // each observer.
-func (r *Report) costLines() (lines []string) {
+func (r *Report) observerLines() (lines []string) {
 	if len(r.ObserverCosts) == 0 {
 		if r.Run.ProfileNS > 0 && r.Run.ObserverRounds == 0 {
 			lines = append(lines, "Observers: nothing observed a timed trial; what observing costs was not measured (harness run --observers 12).")
@@ -117,7 +117,7 @@ func (r *Report) costLines() (lines []string) {
 			values = append(values, c.Wall.Value-1)
 			switch w := c.Verdict.Word; w {
 			case stats.Slower, stats.SlightlySlower, stats.Faster, stats.SlightlyFaster:
-				parts = append(parts, fmt.Sprintf("%s on %s (%s)", w, c.Backend, costText(c.Wall)))
+				parts = append(parts, fmt.Sprintf("%s on %s (%s)", w, c.Backend, changeText(c.Wall)))
 			}
 		}
 		if len(values) == 0 {
@@ -162,16 +162,16 @@ func observersSection(r *Report) document.Section {
 				if of == "CPU" {
 					e = c.CPU
 				}
-				row = append(row, costText(e))
+				row = append(row, changeText(e))
 			}
 			t.Rows = append(t.Rows, document.Row{Cells: row, Rule: of == "time"})
 		}
 	}
-	return document.Section{ID: "observers", Title: "What observing costs", Blocks: []document.Block{t, document.Note(costNote)}}
+	return document.Section{ID: "observers", Title: "What observing costs", Blocks: []document.Block{t, document.Note(observersNote)}}
 }
 
-// costText writes a ratio as what is added.
-func costText(e *Estimate) string {
+// changeText writes a ratio as what is added.
+func changeText(e *Estimate) string {
 	switch {
 	case e == nil:
 		return "–"
@@ -203,5 +203,5 @@ func bareChange(v float64) string {
 	return s
 }
 
-// costNote explains the table.
-const costNote = "What each observer adds to the time of a trial, and to the processor time of its processes, by itself: Hodges–Lehmann estimate of the paired ratios with its 95 % interval. The trials behind it enter no other figure."
+// observersNote explains the table.
+const observersNote = "What each observer adds to the time of a trial, and to the processor time of its processes, by itself: Hodges–Lehmann estimate of the paired ratios with its 95 % interval. The trials behind it enter no other figure."

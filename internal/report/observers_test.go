@@ -42,7 +42,7 @@ func TestCosts(t *testing.T) {
 func TestCostsStayApart(t *testing.T) {
 	with := judgedData()
 	without := judgedData()
-	keep(without, func(t results.Trial) bool { return t.Kind != results.Cost })
+	keep(without, func(t results.Trial) bool { return t.Kind != results.ObserverTrial })
 	a, b := Build(with), Build(without)
 	if len(b.ObserverCosts) != 0 {
 		t.Errorf("without such trials there are costs: %+v", b.ObserverCosts)
@@ -71,7 +71,7 @@ func TestCostsOfFewRounds(t *testing.T) {
 func TestCostsOfDisturbedRounds(t *testing.T) {
 	d := judgedData()
 	each(d, func(t *results.Trial) {
-		if t.Kind == results.Cost && t.Cell == "mixed_cpu_100us-goroutines" && t.Round < 2 && t.Observer == "" {
+		if t.Kind == results.ObserverTrial && t.Cell == "mixed_cpu_100us-goroutines" && t.Round < 2 && t.Observer == "" {
 			t.Load.BusyNS += 10 * t.Load.WindowNS
 			t.WallNS *= 5
 		}
@@ -96,8 +96,8 @@ func TestCostText(t *testing.T) {
 		"−12 %":                {Value: .88},
 		"0.0 %":                {Value: 1},
 	} {
-		if got := costText(e); got != want {
-			t.Errorf("costText(%+v) = %q; want %q", e, got, want)
+		if got := changeText(e); got != want {
+			t.Errorf("changeText(%+v) = %q; want %q", e, got, want)
 		}
 	}
 }

@@ -42,9 +42,9 @@ type Report struct {
 	Warnings      []string       `json:"warnings,omitempty"`
 	Failures      []Failure      `json:"failures,omitempty"`
 
-	lanes  []results.Lanes
-	taskNS map[string]float64          // about how long a task of each workload is
-	blocks map[string][]*results.Block // by workload
+	timelines []results.Timeline
+	taskNS    map[string]float64          // about how long a task of each workload is
+	blocks    map[string][]*results.Block // by workload
 }
 
 // A Row is what is known of one cell, from the rounds that were kept.
@@ -71,8 +71,8 @@ type Row struct {
 	P     *float64 `json:"p,omitempty"`
 	HolmP *float64 `json:"holm_p,omitempty"`
 
-	Verdict *stats.Verdict `json:"verdict,omitempty"`
-	Finding string         `json:"finding,omitempty"` // the verdict as a sentence
+	Verdict   *stats.Verdict `json:"verdict,omitempty"`
+	Statement string         `json:"finding,omitempty"` // the verdict as a sentence
 
 	Limit      float64     `json:"limit,omitempty"`       // no schedule can be faster
 	LimitBy    stats.Bound `json:"limit_by,omitempty"`    // what sets it
@@ -137,7 +137,7 @@ type Failure struct {
 
 // Build computes the report of a run's records.
 func Build(d *results.Data) *Report {
-	r := &Report{Run: d.Run, Judged: d.Run.Judged(), lanes: d.Lanes, blocks: make(map[string][]*results.Block), taskNS: make(map[string]float64)}
+	r := &Report{Run: d.Run, Judged: d.Run.Judged(), timelines: d.Timelines, blocks: make(map[string][]*results.Block), taskNS: make(map[string]float64)}
 	latest := d.Latest()
 	byCell := make(map[string][]results.Trial)
 	workloads := make(map[string]string)
@@ -157,7 +157,7 @@ func Build(d *results.Data) *Report {
 		r.blocks[b.Workload] = append(r.blocks[b.Workload], b)
 	}
 	r.Trust = r.trust(latest)
-	r.costs(latest)
+	r.observerCosts(latest)
 	for _, w := range d.Run.Workloads {
 		demand := r.demand(w.Label)
 		for _, c := range d.Run.Cells {
@@ -168,7 +168,7 @@ func Build(d *results.Data) *Report {
 	}
 	r.judge()
 	r.overall()
-	r.Ledger, r.Findings, r.ModelCosts = d.Ledger, findings.Of(d), findings.CostsOf(d)
+	r.Ledger, r.Findings, r.ModelCosts = d.Ledger, findings.Of(d), findings.ModelCostsOf(d)
 	r.grids()
 	r.countSpans(d)
 	r.warn()
@@ -203,8 +203,8 @@ func (r *Report) demand(workload string) stats.Demand {
 			continue
 		}
 		d.Wall = stats.Median(wall)
-		if i := slices.IndexFunc(r.lanes, func(l results.Lanes) bool { return l.Cell == c.ID }); i >= 0 {
-			for _, t := range r.lanes[i].Tasks {
+		if i := slices.IndexFunc(r.timelines, func(l results.Timeline) bool { return l.Cell == c.ID }); i >= 0 {
+			for _, t := range r.timelines[i].Tasks {
 				d.Tasks = append(d.Tasks, float64(t.EndedNS-t.StartedNS))
 			}
 		}

@@ -58,7 +58,7 @@ func testData() *results.Data {
 		d.Run.Cells = append(d.Run.Cells, c)
 		add := func(kind results.Kind, round int, second bool, wall float64) {
 			d.Trials = append(d.Trials, results.Trial{
-				Cell: c.ID, Kind: kind, Round: round, Copy: second, Started: d.Run.Started,
+				Cell: c.ID, Kind: kind, Round: round, Replicate: second, Started: d.Run.Started,
 				Measured: results.Measured{
 					GOMAXPROCS: 2, Workers: workers, StartNS: ms(3), WallNS: ms(wall), Usage: results.Usage{UserNS: ms(cpu), MaxRSSBytes: 20 << 20}, Tasks: 8, Digest: "d",
 					Metrics: []harness.Metric{{Name: "latency_mean", Unit: "ns", Value: wall * 1e5}},
@@ -89,13 +89,13 @@ func testData() *results.Data {
 			ledger.Parts[results.PartRunning] -= ledger.Parts[results.PartLock]
 		}
 		d.Ledger = append(d.Ledger, ledger)
-		lanes := results.Lanes{Cell: c.ID, TraceID: "0af7651916cd43dd8448eb211c80319c", WallNS: ms(wall), Workers: workers}
+		lanes := results.Timeline{Cell: c.ID, TraceID: "0af7651916cd43dd8448eb211c80319c", WallNS: ms(wall), Workers: workers}
 		each := wall * float64(workers) / 8
 		for i := range 8 {
 			start := ms(each * float64(i/workers))
 			lanes.Tasks = append(lanes.Tasks, results.TaskRecord{Task: workload, Worker: i % workers, StartedNS: start, EndedNS: start + ms(each)})
 		}
-		d.Lanes = append(d.Lanes, lanes)
+		d.Timelines = append(d.Timelines, lanes)
 	}
 	cell("cpu", "sequential", 1, 100, 101)
 	cell("cpu", "gomaxprocs1", 2, 100, 100)
@@ -165,7 +165,7 @@ func judgedData() *results.Data {
 					cpu := int64(a.wall * float64(a.cell.Workers) * 1e6)
 					window := wall + 20e6
 					d.Trials = append(d.Trials, results.Trial{
-						Cell: a.cell.ID, Kind: results.Timed, Round: round, Copy: again == 1, Order: 2*i + again, Started: now,
+						Cell: a.cell.ID, Kind: results.Timed, Round: round, Replicate: again == 1, Order: 2*i + again, Started: now,
 						Load:     &results.Load{WindowNS: window, BusyNS: cpu + int64(float64(window)*busy(w.Label, round)), OwnNS: cpu},
 						Measured: results.Measured{GOMAXPROCS: 2, Workers: a.cell.Workers, StartNS: int64(2e6 * i), WarmNS: 1e6, WallNS: wall, Usage: results.Usage{UserNS: cpu, MaxRSSBytes: 20 << 20}, Tasks: 8, Digest: "d", Repeats: 2},
 					})
@@ -182,7 +182,7 @@ func judgedData() *results.Data {
 // measured: one that adds a fifth, and one that adds nothing.
 func addCosts(d *results.Data, rng *rand.Rand, rounds int) {
 	d.Run.ObserverRounds = rounds
-	d.Run.Observers = []results.Observer{{Name: "dear", Doc: "a dear observer"}, {Name: "cheap", Doc: "a <cheap> one"}}
+	d.Run.Observers = []results.ObserverInfo{{Name: "dear", Doc: "a dear observer"}, {Name: "cheap", Doc: "a <cheap> one"}}
 	factors := map[string]float64{"": 1, "dear": 1.2, "cheap": 1}
 	for round := range rounds {
 		for _, c := range d.Run.Cells {
@@ -193,7 +193,7 @@ func addCosts(d *results.Data, rng *rand.Rand, rounds int) {
 			for order, name := range []string{"cheap", "", "dear"} {
 				wall := int64(100e6 * common * factors[name] * math.Exp(0.005*rng.NormFloat64()))
 				d.Trials = append(d.Trials, results.Trial{
-					Cell: c.ID, Kind: results.Cost, Observer: name, Round: round, Order: order, Started: d.Run.Started,
+					Cell: c.ID, Kind: results.ObserverTrial, Observer: name, Round: round, Order: order, Started: d.Run.Started,
 					Load:     &results.Load{WindowNS: wall, BusyNS: wall, OwnNS: wall},
 					Measured: results.Measured{WallNS: wall, Usage: results.Usage{UserNS: wall + wall/10}, Tasks: 8, Digest: "d"},
 				})
@@ -335,7 +335,7 @@ func TestWarnings(t *testing.T) {
 		}, "beyond the limit"},
 		{"baseline differs", func(d *results.Data) {
 			each(d, func(t *results.Trial) {
-				if t.Copy {
+				if t.Replicate {
 					t.WallNS *= 2
 				}
 			})
@@ -380,7 +380,7 @@ func keep(d *results.Data, f func(results.Trial) bool) {
 // A run that has hardly begun must still have a report.
 func TestReportOfNothing(t *testing.T) {
 	empty := testData()
-	empty.Trials, empty.Lanes = nil, nil
+	empty.Trials, empty.Timelines = nil, nil
 	for name, d := range map[string]*results.Data{"no trials": empty, "no cells": {}} {
 		r := Build(d)
 		doc := r.Document()
@@ -422,12 +422,12 @@ func TestChartsAreReadable(t *testing.T) {
 // A lane of very many tasks must not make a page of very many elements.
 func TestLanesOfAMillionTasks(t *testing.T) {
 	d := testData()
-	lanes := &d.Lanes[0]
+	lanes := &d.Timelines[0]
 	lanes.Tasks = nil
 	for i := range int64(200_000) {
 		lanes.Tasks = append(lanes.Tasks, results.TaskRecord{Task: "t", StartedNS: i * 500, EndedNS: i*500 + 400})
 	}
-	c := workerLanes(Build(d), "cpu")
+	c := taskTimeline(Build(d), "cpu")
 	if c == nil {
 		t.Fatal("there is no chart")
 	}
@@ -493,8 +493,8 @@ func TestSleepsAreInvalid(t *testing.T) {
 		}
 	}
 	row, _ := Build(d).find("impossible", "goroutines")
-	if row.Verdict.Word != stats.Invalid || !strings.Contains(row.Finding, "exceeds the 8.00× limit") {
-		t.Errorf("the verdict on %s is %q; want it invalid", times(row.Speedup.Value), row.Finding)
+	if row.Verdict.Word != stats.Invalid || !strings.Contains(row.Statement, "exceeds the 8.00× limit") {
+		t.Errorf("the verdict on %s is %q; want it invalid", times(row.Speedup.Value), row.Statement)
 	}
 }
 
@@ -507,15 +507,15 @@ func TestPageShowsTheFigures(t *testing.T) {
 	}
 	page := html.UnescapeString(b.String())
 	for _, row := range r.Rows {
-		for _, want := range append(r.cells(row), row.Finding, times(row.Speedup.Value), interval(row.Speedup)) {
+		for _, want := range append(r.cells(row), row.Statement, times(row.Speedup.Value), interval(row.Speedup)) {
 			if !strings.Contains(page, want) {
 				t.Errorf("%s: the page does not say %q", row.ID, want)
 			}
 		}
 	}
 	for _, c := range r.Crossovers {
-		if !strings.Contains(page, c.Finding) {
-			t.Errorf("the page does not say %q", c.Finding)
+		if !strings.Contains(page, c.Statement) {
+			t.Errorf("the page does not say %q", c.Statement)
 		}
 	}
 }

@@ -37,8 +37,8 @@ type Cause struct {
 	Coefficient string `json:"coefficient"` // sigma or kappa
 	// Parts are those that make up at least a quarter of it each, the largest
 	// first; none if the cause is not established.
-	Parts   []CausePart `json:"parts,omitempty"`
-	Finding string      `json:"finding"`
+	Parts     []CausePart `json:"parts,omitempty"`
+	Statement string      `json:"finding"`
 	// Command shows the ledger that it rests on; DIR stands for the run's folder.
 	Command string `json:"command,omitempty"`
 }
@@ -62,7 +62,7 @@ const (
 // scalings fits the speed-ups of each backend, and keeps what fits.
 func (r *Report) scalings(g Grid) []ScalingFit {
 	var fits []ScalingFit
-	for _, b := range r.others() {
+	for _, b := range r.comparedBackends() {
 		workers, speedups, rows := r.scaled(g, b.Name)
 		for _, law := range []struct {
 			name string
@@ -116,13 +116,13 @@ func (r *Report) causes(s stats.Scaling, workers []float64, rows []Row) []Cause 
 		divided, agree := s.Divide(workers, values(costs))
 		switch {
 		case ledgers == nil:
-			cause.Finding = "cause not established: not every number of workers has a ledger"
+			cause.Statement = "cause not established: not every number of workers has a ledger"
 		case !agree:
-			cause.Finding = "cause not established: " + apart(s, costs, workers)
+			cause.Statement = "cause not established: " + apart(s, costs, workers)
 		default:
 			cause.name(costs, divided, c.of)
 			cause.Command = "harness ledger DIR --cell " + rows[last].ID
-			cause.Finding = cause.text(ledgers, workers)
+			cause.Statement = cause.text(ledgers, workers)
 		}
 		causes = append(causes, cause)
 	}
@@ -131,7 +131,7 @@ func (r *Report) causes(s stats.Scaling, workers []float64, rows []Row) []Cause 
 
 // apart says where the traced trials differ most from the law of the timed
 // ones.
-func apart(s stats.Scaling, costs []costPart, workers []float64) string {
+func apart(s stats.Scaling, costs []timePart, workers []float64) string {
 	total := make([]float64, len(workers))
 	for _, p := range costs {
 		for i, v := range p.costs {
@@ -155,14 +155,14 @@ func workersText(n float64) string {
 	return fmt.Sprintf("%.0f workers", n)
 }
 
-// A costPart is what a part of the workers' time takes of each task, in
+// A timePart is what a part of the workers' time takes of each task, in
 // nanoseconds, for each of some numbers of workers.
-type costPart struct {
+type timePart struct {
 	name, doc string
 	costs     []float64
 }
 
-func values(parts []costPart) (costs [][]float64) {
+func values(parts []timePart) (costs [][]float64) {
 	for _, p := range parts {
 		costs = append(costs, p.costs)
 	}
@@ -178,7 +178,7 @@ const (
 // workerTime divides what all workers together take for a task into what they
 // do in tasks and between them. There are no ledgers if one of the rows has
 // none.
-func (r *Report) workerTime(rows []Row) (parts []costPart, ledgers []*results.Ledger) {
+func (r *Report) workerTime(rows []Row) (parts []timePart, ledgers []*results.Ledger) {
 	for _, row := range rows {
 		i := slices.IndexFunc(r.Ledger, func(l results.Ledger) bool { return l.Cell == row.ID && l.Tasks > 0 })
 		if i < 0 {
@@ -187,7 +187,7 @@ func (r *Report) workerTime(rows []Row) (parts []costPart, ledgers []*results.Le
 		ledgers = append(ledgers, &r.Ledger[i])
 	}
 	add := func(name, doc string, of func(l *results.Ledger) int64) {
-		p := costPart{name: name, doc: doc}
+		p := timePart{name: name, doc: doc}
 		for _, l := range ledgers {
 			p.costs = append(p.costs, float64(of(l))/float64(l.Tasks))
 		}
@@ -215,7 +215,7 @@ func (r *Report) workerTime(rows []Row) (parts []costPart, ledgers []*results.Le
 
 // name finds the parts that a coefficient is due to. Those that shrink as
 // workers are added explain no loss.
-func (c *Cause) name(costs []costPart, divided []stats.Division, of func(stats.Division) float64) {
+func (c *Cause) name(costs []timePart, divided []stats.Division, of func(stats.Division) float64) {
 	whole := 0.0
 	for _, d := range divided {
 		whole += max(0, of(d))
@@ -278,7 +278,7 @@ func (r *Report) scalingLines(g Grid) []string {
 		return nil
 	}
 	var lines []string
-	for _, b := range r.others() {
+	for _, b := range r.comparedBackends() {
 		workers, speedups, _ := r.scaled(g, b.Name)
 		if len(workers) == 0 {
 			continue
@@ -317,7 +317,7 @@ func (g Grid) scalingLine(f ScalingFit, causes bool) string {
 		return s
 	}
 	for _, c := range f.Causes {
-		s += fmt.Sprintf(" %s: %s", c.Coefficient, c.Finding)
+		s += fmt.Sprintf(" %s: %s", c.Coefficient, c.Statement)
 		if c.Command != "" {
 			s += " (" + c.Command + ")"
 		}

@@ -24,7 +24,7 @@ var sections = []section{
 	mapSection,
 	intervalsSection,
 	gridsSection,
-	lanesSection,
+	timelineSection,
 	workersTimeSection,
 	driftSection,
 	ledgerSection,

@@ -31,7 +31,7 @@ func speedupMap(r *Report) *chart.Chart {
 	if r.Judged {
 		c.Note += " Dashed: no verdict. Hatched: invalid."
 	}
-	backends := r.others()
+	backends := r.comparedBackends()
 	left := max(130, chart.Margin+r.labelWidth()+14)
 	rowHeight := 54.0
 	if r.Judged {
@@ -69,8 +69,8 @@ func mapCell(c *chart.Chart, row Row, at chart.Box) {
 		full.Class = "less"
 	}
 	full.Title = fmt.Sprintf("%s on %s, %d workers: %s", row.Workload, row.Backend, row.Workers, speedupText(row.Speedup))
-	if row.Finding != "" {
-		full.Title += ". " + row.Finding
+	if row.Statement != "" {
+		full.Title += ". " + row.Statement
 	}
 	c.Box(full)
 	if v := row.Verdict; v != nil {
@@ -103,7 +103,7 @@ func emptyCell(c *chart.Chart, row Row, at chart.Box) {
 	case row.NotApplicable != "":
 		at.Title, says = row.NotApplicable, "not applicable"
 	case row.Verdict != nil:
-		at.Class, at.Round, at.Title = "none dashed", true, row.Finding
+		at.Class, at.Round, at.Title = "none dashed", true, row.Statement
 		class, says = "mid small", string(row.Verdict.Word)
 	}
 	c.Box(at)
@@ -135,8 +135,8 @@ func (r *Report) labelWidth() float64 {
 	return 7 * float64(n)
 }
 
-// others are the backends that are compared with the baseline.
-func (r *Report) others() []results.BackendInfo {
+// comparedBackends are the backends that are compared with the baseline.
+func (r *Report) comparedBackends() []results.BackendInfo {
 	return slices.DeleteFunc(slices.Clone(r.Run.Backends), func(b results.BackendInfo) bool {
 		return slices.ContainsFunc(r.Rows, func(row Row) bool { return row.Backend == b.Name && row.Baseline })
 	})

@@ -190,7 +190,7 @@ func (r *Report) trustLines() []string {
 	case clean && r.Judged:
 		add("Other programs: in no round did they use more than %.2g of %d cores; none was left out.", r.Trust.OtherCores, r.Run.Machine.Cores)
 	}
-	return append(lines, r.costLines()...)
+	return append(lines, r.observerLines()...)
 }
 
 // budgetLine says how many rounds the time budget had room for, if there was one.

@@ -46,7 +46,7 @@ func (r *Report) judge() {
 		if row := &r.Rows[i]; row.NotApplicable == "" {
 			claim := r.claim(*row)
 			v := stats.Judge(claim)
-			row.Verdict, row.Finding = &v, r.finding(*row, v)
+			row.Verdict, row.Statement = &v, r.statement(*row, v)
 		}
 	}
 }
@@ -77,8 +77,8 @@ func (e *Estimate) stats() stats.Estimate {
 	return stats.Estimate{Value: e.Value, Low: deref(e.Low, 0), High: deref(e.High, math.Inf(1)), Confidence: e.Confidence, N: e.N}
 }
 
-// finding says a verdict in a sentence that stands for itself.
-func (r *Report) finding(row Row, v stats.Verdict) string {
+// statement says a verdict in a sentence that stands for itself.
+func (r *Report) statement(row Row, v stats.Verdict) string {
 	e := row.Speedup
 	what := row.Backend
 	switch {
@@ -134,7 +134,7 @@ func verdictsSection(r *Report) document.Section {
 		if row.Verdict == nil {
 			continue
 		}
-		line := document.Item{Of: row.Workload, Says: row.Finding}
+		line := document.Item{Of: row.Workload, Says: row.Statement}
 		if !slices.Contains(all, line) {
 			all = append(all, line)
 		}

@@ -13,11 +13,11 @@ type Block struct {
 	Workload string
 	Round    int
 
-	trials       map[string]*Trial // by cell, or of a cost block by observer; those that were verified
-	first, again *Trial            // of the baseline
-	started      time.Time         // of the first trial
-	load         Load
-	known        bool // the load of every trial is
+	trials           map[string]*Trial // by cell, or of a cost block by observer; those that were verified
+	first, replicate *Trial            // of the baseline
+	started          time.Time         // of the first trial
+	load             Load
+	known            bool // the load of every trial is
 }
 
 // Blocks sorts the timed trials of a run by workload, in the run's order, and
@@ -59,10 +59,10 @@ func Blocks(run *Run, trials []Trial) []*Block {
 	return sorted
 }
 
-// Costs sorts the trials by which the cost of observing is measured by cell
+// ObserverBlocks sorts the trials by which the cost of observing is measured by cell
 // and round. What is compared in such a block are the trials of one cell, by
-// the name of their observer; see [Block.Cost].
-func Costs(run *Run, trials []Trial) map[string][]*Block {
+// the name of their observer; see [Block.ObserverPair].
+func ObserverBlocks(run *Run, trials []Trial) map[string][]*Block {
 	type key struct {
 		cell  string
 		round int
@@ -71,7 +71,7 @@ func Costs(run *Run, trials []Trial) map[string][]*Block {
 	rounds := 0
 	for i := range trials {
 		t := &trials[i]
-		if t.Kind != Cost {
+		if t.Kind != ObserverTrial {
 			continue
 		}
 		k := key{t.Cell, t.Round}
@@ -98,23 +98,25 @@ func Costs(run *Run, trials []Trial) map[string][]*Block {
 	return sorted
 }
 
-// Cost returns the figures of a cost block whose ratio, the first over the
+// ObserverPair returns the figures of a cost block whose ratio, the first over the
 // second, says how many times more the cell takes with the observer.
-func (b *Block) Cost(observer string, m Metric) (num, den float64, ok bool) {
+func (b *Block) ObserverPair(observer string, m Metric) (num, den float64, ok bool) {
 	num, den = figure(b.trials[observer], m), figure(b.trials[""], m)
 	return num, den, !math.IsNaN(num) && !math.IsNaN(den)
 }
 
-// DropsCost reports whether a cost block is left out, as Drops does for the
+// DropsObserverBlock reports whether a cost block is left out, as Drops does for the
 // blocks of timed trials.
-func (r *Run) DropsCost(b *Block) bool { return r.ObserverRounds >= stats.MinRounds && r.Disturbed(b) }
+func (r *Run) DropsObserverBlock(b *Block) bool {
+	return r.ObserverRounds >= stats.MinRounds && r.Disturbed(b)
+}
 
 func (b *Block) add(t *Trial, c Cell) {
 	b.note(t)
 	switch {
 	case !t.OK():
-	case c.Baseline && t.Copy:
-		b.again = t
+	case c.Baseline && t.Replicate:
+		b.replicate = t
 	case c.Baseline:
 		b.first, b.trials[t.Cell] = t, t
 	default:
@@ -182,8 +184,8 @@ func (b *Block) Trials(c Cell) []*Trial {
 	if t := b.trials[c.ID]; t != nil {
 		all = append(all, t)
 	}
-	if b.again != nil && b.again.Cell == c.ID {
-		all = append(all, b.again)
+	if b.replicate != nil && b.replicate.Cell == c.ID {
+		all = append(all, b.replicate)
 	}
 	return all
 }
@@ -215,7 +217,7 @@ func (b *Block) Baseline(m Metric) float64 {
 	if x := figure(b.first, m); !math.IsNaN(x) {
 		return x
 	}
-	return figure(b.again, m)
+	return figure(b.replicate, m)
 }
 
 // Pair returns the figures whose ratio, the first over the second, says how
@@ -223,7 +225,7 @@ func (b *Block) Baseline(m Metric) float64 {
 // they are those of its two trials.
 func (b *Block) Pair(c Cell, m Metric) (num, den float64, ok bool) {
 	if c.Baseline {
-		num, den = figure(b.first, m), figure(b.again, m)
+		num, den = figure(b.first, m), figure(b.replicate, m)
 	} else {
 		num, den = b.Baseline(m), b.Cell(c, m)
 	}

@@ -16,11 +16,11 @@ import (
 
 // The files of a run's folder.
 const (
-	RunFile     = "run.json"
-	TrialsFile  = "trials.ndjson"
-	LanesFile   = "lanes.ndjson"
-	TracesFile  = "traces.jsonl" // OTLP, a TracesData per line
-	ProfilesDir = "profiles"     // a folder per cell
+	RunFile       = "run.json"
+	TrialsFile    = "trials.ndjson"
+	TimelinesFile = "lanes.ndjson"
+	TracesFile    = "traces.jsonl" // OTLP, a TracesData per line
+	ProfilesDir   = "profiles"     // a folder per cell
 	// TracedCPUFile is the CPU profile of a cell's traced trial, whose samples
 	// name the spans of the tasks.
 	TracedCPUFile = "traced-cpu.pb.gz"
@@ -39,12 +39,12 @@ const (
 // A Folder is the folder of a run that is being written. Its methods are safe
 // for concurrent use. The caller must call Close.
 type Folder struct {
-	dir    string
-	lock   *os.File
-	mu     sync.Mutex
-	trials *os.File
-	lanes  *os.File
-	ledger *os.File
+	dir       string
+	lock      *os.File
+	mu        sync.Mutex
+	trials    *os.File
+	timelines *os.File
+	ledger    *os.File
 }
 
 // Create makes the folder of a new run, which must not exist or be empty.
@@ -72,7 +72,7 @@ func Resume(dir string) (*Folder, *Data, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, file := range []*os.File{f.trials, f.lanes, f.ledger} {
+	for _, file := range []*os.File{f.trials, f.timelines, f.ledger} {
 		if err := dropPartialLine(file); err != nil {
 			return nil, nil, errors.Join(err, f.Close())
 		}
@@ -93,7 +93,7 @@ func open(dir string) (*Folder, error) {
 	const flags = os.O_RDWR | os.O_CREATE | os.O_APPEND
 	f.trials, err = os.OpenFile(filepath.Join(dir, TrialsFile), flags, 0o666)
 	if err == nil {
-		f.lanes, err = os.OpenFile(filepath.Join(dir, LanesFile), flags, 0o666)
+		f.timelines, err = os.OpenFile(filepath.Join(dir, TimelinesFile), flags, 0o666)
 	}
 	if err == nil {
 		f.ledger, err = os.OpenFile(filepath.Join(dir, LedgerFile), flags, 0o666)
@@ -126,11 +126,11 @@ func (f *Folder) AddTrial(t *Trial) error {
 	return f.trials.Sync()
 }
 
-// AddLanes appends the lanes of a traced trial.
-func (f *Folder) AddLanes(l *Lanes) error {
+// AddTimeline appends the lanes of a traced trial.
+func (f *Folder) AddTimeline(l *Timeline) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return appendLine(f.lanes, l)
+	return appendLine(f.timelines, l)
 }
 
 // AddLedger appends a cell's ledger and writes that of its tasks.
@@ -163,7 +163,7 @@ func (f *Folder) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var errs []error
-	for _, file := range []**os.File{&f.trials, &f.lanes, &f.ledger, &f.lock} {
+	for _, file := range []**os.File{&f.trials, &f.timelines, &f.ledger, &f.lock} {
 		if *file != nil {
 			errs = append(errs, (*file).Close())
 			*file = nil
@@ -215,10 +215,10 @@ func WriteFile(path string, b []byte) error {
 
 // Data are all records of a run.
 type Data struct {
-	Run    Run
-	Trials []Trial
-	Lanes  []Lanes
-	Ledger []Ledger
+	Run       Run
+	Trials    []Trial
+	Timelines []Timeline
+	Ledger    []Ledger
 }
 
 // ReadRun reads what a run's folder says of the run itself.
@@ -250,7 +250,7 @@ func Read(dir string) (*Data, error) {
 	if d.Trials, err = readLines[Trial](filepath.Join(dir, TrialsFile)); err != nil {
 		return nil, err
 	}
-	if d.Lanes, err = readLines[Lanes](filepath.Join(dir, LanesFile)); err != nil {
+	if d.Timelines, err = readLines[Timeline](filepath.Join(dir, TimelinesFile)); err != nil {
 		return nil, err
 	}
 	all, err := readLines[Ledger](filepath.Join(dir, LedgerFile))
@@ -301,13 +301,13 @@ func readLinesWith[T any](path string, wanted func(line []byte) bool) ([]T, erro
 // were made again later: a run that is resumed repeats what failed.
 func (d *Data) Latest() []Trial {
 	type key struct {
-		cell     string
-		kind     Kind
-		round    int
-		copy     bool
-		observer string
+		cell      string
+		kind      Kind
+		round     int
+		replicate bool
+		observer  string
 	}
-	keyOf := func(t Trial) key { return key{t.Cell, t.Kind, t.Round, t.Copy, t.Observer} }
+	keyOf := func(t Trial) key { return key{t.Cell, t.Kind, t.Round, t.Replicate, t.Observer} }
 	last := make(map[key]int)
 	for i, t := range d.Trials {
 		last[keyOf(t)] = i

@@ -52,11 +52,11 @@ type PartDoc struct {
 
 	// Reasons are those for which a goroutine waits, as the Go runtime gives them
 	// (runtime/traceruntime.go), that are this part, unless its stack says more.
-	Reasons []string
-	Waits   func(*Waits) *int // where such waits are counted; nil if they are not
-	Placed  bool              // the place at which a task waits is kept
-	Turn    bool              // it waits for its turn, which others have meanwhile
-	Reply   bool              // it may be a reply that it waits for
+	Reasons      []string
+	Waits        func(*Waits) *int // where such waits are counted; nil if they are not
+	Placed       bool              // the place at which a task waits is kept
+	Interference bool              // scheduling interference: the task could run, and others run in its place
+	Reply        bool              // it may be a reply that it waits for
 }
 
 // PartInfo describes the parts, in their order. To add one, add it here, and, if it
@@ -73,20 +73,20 @@ var PartInfo = [parts]PartDoc{
 	},
 	PartRunnable: {
 		Name: "runnable", Doc: "able to run, and waiting for the Go scheduler", Source: "execution trace", Colour: "#e69f00",
-		Reasons: []string{"preempted"}, Turn: true,
+		Reasons: []string{"preempted"}, Interference: true,
 	},
 	PartIOService: {
 		Name: "io_service", Doc: "waiting until what it asked for was there", Source: "execution trace and the stamp in the reply", Colour: "#009e73", Placed: true,
 	},
 	PartIOLate: {
-		Name: "io_late", Doc: "what it asked for was there, and the task did not run yet", Source: "execution trace and the stamp in the reply", Colour: "#cc79a7", Turn: true,
+		Name: "io_late", Doc: "what it asked for was there, and the task did not run yet", Source: "execution trace and the stamp in the reply", Colour: "#cc79a7", Interference: true,
 	},
 	PartIOWait: {
 		Name: "io_wait", Doc: "waiting on the network; nobody said when the reply was there", Source: "execution trace", Colour: "#7bccb5",
 		Reasons: []string{"network"}, Waits: func(w *Waits) *int { return &w.IO }, Placed: true, Reply: true,
 	},
 	PartGate: {
-		Name: "gate", Doc: "waiting for the model's own lock: the GIL, or the turn of the event loop", Source: "execution trace", Colour: "#d55e00", Turn: true,
+		Name: "gate", Doc: "waiting for the model's own lock: the GIL, or the turn of the event loop", Source: "execution trace", Colour: "#d55e00", Interference: true,
 	},
 	PartLock: {
 		Name: "lock", Doc: "waiting for a mutex, a condition or a wait group", Source: "execution trace", Colour: "#a50026",

@@ -56,8 +56,8 @@ type Run struct {
 	// Observers are those whose cost is measured, in ObserverRounds rounds on
 	// the cells of the first workload: each in a trial of its own, beside one
 	// that nothing observes.
-	Observers      []Observer `json:"observers,omitempty"`
-	ObserverRounds int        `json:"observer_rounds,omitempty"`
+	Observers      []ObserverInfo `json:"observers,omitempty"`
+	ObserverRounds int            `json:"observer_rounds,omitempty"`
 	// TimeoutNS bounds a trial.
 	TimeoutNS int64 `json:"timeout_ns"`
 
@@ -207,8 +207,8 @@ type Cell struct {
 	NotApplicable string `json:"not_applicable,omitempty"`
 }
 
-// An Observer is something that can watch a trial.
-type Observer struct {
+// An ObserverInfo is something that can watch a trial.
+type ObserverInfo struct {
 	Name string `json:"name"` // "spans", "cpu", …
 	Doc  string `json:"doc"`  // what costs: "recording spans"
 }
@@ -224,9 +224,9 @@ const (
 	Traced   Kind = "traced"
 	Profiled Kind = "profiled"
 
-	// Cost is one of a round by which the cost of observing is measured: with
+	// ObserverTrial is one of a round by which the cost of observing is measured: with
 	// one observer, or with none.
-	Cost Kind = "cost"
+	ObserverTrial Kind = "cost"
 
 	// Probe is no trial of a cell: it measures how much runs at once on the
 	// machine, once before each round.
@@ -236,11 +236,11 @@ const (
 // A Trial is one fresh process that ran one cell once: a line of
 // trials.ndjson.
 type Trial struct {
-	Cell  string `json:"cell"`
-	Kind  Kind   `json:"kind"`
-	Round int    `json:"round"`          // from 0; 0 for evidence
-	Copy  bool   `json:"copy,omitempty"` // the second trial of the baseline in its round
-	Order int    `json:"order"`          // place in the round, from 0
+	Cell      string `json:"cell"`
+	Kind      Kind   `json:"kind"`
+	Round     int    `json:"round"`          // from 0; 0 for evidence
+	Replicate bool   `json:"copy,omitempty"` // the second trial of the baseline in its round
+	Order     int    `json:"order"`          // place in the round, from 0
 	// Observer is what watched a trial of kind Cost; empty if nothing did.
 	Observer string `json:"observer,omitempty"`
 
@@ -324,7 +324,7 @@ func (m *Measured) ColdNS() int64 { return m.StartNS + m.WarmNS + m.WallNS }
 
 // Lanes are what the workers of a traced trial did, task by task: a line of
 // lanes.ndjson. All times are nanoseconds since the start of the measured part.
-type Lanes struct {
+type Timeline struct {
 	Cell    string       `json:"cell"`
 	TraceID string       `json:"trace_id"`
 	WallNS  int64        `json:"wall_ns"`

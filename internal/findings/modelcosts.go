@@ -8,8 +8,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// Turns explains a model that runs one task's code at a time.
-var Turns = &Rule{
+// SerialExecution explains a model that runs one task's code at a time.
+var SerialExecution = &Rule{
 	Name: "turns",
 	Doc:  "on a model that runs one task's code at a time, tasks wait for their turn at least a fifth of their time",
 	Check: func(c *Cell) *Finding {

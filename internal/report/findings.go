@@ -53,7 +53,7 @@ func findingsSection(r *Report) document.Section {
 	default:
 		s.Blocks = []document.Block{document.Files{document.Note("What the programs' authors can change, each with its evidence. DIR is the folder of this report.")}}
 		for _, g := range findings.Groups(r.Findings) {
-			s.Blocks = append(s.Blocks, cause(g))
+			s.Blocks = append(s.Blocks, findingBlock(g))
 		}
 	}
 	return s
@@ -68,7 +68,7 @@ func modelCostsSection(r *Report) document.Section {
 	}
 	files := document.Files{document.Note("No fault of the programs: what these models do with any program of the kind. A cell that is slow and has no finding is explained here, by its limit, or by where its time went.")}
 	for _, g := range groups {
-		f := cause(g)
+		f := findingBlock(g)
 		f.Folded = true
 		files = append(files, f)
 	}
@@ -76,9 +76,9 @@ func modelCostsSection(r *Report) document.Section {
 	return document.Section{ID: "model-costs", Title: "What the models cost here", Blocks: []document.Block{files, document.Terminal{document.List{{Says: short}}}}}
 }
 
-// cause is a group of findings: the models with their figures, and then what is
+// findingBlock is a group of findings: the models with their figures, and then what is
 // known of the one where it is largest.
-func cause(g findings.Group) document.Finding {
+func findingBlock(g findings.Group) document.Finding {
 	worst := g.Worst()
 	f := document.Finding{Of: g.Workload, Rule: g.Rule, Says: worst.Says, Where: g.Models(), Command: worst.Command, Stack: worst.Stack}
 	if len(g.Findings) > 1 {
@@ -95,7 +95,7 @@ func cause(g findings.Group) document.Finding {
 // its ledger, where the places are.
 func CellFindings(w io.Writer, d *results.Data, cell string) error {
 	var b strings.Builder
-	for _, f := range append(findings.Of(d), findings.CostsOf(d)...) {
+	for _, f := range append(findings.Of(d), findings.ModelCostsOf(d)...) {
 		if f.Cell != cell {
 			continue
 		}
