@@ -8,7 +8,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// SerialExecution explains a model that runs one task's code at a time.
+// SerialExecution reports what a model costs that runs one task's code at a time.
 var SerialExecution = &Rule{
 	Name: "turns",
 	Doc:  "on a model that runs one task's code at a time, tasks wait for their turn at least a fifth of their time",
@@ -36,7 +36,7 @@ var SerialExecution = &Rule{
 	},
 }
 
-// Carrying explains what crossing to another process takes.
+// Carrying reports what the transport to other processes and back costs.
 var Carrying = &Rule{
 	Name: "carrying",
 	Doc:  "carrying the tasks to other processes and back takes at least a tenth as long as running them",

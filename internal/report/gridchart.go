@@ -27,7 +27,7 @@ type gridSeries struct {
 	rows            []Row
 }
 
-// gridSeries are those of the models that have any.
+// gridSeries returns the series of each model that has speed-ups on the grid.
 func (r *Report) gridSeries(g Grid) (all []gridSeries) {
 	for _, b := range r.comparedBackends() {
 		s := gridSeries{backend: b.Name, colour: r.colour(b.Name)}
@@ -87,12 +87,12 @@ func gridChart(r *Report, g Grid) *chart.Chart {
 		last := s.rows[len(s.rows)-1].Speedup.Value
 		p.Text(right+10, p.labels.Place(p.y.At(last)+4), "small", fmt.Sprintf("%s %s", s.backend, times(last)))
 	}
-	p.say(strings.Join(found, " "))
+	p.describe(strings.Join(found, " "))
 	return p.Chart
 }
 
-// say says what the chart is.
-func (p *gridPlot) say(found string) {
+// describe sets the texts of the chart.
+func (p *gridPlot) describe(found string) {
 	p.Title = fmt.Sprintf("%s: speed-up over sequential against %s", p.g.Workload, p.g.Vary)
 	p.Head = p.Title
 	p.Note = "Line and shade: estimate and 95 % interval. Dashed: the limit."
@@ -124,7 +124,7 @@ func (p *gridPlot) draw(s gridSeries) {
 	}
 }
 
-// law draws a scaling law, which is known between the values that were measured,
+// law draws a scaling law as a curve; it has values between the measured points,
 // too.
 func (p *gridPlot) law(f ScalingFit) {
 	const steps = 40
@@ -137,7 +137,7 @@ func (p *gridPlot) law(f ScalingFit) {
 	p.Curve(curve, "law", f.Backend+": "+f.Law)
 }
 
-// low and high are the ends of the speed-up's interval, or the estimate if it
+// low and high return the ends of the speed-up's interval, or the estimate if it
 // has none.
 func (row Row) low() float64  { return deref(row.Speedup.Low, row.Speedup.Value) }
 func (row Row) high() float64 { return deref(row.Speedup.High, row.Speedup.Value) }

@@ -12,30 +12,31 @@ import (
 	"github.com/f3f4c0de/harness/internal/stats"
 )
 
-// An ObserverCost is what one observer costs one cell. The trials that it rests on enter
-// no other figure.
+// An ObserverCost is what one observer costs one cell. The trials that it rests on
+// enter no other figure.
 type ObserverCost struct {
 	Cell     string `json:"cell"`
 	Workload string `json:"workload"`
 	Backend  string `json:"backend"`
 	Observer string `json:"observer"`
-	Kept     int    `json:"kept"` // rounds that enter, of those
-	Rounds   int    `json:"rounds"`
+	Kept     int    `json:"kept"`   // rounds that enter the figures
+	Rounds   int    `json:"rounds"` // that were made
 
-	// Wall and CPU are how many times more time, and processor time of all
-	// processes, a trial takes with the observer than without in the same round.
+	// Wall and CPU are ratios of a trial with the observer to one without it in
+	// the same round: of their times, and of the processor times of all processes.
 	Wall *Estimate `json:"wall,omitempty"`
 	CPU  *Estimate `json:"cpu,omitempty"`
 
 	P     *float64 `json:"p,omitempty"`
 	HolmP *float64 `json:"holm_p,omitempty"` // after the adjustment for all costs of the run
 
-	// Verdict is on the time without the observer against that with it: slower
-	// says that the observer costs more than is too little to matter.
+	// Verdict compares the time with the observer with that without it: slower
+	// means that the observer adds more than the band that does not matter.
 	Verdict stats.Verdict `json:"verdict"`
 }
 
-// observerCosts computes what the observers cost, by cell, in the order of the run.
+// observerCosts computes what the observers cost each cell, in the order of the
+// run.
 func (r *Report) observerCosts(trials []results.Trial) {
 	blocks := results.ObserverBlocks(&r.Run, trials)
 	for _, c := range r.Run.Cells {
@@ -87,8 +88,8 @@ func observerPairs(blocks []*results.Block, observer string, m results.Metric) (
 	return num, den
 }
 
-// observerLines says what observing costs: how it was found out, and a sentence for
-// each observer.
+// observerLines returns sentences on what observing costs: how it was measured,
+// then one for each observer.
 func (r *Report) observerLines() (lines []string) {
 	if len(r.ObserverCosts) == 0 {
 		if r.Run.ProfileNS > 0 && r.Run.ObserverRounds == 0 {
@@ -136,7 +137,7 @@ func (r *Report) observerLines() (lines []string) {
 	return lines
 }
 
-// grain says how long the tasks of a workload are, as its pilot had them.
+// grain says how long the tasks of a workload are, by its pilot trial.
 func (r *Report) grain(workload string) string {
 	if ns := r.taskNS[workload]; ns > 0 {
 		return fmt.Sprintf(" with tasks of about %s", duration(ns))
@@ -170,7 +171,7 @@ func observersSection(r *Report) document.Section {
 	return document.Section{ID: "observers", Title: "What observing costs", Blocks: []document.Block{t, document.Note(observersNote)}}
 }
 
-// changeText writes a ratio as what is added.
+// changeText formats a ratio as a change in percent, with its interval.
 func changeText(e *Estimate) string {
 	switch {
 	case e == nil:
@@ -181,7 +182,7 @@ func changeText(e *Estimate) string {
 	return fmt.Sprintf("%s (%s to %s)", signedPercent(e.Value-1), bareChange(*e.Low-1), bareChange(*e.High-1))
 }
 
-// signedPercent writes a change with its sign: "+0.4 %", "−12 %".
+// signedPercent formats a change with its sign: "+0.4 %", "−12 %".
 func signedPercent(v float64) string {
 	s := bareChange(v)
 	if v > 0 {
@@ -190,7 +191,8 @@ func signedPercent(v float64) string {
 	return s + " %"
 }
 
-// bareChange writes it without the unit, with a sign if it is below zero.
+// bareChange formats a change in percent without the unit, with a sign only if it
+// is negative.
 func bareChange(v float64) string {
 	digits := 1
 	if math.Abs(v) >= 0.0995 {

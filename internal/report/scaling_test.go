@@ -75,7 +75,7 @@ func TestCauses(t *testing.T) {
 			for _, p := range []results.Part{results.PartLock, results.PartChannel, results.PartSleep, results.PartGate, results.PartRunnable} {
 				l.Parts[p] = ns / 5
 			}
-		}, "sigma", "", "cause not established: no part of the workers' time grows so"},
+		}, "sigma", "", "cause not established: no part of the workers' time grows as the coefficient says"},
 		{"traced trials that lose nothing", contention, func(l *results.Ledger, ns int64) {
 			l.WallNS -= ns / int64(l.Workers)
 			l.BusyNS -= ns

@@ -11,9 +11,9 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// timelineSection shows what each worker did.
+// timelineSection shows the tasks of each worker over time.
 func timelineSection(r *Report) document.Section {
-	s := document.Section{ID: "lanes", Title: "Worker lanes"}
+	s := document.Section{ID: "lanes", Title: "Task timeline"}
 	for _, w := range r.Run.Workloads {
 		if c := taskTimeline(r, w.Label); c != nil {
 			s.Blocks = append(s.Blocks, document.Chart{Chart: c})
@@ -22,8 +22,9 @@ func timelineSection(r *Report) document.Section {
 	return s
 }
 
-// taskTimeline shows what each worker did, the models one below the other on
-// the same axis of time; nil if there are no lanes of the workload.
+// taskTimeline shows the tasks of a workload over time, one track for each worker.
+// The models are one below the other on the same axis. It returns nil if the
+// workload was not traced.
 func taskTimeline(r *Report, workload string) *chart.Chart {
 	var shown []results.Timeline
 	var backends, parts []string
@@ -43,8 +44,8 @@ func taskTimeline(r *Report, workload string) *chart.Chart {
 	}
 	const left, trackHeight = 130.0, 11.0
 	c := &chart.Chart{
-		Name: "lanes-" + workload, Title: "Worker lanes of " + workload, Head: "What each worker did: " + workload,
-		Note: "One traced trial each, on the same axis. A lane is a worker, a bar is a task; neighbouring tasks differ in shade.",
+		Name: "lanes-" + workload, Title: "Task timeline of " + workload, Head: "What each worker did: " + workload,
+		Note: "One traced trial each, on the same axis. A track is a worker, a bar is a task; neighbouring tasks differ in shade.",
 		Desc: strings.Join(parts, "; ") + ".",
 	}
 	x := chart.Linear(chart.Range{High: float64(longest)}, left, chart.Width-chart.Margin-60)
@@ -66,9 +67,10 @@ func taskTimeline(r *Report, workload string) *chart.Chart {
 	return c
 }
 
-// drawTrack draws the tasks of one worker in a lane. Tasks too short to be seen
-// are drawn as one, so that a million of them make no more than a lane's width.
-func drawTrack(c *chart.Chart, l results.Timeline, worker int, x chart.Scale, lane chart.Box) {
+// drawTrack draws the tasks of one worker into its track. Neighbouring tasks that
+// are too short to be seen are drawn as one bar, so that a million tasks take no
+// more marks than the track has pixels.
+func drawTrack(c *chart.Chart, l results.Timeline, worker int, x chart.Scale, track chart.Box) {
 	var tasks []results.TaskRecord
 	for _, t := range l.Tasks {
 		if t.Worker == worker {
@@ -84,7 +86,7 @@ func drawTrack(c *chart.Chart, l results.Timeline, worker int, x chart.Scale, la
 			to = max(to, tasks[j].EndedNS)
 			j++
 		}
-		bar := lane
+		bar := track
 		bar.X, bar.W = x.At(float64(from)), max(.3, width(from, to))
 		bar.Title = fmt.Sprintf("%s: %s, started at %s", tasks[i].Task, duration(float64(to-from)), duration(float64(from)))
 		if j > i+1 {

@@ -2,8 +2,8 @@
 // values, and axes that label them. It is pure, and knows nothing of runs.
 //
 // A chart is made in four steps: collect the [Range] of the values, make a scale
-// of it with [Linear] or [Log], draw the axes with [Canvas.Rows] and
-// [Canvas.Columns], then the marks. Text may hold anything: it is escaped.
+// from it with [Linear] or [Log], draw the axes with [Canvas.Rows] and
+// [Canvas.Columns], then draw the marks. All text is escaped.
 package chart
 
 import (
@@ -18,8 +18,8 @@ const (
 	Top    = 44.0 // where the marks begin, below the heading
 )
 
-// A Chart is a picture. It says in its title and description what it shows, for
-// those who cannot see it.
+// A Chart is a picture. Its title and description say what it shows, for readers
+// who cannot see it.
 type Chart struct {
 	Name  string // of its file, without the ending, and in its ids
 	Title string // what it is, in few words
@@ -32,13 +32,13 @@ type Chart struct {
 	Canvas
 }
 
-// noteHeight is what the note takes, half of it above the line of text.
+// noteHeight is the height of the note, half of it above the line of text.
 const noteHeight = 28.0
 
 // SVG returns the chart as a file of its own.
 func (c *Chart) SVG() string { return c.svg("<style>" + Style + "</style>") }
 
-// Inline returns the chart for a page that has the [Style] already.
+// Inline returns the chart for a page that already has the [Style].
 func (c *Chart) Inline() string { return c.svg("") }
 
 func (c *Chart) svg(style string) string {
