@@ -49,7 +49,7 @@ func records() *results.Data {
 				Tasks: 2, Digest: "d",
 			}})
 		}
-		lanes := results.Timeline{Cell: c.ID, TraceID: traceID, WallNS: 50 * ms, Workers: c.Workers, Tasks: []results.TaskRecord{
+		timeline := results.Timeline{Cell: c.ID, TraceID: traceID, WallNS: 50 * ms, Workers: c.Workers, Tasks: []results.TaskRecord{
 			{Task: "t", SubmittedNS: 0, StartedNS: 2 * ms, EndedNS: 30 * ms, ReceivedNS: 30 * ms, SpanID: "00f067aa0ba902b7"},
 			{Task: "t", SubmittedNS: 0, StartedNS: 30 * ms, EndedNS: 45 * ms, ReceivedNS: 45 * ms, SpanID: "00f067aa0ba902b8", Outcome: "failed"},
 		}, Runtime: map[string][]results.Point{"trial": {
@@ -63,12 +63,12 @@ func records() *results.Data {
 		}
 		ledger.Parts[results.PartRunning] = 43 * ms
 		if c.Workers > 1 {
-			for i := range lanes.Tasks {
-				t := &lanes.Tasks[i]
+			for i := range timeline.Tasks {
+				t := &timeline.Tasks[i]
 				t.EncodingNS, t.SentNS, t.ReceivedNS = ms, ms+ms/2, t.EndedNS+ms
 			}
 		}
-		d.Timelines, d.Ledger = append(d.Timelines, lanes), append(d.Ledger, ledger)
+		d.Timelines, d.Ledger = append(d.Timelines, timeline), append(d.Ledger, ledger)
 	}
 	d.Trials = append(d.Trials, results.Trial{Cell: "w-processes-w2", Kind: results.Timed, Round: 1, Error: "it broke"})
 	return d
@@ -202,7 +202,7 @@ func TestInstruments(t *testing.T) {
 		}
 	}
 	r.Update(d, rep)
-	r.show(findings, 1, nil, keyCell.String("c"), keyRule.String("r")) // such records would have to be long
+	r.setGauge(findings, 1, nil, keyCell.String("c"), keyRule.String("r")) // such records would have to be long
 	var rm metricdata.ResourceMetrics
 	if err := reader.Collect(t.Context(), &rm); err != nil {
 		t.Fatal(err)

@@ -12,15 +12,15 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// runtimeProducer hands on what the Go runtimes of the trials' processes said
-// about themselves.
+// A runtimeProducer produces the metrics of the Go runtimes of the trials'
+// processes, which the processes recorded themselves.
 type runtimeProducer struct {
 	mu      sync.Mutex
 	metrics []metricdata.Metrics
 	started time.Time
 }
 
-// add takes the points of a trial's processes.
+// add adds the points of a trial's processes.
 func (p *runtimeProducer) add(points map[string][]results.Point, of []attribute.KeyValue) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

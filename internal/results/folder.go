@@ -65,8 +65,8 @@ func Create(dir string, r *Run) (*Folder, error) {
 	return f, nil
 }
 
-// Resume opens the folder of a run that did not end. A line that was being
-// written when it ended is removed.
+// Resume opens the folder of a run to continue it, and reads its records. It removes
+// a last line that was not written completely. The caller must close the folder.
 func Resume(dir string) (*Folder, *Data, error) {
 	f, err := open(dir)
 	if err != nil {
@@ -116,7 +116,7 @@ func (f *Folder) WriteRun(r *Run) error {
 	return WriteFile(filepath.Join(f.dir, RunFile), append(b, '\n'))
 }
 
-// AddTrial appends a trial. When it returns, the disk has it.
+// AddTrial appends a trial. When it returns, the trial is on the disk.
 func (f *Folder) AddTrial(t *Trial) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -126,14 +126,14 @@ func (f *Folder) AddTrial(t *Trial) error {
 	return f.trials.Sync()
 }
 
-// AddTimeline appends the lanes of a traced trial.
+// AddTimeline appends the timeline of a traced trial.
 func (f *Folder) AddTimeline(l *Timeline) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return appendLine(f.timelines, l)
 }
 
-// AddLedger appends a cell's ledger and writes that of its tasks.
+// AddLedger appends a cell's ledger, and writes the ledgers of its tasks.
 func (f *Folder) AddLedger(l *Ledger, tasks []LedgerTask) (err error) {
 	if err := os.MkdirAll(filepath.Join(f.dir, LedgerDir), 0o777); err != nil {
 		return fmt.Errorf("making the folder for ledgers: %w", err)
@@ -158,7 +158,7 @@ func (f *Folder) AddLedger(l *Ledger, tasks []LedgerTask) (err error) {
 	return appendLine(f.ledger, l)
 }
 
-// Close lets go of the folder. Closing twice is harmless.
+// Close closes the files and releases the folder. Closing twice is harmless.
 func (f *Folder) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -183,7 +183,7 @@ func appendLine(f *os.File, v any) error {
 	return nil
 }
 
-// dropPartialLine cuts off what follows the last newline.
+// dropPartialLine removes what follows the last newline.
 func dropPartialLine(f *os.File) error {
 	b, err := io.ReadAll(f)
 	if err != nil {
@@ -195,8 +195,8 @@ func dropPartialLine(f *os.File) error {
 	return nil
 }
 
-// WriteFile replaces the file at path, which holds either what it held before
-// or all of b, whatever happens meanwhile.
+// WriteFile replaces the file at path atomically: at every moment it holds either
+// its earlier content or all of b.
 func WriteFile(path string, b []byte) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
@@ -221,7 +221,7 @@ type Data struct {
 	Ledger    []Ledger
 }
 
-// ReadRun reads what a run's folder says of the run itself.
+// ReadRun reads the run.json of a run's folder.
 func ReadRun(dir string) (*Run, error) {
 	b, err := os.ReadFile(filepath.Join(dir, RunFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -254,7 +254,7 @@ func Read(dir string) (*Data, error) {
 		return nil, err
 	}
 	all, err := readLines[Ledger](filepath.Join(dir, LedgerFile))
-	for _, l := range all { // a run that is resumed may make one again
+	for _, l := range all { // a resumed run may have made one again
 		d.Ledger = append(slices.DeleteFunc(d.Ledger, func(old Ledger) bool { return old.Cell == l.Cell }), l)
 	}
 	return d, err
@@ -266,7 +266,7 @@ func readLines[T any](path string) ([]T, error) {
 	return readLinesWith[T](path, func([]byte) bool { return true })
 }
 
-// readLinesWith decodes those lines that are wanted.
+// readLinesWith decodes the lines for which wanted returns true.
 func readLinesWith[T any](path string, wanted func(line []byte) bool) ([]T, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -297,8 +297,8 @@ func readLinesWith[T any](path string, wanted func(line []byte) bool) ([]T, erro
 	}
 }
 
-// Latest returns the trials in the order of their records, without those that
-// were made again later: a run that is resumed repeats what failed.
+// Latest returns the trials in the order of their records, without those that were
+// made again later. A run that is resumed repeats the trials that failed.
 func (d *Data) Latest() []Trial {
 	type key struct {
 		cell      string
