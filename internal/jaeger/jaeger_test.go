@@ -83,7 +83,7 @@ func TestReceivers(t *testing.T) {
 		{
 			"others", answer(http.StatusOK, "hello"), answer(http.StatusOK, "hello"),
 			[2]machine.Receiver{
-				{Running: true, Wrong: "it answers a request for /v1/traces with 200, a receiver would with 405"},
+				{Running: true, Wrong: "it answers a request for /v1/traces with 200; a receiver answers with 405"},
 				{Running: true, Wrong: "its page is not Jaeger's"},
 			},
 		},

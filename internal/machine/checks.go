@@ -16,13 +16,14 @@ import (
 	"github.com/f3f4c0de/harness/internal/stats"
 )
 
-// A Status is how a check came out. What cannot be seen is unknown, not ok.
+// A Status is the result of a check. What the system does not show is unknown, not
+// ok.
 type Status string
 
-// The outcomes of checks.
+// The results of checks.
 const (
 	OK      Status = "ok"
-	Warn    Status = "warn"    // figures will be wider, or true for less
+	Warn    Status = "warn"    // intervals will be wider, or figures less general
 	Fail    Status = "fail"    // figures will be wrong
 	Unknown Status = "unknown" // the system does not tell
 )
@@ -35,20 +36,20 @@ type Check struct {
 	Do     string `json:"do,omitempty"` // what to do about it
 }
 
-// Facts are what the checks need to know and files do not tell.
+// Facts are what the checks need to know besides what files of the system say.
 type Facts struct {
 	NumCPU, GOMAXPROCS int
-	Capacity           float64                         // processors' worth of work that ran at once; 0 is unknown
-	Others             float64                         // processors that other programs used just now; negative is unknown
+	Capacity           float64                         // how many processors did work at once; 0 is unknown
+	Others             float64                         // how many processors other programs use now; negative is unknown
 	Sleeps             map[time.Duration]time.Duration // how long sleeps of some lengths took
 	Build              *debug.BuildInfo                // of the program; nil is unknown
-	FreeBytes          int64                           // where results go; negative is unknown
-	TempBytes          int64                           // where trials put their files; negative is unknown
-	OpenFiles          uint64                          // that a process may have open; 0 is unknown
-	Receivers          []Receiver                      // of spans, on this machine; none is unknown
+	FreeBytes          int64                           // free space where results go; negative is unknown
+	TempBytes          int64                           // free space where trials put their files; negative is unknown
+	OpenFiles          uint64                          // most files that a process may have open; 0 is unknown
+	Receivers          []Receiver                      // receivers of spans on this machine; none is unknown
 }
 
-// Checks makes all checks. They read only.
+// Checks makes all checks. They only read.
 func (h Host) Checks(f Facts) []Check {
 	var all []Check
 	for _, check := range []func(Host, Facts) Check{
@@ -120,8 +121,8 @@ func otherLoad(_ Host, f Facts) Check {
 	return c
 }
 
-// otherRuns looks for trials of other runs, as far as processes show what they
-// were started with.
+// otherRuns looks for trials of other runs, as far as the environments of processes
+// can be read.
 func otherRuns(h Host, _ Facts) Check {
 	names, _ := fs.Glob(h.fs(), "proc/[0-9]*/environ")
 	if len(names) == 0 {
@@ -155,7 +156,7 @@ func pressure(h Host, f Facts) Check {
 	return c
 }
 
-// loadAverage stands in for the pressure where the kernel does not tell it.
+// loadAverage checks the load average, if the kernel does not report pressure.
 func loadAverage(p procfs.FS, f Facts) Check {
 	load, err := p.LoadAvg()
 	if err != nil {
@@ -268,10 +269,10 @@ func threads(h Host, _ Facts) Check {
 	return Check{Name: "hyper-threads", Status: OK, Found: "off"}
 }
 
-// meminfo returns what the system says of its memory; what it does not say is nil.
+// meminfo returns the memory statistics of the system. Unknown fields are nil.
 func (h Host) meminfo() (m procfs.Meminfo) {
 	if p, err := h.proc(); err == nil {
-		m, _ = p.Meminfo() // nothing is told of it then
+		m, _ = p.Meminfo() // after an error all fields are nil
 	}
 	return m
 }
@@ -348,8 +349,8 @@ func build(_ Host, f Facts) Check {
 	return c
 }
 
-// unoptimised reports whether the compiler was told not to optimise (-N) or not
-// to inline (-l).
+// unoptimised reports whether flags of the compiler disable optimisation (-N) or
+// inlining (-l).
 func unoptimised(gcflags string) bool {
 	return slices.ContainsFunc(strings.Fields(gcflags), func(flag string) bool {
 		if _, after, ok := strings.Cut(flag, "="); ok { // of some packages

@@ -8,17 +8,16 @@ import (
 	"strings"
 )
 
-// A Receiver is something on this machine that spans can be sent to, or looked
-// at with.
+// A Receiver is a program on this machine that receives or shows spans.
 type Receiver struct {
 	Name    string // what it should be, such as "OTLP over HTTP"
 	Addr    string
 	Running bool
-	Says    string // its version, if it tells
-	Wrong   string // why it is not what it should be, if it is not
+	Says    string // its version, if known
+	Wrong   string // why it is not the program that Name says; empty if it is
 }
 
-// receivers tells what could take the spans of a run. None need be there.
+// receivers checks which receivers of spans run. A run needs none.
 func receivers(_ Host, f Facts) Check {
 	if len(f.Receivers) == 0 {
 		return Check{Name: "receivers", Status: Unknown, Found: "not looked for"}
@@ -47,12 +46,12 @@ func receivers(_ Host, f Facts) Check {
 	return c
 }
 
-// bytesOf reads a number of bytes of a control group; ok is false if there is
-// none, or no bound.
+// bytesOf reads a number from a file of a control group. ok is false if the file has
+// none, or if it means no bound.
 func (h Host) bytesOf(name string) (n int64, ok bool) {
 	s, _ := h.read(name)
-	n, err := strconv.ParseInt(s, 10, 64) // "max" is no bound
-	return n, err == nil && n < 1<<60     // nor is what version 1 says instead
+	n, err := strconv.ParseInt(s, 10, 64) // "max" means no bound
+	return n, err == nil && n < 1<<60     // version 1 has a very large number instead
 }
 
 // memoryLeft returns how many bytes this program's control group may still use,
@@ -86,8 +85,8 @@ func hugePages(h Host, _ Facts) Check {
 	return c
 }
 
-// processes is about the threads and processes that may be started: the system
-// counts both alike.
+// processes checks how many threads and processes may be started; the system counts
+// both together.
 func processes(h Host, f Facts) Check {
 	most := math.Inf(1)
 	by := "no bound"
@@ -116,8 +115,8 @@ func processes(h Host, f Facts) Check {
 	return c
 }
 
-// ports is about the local ports of connections to servers, which stay taken
-// for a minute after their end.
+// ports checks the local ports for connections to servers. A port stays in use for a
+// minute after its connection has ended.
 func ports(h Host, _ Facts) Check {
 	s, _ := h.read("proc/sys/net/ipv4/ip_local_port_range")
 	fields := strings.Fields(s)
@@ -141,7 +140,7 @@ func ports(h Host, _ Facts) Check {
 	return c
 }
 
-// timeWait counts the connections that have ended and keep their port for a while.
+// timeWait returns the number of connections in the state TIME_WAIT.
 func (h Host) timeWait() int {
 	p, err := h.proc()
 	if err != nil {
@@ -177,8 +176,8 @@ func spaceCheck(name, where string, free, least int64, do string) Check {
 	return Check{Name: name, Status: OK, Found: fmt.Sprintf("%d MiB free %s", free>>20, where)}
 }
 
-// counters tells what perf could count. The harness needs none of it, so that
-// it is never a warning.
+// counters says what perf can count. It never warns, since the harness does not use
+// perf.
 func counters(h Host, _ Facts) Check {
 	s, ok := h.read("proc/sys/kernel/perf_event_paranoid")
 	n, err := strconv.Atoi(s)
