@@ -49,7 +49,7 @@ func TestCommands(t *testing.T) {
 		{"profile " + canned + " --cell none", 2, `there are no profiles of cell "none"; there are those of sum-sequential-w1, sum-processes-w2`},
 		{"profile " + canned + " --kind none", 2, `--kind is "none"; want one of cpu, `},
 		{"profile " + canned + " --diff x", 2, `--diff is "x"; want two cells, A,B`},
-		{"profile " + canned + " --format otlp --out x", 2, "--format, --out and --otlp are no more"},
+		{"profile " + canned + " --format otlp --out x", 2, "--format, --out and --otlp were removed"},
 		{"profile " + canned + " --flame x.svg", 2, "--flame needs --cell, --span or --diff"},
 		{"profile " + canned + " --http 0.0.0.0:0", 2, `--http: "0.0.0.0:0" can be reached from elsewhere`},
 		{"profile " + canned + " --http 127.0.0.1:0 --jaeger x", 2, `--jaeger is "x"; want the URL of Jaeger's page, such as http://localhost:16686`},
