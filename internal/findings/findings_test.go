@@ -28,7 +28,7 @@ func TestDocument(t *testing.T) {
 	}
 }
 
-// healthy is a run of one cell of which nothing is to be said.
+// healthy is a run of one cell that has no finding.
 func healthy() *results.Data {
 	l := results.Ledger{
 		Cell: "w-goroutines-w2", Workers: 2, WallNS: 100 * ms, Tasks: 20, Resolved: 20, BusyNS: 190 * ms, MaxInFlight: 20,
@@ -52,12 +52,13 @@ func healthy() *results.Data {
 	}
 }
 
-// share is how a share is written: with what it is one of.
+// share matches a share with its whole.
 var share = regexp.MustCompile(`% (of (the workers' time|the processor time|the bytes that are allocated)|more than on the leanest model)`)
 
 func both(d *results.Data) []Finding { return append(Of(d), ModelCostsOf(d)...) }
 
-// What a model costs is no finding: a clean program on one that takes turns has none.
+// What a model costs is no finding about the program: a clean program on a serial
+// model has none.
 func TestTakingTurnsIsNoFinding(t *testing.T) {
 	for _, backend := range []string{"goroutines", "eventloop"} {
 		d := healthy()
@@ -75,8 +76,8 @@ func TestTakingTurnsIsNoFinding(t *testing.T) {
 	}
 }
 
-// What a model's turns are is told by its record, whatever its name; of runs that
-// were recorded before, by the names that there were.
+// What tasks on a serial model wait for is in the model's record, whatever its name;
+// in older runs it follows from the name.
 func TestTurnsByRecord(t *testing.T) {
 	tests := []struct {
 		backend     results.BackendInfo
@@ -113,7 +114,7 @@ func TestNothingToSay(t *testing.T) {
 	}
 }
 
-// Each rule is found when its case is there, and not when it only just is not.
+// Each rule reports its case, and does not report a case just below its threshold.
 func TestRules(t *testing.T) {
 	at := func(part results.Part, ns int64, waits int) []results.Place {
 		return []results.Place{{Part: part.String(), Where: "main.place (f.go:1)", NS: ns, Waits: waits, Stack: []string{"main.place (f.go:1)"}}}
@@ -206,7 +207,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// A cause is told once, with the models that it holds on.
+// A cause is reported once, with the models on which it was found.
 func TestGroups(t *testing.T) {
 	of := func(rule, workload, model string, share float64) Finding {
 		return Finding{Rule: rule, Workload: workload, Model: model, Figure: Figure{What: "asleep", Value: share, Unit: "1", Of: WorkersTime}}

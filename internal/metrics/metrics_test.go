@@ -97,8 +97,8 @@ func text(t *testing.T, r *Recorder) string {
 	return b.String()
 }
 
-// The text is what it was; the same records give the same bytes; and records that
-// come one by one give what they give all at once.
+// The text equals the golden file, the same records give the same bytes, and records
+// that come one by one give the same text as all at once.
 func TestText(t *testing.T) {
 	d := records()
 	r := newRecorder(t, d, trace.Destination{})
@@ -134,8 +134,8 @@ func TestText(t *testing.T) {
 	}
 }
 
-// Of records from before they were, the user's and the system's time and the voluntary
-// switches are not said to be zero.
+// Figures that older records do not have, such as voluntary switches, are missing
+// rather than zero.
 func TestOlderRecords(t *testing.T) {
 	d := records()
 	for i := range d.Ledger {
@@ -153,14 +153,14 @@ func TestOlderRecords(t *testing.T) {
 	}
 }
 
-// What Prometheus would read is what the records say.
+// The values that Prometheus would read are those of the records.
 func TestTextIsReadAsOpenMetrics(t *testing.T) {
 	d := records()
 	r := newRecorder(t, d, trace.Destination{})
 	r.Update(d, report.Build(d))
 	plain := strings.TrimSuffix(text(t, r), "# EOF\n")
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	// The parser knows the older form, which has neither units nor exemplars.
+	// The parser knows only the older format, which has neither units nor exemplars.
 	var lines []string
 	for line := range strings.Lines(plain) {
 		if line, _, _ = strings.Cut(line, " # {"); !strings.HasPrefix(line, "# UNIT") {
@@ -185,8 +185,8 @@ func TestTextIsReadAsOpenMetrics(t *testing.T) {
 	}
 }
 
-// Every instrument gets values from a run that has everything, with the
-// attributes that it is described with and no others.
+// Every instrument gets values from a run that has all kinds of records, with the
+// attributes of its description and no others.
 func TestInstruments(t *testing.T) {
 	d := records()
 	rep := report.Build(d)

@@ -57,7 +57,7 @@ func (p *runtimeProducer) point(point results.Point, set attribute.Set) {
 		m.Data = d
 		return
 	}
-	d, _ := m.Data.(metricdata.Histogram[float64]) // likewise
+	d, _ := m.Data.(metricdata.Histogram[float64]) // zero at first
 	d.Temporality = metricdata.CumulativeTemporality
 	count := uint64(0)
 	for _, n := range point.Counts {

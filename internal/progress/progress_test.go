@@ -12,7 +12,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// steps are those of a short run that is told about.
+// steps are the steps of a short run.
 var steps = []run.Progress{
 	{Step: plan.Step{Kind: results.Pilot, Cell: "a"}, Done: 1, Total: 4, Left: 12400 * time.Millisecond},
 	{Step: plan.Step{Kind: results.Timed, Cell: "a"}, Done: 2, Total: 4, Left: 1234 * time.Millisecond},

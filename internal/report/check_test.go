@@ -98,7 +98,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// Several assertions are held to a wider interval each.
+// With several assertions each has a wider interval.
 func TestCheckOfMany(t *testing.T) {
 	r := Build(judgedData())
 	a, _ := ParseAssertion("speedup(goroutines, mixed_cpu_1ms) >= 1.3")
@@ -146,7 +146,7 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// Of two builds one may be faster than any schedule of the other.
+// A build may be faster than the limit of the other, since it may do less work.
 func TestBuildsHaveNoLimit(t *testing.T) {
 	d := judgedData()
 	d.Run.Builds = []results.Build{{Name: "A"}, {Name: "B"}}

@@ -31,7 +31,7 @@ type NoiseArm struct {
 	Verdict *stats.Verdict `json:"verdict,omitempty"`
 
 	// Variation is the standard deviation of the times over their mean, and
-	// Autocorrelation is that of successive ones.
+	// Autocorrelation is the correlation of successive times.
 	Variation       float64 `json:"variation"`
 	Autocorrelation float64 `json:"autocorrelation"`
 

@@ -38,7 +38,7 @@ func TestCosts(t *testing.T) {
 	}
 }
 
-// The trials by which costs are measured change no other figure.
+// Observer trials change no figure but the costs of observing.
 func TestCostsStayApart(t *testing.T) {
 	with := judgedData()
 	without := judgedData()
@@ -54,7 +54,7 @@ func TestCostsStayApart(t *testing.T) {
 
 func TestCostsOfFewRounds(t *testing.T) {
 	d := testData()
-	addCosts(d, rand.New(rand.NewPCG(1, 1)), 3)
+	addObserverTrials(d, rand.New(rand.NewPCG(1, 1)), 3)
 	r := Build(d)
 	for _, c := range r.ObserverCosts {
 		if c.Verdict.Word != stats.NoVerdict || c.Wall.Low != nil {
@@ -66,8 +66,8 @@ func TestCostsOfFewRounds(t *testing.T) {
 	}
 }
 
-// A round that other programs disturbed is left out whole, that of the other
-// cells is not.
+// A disturbed round of a cell is left out whole; the same round of other cells is
+// not.
 func TestCostsOfDisturbedRounds(t *testing.T) {
 	d := judgedData()
 	each(d, func(t *results.Trial) {

@@ -174,13 +174,13 @@ func judgedData() *results.Data {
 			}
 		}
 	}
-	addCosts(d, rng, 14)
+	addObserverTrials(d, rng, 14)
 	return d
 }
 
-// addCosts adds the trials of some rounds by which the cost of two observers is
-// measured: one that adds a fifth, and one that adds nothing.
-func addCosts(d *results.Data, rng *rand.Rand, rounds int) {
+// addObserverTrials adds the observer trials of some rounds with two observers: one
+// that adds a fifth to the time, and one that adds nothing.
+func addObserverTrials(d *results.Data, rng *rand.Rand, rounds int) {
 	d.Run.ObserverRounds = rounds
 	d.Run.Observers = []results.ObserverInfo{{Name: "dear", Doc: "a dear observer"}, {Name: "cheap", Doc: "a <cheap> one"}}
 	factors := map[string]float64{"": 1, "dear": 1.2, "cheap": 1}
@@ -202,7 +202,7 @@ func addCosts(d *results.Data, rng *rand.Rand, rounds int) {
 	}
 }
 
-// busy0 is what other programs take of a quiet machine.
+// busy0 is the processor time that other programs use on a quiet machine.
 const busy0 = 0.05
 
 func TestGolden(t *testing.T) {
@@ -210,8 +210,7 @@ func TestGolden(t *testing.T) {
 	golden(t, "testdata/judged", judgedData(), "results.csv", "bench.txt") // which are no different
 }
 
-// golden compares the files of a run's report, but for some, with those in a
-// folder.
+// golden compares the files of a run's report, except some, with those in a folder.
 func golden(t *testing.T, dir string, d *results.Data, but ...string) {
 	r := Build(d)
 	doc := r.Document()
@@ -297,7 +296,7 @@ func TestFigures(t *testing.T) {
 	if e := cpu.Speedup; math.Abs(e.Value-100.0/51) > .02 || *e.Low > e.Value || *e.High < e.Value || e.N != 7 {
 		t.Errorf("speed-up is %+v; want about %.2f from 7 rounds", e, 100.0/51)
 	}
-	// The least CPU time any model needed is gomaxprocs1's 100 ms.
+	// The least CPU time of all models is that of gomaxprocs1, 100 ms.
 	if math.Abs(cpu.Limit-2) > .02 || cpu.LimitBy != stats.ByProcessors || math.Abs(cpu.LimitShare-.98) > .02 {
 		t.Errorf("limit is %v by %s, of which %v is reached; want 2 by processors, 0.98", cpu.Limit, cpu.LimitBy, cpu.LimitShare)
 	}
@@ -377,7 +376,7 @@ func keep(d *results.Data, f func(results.Trial) bool) {
 	d.Trials = kept
 }
 
-// A run that has hardly begun must still have a report.
+// A run without trials has a report, too.
 func TestReportOfNothing(t *testing.T) {
 	empty := testData()
 	empty.Trials, empty.Timelines = nil, nil
@@ -419,7 +418,7 @@ func TestChartsAreReadable(t *testing.T) {
 	}
 }
 
-// A lane of very many tasks must not make a page of very many elements.
+// A track of very many tasks must not make a page of very many elements.
 func TestLanesOfAMillionTasks(t *testing.T) {
 	d := testData()
 	lanes := &d.Timelines[0]
@@ -473,9 +472,9 @@ func TestJSONHasEveryFigure(t *testing.T) {
 	}
 }
 
-// Sleeps of 200 µs, as they were measured on Linux: in the idle process of the
-// sequential baseline each takes 1.07 ms, beside others about what was asked
-// for. Eight workers seem to be 17.5 times faster, which cannot be.
+// Sleeps of 200 µs, as measured on Linux: in the idle process of the sequential
+// baseline each takes 1.07 ms, beside other sleeps about the requested time. Eight
+// workers seem to be 17.5 times faster, which is impossible.
 func TestSleepsAreInvalid(t *testing.T) {
 	d := judgedData()
 	each(d, func(t *results.Trial) {
@@ -498,7 +497,7 @@ func TestSleepsAreInvalid(t *testing.T) {
 	}
 }
 
-// The page shows the figures of results.json, and no others.
+// The page shows the figures of results.json.
 func TestPageShowsTheFigures(t *testing.T) {
 	r := Build(judgedData())
 	var b bytes.Buffer

@@ -50,8 +50,8 @@ type CausePart struct {
 	Name   string  `json:"name"`
 	Doc    string  `json:"doc"`
 	Share  float64 `json:"share"`
-	FromNS float64 `json:"from_ns"` // of a task, with the fewest workers
-	ToNS   float64 `json:"to_ns"`   // likewise, with the most
+	FromNS float64 `json:"from_ns"` // for a task, with the fewest workers
+	ToNS   float64 `json:"to_ns"`   // for a task, with the most workers
 }
 
 // Thresholds for the statement of a cause.

@@ -8,9 +8,9 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// scalingData is a run over numbers of workers, in which a task takes lost(n)
-// more of the workers' time than the millisecond that it takes with one. book
-// enters what was lost in the ledgers.
+// scalingData is a run over several numbers of workers. With one worker a task takes a
+// millisecond, with n workers lost(n) more of the workers' time. book enters the
+// additional time into the ledgers.
 func scalingData(lost func(n float64) float64, book func(l *results.Ledger, lostNS int64)) *results.Data {
 	d := judgedData()
 	d.Run.Workloads, d.Run.Cells, d.Trials = nil, nil, nil

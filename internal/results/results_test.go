@@ -57,7 +57,7 @@ func TestFolder(t *testing.T) {
 	}
 }
 
-// A crash in the middle of a line loses that line only.
+// A crash while a line is written loses only that line.
 func TestResumeAfterACrash(t *testing.T) {
 	dir := t.TempDir()
 	f, err := Create(dir, testRun())
