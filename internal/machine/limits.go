@@ -30,7 +30,7 @@ func receivers(_ Host, f Facts) Check {
 		switch {
 		case r.Wrong != "":
 			state = "taken: " + r.Wrong
-			c.Status, c.Do = Warn, "spans that are sent there are lost; move one of the two. harness keeps them in traces.jsonl in any case"
+			c.Status, c.Do = Warn, "spans that are sent there are lost: start that program or the receiver on another port. harness keeps the spans in traces.jsonl in any case"
 		case r.Running && r.Says != "":
 			state = r.Says
 		case r.Running:
@@ -80,7 +80,7 @@ func hugePages(h Host, _ Facts) Check {
 	mode, _, _ := strings.Cut(rest, "]")
 	c := Check{Name: "huge pages", Status: OK, Found: "transparent: " + mode}
 	if mode == "always" {
-		c.Status, c.Do = Warn, "the kernel joins pages when it likes, which takes time and inflates peak memory: echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled"
+		c.Status, c.Do = Warn, "the kernel merges pages at any time, which takes time and increases peak memory: echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled"
 	}
 	return c
 }
@@ -133,7 +133,7 @@ func ports(h Host, _ Facts) Check {
 	c := Check{Name: "ports", Status: OK, Found: fmt.Sprintf("%d for connections (%d to %d), %d of them in TIME_WAIT", all, from, to, waiting)}
 	switch {
 	case all < 4096:
-		c.Status, c.Do = Warn, "workloads that open a connection for each request run out of them: sudo sysctl net.ipv4.ip_local_port_range='32768 60999'"
+		c.Status, c.Do = Warn, "workloads that open a connection for each request run out of ports: sudo sysctl net.ipv4.ip_local_port_range='32768 60999'"
 	case waiting > all/2:
 		c.Status, c.Do = Warn, "something opened and closed many connections: wait a minute"
 	}
@@ -163,7 +163,7 @@ func space(_ Host, f Facts) Check {
 }
 
 func tempSpace(_ Host, f Facts) Check {
-	return spaceCheck("temporary space", "where trials put their files", f.TempBytes, 256<<20, "make room, or set TMPDIR: the file workload and builds that are compared need some")
+	return spaceCheck("temporary space", "where trials put their files", f.TempBytes, 256<<20, "free some, or set TMPDIR: the file workload and the comparison of builds need space")
 }
 
 func spaceCheck(name, where string, free, least int64, do string) Check {
@@ -184,7 +184,7 @@ func counters(h Host, _ Facts) Check {
 	if !ok || err != nil {
 		return Check{Name: "counters", Status: Unknown, Found: "the system does not tell what perf may count"}
 	}
-	what := "perf may count whatever it likes"
+	what := "perf may count everything"
 	switch {
 	case n >= 3:
 		what = "perf may count nothing without privileges"
@@ -193,5 +193,5 @@ func counters(h Host, _ Facts) Check {
 	case n >= 0:
 		what = "perf may count in user space and in the kernel"
 	}
-	return Check{Name: "counters", Status: OK, Found: fmt.Sprintf("%s (perf_event_paranoid %d); profiles here are by timer, and need none", what, n)}
+	return Check{Name: "counters", Status: OK, Found: fmt.Sprintf("%s (perf_event_paranoid %d); the profiles of harness use timers and need no counters", what, n)}
 }

@@ -111,7 +111,7 @@ func (p *driftPlot) each(b *results.Block, f func(c results.Cell, t *results.Tri
 func (p *driftPlot) block(b *results.Block) {
 	from := float64(b.Started().UnixNano())
 	if others, known := b.OtherCores(); known {
-		class := "bar lane"
+		class := "bar track"
 		if p.r.Run.Disturbed(b) {
 			class = "bar less"
 		}

@@ -89,13 +89,13 @@ func testData() *results.Data {
 			ledger.Parts[results.PartRunning] -= ledger.Parts[results.PartLock]
 		}
 		d.Ledger = append(d.Ledger, ledger)
-		lanes := results.Timeline{Cell: c.ID, TraceID: "0af7651916cd43dd8448eb211c80319c", WallNS: ms(wall), Workers: workers}
+		timeline := results.Timeline{Cell: c.ID, TraceID: "0af7651916cd43dd8448eb211c80319c", WallNS: ms(wall), Workers: workers}
 		each := wall * float64(workers) / 8
 		for i := range 8 {
 			start := ms(each * float64(i/workers))
-			lanes.Tasks = append(lanes.Tasks, results.TaskRecord{Task: workload, Worker: i % workers, StartedNS: start, EndedNS: start + ms(each)})
+			timeline.Tasks = append(timeline.Tasks, results.TaskRecord{Task: workload, Worker: i % workers, StartedNS: start, EndedNS: start + ms(each)})
 		}
-		d.Timelines = append(d.Timelines, lanes)
+		d.Timelines = append(d.Timelines, timeline)
 	}
 	cell("cpu", "sequential", 1, 100, 101)
 	cell("cpu", "gomaxprocs1", 2, 100, 100)
@@ -421,10 +421,10 @@ func TestChartsAreReadable(t *testing.T) {
 // A track of very many tasks must not make a page of very many elements.
 func TestLanesOfAMillionTasks(t *testing.T) {
 	d := testData()
-	lanes := &d.Timelines[0]
-	lanes.Tasks = nil
+	timeline := &d.Timelines[0]
+	timeline.Tasks = nil
 	for i := range int64(200_000) {
-		lanes.Tasks = append(lanes.Tasks, results.TaskRecord{Task: "t", StartedNS: i * 500, EndedNS: i*500 + 400})
+		timeline.Tasks = append(timeline.Tasks, results.TaskRecord{Task: "t", StartedNS: i * 500, EndedNS: i*500 + 400})
 	}
 	c := taskTimeline(Build(d), "cpu")
 	if c == nil {

@@ -55,7 +55,7 @@ func taskTimeline(r *Report, workload string) *chart.Chart {
 		c.Text(chart.Margin, y+11, "", backends[i])
 		top := y
 		for w := range l.Workers {
-			c.Box(chart.Box{X: left, Y: y + 1, W: end - left, H: trackHeight - 2, Class: "lane"})
+			c.Box(chart.Box{X: left, Y: y + 1, W: end - left, H: trackHeight - 2, Class: "track"})
 			drawTrack(c, l, w, x, chart.Box{Y: y + 1, H: trackHeight - 2, Class: "bar " + r.colour(backends[i])})
 			y += trackHeight
 		}
