@@ -26,8 +26,8 @@ func newCompareCommand(a *app) *cobra.Command {
 different times, so the comparison is unpaired and has no verdicts.
 
 With --rerun, A and B are two builds of the program, or two revisions of its
-source that git knows here, which are built first. Each round has trials of both
-in random order, of A two, so that there are verdicts:
+source that git knows here, which are built first. Each round has two trials of A
+and one of B, in random order, so that there are verdicts:
 
   harness compare --rerun ./harness-before ./harness-after
   harness compare --rerun v1.2.0 HEAD --workloads sqrt --backends processes`,

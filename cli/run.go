@@ -40,10 +40,10 @@ random, each trial is a fresh process, and every output is verified. Then it
 makes the evidence, which is spans and profiles, and the report. Without a file
 and flags it compares all workloads on all backends.
 
-A flag has precedence over the environment, which has it over the file. The key
-of --time-budget in a file is time_budget, and its variable HARNESS_TIME_BUDGET;
-docs/options.md has them all, and harness init writes a file with every key.
-Every line of it may be left out:
+A flag has precedence over the environment, and the environment over the file. The
+key of --time-budget in a file is time_budget, and its variable
+HARNESS_TIME_BUDGET; docs/options.md lists them all, and harness init writes a file
+with every key. Every line of a file may be left out:
 
   workloads:
     - sqrt

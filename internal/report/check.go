@@ -38,9 +38,9 @@ type checked struct {
 // checkedMetrics are all metrics that assertions can name.
 var checkedMetrics = []checked{
 	{"speedup", "backend, workload", "how many times faster than the baseline", "x", speedupOf(results.Wall)},
-	{"cold_speedup", "backend, workload", "the same if starting and warming up the workers counts", "x", speedupOf(results.Cold)},
+	{"cold_speedup", "backend, workload", "the same, with the time of starting and warming up the workers", "x", speedupOf(results.Cold)},
 	{"ratio", "a, b, workload", "how many times faster a is than b", "x", ratioOf},
-	{"share", "backend, workload", "of the limit that the speed-up reaches", "%", shareOf},
+	{"share", "backend, workload", "share of the limit that the speed-up reaches", "%", shareOf},
 	{"cpu_cost", "backend, workload", "how many times the baseline's processor time it takes", "x", cpuCostOf},
 	{"time", "backend, workload", "median time of the program", "ns", timeOf},
 }
