@@ -41,7 +41,7 @@ func (t *interference) add(x *ExecutedTask, within window) {
 		switch {
 		case in.Part == results.PartRunning:
 			t.ran = append(t.ran, at)
-		case results.PartInfo[in.Part].Turn:
+		case results.PartInfo[in.Part].Interference:
 			t.waited = append(t.waited, at)
 		}
 	}
@@ -87,7 +87,7 @@ func (t *interference) attribute(l *results.Ledger, runs map[uint64]*taskRun) {
 }
 
 // blockers returns the tasks behind which the others waited longest.
-func (t *interference) blockers(lanes *results.Lanes, runs map[uint64]*taskRun) []results.Blocker {
+func (t *interference) blockers(lanes *results.Timeline, runs map[uint64]*taskRun) []results.Blocker {
 	var all []results.Blocker
 	for _, lane := range lanes.Tasks {
 		b := t.heldUp[lane.Number]

@@ -30,7 +30,7 @@ import (
 // Build makes the ledger of a traced trial and of each of its tasks, from its lanes and
 // from the execution traces of its processes, which are in dir. startNS is how long it took
 // to start the workers.
-func Build(lanes *results.Lanes, startNS int64, dir string) (*results.Ledger, []results.LedgerTask) {
+func Build(lanes *results.Timeline, startNS int64, dir string) (*results.Ledger, []results.LedgerTask) {
 	l := &results.Ledger{
 		Cell: lanes.Cell, TraceID: lanes.TraceID, Workers: lanes.Workers, WallNS: lanes.WallNS,
 		SpawnNS: startNS, Processes: lanes.Processes,
@@ -131,7 +131,7 @@ func largest(places map[string]*results.Place) []results.Place {
 
 // summary computes the figures that are about several tasks: the longest one, the most at
 // a time, and for how long workers idled at the end.
-func summary(l *results.Ledger, lanes *results.Lanes) {
+func summary(l *results.Ledger, lanes *results.Timeline) {
 	type change struct {
 		at int64
 		by int
@@ -220,7 +220,7 @@ type executions struct {
 	interference interference
 }
 
-func executionsOf(lanes *results.Lanes) *executions {
+func executionsOf(lanes *results.Timeline) *executions {
 	x := &executions{runs: make(map[uint64]*taskRun), windows: make(map[uint64]window), submitted: make(map[string]*results.Place)}
 	began := core.Stamp(lanes.BeganNS)
 	for _, t := range lanes.Tasks {

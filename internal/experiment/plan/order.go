@@ -88,7 +88,7 @@ func (p *Plan) ObserverRound(round int, of func(cell string) bool) (steps []Step
 			continue // so that the order of the others does not depend on it
 		}
 		for _, i := range arms {
-			s := Step{Cell: cells[c].ID, Kind: results.Cost, Round: round, Order: len(steps)}
+			s := Step{Cell: cells[c].ID, Kind: results.ObserverTrial, Round: round, Order: len(steps)}
 			if i > 0 {
 				s.Observer = p.Run.Observers[i-1].Name
 			}

@@ -39,7 +39,7 @@ type Step struct {
 	Copy  bool // the second trial of the baseline in its round
 	Order int
 
-	// Observer is the observer whose cost a trial of kind Cost measures; empty for none.
+	// Observer is the observer whose cost a trial of kind ObserverTrial measures; empty for none.
 	Observer string
 }
 
@@ -196,7 +196,7 @@ func (p *Plan) Estimate(steps []Step, pilots map[string]time.Duration) (total ti
 		if !cell.Baseline {
 			one = one * 2 / 3 // a guess: some models are faster, some are not
 		}
-		if least := time.Duration(p.Run.TrialNS); (s.Kind == results.Timed || s.Kind == results.Cost) && one < least {
+		if least := time.Duration(p.Run.TrialNS); (s.Kind == results.Timed || s.Kind == results.ObserverTrial) && one < least {
 			one = least + one/2 // repeated until it is no shorter
 		}
 		if s.Kind == results.Profiled {

@@ -21,7 +21,7 @@ import (
 // not be recorded.
 func (r *runner) step(ctx context.Context, s plan.Step) (failure, err error) {
 	cell, _, _ := r.plan.Cell(s.Cell)
-	t := results.Trial{Cell: s.Cell, Kind: s.Kind, Round: s.Round, Copy: s.Copy, Order: s.Order, Observer: s.Observer, Started: time.Now().UTC()}
+	t := results.Trial{Cell: s.Cell, Kind: s.Kind, Round: s.Round, Replicate: s.Copy, Order: s.Order, Observer: s.Observer, Started: time.Now().UTC()}
 	load := measureLoad()
 	var reply trial.Reply
 	if s.Kind == results.Probe {

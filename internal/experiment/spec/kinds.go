@@ -20,7 +20,7 @@ import (
 type Kinds struct {
 	Workloads []*harness.Workload
 	Backends  []*core.Backend
-	Observers []results.Observer // those whose cost can be measured
+	Observers []results.ObserverInfo // those whose cost can be measured
 }
 
 // Tasks returns all tasks of all workloads, each once. A worker process must know them.

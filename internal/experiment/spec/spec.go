@@ -51,7 +51,7 @@ type Spec struct {
 	// backends. The first is the one that the others are compared with.
 	Builds []results.Build
 	// Observers are the observers whose cost can be measured.
-	Observers []results.Observer
+	Observers []results.ObserverInfo
 
 	only map[string]bool // ids of the cells to run; all if nil
 }

@@ -33,7 +33,7 @@ func (t *trial) instrumentation(ctx context.Context) (instrumentation, error) {
 		return t.traced(ctx)
 	case results.Profiled:
 		return t.profiled(), nil
-	case results.Cost:
+	case results.ObserverTrial:
 		return t.observed(ctx)
 	}
 	return plain{}, nil

@@ -31,7 +31,7 @@ type Order struct {
 	Workload string         `json:"workload"` // name, where Cell has the label
 	Params   results.Params `json:"params"`
 	Kind     results.Kind   `json:"kind"`
-	Observer string         `json:"observer,omitempty"` // the one whose cost is measured, in a trial of kind Cost; empty for none
+	Observer string         `json:"observer,omitempty"` // the one whose cost is measured, in a trial of kind ObserverTrial; empty for none
 	Dir      string         `json:"dir"`                // for the program's files; it is empty
 	LeastNS  int64          `json:"least_ns,omitempty"` // a timed program that takes less is repeated
 	Evidence EvidenceOrder  `json:"evidence"`
@@ -49,9 +49,9 @@ type EvidenceOrder struct {
 
 // A Reply is the answer to an [Order].
 type Reply struct {
-	Error    string           `json:"error,omitempty"`
-	Measured results.Measured `json:"measured"`
-	Lanes    *results.Lanes   `json:"lanes,omitempty"`
+	Error    string            `json:"error,omitempty"`
+	Measured results.Measured  `json:"measured"`
+	Timeline *results.Timeline `json:"lanes,omitempty"`
 }
 
 // A serverOrder tells the process of a workload's server which workload it is for.

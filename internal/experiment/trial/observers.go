@@ -20,7 +20,7 @@ import (
 // A measuredObserver is one observer of those that evidence trials use together. Here
 // it runs alone, so that its cost can be measured. What it records is discarded.
 type measuredObserver struct {
-	results.Observer
+	results.ObserverInfo
 
 	// alone makes the trial's instrumentation, for an observer that cannot be described
 	// by start and calls.
@@ -37,18 +37,18 @@ type measuredObserver struct {
 // Heap and goroutine profiles are not among them: the heap profile has the samples of
 // the profile of allocations, and the goroutine profile is taken after the program.
 var measuredObservers = []measuredObserver{
-	{Observer: results.Observer{Name: "spans", Doc: "recording spans"}, alone: (*trial).spansAlone},
-	{Observer: results.Observer{Name: "execution", Doc: "an execution trace"}, start: observerOrder.execution, calls: markedCalls},
-	{Observer: results.Observer{Name: "cpu", Doc: "a CPU profile"}, start: profileAlone, calls: labelledCalls},
-	{Observer: results.Observer{Name: "allocs", Doc: "a profile of allocations"}, start: profileAlone},
-	{Observer: results.Observer{Name: "block", Doc: "a block profile"}, start: profileAlone},
-	{Observer: results.Observer{Name: "mutex", Doc: "a mutex profile"}, start: profileAlone},
+	{ObserverInfo: results.ObserverInfo{Name: "spans", Doc: "recording spans"}, alone: (*trial).spansAlone},
+	{ObserverInfo: results.ObserverInfo{Name: "execution", Doc: "an execution trace"}, start: observerOrder.execution, calls: markedCalls},
+	{ObserverInfo: results.ObserverInfo{Name: "cpu", Doc: "a CPU profile"}, start: profileAlone, calls: labelledCalls},
+	{ObserverInfo: results.ObserverInfo{Name: "allocs", Doc: "a profile of allocations"}, start: profileAlone},
+	{ObserverInfo: results.ObserverInfo{Name: "block", Doc: "a block profile"}, start: profileAlone},
+	{ObserverInfo: results.ObserverInfo{Name: "mutex", Doc: "a mutex profile"}, start: profileAlone},
 }
 
 // Observers returns the observers whose cost can be measured.
-func Observers() (all []results.Observer) {
+func Observers() (all []results.ObserverInfo) {
 	for _, o := range measuredObservers {
-		all = append(all, o.Observer)
+		all = append(all, o.ObserverInfo)
 	}
 	return all
 }
