@@ -14,12 +14,8 @@ func (h Host) Hardware() (w Hardware) {
 	if total := h.meminfo().MemTotalBytes; total != nil {
 		w.Memory = int64(*total)
 	}
-	p, err := h.proc()
-	if err != nil {
-		return w
-	}
-	if all, err := p.CPUInfo(); err == nil && len(all) > 0 {
-		w.CPU = all[0].ModelName
+	if p, err := h.proc(); err == nil {
+		w.CPU = cpuModel(p)
 	}
 	return w
 }
