@@ -31,7 +31,6 @@ var mayImport = map[string][]string{
 	"executor/health":       {"executor"},
 	"executor/pystyle":      {"executor", "internal/core"},
 	"harnesstest":           {"", "executor", "executor/backend", "internal/core"},
-	"internal/backends":     {"internal/child", "internal/core"},
 	"internal/calibrate":    {"internal/child", "internal/core"},
 	"internal/child":        {},
 	"internal/core":         {},
@@ -46,6 +45,9 @@ var mayImport = map[string][]string{
 	"internal/stats":        {},
 	"internal/trace":        {"internal/core", "internal/results"},
 	"internal/workloads":    {"", "executor", "internal/core"},
+
+	"internal/backends":           {"internal/backends/admission", "internal/child", "internal/core"},
+	"internal/backends/admission": {"internal/core"},
 }
 
 // alone is who alone may import a foreign package, by the longest prefix of its

@@ -1,6 +1,7 @@
 package backends
 
 import (
+	"github.com/f3f4c0de/harness/internal/backends/admission"
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
@@ -8,7 +9,7 @@ import (
 // that is done on goroutines of its own, since it may take long, or never end. Its
 // fields are guarded by the executor's lock.
 type apart struct {
-	raw   ring               // not begun
+	raw   admission.Queue    // not begun
 	under map[*core.Call]int // begun, with how often the patrol has come by
 	quick int                // those of them that have not taken long so far
 }
@@ -18,13 +19,13 @@ const slowAfter = 2
 
 // queued returns how many calls no worker and no encoding has got to. The caller
 // holds mu.
-func (p *processes) queued() int { return p.calls.n + p.apart.raw.n }
+func (p *processes) queued() int { return p.calls.Len() + p.apart.raw.Len() }
 
 // left reports whether there are calls that no worker has. The caller holds mu.
 func (p *processes) left() bool { return p.queued() > 0 || len(p.apart.under) > 0 }
 
 // lane returns where a call has to wait. The caller holds mu.
-func (p *processes) lane(c *core.Call) *ring {
+func (p *processes) lane(c *core.Call) *admission.Queue {
 	if foreign, _ := c.Foreign(); foreign && !c.Encoded() {
 		return &p.apart.raw
 	}
@@ -36,8 +37,8 @@ func (p *processes) lane(c *core.Call) *ring {
 // they take long and perhaps only wait. The caller holds mu.
 func (p *processes) encode(n int) {
 	a := &p.apart
-	for n > 0 && a.raw.n > 0 && a.quick < p.size {
-		c := a.raw.pop()
+	for n > 0 && a.raw.Len() > 0 && a.quick < p.size {
+		c := a.raw.Pop()
 		if !c.Encode(func() { p.encoded(c) }) {
 			continue // it was cancelled
 		}

@@ -380,7 +380,7 @@ func (p *processes) startFailed(f *feeder, err error) {
 		return
 	}
 	p.broken = err
-	p.door.shut()
+	p.admission.Recheck()
 	queued := p.empty()
 	p.mu.Unlock()
 	for _, c := range queued {

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/f3f4c0de/harness/internal/backends/admission"
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
@@ -27,7 +28,7 @@ closed.`,
 	Serial:     true,
 	GOMAXPROCS: 1,
 	Open: func(ctx context.Context, cfg core.Config) (core.Executor, error) {
-		n := workers(cfg) // before there is one processor only
+		n := admission.Workers(cfg) // before there is one processor only
 		oneProcessor.acquire()
 		cfg.Workers = n
 		p, err := openPool(ctx, cfg, model{name: "gomaxprocs1"})

@@ -3,23 +3,15 @@ package backends
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"os"
 	"runtime"
 	"sync"
 	"time"
 
+	"github.com/f3f4c0de/harness/internal/backends/admission"
 	"github.com/f3f4c0de/harness/internal/core"
 )
-
-// workers returns how many workers cfg asks for.
-func workers(cfg core.Config) int {
-	if cfg.Workers > 0 {
-		return cfg.Workers
-	}
-	return runtime.GOMAXPROCS(0)
-}
 
 // A model is what tells the backends that stay inside the process apart.
 type model struct {
@@ -31,11 +23,11 @@ type model struct {
 }
 
 // need returns what a worker needs.
-func (m model) need() need {
+func (m model) need() admission.Need {
 	if m.locked {
-		return threadNeed
+		return admission.Thread
 	}
-	return goroutineNeed
+	return admission.Goroutine
 }
 
 // A pool runs calls on goroutines of this process.
@@ -50,22 +42,22 @@ type pool struct {
 	site    core.Site
 	running sync.WaitGroup // workers
 
-	mu       sync.Mutex
-	nonEmpty sync.Cond
-	door     door
-	calls    ring
-	live     []*poolWorker // by index; nil where there is none
-	free     []int         // the indexes where there is none
-	alive    int
-	size     int // workers wanted
-	idle     int // workers that wait in next
-	started  int
-	closed   bool
-	stopped  error // with what Stop cancels
-	broken   error
-	still    standstill
-	reaper   *time.Timer // ends workers that are idle for too long
-	reaping  bool        // it is set
+	mu        sync.Mutex
+	nonEmpty  sync.Cond
+	admission admission.Control
+	calls     admission.Queue
+	live      []*poolWorker // by index; nil where there is none
+	free      []int         // the indexes where there is none
+	alive     int
+	size      int // workers wanted
+	idle      int // workers that wait in next
+	started   int
+	closed    bool
+	stopped   error // with what Stop cancels
+	broken    error
+	deadlock  admission.DeadlockWatch
+	reaper    *time.Timer // ends workers that are idle for too long
+	reaping   bool        // it is set
 }
 
 // A poolWorker is one worker of a pool.
@@ -84,16 +76,16 @@ func openPool(ctx context.Context, cfg core.Config, m model) (*pool, error) {
 	p := &pool{model: m, cfg: cfg}
 	p.site = core.Site{Observer: cfg.Observer, Timing: cfg.Timing, Crew: &p.crew}
 	p.nonEmpty.L = &p.mu
-	p.door = newDoor(&p.mu, cfg, &p.crew, func() int { return p.calls.n - p.idle }, p.refused)
-	p.still = standstill{mu: &p.mu, crew: &p.crew, queued: func() bool { return p.calls.n > p.idle && p.broken == nil }, mend: p.mend}
-	p.still.watch()
+	p.admission = admission.NewControl(&p.mu, cfg, &p.crew, func() int { return p.calls.Len() - p.idle }, p.refused)
+	p.deadlock = admission.NewDeadlockWatch(&p.mu, &p.crew, func() bool { return p.calls.Len() > p.idle && p.broken == nil }, p.mend)
+	p.deadlock.Start()
 	p.reaper = time.AfterFunc(time.Hour, p.reap)
 	p.reaper.Stop()
-	n := workers(cfg)
+	n := admission.Workers(cfg)
 	if m.maxWorkers > 0 {
 		n = min(n, m.maxWorkers)
 	}
-	if err := afford(m.name, 0, n, m.need()); err != nil {
+	if err := admission.Afford(m.name, 0, n, m.need()); err != nil {
 		return nil, err
 	}
 	if m.onDemand && cfg.Workers == 0 {
@@ -233,10 +225,10 @@ func (p *pool) fail(err error) {
 // take empties the queue. The caller holds mu.
 func (p *pool) take() []*core.Call {
 	var calls []*core.Call
-	for p.calls.n > 0 {
-		calls = append(calls, p.calls.pop())
+	for p.calls.Len() > 0 {
+		calls = append(calls, p.calls.Pop())
 	}
-	p.door.shut()
+	p.admission.Recheck()
 	return calls
 }
 
@@ -250,7 +242,7 @@ func (p *pool) left(w *poolWorker) {
 	if !w.gone {
 		p.alive--
 	}
-	if needed && p.broken == nil && p.calls.n > p.idle {
+	if needed && p.broken == nil && p.calls.Len() > p.idle {
 		p.start(nil)
 	}
 	p.supply()
@@ -262,7 +254,7 @@ func (p *pool) supply() {
 	if p.broken != nil {
 		return
 	}
-	for missing := p.calls.n - p.idle; missing > 0 && p.alive < p.size; missing-- {
+	for missing := p.calls.Len() - p.idle; missing > 0 && p.alive < p.size; missing-- {
 		p.start(nil)
 	}
 }
@@ -270,18 +262,18 @@ func (p *pool) supply() {
 func (p *pool) Submit(ctx context.Context, c *core.Call) {
 	c.Enter(&p.site)
 	p.mu.Lock()
-	if err := p.door.admit(ctx); err != nil {
+	if err := p.admission.Admit(ctx); err != nil {
 		p.mu.Unlock()
 		c.Fail(err, 0, 0)
 		return
 	}
-	p.calls.push(c)
+	p.calls.Push(c)
 	wake := p.idle > 0
-	if p.calls.n > p.idle {
+	if p.calls.Len() > p.idle {
 		if p.alive < p.size {
 			p.start(nil)
 		} else if p.crew.Standing() {
-			p.still.expect()
+			p.deadlock.Expect()
 		}
 	}
 	p.mu.Unlock()
@@ -308,7 +300,7 @@ func (p *pool) next(w *poolWorker) (*core.Call, bool) {
 	}
 	extra := w.extra
 	w.extra = false
-	for p.calls.n == 0 || p.surplus() && !extra {
+	for p.calls.Len() == 0 || p.surplus() && !extra {
 		if p.surplus() {
 			w.gone = true // before the next one asks
 			p.alive--
@@ -329,10 +321,10 @@ func (p *pool) next(w *poolWorker) (*core.Call, bool) {
 		p.idle--
 	}
 	w.since, w.leave = time.Time{}, false
-	c := p.calls.pop()
+	c := p.calls.Pop()
 	w.tasks++
 	w.call = c
-	p.door.left(1)
+	p.admission.Left(1)
 	return c, true
 }
 
@@ -346,15 +338,15 @@ func (p *pool) mend(s *core.Standstill) (refuse func()) {
 	if s.Workers < p.alive {
 		return nil // one that is more than there are to be is at work
 	}
-	for i := range p.calls.n {
-		refuse, ok := p.calls.at(i).MayEnd(s)
+	for i := range p.calls.Len() {
+		refuse, ok := p.calls.At(i).MayEnd(s)
 		if !ok {
 			continue
 		}
-		if p.model.maxWorkers > 0 && p.alive >= p.model.maxWorkers || affordOf(limits(), p.model.name, p.alive, p.alive+1, p.model.need()) != nil {
+		if p.model.maxWorkers > 0 && p.alive >= p.model.maxWorkers || admission.AffordOne(p.model.name, p.alive, p.model.need()) != nil {
 			return refuse
 		}
-		p.calls.first(i)
+		p.calls.MoveToFront(i)
 		p.start(nil).extra = true
 		return nil
 	}
@@ -386,7 +378,7 @@ func (p *pool) Stop(cause error) {
 	p.mu.Lock()
 	p.closed = true
 	p.nonEmpty.Broadcast()
-	p.door.shut()
+	p.admission.Recheck()
 	var calls []*core.Call
 	if cause != nil {
 		p.stopped = cause
@@ -406,14 +398,14 @@ func (p *pool) Stop(cause error) {
 // Resize implements [core.Manager].
 func (p *pool) Resize(n int) error {
 	if n < 1 || p.model.maxWorkers > 0 && n > p.model.maxWorkers {
-		return resizeError(p.model.name, n, p.model.maxWorkers)
+		return admission.ResizeError(p.model.name, n, p.model.maxWorkers)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return core.ErrClosed
 	}
-	if err := afford(p.model.name, p.alive, n, p.model.need()); err != nil {
+	if err := admission.Afford(p.model.name, p.alive, n, p.model.need()); err != nil {
 		return err
 	}
 	p.setSize(n)
@@ -425,18 +417,11 @@ func (p *pool) Resize(n int) error {
 	return nil
 }
 
-func resizeError(backend string, n, most int) error {
-	if most > 0 {
-		return fmt.Errorf("cannot resize to %d workers: %s can have 1 to %d", n, backend, most)
-	}
-	return fmt.Errorf("cannot resize to %d workers: %s needs at least 1", n, backend)
-}
-
 // Stats implements [core.Manager].
 func (p *pool) Stats() core.Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := core.Stats{Workers: p.size, Alive: p.alive, Queued: p.calls.n, Started: p.started}
+	s := core.Stats{Workers: p.size, Alive: p.alive, Queued: p.calls.Len(), Started: p.started}
 	if p.size == math.MaxInt {
 		s.Workers = 0
 	}
@@ -458,7 +443,7 @@ func (p *pool) Close() error {
 	p.Stop(nil)
 	p.running.Wait()
 	p.reaper.Stop()
-	p.still.stop()
+	p.deadlock.Stop()
 	p.site.Wait()
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/f3f4c0de/harness/internal/backends/admission"
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
@@ -47,33 +48,33 @@ const (
 // scheduled. When the queue is empty, a worker with nothing to do is given what
 // others have been sent and have not started.
 type processes struct {
-	cfg     core.Config
-	known   *known
-	site    core.Site
-	crew    core.Crew // workers whose tasks wait for queues
-	still   standstill
-	patrol  patrol
-	thefts  atomic.Int32              // see patience
-	feeders atomic.Pointer[[]*feeder] // replaced as a whole, with mu held
-	running sync.WaitGroup            // feeders
-	life    context.Context           // what workers are started in; ended by halt when Stop has a cause
-	halt    context.CancelCauseFunc
-	needed  context.Context // what workers are started in later: until nothing is left to do, see slacken
-	enough  context.CancelFunc
+	cfg      core.Config
+	known    *known
+	site     core.Site
+	crew     core.Crew // workers whose tasks wait for queues
+	deadlock admission.DeadlockWatch
+	patrol   patrol
+	thefts   atomic.Int32              // see patience
+	feeders  atomic.Pointer[[]*feeder] // replaced as a whole, with mu held
+	running  sync.WaitGroup            // feeders
+	life     context.Context           // what workers are started in; ended by halt when Stop has a cause
+	halt     context.CancelCauseFunc
+	needed   context.Context // what workers are started in later: until nothing is left to do, see slacken
+	enough   context.CancelFunc
 
-	mu       sync.Mutex
-	door     door
-	watched  map[<-chan struct{}]func() bool // ends of contexts that calls at workers were submitted with, and what stops watching
-	calls    ring
-	sleepers []*feeder // those that found the queue empty
-	woken    int       // feeders that were woken and have not looked yet
-	apart    apart
-	size     int // workers wanted
-	started  int
-	lost     int
-	closed   bool
-	broken   error // why nothing is run any more
-	errs     []error
+	mu        sync.Mutex
+	admission admission.Control
+	watched   map[<-chan struct{}]func() bool // ends of contexts that calls at workers were submitted with, and what stops watching
+	calls     admission.Queue
+	sleepers  []*feeder // those that found the queue empty
+	woken     int       // feeders that were woken and have not looked yet
+	apart     apart
+	size      int // workers wanted
+	started   int
+	lost      int
+	closed    bool
+	broken    error // why nothing is run any more
+	errs      []error
 }
 
 func openProcesses(ctx context.Context, cfg core.Config) (*processes, error) {
@@ -85,8 +86,8 @@ func openProcesses(ctx context.Context, cfg core.Config) (*processes, error) {
 	if cfg.CancelGrace == 0 {
 		cfg.CancelGrace = cancelGrace
 	}
-	n := workers(cfg)
-	if err := afford("processes", 0, n, processNeed); err != nil {
+	n := admission.Workers(cfg)
+	if err := admission.Afford("processes", 0, n, admission.Process); err != nil {
 		return nil, err
 	}
 	p := &processes{cfg: cfg, known: newKnown(tasks), size: n}
@@ -99,11 +100,11 @@ func openProcesses(ctx context.Context, cfg core.Config) (*processes, error) {
 	p.life, p.halt = context.WithCancelCause(context.Background())
 	p.needed, p.enough = context.WithCancel(p.life)
 	p.crew.Resize(n)
-	p.still = p.standing()
-	p.still.watch()
+	p.deadlock = admission.NewDeadlockWatch(&p.mu, &p.crew, p.pending, p.mend)
+	p.deadlock.Start()
 	p.patrol.timer = time.AfterFunc(time.Hour, p.look)
 	p.patrol.timer.Stop() // until it is expected
-	p.door = newDoor(&p.mu, cfg, nil, p.waiting, p.refused)
+	p.admission = admission.NewControl(&p.mu, cfg, nil, p.waiting, p.refused)
 	feeders := make([]*feeder, n)
 	p.feeders.Store(&feeders)
 	var starting sync.WaitGroup
@@ -132,14 +133,14 @@ func (p *processes) Submit(ctx context.Context, c *core.Call) {
 		return
 	}
 	p.mu.Lock()
-	if err := p.door.admit(ctx); err != nil {
+	if err := p.admission.Admit(ctx); err != nil {
 		p.mu.Unlock()
 		c.Fail(err, 0, 0)
 		return
 	}
-	p.lane(c).push(c)
+	p.lane(c).Push(c)
 	p.wake()
-	p.still.expect()
+	p.deadlock.Expect()
 	p.mu.Unlock()
 }
 
@@ -180,7 +181,7 @@ func (p *processes) wakeAll() {
 func (p *processes) Stop(cause error) {
 	p.mu.Lock()
 	p.closed = true
-	p.door.shut()
+	p.admission.Recheck()
 	p.slacken()
 	var queued []*core.Call
 	if cause != nil {
@@ -202,9 +203,9 @@ func (p *processes) Stop(cause error) {
 
 // empty empties the queue. The caller holds mu.
 func (p *processes) empty() (queued []*core.Call) {
-	for _, r := range []*ring{&p.calls, &p.apart.raw} {
-		for r.n > 0 {
-			queued = append(queued, r.pop())
+	for _, r := range []*admission.Queue{&p.calls, &p.apart.raw} {
+		for r.Len() > 0 {
+			queued = append(queued, r.Pop())
 		}
 	}
 	return queued
@@ -213,7 +214,7 @@ func (p *processes) empty() (queued []*core.Call) {
 // Resize implements [core.Manager].
 func (p *processes) Resize(n int) error {
 	if n < 1 {
-		return resizeError("processes", n, 0)
+		return admission.ResizeError("processes", n, 0)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -228,7 +229,7 @@ func (p *processes) Resize(n int) error {
 		return err
 	}
 	feeders := slices.Clone(*p.feeders.Load())
-	if err := afford("processes", len(feeders), n, processNeed); err != nil {
+	if err := admission.Afford("processes", len(feeders), n, admission.Process); err != nil {
 		return err
 	}
 	p.size = n
@@ -301,7 +302,7 @@ func (p *processes) Close() error {
 	}
 	p.Stop(nil)
 	p.running.Wait()
-	p.still.stop()
+	p.deadlock.Stop()
 	p.patrol.timer.Stop()
 	p.site.Wait()
 	p.mu.Lock()
@@ -350,11 +351,11 @@ func (p *processes) pop(f *feeder, n int, batch []*core.Call) (_ []*core.Call, m
 	}
 	had := p.queued()
 	n = min(n, max(1, had/len(*p.feeders.Load())))
-	p.encode(n - p.calls.n - p.apart.quick)
-	for p.calls.n > 0 && len(batch) < n {
-		batch = append(batch, p.calls.pop())
+	p.encode(n - p.calls.Len() - p.apart.quick)
+	for p.calls.Len() > 0 && len(batch) < n {
+		batch = append(batch, p.calls.Pop())
 	}
-	p.door.left(had - p.queued())
+	p.admission.Left(had - p.queued())
 	switch startable := f.startable(); {
 	case startable && p.queued() > 0:
 		more = due
@@ -391,7 +392,7 @@ func (p *processes) giveBack(calls []*core.Call) {
 	broken := p.broken
 	if broken == nil {
 		for _, c := range slices.Backward(calls) {
-			p.lane(c).pushFront(c)
+			p.lane(c).PushFront(c)
 			p.wake()
 		}
 	}

@@ -172,26 +172,6 @@ func FuzzProtocol(f *testing.F) {
 	})
 }
 
-func TestRing(t *testing.T) {
-	var r ring
-	calls := make([]core.Call, 1000)
-	in, out := 0, 0
-	for step := range 5000 { // push more than pop, then the other way round
-		if step%3 != 2 && in < len(calls) {
-			r.push(&calls[in])
-			in++
-		} else if r.n > 0 {
-			if got := r.pop(); got != &calls[out] {
-				t.Fatalf("pop %d returned another call", out)
-			}
-			out++
-		}
-	}
-	if in != len(calls) || out != in || r.n != 0 {
-		t.Errorf("%d went in, %d came out, %d are left", in, out, r.n)
-	}
-}
-
 func TestClaims(t *testing.T) {
 	c, f, err := newShared()
 	if err != nil {

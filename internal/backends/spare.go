@@ -9,13 +9,9 @@ import (
 // maxSpares bounds the workers that are started beyond those that there are to be.
 const maxSpares = 64
 
-// standing is how processes watch for a standstill: the queues that tasks wait for
-// are in this process, so that it is known here which worker waits.
-func (p *processes) standing() standstill {
-	return standstill{mu: &p.mu, crew: &p.crew, queued: p.pending, mend: p.mend}
-}
-
-// pending reports whether there are calls that have not begun. The caller holds mu.
+// pending reports whether there are calls that have not begun. The queues that tasks
+// wait for are in this process, so it is known here which worker waits. The caller
+// holds mu.
 func (p *processes) pending() bool {
 	return p.broken == nil && (p.left() || slices.ContainsFunc(*p.feeders.Load(), func(f *feeder) bool {
 		c := f.current()
@@ -31,9 +27,9 @@ func (p *processes) mend(s *core.Standstill) (refuse func()) {
 	if len(feeders) >= p.size+maxSpares {
 		return nil
 	}
-	for i := range p.calls.n {
-		if _, ok := p.calls.at(i).MayEnd(s); ok {
-			p.calls.first(i)
+	for i := range p.calls.Len() {
+		if _, ok := p.calls.At(i).MayEnd(s); ok {
+			p.calls.MoveToFront(i)
 			p.startSpare(feeders)
 			return nil
 		}
@@ -41,7 +37,7 @@ func (p *processes) mend(s *core.Standstill) (refuse func()) {
 	for _, f := range feeders {
 		if c := f.current(); c != nil {
 			if call := c.takeBack(func(call *core.Call) bool { _, ok := call.MayEnd(s); return ok }); call != nil {
-				p.calls.pushFront(call)
+				p.calls.PushFront(call)
 				p.startSpare(feeders)
 				return nil
 			}

@@ -1,4 +1,4 @@
-package backends
+package admission
 
 import (
 	"bytes"
