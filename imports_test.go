@@ -16,7 +16,7 @@ const module = "github.com/f3f4c0de/harness"
 // new edge is a line here, so that a reviewer sees it. Imports point down.
 var mayImport = map[string][]string{
 	"":                      {"executor", "internal/core"},
-	"cli":                   {"", "dashboards", "internal/backends", "internal/calibrate", "internal/core", "internal/experiment", "internal/ledger", "internal/machine", "internal/metrics", "internal/profile", "internal/report", "internal/results", "internal/trace", "internal/workloads"},
+	"cli":                   {"", "dashboards", "internal/backends", "internal/backends/inproc", "internal/backends/ipc", "internal/calibrate", "internal/core", "internal/experiment", "internal/ledger", "internal/machine", "internal/metrics", "internal/profile", "internal/report", "internal/results", "internal/trace", "internal/workloads"},
 	"cmd/harness":           {"cli"},
 	"dashboards":            {},
 	"examples":              {},
@@ -26,7 +26,7 @@ var mayImport = map[string][]string{
 	"examples/mixed":        {"executor"},
 	"examples/pool":         {"executor"},
 	"examples/prodcons":     {"", "executor"},
-	"executor":              {"executor/backend", "internal/backends", "internal/core"},
+	"executor":              {"executor/backend", "internal/backends", "internal/backends/inproc", "internal/backends/ipc", "internal/core"},
 	"executor/backend":      {"internal/core"},
 	"executor/health":       {"executor"},
 	"executor/pystyle":      {"executor", "internal/core"},
@@ -46,8 +46,10 @@ var mayImport = map[string][]string{
 	"internal/trace":        {"internal/core", "internal/results"},
 	"internal/workloads":    {"", "executor", "internal/core"},
 
-	"internal/backends":           {"internal/backends/admission", "internal/child", "internal/core"},
+	"internal/backends":           {"internal/backends/inproc", "internal/backends/ipc", "internal/core"},
 	"internal/backends/admission": {"internal/core"},
+	"internal/backends/inproc":    {"internal/backends/admission", "internal/core"},
+	"internal/backends/ipc":       {"internal/backends/admission", "internal/child", "internal/core"},
 }
 
 // alone is who alone may import a foreign package, by the longest prefix of its

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/backends/inproc"
 	"github.com/f3f4c0de/harness/internal/calibrate"
 )
 
@@ -38,7 +38,7 @@ what to make of the result.`,
 				opt.Seed = uint64(time.Now().UnixNano())
 			}
 			opt.Progress = func(round, of int) { fmt.Fprintf(a.stderr, "round %d of %d\n", round, of) }
-			results, err := calibrate.Run(cmd.Context(), calibrate.Subjects(backends.GIL, backends.GOMAXPROCS1, backends.Goroutines), opt)
+			results, err := calibrate.Run(cmd.Context(), calibrate.Subjects(inproc.GIL, inproc.GOMAXPROCS1, inproc.Goroutines), opt)
 			if err != nil {
 				return failed(err)
 			}

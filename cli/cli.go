@@ -22,6 +22,7 @@ import (
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/backends/ipc"
 	"github.com/f3f4c0de/harness/internal/calibrate"
 	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/experiment"
@@ -62,7 +63,7 @@ func Run(ctx context.Context, stdout, stderr io.Writer, args []string, more ...*
 
 // divert makes this process what it was started as, if that was by us.
 func divert(ctx context.Context, kinds experiment.Kinds) {
-	backends.Divert(kinds.Tasks(), func() (core.WorkerHooks, error) { return experiment.WorkerHooks(ctx) })
+	ipc.Divert(kinds.Tasks(), func() (core.WorkerHooks, error) { return experiment.WorkerHooks(ctx) })
 	experiment.Divert(ctx, kinds)
 	calibrate.Divert(ctx, kinds.Backends)
 }

@@ -7,8 +7,12 @@ import (
 
 	"github.com/f3f4c0de/harness/harnesstest"
 	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/backends/inproc"
+	"github.com/f3f4c0de/harness/internal/backends/ipc"
 	"github.com/f3f4c0de/harness/internal/core"
 )
+
+func TestMain(m *testing.M) { harnesstest.Main(m) }
 
 func TestBackends(t *testing.T) {
 	for _, b := range backends.All {
@@ -19,7 +23,7 @@ func TestBackends(t *testing.T) {
 // What nobody can have is refused, at once and with a reason, and nothing else.
 func TestLimitsAreRefused(t *testing.T) {
 	for _, b := range backends.All {
-		if b.MaxWorkers > 0 || b == backends.Processes {
+		if b.MaxWorkers > 0 || b == ipc.Processes {
 			continue
 		}
 		refused := func(what string, err error) {
@@ -32,7 +36,7 @@ func TestLimitsAreRefused(t *testing.T) {
 			_, err := b.Open(t.Context(), core.Config{Workers: n})
 			refused("Open", err)
 		}
-		if b == backends.Threads {
+		if b == inproc.Threads {
 			_, err := b.Open(t.Context(), core.Config{Workers: 12000})
 			refused("Open with 12,000 threads", err)
 		}

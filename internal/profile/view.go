@@ -188,7 +188,7 @@ func Own(function string) bool {
 	name, _, _ := strings.Cut(function[slash:], ".")
 	pkg := function[:slash] + name
 	if path, ok := strings.CutPrefix(pkg, "github.com/f3f4c0de/harness"); ok &&
-		slices.Contains([]string{"", "/executor", "/internal/backends", "/internal/experiment", "/internal/profile", "/internal/trace"}, path) {
+		slices.Contains([]string{"", "/executor", "/internal/backends/inproc", "/internal/backends/ipc", "/internal/experiment", "/internal/profile", "/internal/trace"}, path) {
 		return false
 	}
 	first, _, _ := strings.Cut(pkg, "/")
