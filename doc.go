@@ -23,8 +23,8 @@
 //
 // To bring a workload: [Workload], [Session], [Env], [Outcome], [Digest].
 //
-// To write a backend, or to observe one: [Backend], [Call], [Carrier],
-// [Controller], [Crew], [Gate], [Link], [Observer], [ProcessObserver], [Worker].
+// To write a backend, or to observe one: [Backend], [Call], [Transport],
+// [Controller], [Crew], [Gate], [QueueClient], [Observer], [ProcessObserver], [Worker].
 //
 // # Writing a task
 //

@@ -28,7 +28,7 @@ type Call struct {
 
 	losses  uint8 // workers that were lost while they ran it, unless it is a batch
 	began   bool  // on a worker that was lost
-	carried bool  // by site.Carrier, who has claimed it
+	carried bool  // by site.Transport, who has claimed it
 	traits  callTraits
 	phase   atomic.Uint32
 	body    body
@@ -196,7 +196,7 @@ func (c *Call) State() State {
 	case waiting, held:
 		return Pending
 	case running: // and who claims it has said so before
-		if c.carried && !c.site.Carrier.Started(c) && c.phase.Load() <= running {
+		if c.carried && !c.site.Transport.Started(c) && c.phase.Load() <= running {
 			return Pending
 		}
 	case settled:
@@ -219,9 +219,9 @@ func (c *Call) Err() error {
 // Done returns a channel that is closed when the call is done.
 func (c *Call) Done() <-chan struct{} { return c.meeting().done }
 
-// A Carrier is a backend that takes calls to workers elsewhere. Its methods are
-// safe for concurrent use.
-type Carrier interface {
+// A Transport is a backend that takes calls to workers elsewhere, as a [Call] sees
+// it. Its methods are safe for concurrent use.
+type Transport interface {
 	// Abort is called, at most once per call, when a claimed call is to stop. It
 	// reports true if the task has not started and never will; otherwise it
 	// passes the wish on to the worker. It may wait until the call has been
@@ -248,7 +248,7 @@ func (c *Call) Cut() (left int, ok bool) {
 		return 0, false
 	}
 	if c.carried {
-		return c.site.Carrier.Cut(c)
+		return c.site.Transport.Cut(c)
 	}
 	return b.cut()
 }
@@ -258,7 +258,7 @@ func (c *Call) Cut() (left int, ok bool) {
 // which calls its callbacks: it is not to be asked with a lock held.
 func (c *Call) Wanted() bool { return !c.ended() && c.phase.Load() <= held }
 
-// Claim takes the call for a worker elsewhere, to which the site's Carrier
+// Claim takes the call for a worker elsewhere, to which the site's Transport
 // brings it. It reports false if the call was cancelled. From then on it is
 // for the backend to cancel the call if the context ends that it was submitted
 // with.
@@ -524,7 +524,7 @@ func (c *Call) Cancel(cause error) bool {
 	if !c.meeting().interrupt(c, cause) || !c.carried {
 		return false
 	}
-	if c.site.Carrier.Abort(c, cause) {
+	if c.site.Transport.Abort(c, cause) {
 		return c.settle(running, cause) && !c.began
 	}
 	c.settle(decoding, cause)

@@ -101,7 +101,7 @@ func submit(ctx context.Context, ex Executor, c *Call) {
 		return
 	}
 	err := errors.New("the executor is nil")
-	if w := WorkerOf(ctx); w != nil && w.Link != nil {
+	if w := WorkerOf(ctx); w != nil && w.Queues != nil {
 		err = fmt.Errorf("%w: the executor is nil, since it stayed in the submitter's process", ErrNested)
 	}
 	c.Fail(fmt.Errorf("submitting task %s: %w", c.Task(), err), 0, 0)

@@ -241,7 +241,7 @@ func (x *executionReader) special(s trace.Stack, doing results.Part) (part resul
 			inRuntime, first = false, f.Func
 		}
 		switch {
-		case strings.HasSuffix(f.Func, "/internal/backends/inproc.(*seat).enter"), strings.HasSuffix(f.Func, "/internal/backends/inproc.(*seat).Yield"):
+		case strings.HasSuffix(f.Func, "/internal/backends/inproc.(*waiter).enter"), strings.HasSuffix(f.Func, "/internal/backends/inproc.(*waiter).Yield"):
 			part = results.PartGate
 		case inRuntime && slices.ContainsFunc(collecting, func(prefix string) bool { return strings.HasPrefix(f.Func, prefix) }):
 			part = results.PartGC

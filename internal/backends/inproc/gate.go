@@ -27,9 +27,9 @@ type gate struct {
 	mu      sync.Mutex
 	taken   sync.Cond // the holder has changed
 	held    bool
-	holder  *seat // who has it, or had it last
+	holder  *waiter // who has it, or had it last
 	changes uint64
-	waiters []*seat // first come, first woken
+	waiters []*waiter // first come, first woken
 }
 
 func newGate(interval time.Duration) *gate {
@@ -38,8 +38,9 @@ func newGate(interval time.Duration) *gate {
 	return g
 }
 
-// A seat is a worker at the gate.
-type seat struct {
+// A waiter is a worker as the gate sees it: it waits at the gate, is inside, or is
+// elsewhere. CPython has a thread state for it.
+type waiter struct {
 	gate  *gate
 	wake  chan struct{}
 	timer *time.Timer
@@ -50,100 +51,100 @@ type seat struct {
 	outside int    // goroutines of it that are in Block or Free
 }
 
-func (g *gate) seat() *seat {
-	s := &seat{gate: g, wake: make(chan struct{}, 1)}
+func (g *gate) newWaiter() *waiter {
+	w := &waiter{gate: g, wake: make(chan struct{}, 1)}
 	if g.interval > 0 {
-		s.timer = time.NewTimer(time.Hour)
-		s.timer.Stop()
+		w.timer = time.NewTimer(time.Hour)
+		w.timer.Stop()
 	}
-	return s
+	return w
 }
 
-// begin blocks until the gate is s's, for a task that is about to run.
-func (s *seat) begin() {
-	s.enter()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.task++
-	s.runs, s.outside = true, 0
+// begin blocks until the gate is w's, for a task that is about to run.
+func (w *waiter) begin() {
+	w.enter()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.task++
+	w.runs, w.outside = true, 0
 }
 
 // finish gives the gate up after the task. A goroutine that the task has left
 // behind in Block has done so already, and does not take it again.
-func (s *seat) finish() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.runs = false; s.outside == 0 {
-		s.leave()
+func (w *waiter) finish() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.runs = false; w.outside == 0 {
+		w.leave()
 	}
 }
 
-// enter blocks until the gate is s's.
-func (s *seat) enter() {
-	g := s.gate
+// enter blocks until the gate is w's.
+func (w *waiter) enter() {
+	g := w.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for g.held {
 		changes := g.changes
-		g.waiters = append(g.waiters, s)
+		g.waiters = append(g.waiters, w)
 		g.mu.Unlock()
-		late := s.sleep()
+		late := w.sleep()
 		g.mu.Lock()
 		if g.interval == 0 {
 			return // it was handed over
 		}
 		if late {
-			g.forget(s)
+			g.forget(w)
 			if g.held && g.changes == changes {
 				g.wanted.Store(true)
 			}
 		}
 	}
 	g.held = true
-	g.give(s)
+	g.give(w)
 }
 
-// give makes s the holder. The caller holds mu.
-func (g *gate) give(s *seat) {
-	if g.holder != s {
-		g.holder = s
+// give makes w the holder. The caller holds mu.
+func (g *gate) give(w *waiter) {
+	if g.holder != w {
+		g.holder = w
 		g.changes++
 		g.taken.Broadcast()
 	}
 	g.wanted.Store(false)
 }
 
-// sleep waits until s is woken, or reports that an interval has passed.
-func (s *seat) sleep() (late bool) {
-	if s.timer == nil {
-		<-s.wake
+// sleep waits until w is woken, or reports that an interval has passed.
+func (w *waiter) sleep() (late bool) {
+	if w.timer == nil {
+		<-w.wake
 		return false
 	}
-	s.timer.Reset(s.gate.interval)
-	defer s.timer.Stop()
+	w.timer.Reset(w.gate.interval)
+	defer w.timer.Stop()
 	select {
-	case <-s.wake:
+	case <-w.wake:
 		return false
-	case <-s.timer.C:
+	case <-w.timer.C:
 		return true
 	}
 }
 
-// forget removes s from those to be woken. It may have been woken meanwhile,
+// forget removes w from those to be woken. It may have been woken meanwhile,
 // which then is for nothing: it looks at the gate anyway.
-func (g *gate) forget(s *seat) {
-	for i, w := range g.waiters {
-		if w == s {
+func (g *gate) forget(w *waiter) {
+	for i, other := range g.waiters {
+		if other == w {
 			g.waiters = append(g.waiters[:i], g.waiters[i+1:]...)
 			return
 		}
 	}
-	<-s.wake
+	<-w.wake
 }
 
 // leave gives the gate up.
-func (s *seat) leave() {
-	g := s.gate
+func (w *waiter) leave() {
+	g := w.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.release()
@@ -168,57 +169,57 @@ func (g *gate) release() {
 }
 
 // Yield implements [core.Gate].
-func (s *seat) Yield() {
-	g := s.gate
+func (w *waiter) Yield() {
+	g := w.gate
 	if !g.wanted.Load() {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.runs || s.outside > 0 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.runs || w.outside > 0 {
 		return // the gate is not the task's
 	}
 	g.mu.Lock()
 	g.release()
-	for g.holder == s {
+	for g.holder == w {
 		g.taken.Wait()
 	}
 	g.mu.Unlock()
-	s.enter()
+	w.enter()
 }
 
 // Block implements [core.Gate]. If several goroutines of a task block at the
 // same time, the gate is given up by the first and taken again by the last.
-func (s *seat) Block(wait func()) {
-	s.mu.Lock()
-	if !s.runs {
-		s.mu.Unlock()
+func (w *waiter) Block(wait func()) {
+	w.mu.Lock()
+	if !w.runs {
+		w.mu.Unlock()
 		wait()
 		return
 	}
-	task := s.task
-	if s.outside++; s.outside == 1 {
-		s.leave()
+	task := w.task
+	if w.outside++; w.outside == 1 {
+		w.leave()
 	}
-	s.mu.Unlock()
+	w.mu.Unlock()
 	defer func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if !s.runs || s.task != task {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if !w.runs || w.task != task {
 			return // the task has left this goroutine behind
 		}
-		if s.outside--; s.outside == 0 {
-			s.enter()
+		if w.outside--; w.outside == 0 {
+			w.enter()
 		}
 	}()
 	wait()
 }
 
 // Free implements [core.Gate].
-func (s *seat) Free(compute func()) {
-	if s.gate.interval == 0 {
+func (w *waiter) Free(compute func()) {
+	if w.gate.interval == 0 {
 		compute()
 		return
 	}
-	s.Block(compute)
+	w.Block(compute)
 }

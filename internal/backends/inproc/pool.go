@@ -65,13 +65,13 @@ type pool struct {
 // A poolWorker is one worker of a pool.
 type poolWorker struct {
 	core.Worker
-	seat  *seat      // nil without a gate
-	tasks int        // that it has taken
-	call  *core.Call // the last of them
-	since time.Time  // when it became idle; zero if it is not
-	leave bool       // it has been idle for too long
-	extra bool       // it was started although there are enough, for one task
-	gone  bool       // it is no longer counted as alive
+	waiter *waiter    // nil without a gate
+	tasks  int        // that it has taken
+	call   *core.Call // the last of them
+	since  time.Time  // when it became idle; zero if it is not
+	leave  bool       // it has been idle for too long
+	extra  bool       // it was started although there are enough, for one task
+	gone   bool       // it is no longer counted as alive
 }
 
 func openPool(ctx context.Context, cfg core.Config, m model) (*pool, error) {
@@ -79,7 +79,7 @@ func openPool(ctx context.Context, cfg core.Config, m model) (*pool, error) {
 	p.site = core.Site{Observer: cfg.Observer, Timing: cfg.Timing, Crew: &p.crew}
 	p.nonEmpty.L = &p.mu
 	p.admission = admission.NewControl(&p.mu, cfg, &p.crew, func() int { return p.calls.Len() - p.idle }, p.refused)
-	p.deadlock = admission.NewDeadlockWatch(&p.mu, &p.crew, func() bool { return p.calls.Len() > p.idle && p.broken == nil }, p.mend)
+	p.deadlock = admission.NewDeadlockWatch(&p.mu, &p.crew, func() bool { return p.calls.Len() > p.idle && p.broken == nil }, p.resolveDeadlock)
 	p.deadlock.Start()
 	p.reaper = time.AfterFunc(time.Hour, p.reap)
 	p.reaper.Stop()
@@ -143,8 +143,8 @@ func (p *pool) start(ready chan<- error) *poolWorker {
 	}
 	w := &poolWorker{Worker: core.Worker{Index: index, PID: os.Getpid(), Crew: &p.crew}}
 	if p.model.gate != nil {
-		w.seat = p.model.gate.seat()
-		w.Gate = w.seat
+		w.waiter = p.model.gate.newWaiter()
+		w.Gate = w.waiter
 	}
 	p.live[index] = w
 	p.alive++
@@ -173,12 +173,12 @@ func (p *pool) work(w *poolWorker, ready chan<- error) {
 }
 
 func (p *pool) run(w *poolWorker, c *core.Call) {
-	if w.seat == nil {
+	if w.waiter == nil {
 		c.Run(&w.Worker)
 		return
 	}
-	w.seat.begin()
-	defer w.seat.finish()
+	w.waiter.begin()
+	defer w.waiter.finish()
 	c.Run(&w.Worker)
 }
 
@@ -334,9 +334,9 @@ func (p *pool) next(w *poolWorker) (*core.Call, bool) {
 // wait for tasks of the pool, the last one is not. The caller holds mu.
 func (p *pool) surplus() bool { return p.alive > p.size && p.alive-1 > p.crew.Waiting() }
 
-// mend implements standstill: it starts a worker more than there are to be, for
+// resolveDeadlock is for [admission.DeadlockWatch]. It starts an extra worker, for
 // the first call that may end the standstill. The caller holds mu.
-func (p *pool) mend(s *core.Standstill) (refuse func()) {
+func (p *pool) resolveDeadlock(s *core.Standstill) (refuse func()) {
 	if s.Workers < p.alive {
 		return nil // one that is more than there are to be is at work
 	}

@@ -29,14 +29,14 @@ const (
 
 // A conn is the submitter's end of the conversation with one worker process.
 type conn struct {
-	feeder *feeder
-	proc   *child.Process
-	self   *core.Worker // as which its task waits for queues
-	claims *shared
-	tasks  map[string]uint16 // index by name
-	header func(b []byte, c *core.Call) []byte
-	watch  *core.ProcessObserver
-	out    *frameWriter
+	dispatcher *dispatcher
+	proc       *child.Process
+	self       *core.Worker // as which its task waits for queues
+	shared     *shared
+	tasks      map[string]uint16 // index by name
+	header     func(b []byte, c *core.Call) []byte
+	observer   *core.ProcessObserver
+	out        *frameWriter
 	// Guarded by out.mu: what add found last, and what it has added.
 	lastName  string
 	lastIndex uint16
@@ -63,9 +63,9 @@ type conn struct {
 	window      uint32                    // how many the worker should have at a time
 	mean        float64                   // nanoseconds of a task, lately
 	useful      bool                      // a task was done
-	seen        uint32                    // done when the patrol came by last
+	seen        uint32                    // done when the watchdog came by last
 	stale       int                       // how often it has found nothing done since, and something waiting
-	robbed      bool                      // something was withdrawn, and the feeder has not been told
+	stolenFrom  bool                      // something was withdrawn, and the dispatcher has not been told
 	graces      map[uint32]*time.Timer    // running out for tasks that were told to stop, by id
 	asks        map[uint32]context.CancelFunc
 	replies     map[uint32]chan answerFrame
@@ -91,7 +91,7 @@ func (c *conn) room() int {
 	if n > c.window/2 || c.over {
 		return 0
 	}
-	if most := c.feeder.p.cfg.MaxTasksPerWorker; most > 0 {
+	if most := c.dispatcher.p.cfg.MaxTasksPerWorker; most > 0 {
 		return min(int(c.window-n), most-int(c.next-c.first))
 	}
 	return int(c.window - n)
@@ -99,7 +99,7 @@ func (c *conn) room() int {
 
 // spent reports whether the worker has done all that one may do.
 func (c *conn) spent() bool {
-	most := c.feeder.p.cfg.MaxTasksPerWorker
+	most := c.dispatcher.p.cfg.MaxTasksPerWorker
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return most > 0 && int(c.next-c.first) >= most && c.next == c.done
@@ -135,7 +135,7 @@ func (c *conn) waiting() (n int) {
 
 // offers returns how many calls an idle worker may be given of those that the worker
 // has been sent and has not started. One that the worker is about to start is none of
-// them, unless the patrol has found that it did not so often, and then it is stuck:
+// them, unless the watchdog has found that it did not so often, and then it is stuck:
 // two workers that are slow to start would take it from each other for ever.
 func (c *conn) offers(patience int) (n int, stuck bool) {
 	c.mu.Lock()
@@ -157,19 +157,19 @@ func (c *conn) count() (n int, running bool) {
 		if c.calls[id%slots] == nil {
 			continue
 		}
-		switch c.claims.state(id) {
-		case slotSent:
+		switch c.shared.state(id) {
+		case stateSent:
 			n++
-		case slotStarted:
+		case stateStarted:
 			running = true
 		}
 	}
 	return n + len(c.unsent), running
 }
 
-// age notes that the patrol has come by. It reports whether all that the worker had
+// age notes that the watchdog has come by. It reports whether all that the worker had
 // has been taken from it since.
-func (c *conn) age() (robbed bool) {
+func (c *conn) age() (stolenFrom bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n, running := c.count()
@@ -179,10 +179,10 @@ func (c *conn) age() (robbed bool) {
 		c.stale = 0
 	}
 	c.seen = c.done
-	if robbed = c.robbed && n == 0 && !running; robbed {
-		c.robbed = false
+	if stolenFrom = c.stolenFrom && n == 0 && !running; stolenFrom {
+		c.stolenFrom = false
 	}
-	return robbed
+	return stolenFrom
 }
 
 // running reports whether the worker runs a call.
@@ -215,7 +215,7 @@ func (c *conn) cancelAll(cause error) {
 	for _, call := range slices.Backward(c.sent()) {
 		call.Cancel(cause)
 	}
-	grace := c.feeder.p.cfg.CancelGrace
+	grace := c.dispatcher.p.cfg.CancelGrace
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if last := c.next - 1; grace >= 0 && c.next != c.done && !c.over && c.graces[last] == nil {
@@ -236,7 +236,7 @@ func (c *conn) withdraw(n int, batch []*core.Call) []*core.Call {
 		c.unsent = c.unsent[:last]
 	}
 	for id := c.next - 1; id != c.done-1 && len(batch)-from < n; id-- {
-		if call := c.calls[id%slots]; call != nil && c.claims.withdraw(id) {
+		if call := c.calls[id%slots]; call != nil && c.shared.withdraw(id) {
 			c.calls[id%slots] = nil
 			c.limitItems(id, call)
 			call.Unclaim()
@@ -244,7 +244,7 @@ func (c *conn) withdraw(n int, batch []*core.Call) []*core.Call {
 		}
 	}
 	slices.Reverse(batch[from:])
-	c.robbed = len(batch) > from || c.robbed
+	c.stolenFrom = len(batch) > from || c.stolenFrom
 	return batch
 }
 
@@ -254,7 +254,7 @@ func (c *conn) limitItems(id uint32, call *core.Call) (begun int) {
 	if !call.Batch() {
 		return 1
 	}
-	begun, end := core.SplitItems(c.claims.items[id%slots].Load())
+	begun, end := core.SplitItems(c.shared.items[id%slots].Load())
 	call.Limit(end)
 	return begun
 }
@@ -265,10 +265,10 @@ func (c *conn) cut(call *core.Call) (left int, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	id, found := c.find(call)
-	if !found || c.claims.state(id) != slotStarted {
+	if !found || c.shared.state(id) != stateStarted {
 		return 0, false
 	}
-	left, ok = core.CutItems(&c.claims.items[id%slots])
+	left, ok = core.CutItems(&c.shared.items[id%slots])
 	return call.Before() + left, ok
 }
 
@@ -316,7 +316,7 @@ func (c *conn) started(call *core.Call) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	id, ok := c.find(call)
-	return ok && c.claims.state(id) == slotStarted || c.answered.Load() == call
+	return ok && c.shared.state(id) == stateStarted || c.answered.Load() == call
 }
 
 // abort takes the call back if it has not started, and else passes on that it
@@ -329,10 +329,10 @@ func (c *conn) abort(call *core.Call, cause string) (found, neverRan bool) {
 		c.noted.Wait() // nobody may touch the argument before it has been encoded
 		id, found = c.find(call)
 	}
-	if found && c.claims.withdraw(id) {
+	if found && c.shared.withdraw(id) {
 		c.calls[id%slots] = nil
 		neverRan = true
-		c.feeder.wake() // it may have nothing left
+		c.dispatcher.wake() // it may have nothing left
 	}
 	if found && !neverRan {
 		c.limit(id, call)
@@ -340,7 +340,7 @@ func (c *conn) abort(call *core.Call, cause string) (found, neverRan bool) {
 	c.mu.Unlock()
 	if found && !neverRan {
 		_ = c.out.add(frameCancel, cancelFrame{id, cause}.bytes()) // it is short
-		c.feeder.wake()
+		c.dispatcher.wake()
 	}
 	return found, neverRan
 }
@@ -348,7 +348,7 @@ func (c *conn) abort(call *core.Call, cause string) (found, neverRan bool) {
 // limit kills the worker if the call is still running after the grace period.
 // The caller holds mu.
 func (c *conn) limit(id uint32, call *core.Call) {
-	grace := c.feeder.p.cfg.CancelGrace
+	grace := c.dispatcher.p.cfg.CancelGrace
 	if grace < 0 {
 		return
 	}
@@ -362,16 +362,17 @@ func (c *conn) limit(id uint32, call *core.Call) {
 	})
 }
 
-// A victim is a call that was lost with its worker, which had begun so many of the
-// arguments if it is a batch.
-type victim struct {
+// A lostCall is a call that a worker was running when it was lost. Of a batch, the
+// worker had begun so many of the arguments.
+type lostCall struct {
 	*core.Call
 	begun int
 }
 
-// salvage returns the calls that a lost worker had not started, and the one that it
-// was running, if there is one. What it had finished was heard, or found in memory.
-func (c *conn) salvage() (unstarted []*core.Call, running []victim) {
+// unfinished removes the calls that a lost worker had not started, and the one that
+// it was running, if there is one, and returns them. The results of those that it had
+// finished have arrived, or were found in shared memory.
+func (c *conn) unfinished() (unstarted []*core.Call, running []lostCall) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for ; c.done != c.next; c.done++ {
@@ -381,11 +382,11 @@ func (c *conn) salvage() (unstarted []*core.Call, running []victim) {
 			continue
 		}
 		begun := c.limitItems(c.done, call)
-		if c.claims.state(c.done) == slotSent {
+		if c.shared.state(c.done) == stateSent {
 			call.Unclaim()
 			unstarted = append(unstarted, call)
 		} else {
-			running = append(running, victim{call, begun})
+			running = append(running, lostCall{call, begun})
 		}
 	}
 	return unstarted, running
@@ -394,14 +395,14 @@ func (c *conn) salvage() (unstarted []*core.Call, running []victim) {
 // lostError tells how the worker was lost while it ran the call.
 func (c *conn) lostError(call *core.Call) *core.WorkerLostError {
 	return &core.WorkerLostError{
-		Worker: c.feeder.index, PID: c.proc.PID(), Cause: c.exit.Cause, Code: c.exit.Code, Signal: c.exit.Signal,
+		Worker: c.dispatcher.index, PID: c.proc.PID(), Cause: c.exit.Cause, Code: c.exit.Code, Signal: c.exit.Signal,
 		OutOfMemory: c.exit.OutOfMemory, Task: call.Task(), Stderr: c.exit.Stderr,
 	}
 }
 
 // release lets go of the memory that was shared with a worker that has ended.
 // Nothing may be in flight: nobody looks at a slot then.
-func (c *conn) release() { c.claims.unmap() }
+func (c *conn) release() { c.shared.unmap() }
 
 func (c *conn) control(ctx context.Context, request string, payload []byte) ([]byte, error) {
 	ch := make(chan answerFrame, 1)
@@ -414,7 +415,7 @@ func (c *conn) control(ctx context.Context, request string, payload []byte) ([]b
 	c.mu.Unlock()
 	// If the worker has ended, it is being reaped, and then lost is closed.
 	_ = c.out.add(frameControl, controlFrame{n, request, payload}.bytes())
-	c.feeder.wake()
+	c.dispatcher.wake()
 	select {
 	case r := <-ch:
 		return r.value()
@@ -438,10 +439,10 @@ func (c *conn) endNow() error {
 	}
 	c.hangUp()
 	why := c.awaitEnd()
-	if c.exit.Code == 0 || c.feeder.p.life.Err() != nil { // Stop has it killed if it takes too long
+	if c.exit.Code == 0 || c.dispatcher.p.life.Err() != nil { // Stop has it killed if it takes too long
 		return nil
 	}
-	return fmt.Errorf("worker %d (pid %d) did not end in good order: %s%s\n%s", c.feeder.index, c.proc.PID(), why, c.exit.Cause, c.exit.Stderr)
+	return fmt.Errorf("worker %d (pid %d) did not end in good order: %s%s\n%s", c.dispatcher.index, c.proc.PID(), why, c.exit.Cause, c.exit.Stderr)
 }
 
 // awaitEnd waits until a worker that was told to end has ended. One that does not

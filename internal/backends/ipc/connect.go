@@ -24,10 +24,10 @@ const helloTimeout = 30 * time.Second
 
 // start starts a process for the worker and waits until it is ready and
 // prepared.
-func (f *feeder) start(ctx context.Context) error {
-	c, err := f.connect(ctx)
+func (d *dispatcher) start(ctx context.Context) error {
+	c, err := d.connect(ctx)
 	for tries := 1; tries < maxTries && errors.Is(err, errMeantForAll); tries++ {
-		c, err = f.connect(ctx)
+		c, err = d.connect(ctx)
 	}
 	if err != nil {
 		return err
@@ -36,16 +36,16 @@ func (f *feeder) start(ctx context.Context) error {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause // it is not Init's fault
 		} else {
-			err = &core.InitError{Worker: f.index, Err: err}
+			err = &core.InitError{Worker: d.index, Err: err}
 		}
 		err = errors.Join(err, c.end())
 		c.release()
 		return err
 	}
-	f.set(c)
-	f.p.mu.Lock()
-	f.p.started++
-	f.p.mu.Unlock()
+	d.set(c)
+	d.p.mu.Lock()
+	d.p.started++
+	d.p.mu.Unlock()
 	return nil
 }
 
@@ -60,45 +60,45 @@ var meantForAll = []string{syscall.SIGINT.String(), syscall.SIGTERM.String(), sy
 const maxTries = 5
 
 // connect starts a process for the worker and waits until it answers.
-func (f *feeder) connect(ctx context.Context) (*conn, error) {
+func (d *dispatcher) connect(ctx context.Context) (*conn, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	cfg := f.p.cfg
+	cfg := d.p.cfg
 	c := &conn{
-		feeder: f, watch: cfg.Processes, window: least,
+		dispatcher: d, observer: cfg.Processes, window: least,
 		lost: make(chan struct{}), asks: make(map[uint32]context.CancelFunc), replies: make(map[uint32]chan answerFrame), graces: make(map[uint32]*time.Timer),
-		spawn: core.ProcessExit{Worker: f.index, Started: core.Now()},
+		spawn: core.ProcessExit{Worker: d.index, Started: core.Now()},
 	}
 	c.noted.L = &c.mu
 	if cfg.Observer != nil {
 		c.header = cfg.Observer.Header
 	}
-	env := []string{"GOMAXPROCS=1", indexEnv + "=" + strconv.Itoa(f.index)}
-	if c.watch != nil && c.watch.Spawning != nil {
-		env = append(env, c.watch.Spawning(f.index)...)
+	env := []string{"GOMAXPROCS=1", indexEnv + "=" + strconv.Itoa(d.index)}
+	if c.observer != nil && c.observer.Spawning != nil {
+		env = append(env, c.observer.Spawning(d.index)...)
 	}
 	shared, file, err := newShared()
 	if err != nil {
 		return nil, err
 	}
-	c.claims = shared
+	c.shared = shared
 	c.proc, err = child.Command{Role: WorkerRole, Env: env, Stdout: os.Stdout, Stderr: os.Stderr, Files: []*os.File{file}, Group: true}.Start()
 	file.Close()
 	if err != nil {
-		c.claims.unmap()
+		c.shared.unmap()
 		return nil, err
 	}
 	c.spawn.PID = c.proc.PID()
-	c.self = &core.Worker{Index: f.index, PID: c.proc.PID(), Crew: &f.p.crew}
-	c.out = newFrameWriter(lifeline{c}, shared.toWorker, nil)
+	c.self = &core.Worker{Index: d.index, PID: c.proc.PID(), Crew: &d.p.crew}
+	c.out = newFrameWriter(workerInput{c}, shared.toWorker, nil)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.endOnce = sync.OnceValue(c.endNow)
 	patience := c.await(cancel)
-	spare := context.AfterFunc(ctx, c.proc.Kill)
+	stopKill := context.AfterFunc(ctx, c.proc.Kill)
 	in := bufio.NewReaderSize(c.proc.Out, 64<<10)
 	err = c.hello(in, cfg.Tasks)
 	patience.Stop()
-	if !spare() && err == nil {
+	if !stopKill() && err == nil {
 		err = context.Cause(ctx) // it is killed although it is ready
 	}
 	if err != nil {
@@ -107,7 +107,7 @@ func (f *feeder) connect(ctx context.Context) (*conn, error) {
 		}
 		exit := c.proc.End(endTimeout)
 		c.cancel()
-		c.claims.unmap()
+		c.shared.unmap()
 		switch {
 		case ctx.Err() != nil:
 			err = context.Cause(ctx)
@@ -116,7 +116,7 @@ func (f *feeder) connect(ctx context.Context) (*conn, error) {
 		case errors.Is(err, io.EOF):
 			err = fmt.Errorf("the worker ended before it was ready, with %s\n%s", exit.Cause, exit.Stderr)
 		}
-		return nil, fmt.Errorf("starting worker %d (pid %d): %w", f.index, c.proc.PID(), err)
+		return nil, fmt.Errorf("starting worker %d (pid %d): %w", d.index, c.proc.PID(), err)
 	}
 	c.spawn.Ready = core.Now()
 	go c.listen(in) // ends with the worker's output; endNow and whoever sees lost wait for it
@@ -140,11 +140,11 @@ func (c *conn) await(giveUp context.CancelCauseFunc) *time.Timer {
 	return patience
 }
 
-// A lifeline writes to a worker, and kills one that no longer listens: it may be
-// alive, and its submitter would wait for an answer for ever.
-type lifeline struct{ *conn }
+// A workerInput writes to a worker, and kills a worker that no longer reads: it may
+// be alive, and the submitter would wait for an answer for ever.
+type workerInput struct{ *conn }
 
-func (l lifeline) Write(b []byte) (int, error) {
+func (l workerInput) Write(b []byte) (int, error) {
 	n, err := l.proc.In.Write(b)
 	if err != nil && !errors.Is(err, os.ErrClosed) { // or else it was told to end
 		l.proc.Kill()
@@ -154,7 +154,7 @@ func (l lifeline) Write(b []byte) (int, error) {
 
 // hangUp tells the worker that there is no more to do.
 func (c *conn) hangUp() {
-	c.claims.ending.Store(1)
+	c.shared.ending.Store(1)
 	c.proc.In.Close()
 }
 
@@ -193,11 +193,11 @@ func unknownTask(name string) error {
 
 // prepare runs Config.Init on the worker.
 func (c *conn) prepare(ctx context.Context) error {
-	if c.feeder.p.cfg.Init == nil {
+	if c.dispatcher.p.cfg.Init == nil {
 		return nil
 	}
-	call := c.feeder.p.cfg.Init.Call(ctx)
-	call.Enter(&core.Site{Carrier: c.feeder.p})
+	call := c.dispatcher.p.cfg.Init.Call(ctx)
+	call.Enter(&core.Site{Transport: c.dispatcher.p})
 	if !call.Wanted() {
 		return call.Err()
 	}
@@ -213,12 +213,12 @@ func (c *conn) prepare(ctx context.Context) error {
 			return call.Err()
 		}
 	}
-	spare := context.AfterFunc(ctx, c.proc.Kill) // beforehand, since to send it may take long
+	stopKill := context.AfterFunc(ctx, c.proc.Kill) // beforehand, since to send it may take long
 	c.send([]*core.Call{call})
 	select {
 	case <-call.Done():
 	case <-c.lost:
-		unstarted, ran := c.salvage()
+		unstarted, ran := c.unfinished()
 		for _, v := range ran {
 			if ctx.Err() != nil {
 				v.Fail(context.Cause(ctx), 0, 0)
@@ -226,11 +226,11 @@ func (c *conn) prepare(ctx context.Context) error {
 			v.Fail(c.lostError(v.Call), 0, 0)
 		}
 		for _, call := range unstarted {
-			call.Fail(fmt.Errorf("worker %d (pid %d) was lost before it was prepared: %s", c.feeder.index, c.proc.PID(), c.exit.Cause), 0, 0)
+			call.Fail(fmt.Errorf("worker %d (pid %d) was lost before it was prepared: %s", c.dispatcher.index, c.proc.PID(), c.exit.Cause), 0, 0)
 		}
 	}
 	err := call.Err()
-	if !spare() && err == nil {
+	if !stopKill() && err == nil {
 		err = context.Cause(ctx) // it is killed although it is prepared
 	}
 	if err != nil {

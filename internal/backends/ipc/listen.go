@@ -17,9 +17,9 @@ import (
 func (c *conn) listen(in *bufio.Reader) {
 	var fault error
 	for {
-		f, err := readFrame(in, c.claims.fromWorker)
+		f, err := readFrame(in, c.shared.fromWorker)
 		if err == nil {
-			err = c.hear(f)
+			err = c.handle(f)
 			f.done()
 		}
 		if err != nil {
@@ -42,18 +42,18 @@ func (c *conn) listen(in *bufio.Reader) {
 		t.Stop()
 	}
 	c.mu.Unlock()
-	if c.watch != nil && c.watch.Exited != nil {
+	if c.observer != nil && c.observer.Exited != nil {
 		c.spawn.Ended, c.spawn.Code, c.spawn.Cause = core.Now(), c.exit.Code, c.exit.Cause
-		c.watch.Exited(c.spawn)
+		c.observer.Exited(c.spawn)
 	}
 	close(c.lost)
-	c.feeder.wake()
+	c.dispatcher.wake()
 }
 
 // recover takes the results that the worker had not sent when it ended, from the
 // memory that was shared with it.
 func (c *conn) recover() {
-	box := c.claims.outbox
+	box := c.shared.outbox
 	left := box.mem[:min(int(box.whole.Load()), cap(box.mem))]
 	for len(left) > 5 {
 		n := binary.LittleEndian.Uint32(left)
@@ -62,13 +62,13 @@ func (c *conn) recover() {
 		}
 		kind, body := frameKind(left[4]), bytes.Clone(left[5:4+n])
 		left = left[4+n:]
-		if kind&^byBelt != frameResult {
+		if kind&^inRing != frameResult {
 			continue // it is nobody's any more
 		}
 		f := frame{kind: kind, body: body}
-		if kind&byBelt != 0 {
+		if kind&inRing != 0 {
 			var err error
-			if f.body, f.end, err = c.claims.fromWorker.find(body); err != nil {
+			if f.body, f.end, err = c.shared.fromWorker.find(body); err != nil {
 				return
 			}
 			f.shared = true
@@ -103,20 +103,20 @@ func (c *conn) recoverRoom() {
 	c.mu.Lock()
 	id := c.done
 	call := c.calls[id%slots]
-	running := id != c.next && call != nil && call.Batch() && c.claims.state(id) == slotStarted
+	running := id != c.next && call != nil && call.Batch() && c.shared.state(id) == stateStarted
 	c.mu.Unlock()
-	room := c.claims.room
+	room := c.shared.results
 	if !running || room.id.Load() != id || int(room.first.Load()) != call.Answered() {
 		return
 	}
-	begun, _ := core.SplitItems(c.claims.items[id%slots].Load())
+	begun, _ := core.SplitItems(c.shared.items[id%slots].Load())
 	_ = call.Room(begun-1, room.mem[:cap(room.mem)]) // what cannot be read was not there
 }
 
 // gone is the error for what is asked of a worker that has ended.
 func (c *conn) gone() error { return fmt.Errorf("the worker ended with %s", c.exit.Cause) }
 
-func (c *conn) hear(f frame) error {
+func (c *conn) handle(f frame) error {
 	switch f.kind {
 	case frameResult:
 		r, err := parseResult(f.body)
@@ -157,8 +157,8 @@ func (c *conn) hear(f frame) error {
 		if err != nil {
 			return err
 		}
-		if c.watch != nil && c.watch.Message != nil {
-			c.watch.Message(c.feeder.index, m.topic, m.payload)
+		if c.observer != nil && c.observer.Message != nil {
+			c.observer.Message(c.dispatcher.index, m.topic, m.payload)
 		}
 	default:
 		return fmt.Errorf("frame of unknown kind %d", f.kind)
@@ -190,11 +190,11 @@ func (c *conn) result(f frame, r resultFrame) error {
 	c.answered.Store(call)
 	defer c.answered.Store(nil)
 	c.calls[r.id%slots] = nil
-	c.claims.set(r.id, slotFree)
+	c.shared.set(r.id, stateFree)
 	c.done++
 	if r.outcome != outcomeWithdrawn {
-		if c.feeder.p.thefts.Load() != 0 {
-			c.feeder.p.thefts.Store(0)
+		if c.dispatcher.p.steals.Load() != 0 {
+			c.dispatcher.p.steals.Store(0)
 		}
 		c.useful = true
 		c.pace(float64(r.ended - r.started))
@@ -206,7 +206,7 @@ func (c *conn) result(f frame, r resultFrame) error {
 	hungry := c.next-c.done <= c.window/2
 	c.mu.Unlock()
 	if hungry {
-		c.feeder.wake()
+		c.dispatcher.wake()
 	}
 	switch {
 	case call == nil: // withdrawn
@@ -217,7 +217,7 @@ func (c *conn) result(f frame, r resultFrame) error {
 			r.payload = f.own(r.payload)
 		}
 		if call.Complete(r.payload, r.started, r.ended) {
-			c.feeder.p.giveBack([]*core.Call{call})
+			c.dispatcher.p.giveBack([]*core.Call{call})
 		}
 	}
 	return nil
@@ -237,7 +237,7 @@ func (c *conn) answer(a askFrame) {
 	c.mu.Lock()
 	c.asks[a.request] = cancel
 	c.mu.Unlock()
-	c.feeder.p.site.Go(func() {
+	c.dispatcher.p.site.Go(func() {
 		var v []byte
 		err := fmt.Errorf("value of a queue %w: its own encoding called runtime.Goexit", core.ErrEncode)
 		defer func() { // also if that is so

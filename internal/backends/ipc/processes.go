@@ -45,33 +45,33 @@ const (
 
 // processes is an executor whose workers are processes.
 //
-// A feeder per worker takes calls from the queue and keeps the worker supplied
-// (feeder.go). It takes no more than the worker can do in two milliseconds, but
+// A dispatcher per worker takes calls from the queue and keeps the worker supplied
+// (dispatcher.go). It takes no more than the worker can do in two milliseconds, but
 // one ahead, so that a worker never waits for its parent to be
 // scheduled. When the queue is empty, a worker with nothing to do is given what
 // others have been sent and have not started.
 type processes struct {
-	cfg      core.Config
-	known    *known
-	site     core.Site
-	crew     core.Crew // workers whose tasks wait for queues
-	deadlock admission.DeadlockWatch
-	patrol   patrol
-	thefts   atomic.Int32              // see patience
-	feeders  atomic.Pointer[[]*feeder] // replaced as a whole, with mu held
-	running  sync.WaitGroup            // feeders
-	life     context.Context           // what workers are started in; ended by halt when Stop has a cause
-	halt     context.CancelCauseFunc
-	needed   context.Context // what workers are started in later: until nothing is left to do, see slacken
-	enough   context.CancelFunc
+	cfg          core.Config
+	known        *taskSet
+	site         core.Site
+	crew         core.Crew // workers whose tasks wait for queues
+	deadlock     admission.DeadlockWatch
+	watchdog     watchdog
+	steals       atomic.Int32                  // see patience
+	dispatchers  atomic.Pointer[[]*dispatcher] // replaced as a whole, with mu held
+	running      sync.WaitGroup                // dispatchers
+	life         context.Context               // what workers are started in; ended by halt when Stop has a cause
+	halt         context.CancelCauseFunc
+	needed       context.Context // what workers are started in later: until nothing is left to do, see endNeedlessStarts
+	cancelNeeded context.CancelFunc
 
 	mu        sync.Mutex
 	admission admission.Control
 	watched   map[<-chan struct{}]func() bool // ends of contexts that calls at workers were submitted with, and what stops watching
 	calls     admission.Queue
-	sleepers  []*feeder // those that found the queue empty
-	woken     int       // feeders that were woken and have not looked yet
-	apart     apart
+	sleepers  []*dispatcher // those that found the queue empty
+	woken     int           // dispatchers that were woken and have not looked yet
+	encodings encodings
 	size      int // workers wanted
 	started   int
 	lost      int
@@ -93,38 +93,38 @@ func openProcesses(ctx context.Context, cfg core.Config) (*processes, error) {
 	if err := admission.Afford("processes", 0, n, admission.Process); err != nil {
 		return nil, err
 	}
-	p := &processes{cfg: cfg, known: newKnown(tasks), size: n}
+	p := &processes{cfg: cfg, known: newTaskSet(tasks), size: n}
 	if cfg.Init != nil {
 		if err := p.known.check(cfg.Init.Task().Identity()); err != nil {
 			return nil, fmt.Errorf("Config.Init: %w", err)
 		}
 	}
-	p.site = core.Site{Observer: cfg.Observer, Timing: cfg.Timing, Carrier: p}
+	p.site = core.Site{Observer: cfg.Observer, Timing: cfg.Timing, Transport: p}
 	p.life, p.halt = context.WithCancelCause(context.Background())
-	p.needed, p.enough = context.WithCancel(p.life)
+	p.needed, p.cancelNeeded = context.WithCancel(p.life)
 	p.crew.Resize(n)
-	p.deadlock = admission.NewDeadlockWatch(&p.mu, &p.crew, p.pending, p.mend)
+	p.deadlock = admission.NewDeadlockWatch(&p.mu, &p.crew, p.pending, p.resolveDeadlock)
 	p.deadlock.Start()
-	p.patrol.timer = time.AfterFunc(time.Hour, p.look)
-	p.patrol.timer.Stop() // until it is expected
+	p.watchdog.timer = time.AfterFunc(time.Hour, p.check)
+	p.watchdog.timer.Stop() // until it is expected
 	p.admission = admission.NewControl(&p.mu, cfg, nil, p.waiting, p.refused)
-	feeders := make([]*feeder, n)
-	p.feeders.Store(&feeders)
+	dispatchers := make([]*dispatcher, n)
+	p.dispatchers.Store(&dispatchers)
 	var starting sync.WaitGroup
 	errs := make([]error, n)
 	for i := range n {
-		feeders[i] = p.newFeeder(i)
-		starting.Go(func() { errs[i] = feeders[i].start(ctx) })
+		dispatchers[i] = p.newDispatcher(i)
+		starting.Go(func() { errs[i] = dispatchers[i].start(ctx) })
 	}
 	starting.Wait()
 	if err := errors.Join(errs...); err != nil {
-		for _, f := range feeders {
-			err = errors.Join(err, f.end())
+		for _, d := range dispatchers {
+			err = errors.Join(err, d.end())
 		}
 		return nil, err
 	}
-	for _, f := range feeders {
-		p.running.Go(f.run)
+	for _, d := range dispatchers {
+		p.running.Go(d.run)
 	}
 	return p, nil
 }
@@ -141,7 +141,7 @@ func (p *processes) Submit(ctx context.Context, c *core.Call) {
 		c.Fail(err, 0, 0)
 		return
 	}
-	p.lane(c).Push(c)
+	p.queueFor(c).Push(c)
 	p.wake()
 	p.deadlock.Expect()
 	p.mu.Unlock()
@@ -154,19 +154,19 @@ func (p *processes) refused() error {
 	return p.broken
 }
 
-// waiting is how many calls are in the queue beside those that feeders are
+// waiting is how many calls are in the queue beside those that dispatchers are
 // about to take.
 func (p *processes) waiting() int { return p.queued() - len(p.sleepers) - p.woken }
 
-// wake wakes one feeder that sleeps because the queue was empty. The caller
+// wake wakes one dispatcher that sleeps because the queue was empty. The caller
 // holds mu.
 func (p *processes) wake() {
 	if n := len(p.sleepers); n > 0 {
-		f := p.sleepers[n-1] // those without a worker come first
+		d := p.sleepers[n-1] // those without a worker come first
 		p.sleepers = p.sleepers[:n-1]
-		f.woken = true
+		d.woken = true
 		p.woken++
-		f.wake()
+		d.wake()
 	}
 }
 
@@ -185,28 +185,28 @@ func (p *processes) Stop(cause error) {
 	p.mu.Lock()
 	p.closed = true
 	p.admission.Recheck()
-	p.slacken()
+	p.endNeedlessStarts()
 	var queued []*core.Call
 	if cause != nil {
 		queued = p.empty()
-		queued = slices.AppendSeq(queued, maps.Keys(p.apart.under))
+		queued = slices.AppendSeq(queued, maps.Keys(p.encodings.running))
 		p.halt(cause)
 	}
 	p.mu.Unlock()
 	for _, c := range queued {
 		c.Cancel(cause)
 	}
-	for _, f := range *p.feeders.Load() {
-		if c := f.current(); c != nil && cause != nil {
+	for _, d := range *p.dispatchers.Load() {
+		if c := d.current(); c != nil && cause != nil {
 			c.cancelAll(cause)
 		}
-		f.wake()
+		d.wake()
 	}
 }
 
 // empty empties the queue. The caller holds mu.
 func (p *processes) empty() (queued []*core.Call) {
-	for _, r := range []*admission.Queue{&p.calls, &p.apart.raw} {
+	for _, r := range []*admission.Queue{&p.calls, &p.encodings.pending} {
 		for r.Len() > 0 {
 			queued = append(queued, r.Pop())
 		}
@@ -223,54 +223,54 @@ func (p *processes) Resize(n int) error {
 	defer p.mu.Unlock()
 	if errors.Is(p.broken, core.ErrBroken) && !p.closed {
 		p.broken = nil
-		for _, f := range *p.feeders.Load() {
-			f.afresh = true
-			f.wake()
+		for _, d := range *p.dispatchers.Load() {
+			d.afresh = true
+			d.wake()
 		}
 	}
 	if err := p.refused(); err != nil {
 		return err
 	}
-	feeders := slices.Clone(*p.feeders.Load())
-	if err := admission.Afford("processes", len(feeders), n, admission.Process); err != nil {
+	dispatchers := slices.Clone(*p.dispatchers.Load())
+	if err := admission.Afford("processes", len(dispatchers), n, admission.Process); err != nil {
 		return err
 	}
 	p.size = n
 	staying := 0
-	for _, f := range feeders {
-		if !f.leaving {
+	for _, d := range dispatchers {
+		if !d.leaving {
 			staying++
 		}
 	}
 	// Those that are on their way out stay first: so there never are more
 	// processes than were asked for.
-	for _, f := range feeders {
-		if f.leaving && staying < n {
-			f.leaving = false
+	for _, d := range dispatchers {
+		if d.leaving && staying < n {
+			d.leaving = false
 			staying++
-			f.wake()
+			d.wake()
 		}
 	}
-	for _, f := range slices.Backward(feeders) {
-		if !f.leaving && staying > n {
-			f.leaving = true
+	for _, d := range slices.Backward(dispatchers) {
+		if !d.leaving && staying > n {
+			d.leaving = true
 			staying--
-			f.wake()
+			d.wake()
 		}
 	}
 	for ; staying < n; staying++ {
-		f := p.newFeeder(freeIndex(feeders))
-		feeders = append(feeders, f)
-		p.running.Go(f.run)
+		d := p.newDispatcher(freeIndex(dispatchers))
+		dispatchers = append(dispatchers, d)
+		p.running.Go(d.run)
 	}
-	p.feeders.Store(&feeders)
+	p.dispatchers.Store(&dispatchers)
 	return nil
 }
 
-// freeIndex returns the lowest index that no feeder has.
-func freeIndex(feeders []*feeder) int {
+// freeIndex returns the lowest index that no dispatcher has.
+func freeIndex(dispatchers []*dispatcher) int {
 	for i := 0; ; i++ {
-		if !slices.ContainsFunc(feeders, func(f *feeder) bool { return f.index == i }) {
+		if !slices.ContainsFunc(dispatchers, func(d *dispatcher) bool { return d.index == i }) {
 			return i
 		}
 	}
@@ -280,8 +280,8 @@ func freeIndex(feeders []*feeder) int {
 // to a worker meanwhile is not counted twice.
 func (p *processes) Stats() core.Stats {
 	var s core.Stats
-	for _, f := range *p.feeders.Load() {
-		if c := f.current(); c != nil && !c.isLost() {
+	for _, d := range *p.dispatchers.Load() {
+		if c := d.current(); c != nil && !c.isLost() {
 			s.Alive++
 			s.Queued += c.waiting()
 			if c.running() {
@@ -292,7 +292,7 @@ func (p *processes) Stats() core.Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.Workers, s.Started, s.Lost = p.size, p.started, p.lost
-	s.Queued += p.queued() + len(p.apart.under)
+	s.Queued += p.queued() + len(p.encodings.running)
 	return s
 }
 
@@ -306,7 +306,7 @@ func (p *processes) Close() error {
 	p.Stop(nil)
 	p.running.Wait()
 	p.deadlock.Stop()
-	p.patrol.timer.Stop()
+	p.watchdog.timer.Stop()
 	p.site.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -322,12 +322,12 @@ func (p *processes) note(err error) {
 	}
 }
 
-// take removes up to n calls from the queue for f, and leaves as many for each
-// of the other workers. If there are none, f is woken when there are; more tells
+// take removes up to n calls from the queue for d, and leaves as many for each
+// of the other workers. If there are none, d is woken when there are; more tells
 // whether there may be.
-func (p *processes) take(f *feeder, n int, batch []*core.Call) (_ []*core.Call, more prospect) {
+func (p *processes) take(d *dispatcher, n int, batch []*core.Call) (_ []*core.Call, more prospect) {
 	for {
-		batch, more = p.pop(f, n, batch[:0])
+		batch, more = p.pop(d, n, batch[:0])
 		none := len(batch) == 0
 		// Without the lock: one that is not wanted any more is completed by
 		// this, and what its callbacks do is not known.
@@ -339,38 +339,38 @@ func (p *processes) take(f *feeder, n int, batch []*core.Call) (_ []*core.Call, 
 }
 
 // pop is take before it is known whether the calls are still wanted.
-func (p *processes) pop(f *feeder, n int, batch []*core.Call) (_ []*core.Call, more prospect) {
+func (p *processes) pop(d *dispatcher, n int, batch []*core.Call) (_ []*core.Call, more prospect) {
 	p.mu.Lock()
-	woken := f.woken
-	if f.woken {
-		f.woken = false
+	woken := d.woken
+	if d.woken {
+		d.woken = false
 		p.woken--
 	}
-	p.sleepers = slices.DeleteFunc(p.sleepers, func(s *feeder) bool { return s == f })
-	if f.leaving {
+	p.sleepers = slices.DeleteFunc(p.sleepers, func(s *dispatcher) bool { return s == d })
+	if d.leaving {
 		p.wake() // in its place
 		p.mu.Unlock()
 		return batch, leaving
 	}
 	had := p.queued()
-	n = min(n, max(1, had/len(*p.feeders.Load())))
-	p.encode(n - p.calls.Len() - p.apart.quick)
+	n = min(n, max(1, had/len(*p.dispatchers.Load())))
+	p.encode(n - p.calls.Len() - p.encodings.quick)
 	for p.calls.Len() > 0 && len(batch) < n {
 		batch = append(batch, p.calls.Pop())
 	}
 	p.admission.Left(had - p.queued())
-	switch startable := f.startable(); {
+	switch startable := d.startable(); {
 	case startable && p.queued() > 0:
 		more = due
-		f.woken = true // it takes them when it has started
+		d.woken = true // it takes them when it has started
 		p.woken++
 	case startable:
-		p.sleepers = slices.Insert(p.sleepers, 0, f)
+		p.sleepers = slices.Insert(p.sleepers, 0, d)
 	case n == 0 && woken:
 		p.wake() // another, in its place
 	case n == 0:
 	case len(batch) == 0:
-		p.sleepers = append(p.sleepers, f)
+		p.sleepers = append(p.sleepers, d)
 	case p.queued() > 0:
 		p.wake()
 	}
@@ -381,11 +381,11 @@ func (p *processes) pop(f *feeder, n int, batch []*core.Call) (_ []*core.Call, m
 	return batch, more
 }
 
-// dispensable reports whether f has no more to do but what it has.
-func (p *processes) dispensable(f *feeder) bool {
+// dispensable reports whether d has no more to do but what it has.
+func (p *processes) dispensable(d *dispatcher) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return f.leaving || p.closed && !p.left()
+	return d.leaving || p.closed && !p.left()
 }
 
 // giveBack returns calls that were taken and not finished. They are the next to
@@ -395,7 +395,7 @@ func (p *processes) giveBack(calls []*core.Call) {
 	broken := p.broken
 	if broken == nil {
 		for _, c := range slices.Backward(calls) {
-			p.lane(c).PushFront(c)
+			p.queueFor(c).PushFront(c)
 			p.wake()
 		}
 	}
@@ -418,7 +418,7 @@ func (p *processes) steal(n int, batch []*core.Call) []*core.Call {
 		}
 		if batch = victim.withdraw(min(n, (most+1)/2), batch); len(batch) > 0 {
 			if stuck {
-				p.thefts.Add(1)
+				p.steals.Add(1)
 			}
 			return batch
 		}
@@ -430,8 +430,8 @@ func (p *processes) steal(n int, batch []*core.Call) []*core.Call {
 // victim returns the worker that has the most that can be taken from it, how much
 // that is, and whether it is stuck; nil if none has anything.
 func (p *processes) victim() (victim *conn, most int, stuck bool) {
-	for _, f := range *p.feeders.Load() {
-		if c := f.current(); c != nil {
+	for _, d := range *p.dispatchers.Load() {
+		if c := d.current(); c != nil {
 			if has, is := c.offers(p.patience()); has > most {
 				victim, most, stuck = c, has, is
 			}
@@ -446,11 +446,11 @@ func (p *processes) stealable() bool {
 	return victim != nil && p.needed.Err() == nil
 }
 
-// Abort implements [core.Carrier].
+// Abort implements [core.Transport].
 func (p *processes) Abort(c *core.Call, cause error) bool {
 	text := textOf(cause) // beforehand, since it may take long
-	for _, f := range *p.feeders.Load() {
-		if conn := f.current(); conn != nil {
+	for _, d := range *p.dispatchers.Load() {
+		if conn := d.current(); conn != nil {
 			if found, neverRan := conn.abort(c, text); found {
 				return neverRan
 			}
@@ -459,10 +459,10 @@ func (p *processes) Abort(c *core.Call, cause error) bool {
 	return false // its claim was taken back; or see conn.send
 }
 
-// Cut implements [core.Carrier].
+// Cut implements [core.Transport].
 func (p *processes) Cut(c *core.Call) (left int, ok bool) {
-	for _, f := range *p.feeders.Load() {
-		if conn := f.current(); conn != nil {
+	for _, d := range *p.dispatchers.Load() {
+		if conn := d.current(); conn != nil {
 			if left, ok = conn.cut(c); ok {
 				return left, true
 			}
@@ -471,10 +471,10 @@ func (p *processes) Cut(c *core.Call) (left int, ok bool) {
 	return 0, false
 }
 
-// Started implements [core.Carrier].
+// Started implements [core.Transport].
 func (p *processes) Started(c *core.Call) bool {
-	for _, f := range *p.feeders.Load() {
-		if conn := f.current(); conn != nil && conn.started(c) {
+	for _, d := range *p.dispatchers.Load() {
+		if conn := d.current(); conn != nil && conn.started(c) {
 			return true
 		}
 	}
@@ -484,8 +484,8 @@ func (p *processes) Started(c *core.Call) bool {
 // Control implements [core.Controller].
 func (p *processes) Control(ctx context.Context, request string, payload []byte) ([]core.Reply, error) {
 	var conns []*conn
-	for _, f := range *p.feeders.Load() {
-		if c := f.current(); c != nil {
+	for _, d := range *p.dispatchers.Load() {
+		if c := d.current(); c != nil {
 			conns = append(conns, c)
 		}
 	}
@@ -497,10 +497,10 @@ func (p *processes) Control(ctx context.Context, request string, payload []byte)
 			b, err := c.control(ctx, request, payload)
 			switch {
 			case err == nil:
-				replies[i] = &core.Reply{Worker: c.feeder.index, PID: c.proc.PID(), Payload: b}
+				replies[i] = &core.Reply{Worker: c.dispatcher.index, PID: c.proc.PID(), Payload: b}
 			case c.isLost() && c.exit.Code == 0: // it was one too many, or had done its share
 			default:
-				errs[i] = fmt.Errorf("worker %d (pid %d): request %s: %w", c.feeder.index, c.proc.PID(), request, err)
+				errs[i] = fmt.Errorf("worker %d (pid %d): request %s: %w", c.dispatcher.index, c.proc.PID(), request, err)
 			}
 		})
 	}

@@ -19,7 +19,7 @@ import (
 // little-endian, the last of which takes the rest. The worker speaks first,
 // with hello. It runs one task at a time, in the order in which it gets them,
 // and answers each with a result, in the same order; a task that was withdrawn
-// (claims.go) is answered without being run, and a batch may be answered in parts.
+// (shared.go) is answered without being run, and a batch may be answered in parts.
 // The end of its input ends it.
 type frameKind uint8
 
@@ -40,8 +40,8 @@ const (
 // a difference means that the program was replaced while it ran.
 const protocolVersion = 4
 
-// byBelt in the kind of a frame says that its body is a beltRef.
-const byBelt = 1 << 7
+// inRing in the kind of a frame says that its body is a ringRef.
+const inRing = 1 << 7
 
 // batchTask in the index of a task asks for a batch of it.
 const batchTask = 1 << 15
@@ -54,14 +54,14 @@ type frame struct {
 	kind   frameKind
 	body   []byte
 	shared bool // body is valid only until done
-	belt   *belt
-	end    uint64 // on the belt
+	ring   *shmRing
+	end    uint64 // on the ring
 }
 
 // done lets go of the body.
 func (f frame) done() {
-	if f.belt != nil {
-		f.belt.release(f.end)
+	if f.ring != nil {
+		f.ring.release(f.end)
 	}
 }
 
@@ -74,8 +74,8 @@ func (f frame) own(part []byte) []byte {
 }
 
 // readFrame reads a frame. One that fits stays in r's buffer, and one that came
-// by the belt stays there.
-func readFrame(r *bufio.Reader, belt *belt) (frame, error) {
+// by the ring stays there.
+func readFrame(r *bufio.Reader, ring *shmRing) (frame, error) {
 	head, err := r.Peek(5)
 	if err != nil {
 		if len(head) > 0 && errors.Is(err, io.EOF) {
@@ -94,11 +94,11 @@ func readFrame(r *bufio.Reader, belt *belt) (frame, error) {
 			return frame{}, io.ErrUnexpectedEOF
 		}
 		_, _ = r.Discard(n)
-		if kind&byBelt == 0 {
+		if kind&inRing == 0 {
 			return frame{kind: kind, body: body, shared: true}, nil
 		}
-		body, end, err := belt.find(body)
-		return frame{kind &^ byBelt, body, true, belt, end}, err
+		body, end, err := ring.find(body)
+		return frame{kind &^ inRing, body, true, ring, end}, err
 	}
 	body, err := readBody(r, n)
 	return frame{kind: kind, body: body}, err
@@ -139,17 +139,17 @@ func end(b []byte, start int) ([]byte, error) {
 type frameWriter struct {
 	mu      sync.Mutex
 	w       io.Writer
-	belt    *belt   // for large payloads; nil if there is none
-	keep    *outbox // where frames lie until they are written; nil if that is nobody's affair
-	buf     []byte  // frames that nobody writes yet
-	spare   []byte  // for the next ones
+	ring    *shmRing // for large payloads; nil if there is none
+	keep    *outbox  // where frames lie until they are written; nil if that is nobody's affair
+	buf     []byte   // frames that nobody writes yet
+	spare   []byte   // for the next ones
 	writing bool
 	written sync.Cond // somebody has written
 	err     error     // of a write: there is no use in another
 }
 
-func newFrameWriter(to io.Writer, belt *belt, keep *outbox) *frameWriter {
-	w := &frameWriter{w: to, belt: belt, keep: keep}
+func newFrameWriter(to io.Writer, ring *shmRing, keep *outbox) *frameWriter {
+	w := &frameWriter{w: to, ring: ring, keep: keep}
 	w.written.L = &w.mu
 	if keep != nil {
 		w.buf = keep.mem
@@ -185,12 +185,12 @@ func (w *frameWriter) kept() {
 	w.keep.whole.Store(uint32(len(w.buf)))
 }
 
-// appendLarge is append for a frame whose body may go by the belt. size is about
+// appendLarge is append for a frame whose body may go by the ring. size is about
 // what fill will append, if that is known, or else 0.
 func (w *frameWriter) appendLarge(k frameKind, size int, fill func(b []byte) ([]byte, error)) error {
 	const fields = 256 // beside the payload, if there is no long header
-	if size >= onBelt {
-		if room, pos := w.belt.reserve(size + fields); room != nil {
+	if size >= ringLeast {
+		if room, pos := w.ring.reserve(size + fields); room != nil {
 			b, err := fill(room)
 			if err != nil {
 				return err
@@ -205,8 +205,8 @@ func (w *frameWriter) appendLarge(k frameKind, size int, fill func(b []byte) ([]
 	if err := w.append(k, fill); err != nil {
 		return err
 	}
-	if body := w.buf[start+5:]; len(body) >= onBelt {
-		if room, pos := w.belt.reserve(len(body)); room != nil {
+	if body := w.buf[start+5:]; len(body) >= ringLeast {
+		if room, pos := w.ring.reserve(len(body)); room != nil {
 			_ = append(room, body...)
 			w.buf = w.buf[:start]
 			w.kept()
@@ -216,11 +216,11 @@ func (w *frameWriter) appendLarge(k frameKind, size int, fill func(b []byte) ([]
 	return nil
 }
 
-// refer adds a frame whose body is on the belt.
+// refer adds a frame whose body is on the ring.
 func (w *frameWriter) refer(k frameKind, pos uint64, n int) {
-	w.belt.commit(pos, n)
+	w.ring.commit(pos, n)
 	start := len(w.buf)
-	b := beltRef{pos, uint32(n)}.appendTo(begin(w.buf, k|byBelt))
+	b := ringRef{pos, uint32(n)}.appendTo(begin(w.buf, k|inRing))
 	w.buf, _ = end(b, start) // it is short
 	w.kept()
 }

@@ -172,7 +172,7 @@ func FuzzProtocol(f *testing.F) {
 	})
 }
 
-func TestClaims(t *testing.T) {
+func TestTaskTable(t *testing.T) {
 	c, f, err := newShared()
 	if err != nil {
 		t.Fatal(err)
@@ -184,11 +184,11 @@ func TestClaims(t *testing.T) {
 	}
 	defer other.unmap()
 	f.Close()
-	c.set(5, slotSent)
-	if !other.start(5) || c.withdraw(5) || c.state(5) != slotStarted {
+	c.set(5, stateSent)
+	if !other.start(5) || c.withdraw(5) || c.state(5) != stateStarted {
 		t.Error("what the worker has started was withdrawn, or could not be started")
 	}
-	c.set(5+slots, slotSent) // the same slot, later
+	c.set(5+slots, stateSent) // the same slot, later
 	if !c.withdraw(5+slots) || other.start(5+slots) {
 		t.Error("what was withdrawn was started, or could not be withdrawn")
 	}

@@ -13,16 +13,16 @@ import (
 const sendGroup = 64
 
 // send sends calls to the worker, those that were not cancelled. If the worker
-// is lost, salvage finds them.
+// is lost, unfinished finds them.
 func (c *conn) send(batch []*core.Call) {
 	c.mu.Lock()
 	c.unsent = append(c.unsent[:0], batch...)
 	c.mu.Unlock()
-	c.feeder.p.watch(batch)
-	c.feeder.p.patrol.expect()
+	c.dispatcher.p.watchContexts(batch)
+	c.dispatcher.p.watchdog.expect()
 	// Who told one to stop, or all, may have found it at no worker. If not, it
 	// finds it here from now on.
-	stopped := context.Cause(c.feeder.p.life)
+	stopped := context.Cause(c.dispatcher.p.life)
 	for _, call := range batch {
 		if cause := cmp.Or(call.Interrupted(), stopped); cause != nil {
 			call.Cancel(cause)
@@ -91,7 +91,7 @@ func (c *conn) add(call *core.Call, id uint32) (ok bool, err error) {
 	if !call.Claim() {
 		return false, nil
 	}
-	call.Sent(c.feeder.index, c.proc.PID())
+	call.Sent(c.dispatcher.index, c.proc.PID())
 	err = c.out.appendLarge(frameTask, call.InputSize(), func(b []byte) ([]byte, error) {
 		var header func([]byte) []byte
 		if c.header != nil {
@@ -109,9 +109,9 @@ func (c *conn) written(calls []*core.Call, done int) {
 	c.mu.Lock()
 	for _, call := range calls {
 		if call.Batch() {
-			c.claims.items[c.next%slots].Store(core.Items(call.Sending()))
+			c.shared.items[c.next%slots].Store(core.Items(call.Sending()))
 		}
-		c.claims.set(c.next, slotSent)
+		c.shared.set(c.next, stateSent)
 		c.calls[c.next%slots] = call
 		c.next++
 	}
@@ -125,7 +125,7 @@ func (c *conn) written(calls []*core.Call, done int) {
 	c.mu.Unlock()
 	large := len(c.out.buf) > pipeBytes
 	if large {
-		c.feeder.p.wakeAll() // this may take long, if the worker does not read: others may have it
+		c.dispatcher.p.wakeAll() // this may take long, if the worker does not read: others may have it
 	}
 	if last || large {
 		_ = c.out.flush() // if it fails, the worker is lost, and listen ends

@@ -74,7 +74,7 @@ func note(tasks []core.AnyTask) {
 		diverted.Store(&tasks)
 		return
 	}
-	first := newKnown(*before)
+	first := newTaskSet(*before)
 	for _, t := range tasks {
 		if first.check(t.Identity()) != nil {
 			panic("executor: executor.Main or cli.Main was called before, and was not given task " + t.Name() +
@@ -95,7 +95,7 @@ func knownTasks(tasks []core.AnyTask) ([]core.AnyTask, error) {
 	case tasks == nil:
 		return *known, nil
 	}
-	all := newKnown(*known)
+	all := newTaskSet(*known)
 	for i, t := range tasks {
 		if t == nil || t.Identity() == nil {
 			return nil, fmt.Errorf("of %d tasks in Config.Tasks, number %d is nil", len(tasks), i+1)
@@ -129,7 +129,7 @@ func serveWorker(tasks []core.AnyTask, hooks core.WorkerHooks) {
 type worker struct {
 	tasks  []core.AnyTask
 	hooks  core.WorkerHooks
-	claims *shared
+	shared *shared
 	todo   chan job
 	self   core.Worker
 	site   core.Site
@@ -164,13 +164,13 @@ func newWorker(tasks []core.AnyTask, hooks core.WorkerHooks, shared *shared, out
 	w := &worker{
 		tasks:  tasks,
 		hooks:  hooks,
-		claims: shared,
+		shared: shared,
 		todo:   make(chan job, slots), // never full: the parent sends no more
 		out:    newFrameWriter(out, shared.fromWorker, &shared.outbox),
 		asked:  make(map[uint32]chan answerFrame),
 	}
 	index, _ := strconv.Atoi(os.Getenv(indexEnv))
-	w.self = core.Worker{Index: index, PID: os.Getpid(), Link: w}
+	w.self = core.Worker{Index: index, PID: os.Getpid(), Queues: w}
 	w.site = core.Site{Observer: hooks.Observer}
 	w.late = time.AfterFunc(time.Hour, w.flushLate)
 	w.late.Stop()
@@ -186,7 +186,7 @@ func (w *worker) serve(in io.Reader) error {
 	go func() { // ends with the input; the process does not outlive it
 		err := w.listen(in)
 		if err == nil || errors.Is(err, io.ErrUnexpectedEOF) { // nobody wants what was being written
-			if err = nil; w.claims.ending.Load() == 0 {
+			if err = nil; w.shared.ending.Load() == 0 {
 				// The parent says when nothing is left to do: it is gone, and
 				// nobody wants what is being computed.
 				os.Exit(1)
@@ -222,7 +222,7 @@ func hello(tasks []core.AnyTask) helloFrame {
 func (w *worker) listen(in io.Reader) error {
 	r := bufio.NewReaderSize(in, 64<<10)
 	for {
-		f, err := readFrame(r, w.claims.toWorker)
+		f, err := readFrame(r, w.shared.toWorker)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -293,7 +293,7 @@ func (w *worker) accept(f frame, t taskFrame) job {
 	switch {
 	case w.tasks[index].KeepsInput(batch):
 		j.input = f.own(t.input)
-	case f.shared && f.belt == nil: // the next frame takes its place
+	case f.shared && f.ring == nil: // the next frame takes its place
 		room := &w.input[t.id%slots]
 		*room = append((*room)[:0], t.input...)
 		j.input = *room
@@ -335,7 +335,7 @@ func (w *worker) work(done chan<- error) {
 // the goroutine. The error is that of the connection.
 func (w *worker) run(j job) (err error) {
 	res := resultFrame{id: j.id}
-	if !w.claims.start(j.id) {
+	if !w.shared.start(j.id) {
 		j.frame.done()
 		res.outcome = outcomeWithdrawn
 		return w.answer(j, res, nil)
@@ -402,11 +402,11 @@ const quickInput = 64
 // stream sees to it that a batch hands over its results so that they outlive the
 // worker.
 func (w *worker) stream(j job) {
-	room := w.claims.room
+	room := w.shared.results
 	room.id.Store(j.id)
 	room.first.Store(0)
 	j.call.Stream(core.BatchStream{
-		Claim: &w.claims.items[j.id%slots],
+		Claim: &w.shared.items[j.id%slots],
 		Room:  room.mem,
 		Send: func(part []byte, next int) error {
 			w.out.mu.Lock()
@@ -517,7 +517,7 @@ func (w *worker) control(f controlFrame) error {
 	return w.out.write(frameReply, answerOf(f.request, payload, err).appendTo(nil))
 }
 
-// Ask implements [core.Link].
+// Ask implements [core.QueueClient].
 func (w *worker) Ask(ctx context.Context, op core.QueueOp, queue uint64, payload []byte) ([]byte, error) {
 	ch := make(chan answerFrame, 1)
 	w.mu.Lock()

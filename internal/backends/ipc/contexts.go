@@ -13,7 +13,7 @@ const maxWatched = 256
 
 // watch sees to it that calls that were sent to a worker are cancelled when the
 // context ends that they were submitted with. Many calls share one.
-func (p *processes) watch(calls []*core.Call) {
+func (p *processes) watchContexts(calls []*core.Call) {
 	var last <-chan struct{}
 	for _, c := range calls {
 		if done := c.Context().Done(); done != last {
@@ -39,8 +39,8 @@ func (p *processes) watchContext(ctx context.Context, done <-chan struct{}) {
 		p.mu.Lock()
 		delete(p.watched, done)
 		p.mu.Unlock()
-		for _, f := range *p.feeders.Load() {
-			if c := f.current(); c != nil {
+		for _, d := range *p.dispatchers.Load() {
+			if c := d.current(); c != nil {
 				for _, call := range slices.Backward(c.sent()) { // as in cancelAll
 					if call.Context().Done() == done {
 						call.Cancel(context.Cause(call.Context()))
@@ -55,8 +55,8 @@ func (p *processes) watchContext(ctx context.Context, done <-chan struct{}) {
 // holds mu.
 func (p *processes) unwatch() {
 	needed := make(map[<-chan struct{}]bool)
-	for _, f := range *p.feeders.Load() {
-		if c := f.current(); c != nil {
+	for _, d := range *p.dispatchers.Load() {
+		if c := d.current(); c != nil {
 			for _, call := range c.sent() {
 				needed[call.Context().Done()] = true
 			}

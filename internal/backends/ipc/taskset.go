@@ -7,16 +7,16 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// known are the tasks that an executor's worker processes know. A worker is told
+// taskSet are the tasks that an executor's worker processes know. A worker is told
 // only the name, so a task of the same name that was not given to it is refused
 // here: it would run the other one's function. check is safe for concurrent use.
-type known struct {
+type taskSet struct {
 	byName map[string]*core.TaskIdentity
 	last   atomic.Pointer[core.TaskIdentity] // that was found to be known
 }
 
-func newKnown(tasks []core.AnyTask) *known {
-	k := &known{byName: make(map[string]*core.TaskIdentity)}
+func newTaskSet(tasks []core.AnyTask) *taskSet {
+	k := &taskSet{byName: make(map[string]*core.TaskIdentity)}
 	for _, t := range tasks {
 		k.byName[t.Name()] = t.Identity()
 	}
@@ -25,7 +25,7 @@ func newKnown(tasks []core.AnyTask) *known {
 
 // check returns nil if the task is known, or else an error that wraps
 // ErrUnknownTask.
-func (k *known) check(id *core.TaskIdentity) error {
+func (k *taskSet) check(id *core.TaskIdentity) error {
 	if id == k.last.Load() {
 		return nil
 	}

@@ -1,0 +1,389 @@
+package ipc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/f3f4c0de/harness/internal/core"
+)
+
+// A dispatcher supplies one worker, and starts its process: when the executor is
+// opened, and again after that was lost, or has ended because it had done its
+// share or had nothing to do.
+type dispatcher struct {
+	p     *processes
+	index int
+	kick  chan struct{} // something has changed
+
+	mu   sync.Mutex
+	conn *conn // nil while there is no process; only run and Open change it
+
+	replace  bool      // the process was lost, or could not be started: another is due
+	failures int       // starts in a row after which no task was done
+	again    time.Time // when the next is due
+
+	afresh  bool // Resize has it try again; guarded by p.mu
+	leaving bool // there are too many workers; guarded by p.mu
+	extra   bool // its worker is one more than there are to be: for one call, and then it leaves
+	woken   bool // by p.wake; guarded by p.mu
+}
+
+func (p *processes) newDispatcher(index int) *dispatcher {
+	return &dispatcher{p: p, index: index, kick: make(chan struct{}, 1)}
+}
+
+// A prospect is what a dispatcher that found no calls can expect.
+type prospect int
+
+const (
+	open    prospect = iota // more may come
+	closing                 // what others have is all there is
+	due                     // there are some, for which a worker must be started first
+	leaving                 // it is one too many
+)
+
+func (d *dispatcher) wake() {
+	select {
+	case d.kick <- struct{}{}:
+	default:
+	}
+}
+
+func (d *dispatcher) current() *conn {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.conn
+}
+
+func (d *dispatcher) set(c *conn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.conn = c
+}
+
+// run supplies the worker until the executor is closed and nothing is left, or
+// there are too many workers.
+func (d *dispatcher) run() {
+	var batch []*core.Call
+	for {
+		if d.conn != nil {
+			d.conn.out.flushNow()
+			if d.conn.isLost() {
+				d.handleLoss()
+			}
+		}
+		if d.conn != nil && d.conn.spent() {
+			d.retire()
+		}
+		pause := d.pause()
+		if d.replace && pause <= 0 && d.p.wanted(d) {
+			d.restart(d.p.needed)
+			pause = d.pause()
+		}
+		// A worker that stands still has no room and may have nothing left. Who has
+		// no worker may have been woken instead of another.
+		if room := max(d.room(), 0); room > 0 || d.conn == nil || !d.conn.busy(1) {
+			var more prospect
+			batch, more = d.p.take(d, room, batch[:0])
+			idle := len(batch) == 0 && (d.conn == nil || !d.conn.busy(1))
+			switch {
+			case more == due:
+				if !d.restart(d.p.wanting()) {
+					d.p.cancelQueued()
+				}
+				continue
+			case !idle || more == leaving:
+			case room > 0:
+				batch = d.p.steal(d.share(), batch)
+			case d.startable() && d.p.stealable():
+				d.restart(d.p.needed)
+				continue
+			}
+			switch {
+			case len(batch) > 0:
+				d.supply(batch)
+				clear(batch)
+				continue
+			case idle && more != open:
+				d.retire()
+				if d.p.dismiss(d) {
+					return
+				}
+				continue
+			}
+		}
+		d.sleep(pause)
+	}
+}
+
+// room is how many calls the worker can be sent now.
+func (d *dispatcher) room() int {
+	switch {
+	case d.conn != nil:
+		return d.conn.room()
+	case d.extra:
+		return 1
+	}
+	return 0 // a start may take long, and others could do them meanwhile
+}
+
+// startable reports whether it has no worker, and may start one for whatever calls
+// there are.
+func (d *dispatcher) startable() bool { return d.conn == nil && !d.extra && d.pause() <= 0 }
+
+// supply sends calls to the worker. A dispatcher of an extra worker starts it for them: if that fails they
+// go back to the queue.
+func (d *dispatcher) supply(batch []*core.Call) {
+	if d.conn == nil && !d.restart(d.p.life) {
+		if cause := context.Cause(d.p.life); cause != nil {
+			for _, c := range batch {
+				c.Cancel(cause)
+			}
+			return
+		}
+		d.p.giveBack(batch)
+		return
+	}
+	if d.extra {
+		d.p.mu.Lock()
+		d.extra, d.leaving = false, true
+		d.p.mu.Unlock()
+	}
+	d.conn.send(batch)
+	if d.conn.busy(2) {
+		d.p.wakeAll()
+	}
+}
+
+// restart starts a process for the worker once more.
+func (d *dispatcher) restart(ctx context.Context) bool {
+	defer time.AfterFunc(slowStart, func() { d.p.passOn(d) }).Stop()
+	err := d.start(ctx)
+	if err != nil && ctx.Err() == nil {
+		d.failed(fmt.Errorf("replacing worker %d: %w", d.index, err))
+	}
+	d.replace = err != nil
+	return err == nil
+}
+
+// slowStart is when a start takes long: somebody else is to do what it is for.
+const slowStart = time.Second
+
+// passOn wakes another dispatcher in the place of d.
+func (p *processes) passOn(d *dispatcher) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if d.woken {
+		d.woken = false
+		p.woken--
+		p.wake()
+	}
+}
+
+const (
+	// A start that fails is tried again after a while, which doubles each time.
+	firstPause = 10 * time.Millisecond
+	lastPause  = time.Second
+	// maxFailures in a row, while there is no other worker, mean that none can be
+	// had: about four seconds.
+	maxFailures = 10
+)
+
+// failed is told that the worker could not be started, or was lost before it had
+// done anything.
+func (d *dispatcher) failed(err error) {
+	d.failures++
+	d.again = time.Now().Add(min(firstPause<<min(d.failures-1, 16), lastPause))
+	d.p.startFailed(d, err)
+}
+
+// pause returns how long to wait until the worker may be started again.
+func (d *dispatcher) pause() time.Duration {
+	if d.failures == 0 {
+		return 0
+	}
+	return time.Until(d.again)
+}
+
+// sleep waits until something has changed, or until the worker may be started
+// again, which was not yet when there was that long to go. After the idle timeout it
+// ends a worker that has nothing to do.
+func (d *dispatcher) sleep(pause time.Duration) {
+	var timeout time.Duration
+	switch {
+	case d.conn == nil:
+		timeout = pause
+	case d.p.cfg.IdleTimeout > 0 && !d.conn.busy(1):
+		timeout = d.p.cfg.IdleTimeout
+	}
+	if timeout <= 0 {
+		<-d.kick
+		return
+	}
+	t := time.NewTimer(timeout)
+	defer t.Stop()
+	select {
+	case <-d.kick:
+	case <-t.C:
+		d.retire()
+	}
+}
+
+// retire ends the worker, if there is one, in good order. Nothing is in flight.
+func (d *dispatcher) retire() {
+	if err := d.end(); err != nil {
+		d.p.mu.Lock()
+		defer d.p.mu.Unlock()
+		d.p.note(err)
+	}
+}
+
+func (d *dispatcher) end() error {
+	c := d.conn
+	if c == nil {
+		return nil
+	}
+	err := c.end()
+	d.set(nil)
+	c.release()
+	return err
+}
+
+// handleLoss looks after the calls of a worker that is lost. The task that it ran is
+// lost with it, or tried again; those that it had not started go back to the queue.
+func (d *dispatcher) handleLoss() {
+	c := d.conn
+	unstarted, ran := c.unfinished()
+	d.set(nil)
+	d.replace = true
+	d.p.mu.Lock()
+	d.p.lost++                                  // before anybody can know by a task
+	if len(ran) == 0 && d.p.life.Err() == nil { // or else it may have been killed because of Stop
+		d.p.note(fmt.Errorf("worker %d (pid %d) was lost between two tasks: %s", d.index, c.proc.PID(), c.exit.Cause))
+	}
+	d.p.mu.Unlock()
+	var again []*core.Call
+	for _, v := range ran {
+		if v.Lose(c.lostError(v.Call), v.begun) {
+			again = append(again, v.Call)
+		}
+	}
+	if c.wasUseful() || len(ran) > 0 {
+		d.failures = 0
+	} else {
+		d.failed(fmt.Errorf("worker %d (pid %d) was lost before it had done anything: %s", d.index, c.proc.PID(), c.exit.Cause))
+	}
+	d.p.giveBack(append(again, unstarted...))
+	c.release()
+}
+
+// share is how many calls an idle worker may be given of what others have.
+func (d *dispatcher) share() int {
+	if most := d.p.cfg.MaxTasksPerWorker; most > 0 {
+		return d.room()
+	}
+	return slots
+}
+
+// dismiss forgets a dispatcher that has nothing to do, and reports whether it did:
+// calls may have come back meanwhile, and it may be the last that is left.
+func (p *processes) dismiss(d *dispatcher) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	others := slices.ContainsFunc(*p.dispatchers.Load(), func(g *dispatcher) bool { return g != d && !g.leaving })
+	if p.broken == nil && p.left() && (!d.leaving || !others) || !d.leaving && !p.closed {
+		d.leaving = false
+		return false
+	}
+	p.remove(d)
+	return true
+}
+
+// remove forgets a dispatcher that ends. The caller holds mu.
+func (p *processes) remove(d *dispatcher) {
+	dispatchers := slices.DeleteFunc(slices.Clone(*p.dispatchers.Load()), func(g *dispatcher) bool { return g == d })
+	p.dispatchers.Store(&dispatchers)
+	p.sleepers = slices.DeleteFunc(p.sleepers, func(g *dispatcher) bool { return g == d })
+	if d.woken {
+		p.woken--
+		p.wake()
+	}
+	if p.closed {
+		p.endNeedlessStarts()
+		for _, g := range dispatchers {
+			g.wake() // there may be nothing left for them either
+		}
+	}
+}
+
+// wanted reports whether d is to have a worker although it has no task for it.
+func (p *processes) wanted(d *dispatcher) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !d.leaving && p.refused() == nil
+}
+
+// endNeedlessStarts ends the starts of workers for which nothing is left to do. The
+// caller holds mu.
+func (p *processes) endNeedlessStarts() {
+	if p.closed && !p.left() && !slices.ContainsFunc(*p.dispatchers.Load(), func(d *dispatcher) bool { return d.current() != nil }) {
+		p.cancelNeeded()
+	}
+}
+
+// wanting returns the context for the start of a worker while there are calls in the
+// queue.
+func (p *processes) wanting() context.Context {
+	if p.needed.Err() != nil {
+		return p.life // they have come back since
+	}
+	return p.needed
+}
+
+// cancelQueued cancels what has come back to the queue of an executor that was stopped
+// with a cause, where nobody starts a worker for it any more.
+func (p *processes) cancelQueued() {
+	cause := context.Cause(p.life)
+	if cause == nil {
+		return
+	}
+	p.mu.Lock()
+	queued := p.empty()
+	p.mu.Unlock()
+	for _, c := range queued {
+		c.Cancel(cause)
+	}
+}
+
+// startFailed notes that d could not start a worker. If none can be prepared, or
+// none can be had and there is no other, the calls fail.
+func (p *processes) startFailed(d *dispatcher, err error) {
+	var unprepared *core.InitError
+	p.mu.Lock()
+	if d.afresh {
+		d.afresh, d.failures = false, 1
+	}
+	if d.failures == 1 && !errors.As(err, &unprepared) {
+		p.note(err) // no task tells
+	}
+	alone := !slices.ContainsFunc(*p.dispatchers.Load(), func(g *dispatcher) bool { return g.current() != nil })
+	switch {
+	case errors.As(err, &unprepared):
+	case d.failures >= maxFailures && alone:
+		err = fmt.Errorf("%w: %d starts of a worker have failed in a row, the last with: %w. Resize tries again, and so does another executor", core.ErrBroken, d.failures, err)
+	default:
+		p.mu.Unlock()
+		return
+	}
+	p.broken = err
+	p.admission.Recheck()
+	queued := p.empty()
+	p.mu.Unlock()
+	for _, c := range queued {
+		c.Fail(err, 0, 0)
+	}
+}
