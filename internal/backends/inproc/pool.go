@@ -21,7 +21,7 @@ type model struct {
 	maxWorkers int   // 0: no bound
 	locked     bool  // each worker has an OS thread for itself
 	gate       *gate // held while a task runs; nil if none is
-	onDemand   bool  // a worker is started when there is a task for it
+	single     bool  // a worker is started for a task, and runs no other
 }
 
 // need returns what a worker needs.
@@ -54,6 +54,8 @@ type pool struct {
 	size      int // workers wanted
 	idle      int // workers that wait in next
 	started   int
+	starting  int       // workers that are not prepared yet
+	prepared  sync.Cond // starting is zero, or the pool is closed
 	closed    bool
 	stopped   error // with what Stop cancels
 	broken    error
@@ -77,7 +79,7 @@ type poolWorker struct {
 func openPool(ctx context.Context, cfg core.Config, m model) (*pool, error) {
 	p := &pool{model: m, cfg: cfg}
 	p.site = core.Site{Observer: cfg.Observer, Timing: cfg.Timing, Crew: &p.crew}
-	p.nonEmpty.L = &p.mu
+	p.nonEmpty.L, p.prepared.L = &p.mu, &p.mu
 	p.admission = admission.NewControl(&p.mu, cfg, &p.crew, func() int { return p.calls.Len() - p.idle }, p.refused)
 	p.deadlock = admission.NewDeadlockWatch(&p.mu, &p.crew, func() bool { return p.calls.Len() > p.idle && p.broken == nil }, p.resolveDeadlock)
 	p.deadlock.Start()
@@ -90,36 +92,55 @@ func openPool(ctx context.Context, cfg core.Config, m model) (*pool, error) {
 	if err := admission.Afford(m.name, 0, n, m.need()); err != nil {
 		return nil, err
 	}
-	if m.onDemand && cfg.Workers == 0 {
+	if m.single && cfg.Workers == 0 {
 		n = math.MaxInt
 	}
 	p.setSize(n)
-	if m.onDemand {
+	if p.onDemand() {
 		return p, nil
 	}
-	ready := make(chan error, n)
+	err := p.Warm(ctx)
+	switch {
+	case err == nil:
+		return p, nil
+	case ctx.Err() != nil:
+		p.Stop(context.Cause(ctx))
+		return nil, err // whoever hangs in Init is left behind
+	}
+	return nil, errors.Join(err, p.Close())
+}
+
+// onDemand reports whether workers are started when there are tasks for them.
+func (p *pool) onDemand() bool { return p.cfg.OnDemand || p.model.single }
+
+// Warm implements [core.Warmer]. Where each task has a worker of its own there is none
+// to be started before.
+func (p *pool) Warm(ctx context.Context) (err error) {
 	p.mu.Lock()
-	for range n {
-		p.start(ready)
+	if err := p.refused(); err != nil || p.model.single {
+		p.mu.Unlock()
+		return err
+	}
+	for p.alive < p.size {
+		p.start()
 	}
 	p.mu.Unlock()
-	var errs []error
-	for range n {
-		select {
-		case err := <-ready:
-			if err != nil {
-				errs = append(errs, err)
-			}
-		case <-ctx.Done():
-			errs = append(errs, context.Cause(ctx))
-			p.Stop(context.Cause(ctx))
-			return nil, errors.Join(errs...) // whoever hangs in Init is left behind
+	core.Blocking(ctx, func() {
+		defer context.AfterFunc(ctx, func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.prepared.Broadcast()
+		})()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for p.starting > 0 && !p.closed && ctx.Err() == nil {
+			p.prepared.Wait()
 		}
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs[0], p.Close())
-	}
-	return p, nil
+		if err = p.refused(); err == nil && p.starting > 0 {
+			err = context.Cause(ctx)
+		}
+	})
+	return err
 }
 
 // setSize sets how many workers there should be. The caller holds mu, or is
@@ -132,9 +153,8 @@ func (p *pool) setSize(n int) {
 	p.crew.Resize(n)
 }
 
-// start starts a worker, which sends to ready, if that is not nil, once it is
-// prepared. The caller holds mu.
-func (p *pool) start(ready chan<- error) *poolWorker {
+// start starts a worker. The caller holds mu.
+func (p *pool) start() *poolWorker {
 	index := len(p.live)
 	if n := len(p.free); n > 0 {
 		index, p.free = p.free[n-1], p.free[:n-1]
@@ -149,18 +169,19 @@ func (p *pool) start(ready chan<- error) *poolWorker {
 	p.live[index] = w
 	p.alive++
 	p.started++
-	p.running.Go(func() { p.site.Inside(func() { p.work(w, ready) }) })
+	p.starting++
+	p.running.Go(func() { p.site.Inside(func() { p.work(w) }) })
 	return w
 }
 
 // work is the life of a worker.
-func (p *pool) work(w *poolWorker, ready chan<- error) {
+func (p *pool) work(w *poolWorker) {
 	defer p.left(w) // also if a task ends the goroutine with runtime.Goexit
 	if p.model.locked {
 		runtime.LockOSThread() // and never unlocked, so that the thread ends with it
 		w.Thread = threadID()
 	}
-	if err := p.prepare(w, ready); err != nil {
+	if err := p.prepare(w); err != nil {
 		return
 	}
 	for {
@@ -183,7 +204,7 @@ func (p *pool) run(w *poolWorker, c *core.Call) {
 }
 
 // prepare runs Config.Init. If that fails, the pool is broken.
-func (p *pool) prepare(w *poolWorker, ready chan<- error) (err error) {
+func (p *pool) prepare(w *poolWorker) (err error) {
 	ended := false
 	defer func() {
 		if !ended {
@@ -193,8 +214,10 @@ func (p *pool) prepare(w *poolWorker, ready chan<- error) (err error) {
 			err = &core.InitError{Worker: w.Index, Err: err}
 			p.fail(err)
 		}
-		if ready != nil {
-			ready <- err
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.starting--; p.starting == 0 {
+			p.prepared.Broadcast()
 		}
 	}()
 	if p.cfg.Init != nil {
@@ -216,7 +239,9 @@ func (p *pool) prepare(w *poolWorker, ready chan<- error) (err error) {
 // fail breaks the pool: nothing more is run.
 func (p *pool) fail(err error) {
 	p.mu.Lock()
-	p.broken = err
+	if p.broken == nil {
+		p.broken = err
+	}
 	calls := p.take()
 	p.mu.Unlock()
 	for _, c := range calls {
@@ -245,7 +270,7 @@ func (p *pool) left(w *poolWorker) {
 		p.alive--
 	}
 	if needed && p.broken == nil && p.calls.Len() > p.idle {
-		p.start(nil)
+		p.start()
 	}
 	p.supply()
 }
@@ -257,7 +282,7 @@ func (p *pool) supply() {
 		return
 	}
 	for missing := p.calls.Len() - p.idle; missing > 0 && p.alive < p.size; missing-- {
-		p.start(nil)
+		p.start()
 	}
 }
 
@@ -273,7 +298,7 @@ func (p *pool) Submit(ctx context.Context, c *core.Call) {
 	wake := p.idle > 0
 	if p.calls.Len() > p.idle {
 		if p.alive < p.size {
-			p.start(nil)
+			p.start()
 		} else if p.crew.Standing() {
 			p.deadlock.Expect()
 		}
@@ -297,7 +322,7 @@ func (p *pool) next(w *poolWorker) (*core.Call, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w.call = nil
-	if most := p.cfg.MaxTasksPerWorker; most > 0 && w.tasks >= most || p.model.onDemand && w.tasks > 0 {
+	if most := p.cfg.MaxTasksPerWorker; most > 0 && w.tasks >= most || p.model.single && w.tasks > 0 {
 		return nil, false
 	}
 	extra := w.extra
@@ -349,7 +374,7 @@ func (p *pool) resolveDeadlock(s *core.Standstill) (refuse func()) {
 			return refuse
 		}
 		p.calls.MoveToFront(i)
-		p.start(nil).extra = true
+		p.start().extra = true
 		return nil
 	}
 	return nil
@@ -380,6 +405,7 @@ func (p *pool) Stop(cause error) {
 	p.mu.Lock()
 	p.closed = true
 	p.nonEmpty.Broadcast()
+	p.prepared.Broadcast()
 	p.admission.Recheck()
 	var calls []*core.Call
 	if cause != nil {
@@ -411,8 +437,8 @@ func (p *pool) Resize(n int) error {
 		return err
 	}
 	p.setSize(n)
-	for !p.model.onDemand && p.alive < n && p.broken == nil {
-		p.start(nil)
+	for !p.onDemand() && p.alive < n && p.broken == nil {
+		p.start()
 	}
 	p.supply()
 	p.nonEmpty.Broadcast()

@@ -18,6 +18,6 @@ the growth of its stack, inside the task.`,
 	Shared:  true,
 	Variant: true,
 	Open: func(ctx context.Context, cfg core.Config) (core.Executor, error) {
-		return opened(openPool(ctx, cfg, model{name: "spawn", onDemand: true}))
+		return opened(openPool(ctx, cfg, model{name: "spawn", single: true}))
 	},
 }

@@ -32,6 +32,9 @@ func (d *dispatcher) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.p.mu.Lock()
+	d.p.started++
+	d.p.mu.Unlock()
 	if err := c.prepare(ctx); err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause // it is not Init's fault
@@ -42,10 +45,8 @@ func (d *dispatcher) start(ctx context.Context) error {
 		c.release()
 		return err
 	}
+	d.had = true
 	d.set(c)
-	d.p.mu.Lock()
-	d.p.started++
-	d.p.mu.Unlock()
 	return nil
 }
 

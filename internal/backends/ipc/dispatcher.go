@@ -1,6 +1,7 @@
 package ipc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,8 +13,8 @@ import (
 )
 
 // A dispatcher supplies one worker, and starts its process: when the executor is
-// opened, and again after that was lost, or has ended because it had done its
-// share or had nothing to do.
+// opened, or with Config.OnDemand when there is a call for it, and again after that
+// was lost, or has ended because it had done its share or had nothing to do.
 type dispatcher struct {
 	p     *processes
 	index int
@@ -22,6 +23,7 @@ type dispatcher struct {
 	mu   sync.Mutex
 	conn *conn // nil while there is no process; only run and Open change it
 
+	had      bool      // it has had a process
 	replace  bool      // the process was lost, or could not be started: another is due
 	failures int       // starts in a row after which no task was done
 	again    time.Time // when the next is due
@@ -30,6 +32,9 @@ type dispatcher struct {
 	leaving bool // there are too many workers; guarded by p.mu
 	extra   bool // its worker is one more than there are to be: for one call, and then it leaves
 	woken   bool // by p.wake; guarded by p.mu
+
+	starting bool         // it counts in p.starting; guarded by p.mu
+	warmers  []chan error // those that wait for its worker to be ready; guarded by p.mu
 }
 
 func (p *processes) newDispatcher(index int) *dispatcher {
@@ -79,6 +84,7 @@ func (d *dispatcher) run() {
 		if d.conn != nil && d.conn.spent() {
 			d.retire()
 		}
+		d.warm()
 		pause := d.pause()
 		if d.replace && pause <= 0 && d.p.wanted(d) {
 			d.restart(d.p.needed)
@@ -92,14 +98,14 @@ func (d *dispatcher) run() {
 			idle := len(batch) == 0 && (d.conn == nil || !d.conn.busy(1))
 			switch {
 			case more == due:
-				if !d.restart(d.p.wanting()) {
+				if d.restart(d.p.wanting()) != nil {
 					d.p.cancelQueued()
 				}
 				continue
 			case !idle || more == leaving:
 			case room > 0:
 				batch = d.p.steal(d.share(), batch)
-			case d.startable() && d.p.stealable():
+			case d.startable() && d.p.claimStart(d):
 				d.restart(d.p.needed)
 				continue
 			}
@@ -135,10 +141,10 @@ func (d *dispatcher) room() int {
 // there are.
 func (d *dispatcher) startable() bool { return d.conn == nil && !d.extra && d.pause() <= 0 }
 
-// supply sends calls to the worker. A dispatcher of an extra worker starts it for them: if that fails they
-// go back to the queue.
+// supply sends calls to the worker. A dispatcher of an extra worker starts it for them:
+// if that fails they go back to the queue.
 func (d *dispatcher) supply(batch []*core.Call) {
-	if d.conn == nil && !d.restart(d.p.life) {
+	if d.conn == nil && d.restart(d.p.life) != nil {
 		if cause := context.Cause(d.p.life); cause != nil {
 			for _, c := range batch {
 				c.Cancel(cause)
@@ -159,29 +165,149 @@ func (d *dispatcher) supply(batch []*core.Call) {
 	}
 }
 
-// restart starts a process for the worker once more.
-func (d *dispatcher) restart(ctx context.Context) bool {
+// restart starts a process for the worker, for the first time or once more.
+func (d *dispatcher) restart(ctx context.Context) error {
+	defer d.p.countStart(d)()
 	defer time.AfterFunc(slowStart, func() { d.p.passOn(d) }).Stop()
 	err := d.start(ctx)
-	if err != nil && ctx.Err() == nil {
-		d.failed(fmt.Errorf("replacing worker %d: %w", d.index, err))
+	if d.replace = err != nil; d.replace && ctx.Err() == nil {
+		if d.had {
+			err = fmt.Errorf("replacing worker %d: %w", d.index, err)
+		}
+		d.failed(err)
 	}
-	d.replace = err != nil
-	return err == nil
+	return err
+}
+
+// countStart counts d among the dispatchers that start a worker, unless it does
+// already, until stop is called.
+func (p *processes) countStart(d *dispatcher) (stop func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.startBegins(d)
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.startEnds(d)
+		if d.current() == nil && p.queued() > 0 {
+			p.wake() // another may have left the call to this start
+		}
+	}
+}
+
+// startBegins notes that d starts a worker: calls for which one is started need no
+// other. The caller holds mu.
+func (p *processes) startBegins(d *dispatcher) {
+	if !d.starting {
+		d.starting = true
+		p.starting++
+	}
+}
+
+func (p *processes) startEnds(d *dispatcher) {
+	if d.starting {
+		d.starting = false
+		p.starting--
+	}
+}
+
+// claimStart reports whether d is to start a worker for what can be taken from other
+// workers: whether there is more of that, and in the queue, than workers are being
+// started. Then d counts as one that starts one.
+func (p *processes) claimStart(d *dispatcher) bool {
+	if p.needed.Err() != nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	calls := p.queued()
+	for _, other := range *p.dispatchers.Load() {
+		if c := other.current(); c != nil {
+			has, _ := c.offers(p.patience())
+			calls += has
+		}
+	}
+	if calls <= p.starting {
+		return false
+	}
+	p.startBegins(d)
+	return true
+}
+
+// warm starts a worker, if there is none and Warm has asked for it, and tells Warm
+// when it is ready.
+func (d *dispatcher) warm() {
+	warmers, err := d.p.warmersOf(d)
+	if len(warmers) == 0 {
+		return
+	}
+	if err == nil && d.conn == nil && d.p.wanted(d) {
+		if err = d.restart(d.p.needed); err != nil {
+			d.p.mu.Lock()
+			err = cmp.Or(d.p.refused(), err)
+			d.p.mu.Unlock()
+		}
+	}
+	for _, w := range warmers {
+		w <- err
+	}
+}
+
+// warmersOf removes those who wait for d's worker, and returns them, and why the
+// executor takes no calls, if so.
+func (p *processes) warmersOf(d *dispatcher) ([]chan error, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	warmers := d.warmers
+	d.warmers = nil
+	return warmers, p.refused()
+}
+
+// Warm implements [core.Warmer].
+func (p *processes) Warm(ctx context.Context) error {
+	p.mu.Lock()
+	if err := p.refused(); err != nil {
+		p.mu.Unlock()
+		return err
+	}
+	var ready []chan error
+	for _, d := range *p.dispatchers.Load() {
+		if d.current() == nil && !d.leaving && !d.extra {
+			w := make(chan error, 1)
+			ready = append(ready, w)
+			d.warmers = append(d.warmers, w)
+			d.wake()
+		}
+	}
+	p.mu.Unlock()
+	var first error
+	core.Blocking(ctx, func() {
+		for _, w := range ready {
+			select {
+			case err := <-w:
+				first = cmp.Or(first, err)
+			case <-ctx.Done():
+				first = cmp.Or(first, context.Cause(ctx))
+				return
+			}
+		}
+	})
+	return first
 }
 
 // slowStart is when a start takes long: somebody else is to do what it is for.
 const slowStart = time.Second
 
-// passOn wakes another dispatcher in the place of d.
+// passOn wakes another dispatcher in the place of d, whose start takes long.
 func (p *processes) passOn(d *dispatcher) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.startEnds(d)
 	if d.woken {
 		d.woken = false
 		p.woken--
-		p.wake()
 	}
+	p.wake()
 }
 
 const (
@@ -307,6 +433,10 @@ func (p *processes) dismiss(d *dispatcher) bool {
 func (p *processes) remove(d *dispatcher) {
 	dispatchers := slices.DeleteFunc(slices.Clone(*p.dispatchers.Load()), func(g *dispatcher) bool { return g == d })
 	p.dispatchers.Store(&dispatchers)
+	for _, w := range d.warmers {
+		w <- p.refused() // or nil: it is one too many
+	}
+	d.warmers = nil
 	p.sleepers = slices.DeleteFunc(p.sleepers, func(g *dispatcher) bool { return g == d })
 	if d.woken {
 		p.woken--
@@ -367,12 +497,15 @@ func (p *processes) startFailed(d *dispatcher, err error) {
 	if d.afresh {
 		d.afresh, d.failures = false, 1
 	}
-	if d.failures == 1 && !errors.As(err, &unprepared) {
+	alone := !slices.ContainsFunc(*p.dispatchers.Load(), func(g *dispatcher) bool { return g.current() != nil })
+	never := p.cfg.OnDemand && p.started == 0
+	if d.failures == 1 && !errors.As(err, &unprepared) && !(alone && never) {
 		p.note(err) // no task tells
 	}
-	alone := !slices.ContainsFunc(*p.dispatchers.Load(), func(g *dispatcher) bool { return g.current() != nil })
 	switch {
 	case errors.As(err, &unprepared):
+	case alone && never: // Open would have found it
+		err = fmt.Errorf("%w: no worker could be started: %w", core.ErrBroken, err)
 	case d.failures >= maxFailures && alone:
 		err = fmt.Errorf("%w: %d starts of a worker have failed in a row, the last with: %w. Resize tries again, and so does another executor", core.ErrBroken, d.failures, err)
 	default:

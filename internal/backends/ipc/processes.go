@@ -70,6 +70,7 @@ type processes struct {
 	watched   map[<-chan struct{}]func() bool // ends of contexts that calls at workers were submitted with, and what stops watching
 	calls     admission.Queue
 	sleepers  []*dispatcher // those that found the queue empty
+	starting  int           // dispatchers that start a worker, and not for long
 	woken     int           // dispatchers that were woken and have not looked yet
 	encodings encodings
 	size      int // workers wanted
@@ -110,23 +111,35 @@ func openProcesses(ctx context.Context, cfg core.Config) (*processes, error) {
 	p.admission = admission.NewControl(&p.mu, cfg, nil, p.waiting, p.refused)
 	dispatchers := make([]*dispatcher, n)
 	p.dispatchers.Store(&dispatchers)
-	var starting sync.WaitGroup
-	errs := make([]error, n)
 	for i := range n {
 		dispatchers[i] = p.newDispatcher(i)
-		starting.Go(func() { errs[i] = dispatchers[i].start(ctx) })
 	}
-	starting.Wait()
-	if err := errors.Join(errs...); err != nil {
-		for _, d := range dispatchers {
-			err = errors.Join(err, d.end())
+	if !cfg.OnDemand {
+		if err := startAll(ctx, dispatchers); err != nil {
+			return nil, err
 		}
-		return nil, err
 	}
 	for _, d := range dispatchers {
 		p.running.Go(d.run)
 	}
 	return p, nil
+}
+
+// startAll starts all workers, or none.
+func startAll(ctx context.Context, dispatchers []*dispatcher) error {
+	var starting sync.WaitGroup
+	errs := make([]error, len(dispatchers))
+	for i, d := range dispatchers {
+		starting.Go(func() { errs[i] = d.start(ctx) })
+	}
+	starting.Wait()
+	err := errors.Join(errs...)
+	if err != nil {
+		for _, d := range dispatchers {
+			err = errors.Join(err, d.end())
+		}
+	}
+	return err
 }
 
 func (p *processes) Submit(ctx context.Context, c *core.Call) {
@@ -360,8 +373,9 @@ func (p *processes) pop(d *dispatcher, n int, batch []*core.Call) (_ []*core.Cal
 	}
 	p.admission.Left(had - p.queued())
 	switch startable := d.startable(); {
-	case startable && p.queued() > 0:
+	case startable && p.queued() > p.starting:
 		more = due
+		p.startBegins(d)
 		d.woken = true // it takes them when it has started
 		p.woken++
 	case startable:
@@ -438,12 +452,6 @@ func (p *processes) victim() (victim *conn, most int, stuck bool) {
 		}
 	}
 	return victim, most, stuck
-}
-
-// stealable reports whether there is something for a worker that is to be started.
-func (p *processes) stealable() bool {
-	victim, _, _ := p.victim()
-	return victim != nil && p.needed.Err() == nil
 }
 
 // Abort implements [core.Transport].

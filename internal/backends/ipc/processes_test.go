@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -813,6 +814,61 @@ func TestPayloads(t *testing.T) {
 			if got, err := f.Wait(ctx); !bytes.Equal(got, in) || err != nil {
 				t.Errorf("%d bytes came back as %d bytes, %v (task %d)", n, len(got), err, i)
 			}
+		}
+	}
+}
+
+// With OnDemand, what Open would have found is what Warm and the first task report, at
+// once, and Resize has the executor try again.
+func TestFirstWorkerCannotBeStarted(t *testing.T) {
+	for _, by := range []string{"Warm", "task"} {
+		var mended atomic.Bool
+		ctx, ex := openProcesses(t, core.Config{Workers: 2, OnDemand: true, Processes: &core.ProcessObserver{
+			Spawning: func(int) []string {
+				if mended.Load() {
+					return nil
+				}
+				return []string{"BACKENDS_TEST_BROKEN=1"}
+			},
+		}})
+		m := ex.(core.Manager)
+		check := func(what string, err error) {
+			t.Helper()
+			if !errors.Is(err, core.ErrBroken) || !strings.Contains(err.Error(), "exit status 7") {
+				t.Errorf("%s = %v; want ErrBroken, with how the worker ended", what, err)
+			}
+		}
+		if by == "Warm" {
+			check("Warm", ex.(core.Warmer).Warm(ctx))
+		}
+		_, err := pid.Submit(ctx, ex, 1).Wait(ctx)
+		check("the first task", err)
+		mended.Store(true)
+		if err := m.Resize(2); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := pid.Submit(ctx, ex, 1).Wait(ctx); err != nil {
+			t.Errorf("after Resize a task fails with %v", err)
+		}
+		if err := ex.Close(); err != nil {
+			t.Errorf("Close() = %v; want nil: the tasks have told", err)
+		}
+	}
+}
+
+// What Open can find without a worker is found by Open, also on demand.
+func TestOnDemandIsCheckedByOpen(t *testing.T) {
+	unknown := core.NewTask("unknown to workers", func(_ context.Context, n int) (int, error) { return n, nil })
+	for name, cfg := range map[string]core.Config{
+		"an unknown task":    {Tasks: []core.AnyTask{unknown}},
+		"an unknown Init":    {Init: unknown.With(1)},
+		"too many workers":   {Workers: 1 << 40},
+		"a task that is nil": {Tasks: []core.AnyTask{nil}},
+	} {
+		cfg.OnDemand = true
+		if ex, err := ipc.Processes.Open(t.Context(), cfg); err == nil {
+			_ = ex.Close()
+			t.Errorf("Open with %s gave no error", name)
 		}
 	}
 }
