@@ -23,7 +23,7 @@ import (
 // Tasks are the tasks that TestBackend submits.
 var Tasks = []executor.AnyTask{
 	double, echo, sends, fails, failsBadly, panics, exits, holds, untilCancelled, unencodable, takes, makes, encodes, produces, nap,
-	prepares, mixed, does, opens, fickle, refuses, mixes, takesLong, brackets, double.Idempotent(), consumes,
+	prepares, mixed, does, opens, fickle, refuses, mixes, takesLong, brackets, double.Idempotent(), consumes, untilStopped, stubborn, napsOrWaits,
 }
 
 var (
@@ -157,6 +157,10 @@ func TestBackend(t *testing.T, b *backend.Backend) {
 		{"context ends running", testContextEndsRunning},
 		{"wait gives up", testWaitGivesUp},
 		{"deadline", testDeadline},
+		{"time limit", testTimeLimit},
+		{"time limit and queue", testTimeLimitQueued},
+		{"time limit kills", testTimeLimitKills},
+		{"time limit and map", testTimeLimitMap},
 		{"callbacks", testCallbacks},
 		{"callback panics", testCallbackPanics},
 		{"callback always", testCallbackAlways},

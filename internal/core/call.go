@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A Call is one submitted task on its way through an executor, whatever the
@@ -58,6 +59,7 @@ func (c *Call) failure() error {
 type body interface {
 	name() string
 	idempotent() bool
+	timeout() time.Duration // of a call that is limited
 	run(ctx context.Context) error
 	appendInput(b []byte) ([]byte, error)
 	decodeInput(b []byte) error
@@ -79,6 +81,7 @@ const (
 	batched       callTraits = 1 << iota // it is a batch
 	foreignInput                         // methods of the program's own encode its argument,
 	foreignOutput                        // and its result
+	limited                              // it has a time limit
 )
 
 // batch is what a call of several arguments has beside.
@@ -342,9 +345,48 @@ func (c *Call) Run(w *Worker) {
 		}
 		c.ran(err, false)
 	}()
-	err := c.body.run(ctx)
+	var err error
+	if c.traits&limited == 0 {
+		err = c.body.run(ctx)
+	} else {
+		err = c.runLimited(ctx)
+	}
 	ended = true
 	c.returned(err)
+}
+
+// runLimited runs a task that has a time limit.
+func (c *Call) runLimited(ctx context.Context) error {
+	defer time.AfterFunc(c.body.timeout(), c.Expire).Stop()
+	return c.body.run(ctx)
+}
+
+// TimeLimit returns how long the task may run, or 0 if it has no time limit. In a
+// worker process it has none: there the submitter sees to it.
+func (c *Call) TimeLimit() time.Duration {
+	if c.traits&limited == 0 {
+		return 0
+	}
+	return c.body.timeout()
+}
+
+// Expire tells a call that runs that its time limit has passed: it is to stop, with a
+// [TimeoutError] as the cause. [Call.Run] sees to that itself; a backend that takes
+// calls to workers elsewhere calls Expire when a worker has run the task for its
+// TimeLimit. A call that is over, or was told to stop before, is left alone.
+func (c *Call) Expire() {
+	if c.phase.Load() != running {
+		return
+	}
+	cause := &TimeoutError{Task: c.TaskName(), Limit: c.TimeLimit()}
+	if !c.meeting().interrupt(c, cause, true) || !c.carried {
+		return
+	}
+	if c.site.Transport.Abort(c, cause) {
+		c.settle(running, cause)
+		return
+	}
+	c.settle(waiting, cause) // its worker was lost, and the claim taken back
 }
 
 // goexitError is the error of a task that has called runtime.Goexit.
@@ -387,7 +429,8 @@ func (c *Call) outcome(err error) (_ error, cancelled bool) {
 		}
 		return &cutShort{cause, e}, cancelled
 	case *RemoteError: // a worker has put the cause, as it was told, in the place of the function's error
-		if e.lists(context.Canceled) {
+		_, late := cause.(*TimeoutError) //nolint:errorlint // this very one
+		if e.lists(context.Canceled) || late && e.lists(context.DeadlineExceeded) {
 			return cause, cancelled
 		}
 	default:
@@ -417,8 +460,12 @@ func (c *Call) cut() (cause error, cancelled bool) {
 }
 
 // cancels reports whether to end the call with that cause is a cancellation: it
-// is unless the cause is the deadline of the context it was submitted with.
+// is unless the cause is its time limit, or the deadline of the context it was
+// submitted with.
 func (c *Call) cancels(cause error) bool {
+	if m := c.meet.Load(); m != nil && m.expired.Load() {
+		return false
+	}
 	return c.ctx.Done() == nil || !same(c.ctx.Err(), context.DeadlineExceeded) || !same(cause, context.Cause(c.ctx))
 }
 
@@ -521,7 +568,7 @@ func (c *Call) Cancel(cause error) bool {
 			return false
 		} // else its claim was taken back just now, or it is held
 	}
-	if !c.meeting().interrupt(c, cause) || !c.carried {
+	if !c.meeting().interrupt(c, cause, false) || !c.carried {
 		return false
 	}
 	if c.site.Transport.Abort(c, cause) {

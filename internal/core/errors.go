@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 	"unsafe"
 )
 
@@ -410,6 +411,20 @@ func (e *RemoteError) As(target any) bool {
 	}
 	return false
 }
+
+// A TimeoutError reports that a task had not returned when its time limit had passed;
+// see [Task.Timeout]. It is context.DeadlineExceeded by errors.Is.
+type TimeoutError struct {
+	Task  string        // the task's name
+	Limit time.Duration // counted from when the task started
+}
+
+func (e *TimeoutError) Error() string {
+	return fmt.Sprintf("task %s: not done within its time limit of %v", e.Task, e.Limit)
+}
+
+// Unwrap returns context.DeadlineExceeded.
+func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }
 
 // A PanicError reports that a task's function panicked. The panic ends the
 // task, not the worker. It wraps the panic's value if that is an error.

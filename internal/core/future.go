@@ -19,6 +19,7 @@ type Future[Out any] struct {
 //
 //   - *TaskError: the function returned an error
 //   - *PanicError: the function panicked
+//   - *TimeoutError: the function had not returned when the task's time limit had passed
 //   - ErrCancelled: Cancel was called
 //   - the cause of the context that the task was submitted with, if that ended
 //   - *WorkerLostError, *InitError, ErrClosed, ErrFull, ErrEncode,
@@ -123,6 +124,7 @@ type derived[Out any] struct {
 
 func (d *derived[Out]) name() string                   { return d.task }
 func (d *derived[Out]) idempotent() bool               { return false }
+func (d *derived[Out]) timeout() time.Duration         { return 0 }
 func (d *derived[Out]) origin() *TaskIdentity          { return nil }
 func (d *derived[Out]) release()                       {}
 func (d *derived[Out]) argument() (none reflect.Value) { return none }

@@ -318,3 +318,29 @@ func TestIdleTimeoutIsExact(t *testing.T) {
 		})
 	}
 }
+
+// The time of a task counts from when it starts, on its own worker, to the moment at
+// which its context ends.
+func TestTimeLimitIsExact(t *testing.T) {
+	for _, b := range []*core.Backend{inproc.Sequential, inproc.EventLoop, inproc.GIL, inproc.Goroutines, inproc.Spawn} {
+		t.Run(b.Name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ex := open(t, b, core.Config{Workers: 1})
+				defer closeNow(t, ex)
+				start := time.Now()
+				does.Submit(t.Context(), ex, func(context.Context) { pass(5 * time.Second) })
+				var ended time.Duration
+				f := does.Timeout(2*time.Second).Submit(t.Context(), ex, func(ctx context.Context) {
+					core.Blocking(ctx, func() { <-ctx.Done() })
+					ended = time.Since(start)
+				})
+				if _, err := f.Wait(t.Context()); err != nil {
+					t.Errorf("Wait() = %v; want nil: the task has returned a result all the same", err)
+				}
+				if want := 7 * time.Second; ended != want {
+					t.Errorf("its context ended after %v; want %v", ended, want)
+				}
+			})
+		})
+	}
+}

@@ -67,6 +67,7 @@ type conn struct {
 	stale       int                       // how often it has found nothing done since, and something waiting
 	stolenFrom  bool                      // something was withdrawn, and the dispatcher has not been told
 	graces      map[uint32]*time.Timer    // running out for tasks that were told to stop, by id
+	limits      map[uint32]*timeLimit     // of calls in flight, by id; nil until there is one
 	asks        map[uint32]context.CancelFunc
 	replies     map[uint32]chan answerFrame
 	lastRequest uint32
@@ -282,6 +283,15 @@ func (c *conn) find(call *core.Call) (id uint32, ok bool) {
 	return 0, false
 }
 
+// cancelOf returns the frame that tells a worker to cancel a task for that cause, but
+// for the id of the task.
+func cancelOf(cause error) cancelFrame {
+	if late, ok := cause.(*core.TimeoutError); ok { //nolint:errorlint // this very one
+		return cancelFrame{limit: late.Limit, cause: late.Task}
+	}
+	return cancelFrame{cause: textOf(cause)}
+}
+
 // textOf returns what the cause of a cancellation says, unless its method panics,
 // ends the goroutine or takes long.
 func textOf(err error) string {
@@ -322,7 +332,7 @@ func (c *conn) started(call *core.Call) bool {
 // abort takes the call back if it has not started, and else passes on that it
 // is to stop, and what the cause says. If it does not within the grace period, the
 // worker is killed.
-func (c *conn) abort(call *core.Call, cause string) (found, neverRan bool) {
+func (c *conn) abort(call *core.Call, cause cancelFrame) (found, neverRan bool) {
 	c.mu.Lock()
 	id, found := c.find(call)
 	for !found && slices.Contains(c.sending, call) {
@@ -335,19 +345,20 @@ func (c *conn) abort(call *core.Call, cause string) (found, neverRan bool) {
 		c.dispatcher.wake() // it may have nothing left
 	}
 	if found && !neverRan {
-		c.limit(id, call)
+		c.killAfterGrace(id, call)
 	}
 	c.mu.Unlock()
 	if found && !neverRan {
-		_ = c.out.add(frameCancel, cancelFrame{id, cause}.bytes()) // it is short
+		cause.id = id
+		_ = c.out.add(frameCancel, cause.bytes()) // it is short
 		c.dispatcher.wake()
 	}
 	return found, neverRan
 }
 
-// limit kills the worker if the call is still running after the grace period.
+// killAfterGrace kills the worker if the call is still running after the grace period.
 // The caller holds mu.
-func (c *conn) limit(id uint32, call *core.Call) {
+func (c *conn) killAfterGrace(id uint32, call *core.Call) {
 	grace := c.dispatcher.p.cfg.CancelGrace
 	if grace < 0 {
 		return

@@ -2,6 +2,7 @@ package ipc
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -221,8 +222,8 @@ func (c *conn) prepare(ctx context.Context) error {
 	case <-c.lost:
 		unstarted, ran := c.unfinished()
 		for _, v := range ran {
-			if ctx.Err() != nil {
-				v.Fail(context.Cause(ctx), 0, 0)
+			if cause := cmp.Or(v.Interrupted(), context.Cause(ctx)); cause != nil {
+				v.Fail(cause, 0, 0)
 			}
 			v.Fail(c.lostError(v.Call), 0, 0)
 		}

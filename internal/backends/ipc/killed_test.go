@@ -28,6 +28,12 @@ var spin = core.NewTask("spin", func(ctx context.Context, started *core.Queue[in
 	}
 })
 
+// stops stops its worker, which does not go on.
+var stops = core.NewTask("stops", func(context.Context, int) (int, error) {
+	_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+	select {}
+})
+
 // large tells that it runs, and waits until it is told to stop.
 var large = core.NewTask("large", func(ctx context.Context, in largeIn) (int, error) {
 	if err := in.Started.Put(ctx, 1); err != nil {
@@ -203,6 +209,24 @@ func TestCancelGrace(t *testing.T) {
 	}
 	if _, err := behind.Wait(ctx); err != nil {
 		t.Errorf("the task behind it: %v; want that another worker does it", err)
+	}
+}
+
+// The time limit of a task passes also while its worker does not move: it is not for the
+// worker to look. What waits behind it in that worker loses none of its time.
+func TestTimeLimitOfAWorkerThatIsStopped(t *testing.T) {
+	ctx, ex := openProcesses(t, core.Config{Workers: 1, CancelGrace: time.Millisecond})
+	f := stops.Timeout(10*time.Millisecond).Submit(ctx, ex, 0)
+	behind := pid.Timeout(time.Millisecond).Submit(ctx, ex, 0)
+	var late *core.TimeoutError
+	if _, err := f.Wait(ctx); !errors.As(err, &late) {
+		t.Errorf("Wait() = %v; want a *TimeoutError", err)
+	}
+	if _, err := behind.Wait(ctx); err != nil {
+		t.Errorf("the task behind it: %v; want that another worker does it", err)
+	}
+	if got := ex.(core.Manager).Stats().Lost; got != 1 {
+		t.Errorf("%d workers were lost; want 1", got)
 	}
 }
 

@@ -41,6 +41,9 @@ func (c *conn) listen(in *bufio.Reader) {
 	for _, t := range c.graces {
 		t.Stop()
 	}
+	for id := range c.limits {
+		c.endLimit(id)
+	}
 	c.mu.Unlock()
 	if c.observer != nil && c.observer.Exited != nil {
 		c.spawn.Ended, c.spawn.Code, c.spawn.Cause = core.Now(), c.exit.Code, c.exit.Cause
@@ -202,6 +205,9 @@ func (c *conn) result(f frame, r resultFrame) error {
 	if len(c.graces) > 0 && c.graces[r.id] != nil {
 		c.graces[r.id].Stop()
 		delete(c.graces, r.id)
+	}
+	if len(c.limits) > 0 {
+		c.endLimit(r.id)
 	}
 	hungry := c.next-c.done <= c.window/2
 	c.mu.Unlock()

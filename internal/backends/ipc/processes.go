@@ -456,10 +456,10 @@ func (p *processes) victim() (victim *conn, most int, stuck bool) {
 
 // Abort implements [core.Transport].
 func (p *processes) Abort(c *core.Call, cause error) bool {
-	text := textOf(cause) // beforehand, since it may take long
+	told := cancelOf(cause) // beforehand, since it may take long
 	for _, d := range *p.dispatchers.Load() {
 		if conn := d.current(); conn != nil {
-			if found, neverRan := conn.abort(c, text); found {
+			if found, neverRan := conn.abort(c, told); found {
 				return neverRan
 			}
 		}

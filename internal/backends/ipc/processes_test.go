@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(parentEnv) != "" {
 		beParent()
 	}
-	harnesstest.Main(m, die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable, gets, fails, stands, takesMute, givesMute, getsMute)
+	harnesstest.Main(m, stops, die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable, gets, fails, stands, takesMute, givesMute, getsMute)
 }
 
 var (
@@ -88,7 +88,7 @@ type gateIn struct {
 	Started, Release *core.Queue[int]
 }
 
-var tasks = core.TasksOf(append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable, gets, fails, stands, takesMute, givesMute, getsMute))
+var tasks = core.TasksOf(append(slices.Clone(harnesstest.Tasks), stops, die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable, gets, fails, stands, takesMute, givesMute, getsMute))
 
 func openProcesses(t *testing.T, cfg core.Config) (context.Context, core.Executor) {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/f3f4c0de/harness/internal/core"
 )
@@ -38,7 +39,7 @@ const (
 
 // protocolVersion changes with the frames. Both ends are the same program, so
 // a difference means that the program was replaced while it ran.
-const protocolVersion = 4
+const protocolVersion = 5
 
 // inRing in the kind of a frame says that its body is a ringRef.
 const inRing = 1 << 7
@@ -456,19 +457,22 @@ func parseMessage(b []byte) (f messageFrame, err error) {
 	return f, d.err
 }
 
-// cancel: id, cause.
+// cancel: id, the time limit of the task in cause if it is that which has passed, or
+// else 0, and what the cause says.
 type cancelFrame struct {
 	id    uint32
+	limit time.Duration
 	cause string
 }
 
 func (f cancelFrame) bytes() []byte {
-	return append(binary.LittleEndian.AppendUint32(nil, f.id), f.cause...)
+	b := binary.LittleEndian.AppendUint32(nil, f.id)
+	return append(binary.LittleEndian.AppendUint64(b, uint64(f.limit)), f.cause...)
 }
 
 func parseCancel(b []byte) (f cancelFrame, err error) {
 	d := decoder{b: b}
-	f.id = d.uint32()
+	f.id, f.limit = d.uint32(), time.Duration(d.uint64())
 	f.cause = string(d.b)
 	return f, d.err
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -77,7 +78,7 @@ func TestFieldsRoundTrip(t *testing.T) {
 	message := messageFrame{"topic", []byte("p")}
 	gotMessage, err := parseMessage(message.appendTo(nil))
 	compare(t, message, gotMessage, err, all)
-	cancel := cancelFrame{4, "no longer wanted"}
+	cancel := cancelFrame{4, time.Second, "no longer wanted"}
 	gotCancel, err := parseCancel(cancel.bytes())
 	compare(t, cancel, gotCancel, err, all)
 	hello := helloFrame{protocolVersion, "file 1", []helloTask{{"sum", "a function"}, {"long", strings.Repeat("w", 1<<17)}}}
@@ -192,6 +193,21 @@ func TestTaskTable(t *testing.T) {
 	if !c.withdraw(5+slots) || other.start(5+slots) {
 		t.Error("what was withdrawn was started, or could not be withdrawn")
 	}
+	c.set(6, stateSent|timed)
+	if _, ok := c.startedAt(6); ok || c.state(6) != stateSent {
+		t.Error("a timed task that was sent has another state, or a time at which it was started")
+	}
+	before := core.Now()
+	if !other.start(6) || c.withdraw(6) || c.state(6) != stateStarted {
+		t.Error("a timed task that the worker has started was withdrawn, or could not be started")
+	}
+	if at, ok := c.startedAt(6); !ok || core.StampsCompare && (at < before || at > core.Now()) {
+		t.Errorf("a timed task was started at %d, %t; want between %d and %d", at, ok, before, core.Now())
+	}
+	c.set(7, stateSent|timed)
+	if !c.withdraw(7) || other.start(7) {
+		t.Error("a timed task that was withdrawn was started, or could not be withdrawn")
+	}
 }
 
 // A task is not cancelled in the place of one that had its slot before.
@@ -210,7 +226,7 @@ func TestCancelOfWhatWasAnswered(t *testing.T) {
 		id     uint32
 		wanted bool
 	}{{id - slots, true}, {id, false}} {
-		if err := w.take(frame{kind: frameCancel, body: cancelFrame{tt.id, "stop"}.bytes()}); err != nil {
+		if err := w.take(frame{kind: frameCancel, body: cancelFrame{id: tt.id, cause: "stop"}.bytes()}); err != nil {
 			t.Fatal(err)
 		}
 		if got := j.call.Wanted(); got != tt.wanted {

@@ -111,7 +111,12 @@ func (c *conn) written(calls []*core.Call, done int) {
 		if call.Batch() {
 			c.shared.items[c.next%slots].Store(core.Items(call.Sending()))
 		}
-		c.shared.set(c.next, stateSent)
+		state := stateSent
+		if limit := call.TimeLimit(); limit > 0 {
+			state |= timed
+			c.limitTime(c.next, call, limit)
+		}
+		c.shared.set(c.next, state)
 		c.calls[c.next%slots] = call
 		c.next++
 	}

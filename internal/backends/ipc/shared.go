@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"unsafe"
+
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // slots is the size of a task table: it bounds the tasks that a worker has been sent
@@ -18,7 +20,8 @@ const slots = 1024
 // give it to an idle worker, or not to run it at all. Neither waits for the other:
 // a worker that computes on its only processor could not answer a message.
 type taskTable struct {
-	words *[slots]atomic.Uint32
+	words   *[slots]atomic.Uint32
+	claimed *atomic.Uint64 // when the worker has claimed the last task that was timed: a core.Stamp
 }
 
 // The states of a slot.
@@ -27,6 +30,10 @@ const (
 	stateSent             // the worker has the task or is about to get it
 	stateStarted          // the worker runs it
 	stateWithdrawn        // the submitter has taken it back
+
+	// timed is set beside stateSent and stateStarted for a task with a time limit: the
+	// worker is to say when it claims it.
+	timed = 1 << 7
 )
 
 // Memory that is shared with a worker: the task table, how far the rings' readers
@@ -107,7 +114,7 @@ func mapShared(f *os.File) (*shared, error) {
 	}
 	number := func(i int) *atomic.Uint32 { return (*atomic.Uint32)(unsafe.Pointer(&mem[numbersAt+64*i])) }
 	s := &shared{
-		taskTable: taskTable{(*[slots]atomic.Uint32)(unsafe.Pointer(&mem[0]))},
+		taskTable: taskTable{(*[slots]atomic.Uint32)(unsafe.Pointer(&mem[0])), (*atomic.Uint64)(unsafe.Pointer(number(4)))},
 		items:     (*[slots]atomic.Uint64)(unsafe.Pointer(&mem[itemsAt])),
 		outbox:    outbox{mem[outboxAt:outboxAt:resultsAt], number(0)},
 		results:   resultBuffer{mem[resultsAt:resultsAt:ringsAt], number(1), number(2)},
@@ -123,16 +130,35 @@ func mapShared(f *os.File) (*shared, error) {
 
 func (s *shared) unmap() { _ = syscall.Munmap(s.mem) }
 
-// start claims a slot for running.
+// start claims a task for running.
 func (t *taskTable) start(slot uint32) bool {
-	return t.words[slot%slots].CompareAndSwap(stateSent, stateStarted)
+	word := &t.words[slot%slots]
+	if word.CompareAndSwap(stateSent, stateStarted) {
+		return true
+	}
+	if word.Load() != stateSent|timed {
+		return false
+	}
+	t.claimed.Store(uint64(core.Now())) // before anybody can see that it is claimed
+	return word.CompareAndSwap(stateSent|timed, stateStarted|timed)
 }
 
-// withdraw claims a slot back.
+// startedAt returns when the worker has claimed a timed task that it runs. If it has
+// gone on to another timed task, the result of this one is on its way, and startedAt
+// returns when the other was claimed.
+func (t *taskTable) startedAt(slot uint32) (at core.Stamp, ok bool) {
+	if t.words[slot%slots].Load() != stateStarted|timed {
+		return 0, false
+	}
+	return core.Stamp(t.claimed.Load()), true
+}
+
+// withdraw claims a task back.
 func (t *taskTable) withdraw(slot uint32) bool {
-	return t.words[slot%slots].CompareAndSwap(stateSent, stateWithdrawn)
+	word := &t.words[slot%slots]
+	return word.CompareAndSwap(stateSent, stateWithdrawn) || word.CompareAndSwap(stateSent|timed, stateWithdrawn)
 }
 
 func (t *taskTable) set(slot, state uint32) { t.words[slot%slots].Store(state) }
 
-func (t *taskTable) state(slot uint32) uint32 { return t.words[slot%slots].Load() }
+func (t *taskTable) state(slot uint32) uint32 { return t.words[slot%slots].Load() &^ timed }

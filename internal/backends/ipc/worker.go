@@ -252,7 +252,7 @@ func (w *worker) take(f frame) error {
 		// It may have been answered meanwhile, and the next have come that uses
 		// the slot.
 		if call := w.calls[c.id%slots].Load(); call != nil && w.ids[c.id%slots] == c.id {
-			call.Cancel(cancelled(c.cause))
+			call.Cancel(c.err())
 		}
 		return nil
 	case frameAnswer:
@@ -499,6 +499,14 @@ func (w *worker) flushLate() {
 	defer w.out.mu.Unlock()
 	w.held = false
 	_ = w.out.flushKept()
+}
+
+// err is the cause of a cancellation in the worker.
+func (f cancelFrame) err() error {
+	if f.limit > 0 {
+		return &core.TimeoutError{Task: f.cause, Limit: f.limit}
+	}
+	return cancelled(f.cause)
 }
 
 // cancelled is the cause with which a task is cancelled, as its submitter
