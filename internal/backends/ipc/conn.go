@@ -29,14 +29,17 @@ const (
 
 // A conn is the submitter's end of the conversation with one worker process.
 type conn struct {
-	dispatcher *dispatcher
-	proc       *child.Process
-	self       *core.Worker // as which its task waits for queues
-	shared     *shared
-	tasks      map[string]uint16 // index by name
-	header     func(b []byte, c *core.Call) []byte
-	observer   *core.ProcessObserver
-	out        *frameWriter
+	dispatcher  *dispatcher // which is told of what happens; no field of it is used here
+	index       int         // of the worker
+	maxTasks    int         // Config.MaxTasksPerWorker
+	cancelGrace time.Duration
+	proc        *child.Process
+	self        *core.Worker // as which its task waits for queues
+	shared      *shared
+	tasks       map[string]uint16 // index by name
+	header      func(b []byte, c *core.Call) []byte
+	observer    *core.ProcessObserver
+	out         *frameWriter
 	// Guarded by out.mu: what add found last, and what it has added.
 	lastName  string
 	lastIndex uint16
@@ -74,6 +77,21 @@ type conn struct {
 	over        bool // nothing more comes from the worker
 }
 
+// pid returns the id of the worker's process.
+func (c *conn) pid() int { return c.proc.PID() }
+
+// flush writes what was added to be written by the dispatcher.
+func (c *conn) flush() { c.out.flushNow() }
+
+// lostWhen is the error for a worker that was lost and ran no task.
+func (c *conn) lostWhen(when string) error {
+	return fmt.Errorf("worker %d (pid %d) was lost %s: %s", c.index, c.pid(), when, c.exit.Cause)
+}
+
+// endedWell reports whether the worker has ended, with exit status 0.
+func (c *conn) endedWell() bool { return c.isLost() && c.exit.Code == 0 }
+
+// isLost reports whether nothing more comes from the worker.
 func (c *conn) isLost() bool {
 	select {
 	case <-c.lost:
@@ -92,7 +110,7 @@ func (c *conn) room() int {
 	if n > c.window/2 || c.over {
 		return 0
 	}
-	if most := c.dispatcher.p.cfg.MaxTasksPerWorker; most > 0 {
+	if most := c.maxTasks; most > 0 {
 		return min(int(c.window-n), most-int(c.next-c.first))
 	}
 	return int(c.window - n)
@@ -100,7 +118,7 @@ func (c *conn) room() int {
 
 // spent reports whether the worker has done all that one may do.
 func (c *conn) spent() bool {
-	most := c.dispatcher.p.cfg.MaxTasksPerWorker
+	most := c.maxTasks
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return most > 0 && int(c.next-c.first) >= most && c.next == c.done
@@ -216,7 +234,7 @@ func (c *conn) cancelAll(cause error) {
 	for _, call := range slices.Backward(c.sent()) {
 		call.Cancel(cause)
 	}
-	grace := c.dispatcher.p.cfg.CancelGrace
+	grace := c.cancelGrace
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if last := c.next - 1; grace >= 0 && c.next != c.done && !c.over && c.graces[last] == nil {
@@ -359,7 +377,7 @@ func (c *conn) abort(call *core.Call, cause cancelFrame) (found, neverRan bool) 
 // killAfterGrace kills the worker if the call is still running after the grace period.
 // The caller holds mu.
 func (c *conn) killAfterGrace(id uint32, call *core.Call) {
-	grace := c.dispatcher.p.cfg.CancelGrace
+	grace := c.cancelGrace
 	if grace < 0 {
 		return
 	}
@@ -406,7 +424,7 @@ func (c *conn) unfinished() (unstarted []*core.Call, running []lostCall) {
 // lostError tells how the worker was lost while it ran the call.
 func (c *conn) lostError(call *core.Call) *core.WorkerLostError {
 	return &core.WorkerLostError{
-		Worker: c.dispatcher.index, PID: c.proc.PID(), Cause: c.exit.Cause, Code: c.exit.Code, Signal: c.exit.Signal,
+		Worker: c.index, PID: c.pid(), Cause: c.exit.Cause, Code: c.exit.Code, Signal: c.exit.Signal,
 		OutOfMemory: c.exit.OutOfMemory, Task: call.Task(), Stderr: c.exit.Stderr,
 	}
 }
@@ -450,10 +468,10 @@ func (c *conn) endNow() error {
 	}
 	c.hangUp()
 	why := c.awaitEnd()
-	if c.exit.Code == 0 || c.dispatcher.p.life.Err() != nil { // Stop has it killed if it takes too long
+	if c.exit.Code == 0 || c.dispatcher.stopped() != nil { // Stop has it killed if it takes too long
 		return nil
 	}
-	return fmt.Errorf("worker %d (pid %d) did not end in good order: %s%s\n%s", c.dispatcher.index, c.proc.PID(), why, c.exit.Cause, c.exit.Stderr)
+	return fmt.Errorf("worker %d (pid %d) did not end in good order: %s%s\n%s", c.index, c.pid(), why, c.exit.Cause, c.exit.Stderr)
 }
 
 // awaitEnd waits until a worker that was told to end has ended. One that does not

@@ -36,7 +36,7 @@ func (d *dispatcher) start(ctx context.Context) error {
 	d.p.mu.Lock()
 	d.p.started++
 	d.p.mu.Unlock()
-	if err := c.prepare(ctx); err != nil {
+	if err := c.prepare(ctx, d.p.cfg.Init, &core.Site{Transport: d.p}); err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause // it is not Init's fault
 		} else {
@@ -67,7 +67,7 @@ func (d *dispatcher) connect(ctx context.Context) (*conn, error) {
 	defer cancel(nil)
 	cfg := d.p.cfg
 	c := &conn{
-		dispatcher: d, observer: cfg.Processes, window: least,
+		dispatcher: d, index: d.index, maxTasks: cfg.MaxTasksPerWorker, cancelGrace: cfg.CancelGrace, observer: cfg.Processes, window: least,
 		lost: make(chan struct{}), asks: make(map[uint32]context.CancelFunc), replies: make(map[uint32]chan answerFrame), graces: make(map[uint32]*time.Timer),
 		spawn: core.ProcessExit{Worker: d.index, Started: core.Now()},
 	}
@@ -193,13 +193,13 @@ func unknownTask(name string) error {
 	return fmt.Errorf("%w %s: it is not among those that the worker processes were given, by executor.Main or Config.Tasks", core.ErrUnknownTask, name)
 }
 
-// prepare runs Config.Init on the worker.
-func (c *conn) prepare(ctx context.Context) error {
-	if c.dispatcher.p.cfg.Init == nil {
+// prepare runs Config.Init on the worker, if there is one.
+func (c *conn) prepare(ctx context.Context, init core.Job, site *core.Site) error {
+	if init == nil {
 		return nil
 	}
-	call := c.dispatcher.p.cfg.Init.Call(ctx)
-	call.Enter(&core.Site{Transport: c.dispatcher.p})
+	call := init.Call(ctx)
+	call.Enter(site)
 	if !call.Wanted() {
 		return call.Err()
 	}
@@ -228,7 +228,7 @@ func (c *conn) prepare(ctx context.Context) error {
 			v.Fail(c.lostError(v.Call), 0, 0)
 		}
 		for _, call := range unstarted {
-			call.Fail(fmt.Errorf("worker %d (pid %d) was lost before it was prepared: %s", c.dispatcher.index, c.proc.PID(), c.exit.Cause), 0, 0)
+			call.Fail(c.lostWhen("before it was prepared"), 0, 0)
 		}
 	}
 	err := call.Err()

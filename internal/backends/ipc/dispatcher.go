@@ -76,7 +76,7 @@ func (d *dispatcher) run() {
 	var batch []*core.Call
 	for {
 		if d.conn != nil {
-			d.conn.out.flushNow()
+			d.conn.flush()
 			if d.conn.isLost() {
 				d.handleLoss()
 			}
@@ -161,8 +161,43 @@ func (d *dispatcher) supply(batch []*core.Call) {
 	}
 	d.conn.send(batch)
 	if d.conn.busy(2) {
-		d.p.wakeAll()
+		d.offer()
 	}
+}
+
+// What the connection to the worker tells the dispatcher, or asks it. It does so from
+// several goroutines.
+
+// sending is told that calls are about to be sent.
+func (d *dispatcher) sending(calls []*core.Call) {
+	d.p.watchContexts(calls)
+	d.p.watchdog.expect()
+}
+
+// offer lets other workers take what this one has been sent and not started.
+func (d *dispatcher) offer() { d.p.wakeAll() }
+
+// taskDone is told that the worker has done a task.
+func (d *dispatcher) taskDone() {
+	if d.p.steals.Load() != 0 {
+		d.p.steals.Store(0)
+	}
+}
+
+// giveBack puts a call of which a part is still to be run back into the queue.
+func (d *dispatcher) giveBack(c *core.Call) { d.p.giveBack([]*core.Call{c}) }
+
+// runApart runs code of the program's own on a goroutine that Close waits for.
+func (d *dispatcher) runApart(f func()) { d.p.site.Go(f) }
+
+// stopped returns the cause with which the executor was stopped, or nil.
+func (d *dispatcher) stopped() error { return context.Cause(d.p.life) }
+
+// dispensable reports whether the worker is needed for no more than what it has.
+func (d *dispatcher) dispensable() bool {
+	d.p.mu.Lock()
+	defer d.p.mu.Unlock()
+	return d.leaving || d.p.closed && !d.p.left()
 }
 
 // restart starts a process for the worker, for the first time or once more.
@@ -389,7 +424,7 @@ func (d *dispatcher) handleLoss() {
 	d.p.mu.Lock()
 	d.p.lost++                                  // before anybody can know by a task
 	if len(ran) == 0 && d.p.life.Err() == nil { // or else it may have been killed because of Stop
-		d.p.note(fmt.Errorf("worker %d (pid %d) was lost between two tasks: %s", d.index, c.proc.PID(), c.exit.Cause))
+		d.p.note(c.lostWhen("between two tasks"))
 	}
 	d.p.mu.Unlock()
 	var again []*core.Call
@@ -401,7 +436,7 @@ func (d *dispatcher) handleLoss() {
 	if c.wasUseful() || len(ran) > 0 {
 		d.failures = 0
 	} else {
-		d.failed(fmt.Errorf("worker %d (pid %d) was lost before it had done anything: %s", d.index, c.proc.PID(), c.exit.Cause))
+		d.failed(c.lostWhen("before it had done anything"))
 	}
 	d.p.giveBack(append(again, unstarted...))
 	c.release()

@@ -161,7 +161,7 @@ func (c *conn) handle(f frame) error {
 			return err
 		}
 		if c.observer != nil && c.observer.Message != nil {
-			c.observer.Message(c.dispatcher.index, m.topic, m.payload)
+			c.observer.Message(c.index, m.topic, m.payload)
 		}
 	default:
 		return fmt.Errorf("frame of unknown kind %d", f.kind)
@@ -196,9 +196,7 @@ func (c *conn) result(f frame, r resultFrame) error {
 	c.shared.set(r.id, stateFree)
 	c.done++
 	if r.outcome != outcomeWithdrawn {
-		if c.dispatcher.p.steals.Load() != 0 {
-			c.dispatcher.p.steals.Store(0)
-		}
+		c.dispatcher.taskDone()
 		c.useful = true
 		c.pace(float64(r.ended - r.started))
 	}
@@ -223,7 +221,7 @@ func (c *conn) result(f frame, r resultFrame) error {
 			r.payload = f.own(r.payload)
 		}
 		if call.Complete(r.payload, r.started, r.ended) {
-			c.dispatcher.p.giveBack([]*core.Call{call})
+			c.dispatcher.giveBack(call)
 		}
 	}
 	return nil
@@ -243,7 +241,7 @@ func (c *conn) answer(a askFrame) {
 	c.mu.Lock()
 	c.asks[a.request] = cancel
 	c.mu.Unlock()
-	c.dispatcher.p.site.Go(func() {
+	c.dispatcher.runApart(func() {
 		var v []byte
 		err := fmt.Errorf("value of a queue %w: its own encoding called runtime.Goexit", core.ErrEncode)
 		defer func() { // also if that is so

@@ -395,13 +395,6 @@ func (p *processes) pop(d *dispatcher, n int, batch []*core.Call) (_ []*core.Cal
 	return batch, more
 }
 
-// dispensable reports whether d has no more to do but what it has.
-func (p *processes) dispensable(d *dispatcher) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return d.leaving || p.closed && !p.left()
-}
-
 // giveBack returns calls that were taken and not finished. They are the next to
 // be taken.
 func (p *processes) giveBack(calls []*core.Call) {
@@ -505,10 +498,10 @@ func (p *processes) Control(ctx context.Context, request string, payload []byte)
 			b, err := c.control(ctx, request, payload)
 			switch {
 			case err == nil:
-				replies[i] = &core.Reply{Worker: c.dispatcher.index, PID: c.proc.PID(), Payload: b}
-			case c.isLost() && c.exit.Code == 0: // it was one too many, or had done its share
+				replies[i] = &core.Reply{Worker: c.index, PID: c.pid(), Payload: b}
+			case c.endedWell(): // it was one too many, or had done its share
 			default:
-				errs[i] = fmt.Errorf("worker %d (pid %d): request %s: %w", c.dispatcher.index, c.proc.PID(), request, err)
+				errs[i] = fmt.Errorf("worker %d (pid %d): request %s: %w", c.index, c.pid(), request, err)
 			}
 		})
 	}

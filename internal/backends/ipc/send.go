@@ -2,7 +2,6 @@ package ipc
 
 import (
 	"cmp"
-	"context"
 	"slices"
 
 	"github.com/f3f4c0de/harness/internal/core"
@@ -18,11 +17,10 @@ func (c *conn) send(batch []*core.Call) {
 	c.mu.Lock()
 	c.unsent = append(c.unsent[:0], batch...)
 	c.mu.Unlock()
-	c.dispatcher.p.watchContexts(batch)
-	c.dispatcher.p.watchdog.expect()
+	c.dispatcher.sending(batch)
 	// Who told one to stop, or all, may have found it at no worker. If not, it
 	// finds it here from now on.
-	stopped := context.Cause(c.dispatcher.p.life)
+	stopped := c.dispatcher.stopped()
 	for _, call := range batch {
 		if cause := cmp.Or(call.Interrupted(), stopped); cause != nil {
 			call.Cancel(cause)
@@ -91,7 +89,7 @@ func (c *conn) add(call *core.Call, id uint32) (ok bool, err error) {
 	if !call.Claim() {
 		return false, nil
 	}
-	call.Sent(c.dispatcher.index, c.proc.PID())
+	call.Sent(c.index, c.pid())
 	err = c.out.appendLarge(frameTask, call.InputSize(), func(b []byte) ([]byte, error) {
 		var header func([]byte) []byte
 		if c.header != nil {
@@ -130,7 +128,7 @@ func (c *conn) written(calls []*core.Call, done int) {
 	c.mu.Unlock()
 	large := len(c.out.buf) > pipeBytes
 	if large {
-		c.dispatcher.p.wakeAll() // this may take long, if the worker does not read: others may have it
+		c.dispatcher.offer() // this may take long, if the worker does not read
 	}
 	if last || large {
 		_ = c.out.flush() // if it fails, the worker is lost, and listen ends

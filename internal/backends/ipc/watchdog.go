@@ -60,7 +60,7 @@ func (c *conn) unblock() (again bool) {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock() // until then the write has not ended, and so the memory is shared
 	writing := c.out.writing
-	if writing && !c.busy(1) && c.dispatcher.p.dispensable(c.dispatcher) {
+	if writing && !c.busy(1) && c.dispatcher.dispensable() {
 		c.hangUp()
 		return false
 	}
