@@ -12,7 +12,7 @@ var EventLoop = &core.Backend{
 	Doc: `event loop: one task runs until it waits, as in asyncio
 
 A task has the loop while it runs, and gives it up only while it waits (in
-core.Blocking, where asyncio has await). Then the task that has been ready
+executor.Blocking, where asyncio has await). Then the task that has been ready
 for longest gets its turn. So waiting overlaps without any lock or race, and a
 task that computes keeps all others waiting until it is done. Workers bound
 the tasks that are under way at a time.`,

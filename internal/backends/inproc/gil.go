@@ -16,9 +16,9 @@ var GIL = &core.Backend{
 	Doc: `emulated GIL: goroutines under one lock, as Python's threads
 
 A task holds the lock while it runs. It lets go of it while it waits (in
-core.Blocking), in sections that do without the interpreter (in
-core.NoGIL), and, when somebody has waited for 5 ms, at its next
-core.Checkpoint. That is CPython's rule, and docs/gil.md compares the two. So
+executor.Blocking), in sections that do without the interpreter (in
+executor.NoGIL), and, when somebody has waited for 5 ms, at its next
+executor.Checkpoint. That is CPython's rule, and docs/gil.md compares the two. So
 computing gains nothing from more workers, waiting does, and I/O beside
 computation is late by the switch interval.`,
 	Shared: true,

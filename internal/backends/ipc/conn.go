@@ -27,16 +27,21 @@ const (
 	least = 2
 )
 
-// A conn is the submitter's end of the conversation with one worker process.
+// A conn is the submitter's end of the connection to one worker process. It has sent
+// the calls with the ids from done up to next, and the worker answers them in that order.
+//
+// Two locks guard it. out.mu orders what is written, and is held while calls are
+// encoded; mu guards what is in flight, and is never held while anything is written.
+// Who needs both takes out.mu first.
 type conn struct {
-	dispatcher  *dispatcher // which is told of what happens; no field of it is used here
+	dispatcher  *dispatcher // told of what happens here; used by its methods only
 	index       int         // of the worker
 	maxTasks    int         // Config.MaxTasksPerWorker
 	cancelGrace time.Duration
 	proc        *child.Process
-	self        *core.Worker // as which its task waits for queues
+	self        *core.Worker // as which the worker's task waits for queues
 	shared      *shared
-	tasks       map[string]uint16 // index by name
+	tasks       map[string]uint16 // by name, the index that the worker knows a task by
 	header      func(b []byte, c *core.Call) []byte
 	observer    *core.ProcessObserver
 	out         *frameWriter
@@ -45,9 +50,9 @@ type conn struct {
 	lastIndex uint16
 	adding    []*core.Call
 
-	spawn core.ProcessExit // what is known so far
+	spawn core.ProcessExit // what is told to the observer; complete when the process has ended
 
-	lost chan struct{} // closed once nothing more comes from the worker, with exit set
+	lost chan struct{} // closed when the process has ended and its last frame was read; exit is set then
 	exit child.Exit
 
 	ctx     context.Context // ends with the conn: what queues are asked with
@@ -55,21 +60,21 @@ type conn struct {
 	endOnce func() error
 
 	mu          sync.Mutex
-	unsent      []*core.Call              // what send has not got to
-	sending     []*core.Call              // what it encodes, and has not yet noted in calls
+	unsent      []*core.Call              // given to send, and not encoded
+	sending     []*core.Call              // being encoded, and not yet in calls
 	noted       sync.Cond                 // sending is empty
-	answered    atomic.Pointer[core.Call] // what result is about to complete
-	calls       [slots]*core.Call         // those sent and not answered, by id; nil if withdrawn
+	answered    atomic.Pointer[core.Call] // being completed by result, and no longer in calls
+	calls       [slots]*core.Call         // sent and not answered, by id; nil if withdrawn
 	first       uint32                    // id of the first, after what prepared the worker
 	next        uint32                    // id of the next to be sent
 	done        uint32                    // id of the next to be answered
 	window      uint32                    // how many the worker should have at a time
 	mean        float64                   // nanoseconds of a task, lately
-	useful      bool                      // a task was done
-	seen        uint32                    // done when the watchdog came by last
-	stale       int                       // how often it has found nothing done since, and something waiting
-	stolenFrom  bool                      // something was withdrawn, and the dispatcher has not been told
-	graces      map[uint32]*time.Timer    // running out for tasks that were told to stop, by id
+	useful      bool                      // the worker has done a task
+	seen        uint32                    // done at the watchdog's last check
+	stale       int                       // checks in a row at which calls waited and none had been answered since the one before
+	stolenFrom  bool                      // a call was withdrawn since the watchdog's last check
+	graces      map[uint32]*time.Timer    // when the worker is killed for a task that was told to stop, by id
 	limits      map[uint32]*timeLimit     // of calls in flight, by id; nil until there is one
 	asks        map[uint32]context.CancelFunc
 	replies     map[uint32]chan answerFrame
@@ -80,7 +85,7 @@ type conn struct {
 // pid returns the id of the worker's process.
 func (c *conn) pid() int { return c.proc.PID() }
 
-// flush writes what was added to be written by the dispatcher.
+// flush writes the frames that others have added without writing them.
 func (c *conn) flush() { c.out.flushNow() }
 
 // lostWhen is the error for a worker that was lost and ran no task.
@@ -101,8 +106,8 @@ func (c *conn) isLost() bool {
 	}
 }
 
-// room returns how many more calls the worker should be sent now: none until
-// half of what it should have is done, so that they go in batches.
+// room returns how many more calls the worker should be sent now: none until half of
+// its window is done, so that calls are sent many at a time.
 func (c *conn) room() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -116,7 +121,8 @@ func (c *conn) room() int {
 	return int(c.window - n)
 }
 
-// spent reports whether the worker has done all that one may do.
+// spent reports whether the worker has done as many tasks as Config.MaxTasksPerWorker
+// allows.
 func (c *conn) spent() bool {
 	most := c.maxTasks
 	c.mu.Lock()
@@ -124,8 +130,8 @@ func (c *conn) spent() bool {
 	return most > 0 && int(c.next-c.first) >= most && c.next == c.done
 }
 
-// busy reports whether the worker has been sent, or is being sent, so many calls at
-// least that are not answered. What was taken back is none of them.
+// busy reports whether at least so many calls have been sent, or are being sent, to the
+// worker and are not answered. Calls that were withdrawn do not count.
 func (c *conn) busy(least int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -152,10 +158,10 @@ func (c *conn) waiting() (n int) {
 	return n
 }
 
-// offers returns how many calls an idle worker may be given of those that the worker
-// has been sent and has not started. One that the worker is about to start is none of
-// them, unless the watchdog has found that it did not so often, and then it is stuck:
-// two workers that are slow to start would take it from each other for ever.
+// offers returns how many of the calls that the worker has not started an idle worker
+// may steal. A call that the worker is about to start is not offered: two workers that
+// are slow to start would steal it from each other for ever. It is offered, and the
+// worker is stuck, if the watchdog has found it waiting patience times in a row.
 func (c *conn) offers(patience int) (n int, stuck bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -186,8 +192,8 @@ func (c *conn) count() (n int, running bool) {
 	return n + len(c.unsent), running
 }
 
-// age notes that the watchdog has come by. It reports whether all that the worker had
-// has been taken from it since.
+// age is called at each check of the watchdog. It reports whether calls were stolen
+// from the worker since the last one and none is left.
 func (c *conn) age() (stolenFrom bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -267,8 +273,8 @@ func (c *conn) withdraw(n int, batch []*core.Call) []*core.Call {
 	return batch
 }
 
-// limitItems tells a batch how many of its arguments were left to the worker, and
-// returns how many of them that has begun.
+// limitItems tells a batch how many of its arguments the worker is to run, the others
+// having been cut off, and returns how many of them it has begun.
 func (c *conn) limitItems(id uint32, call *core.Call) (begun int) {
 	if !call.Batch() {
 		return 1
@@ -278,8 +284,8 @@ func (c *conn) limitItems(id uint32, call *core.Call) (begun int) {
 	return begun
 }
 
-// cut takes back the arguments of a batch that runs which the worker has not begun,
-// and returns how many are left.
+// cut takes back the arguments that the worker has not begun of a batch that it runs. It
+// returns how many are left.
 func (c *conn) cut(call *core.Call) (left int, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -347,9 +353,9 @@ func (c *conn) started(call *core.Call) bool {
 	return ok && c.shared.state(id) == stateStarted || c.answered.Load() == call
 }
 
-// abort takes the call back if it has not started, and else passes on that it
-// is to stop, and what the cause says. If it does not within the grace period, the
-// worker is killed.
+// abort withdraws the call if the worker has not started it. Otherwise it tells the
+// worker to cancel it, and kills the worker if the call is not answered within
+// Config.CancelGrace.
 func (c *conn) abort(call *core.Call, cause cancelFrame) (found, neverRan bool) {
 	c.mu.Lock()
 	id, found := c.find(call)
@@ -429,8 +435,8 @@ func (c *conn) lostError(call *core.Call) *core.WorkerLostError {
 	}
 }
 
-// release lets go of the memory that was shared with a worker that has ended.
-// Nothing may be in flight: nobody looks at a slot then.
+// release unmaps the memory that was shared with a worker that has ended. Nothing may
+// be in flight, so that nobody looks at the task table.
 func (c *conn) release() { c.shared.unmap() }
 
 func (c *conn) control(ctx context.Context, request string, payload []byte) ([]byte, error) {
@@ -464,7 +470,7 @@ func (c *conn) end() error { return c.endOnce() }
 
 func (c *conn) endNow() error {
 	if c.isLost() {
-		return nil // whoever lost a task by it knows
+		return nil // the task that it ran reports it
 	}
 	c.hangUp()
 	why := c.awaitEnd()

@@ -18,20 +18,20 @@ import (
 type dispatcher struct {
 	p     *processes
 	index int
-	kick  chan struct{} // something has changed
+	kick  chan struct{} // wakes run
 
 	mu   sync.Mutex
 	conn *conn // nil while there is no process; only run and Open change it
 
 	had      bool      // it has had a process
-	replace  bool      // the process was lost, or could not be started: another is due
+	replace  bool      // the process was lost, or could not be started, and is to be replaced without a call
 	failures int       // starts in a row after which no task was done
-	again    time.Time // when the next is due
+	again    time.Time // when the next start may be tried
 
-	afresh  bool // Resize has it try again; guarded by p.mu
-	leaving bool // there are too many workers; guarded by p.mu
-	extra   bool // its worker is one more than there are to be: for one call, and then it leaves
-	woken   bool // by p.wake; guarded by p.mu
+	afresh  bool // Resize asks for starts to be tried again; guarded by p.mu
+	leaving bool // there are more workers than wanted, and this one ends; guarded by p.mu
+	extra   bool // the worker is started for one call, to end a deadlock, and then leaves
+	woken   bool // p.wake has woken it, and it has not looked at the queue since; guarded by p.mu
 
 	starting bool         // it counts in p.starting; guarded by p.mu
 	warmers  []chan error // those that wait for its worker to be ready; guarded by p.mu
@@ -41,14 +41,14 @@ func (p *processes) newDispatcher(index int) *dispatcher {
 	return &dispatcher{p: p, index: index, kick: make(chan struct{}, 1)}
 }
 
-// A prospect is what a dispatcher that found no calls can expect.
+// A prospect tells a dispatcher that got no calls whether there may be some later.
 type prospect int
 
 const (
 	open    prospect = iota // more may come
-	closing                 // what others have is all there is
-	due                     // there are some, for which a worker must be started first
-	leaving                 // it is one too many
+	closing                 // none will: the executor is closed and the queue empty
+	due                     // there are calls, and a worker is to be started for them
+	leaving                 // its worker is one too many
 )
 
 func (d *dispatcher) wake() {
@@ -90,8 +90,8 @@ func (d *dispatcher) run() {
 			d.restart(d.p.needed)
 			pause = d.pause()
 		}
-		// A worker that stands still has no room and may have nothing left. Who has
-		// no worker may have been woken instead of another.
+		// A worker that stands still has no room, and all it had may have been stolen.
+		// A dispatcher without a worker may have been woken instead of another.
 		if room := max(d.room(), 0); room > 0 || d.conn == nil || !d.conn.busy(1) {
 			var more prospect
 			batch, more = d.p.take(d, room, batch[:0])
@@ -134,7 +134,7 @@ func (d *dispatcher) room() int {
 	case d.extra:
 		return 1
 	}
-	return 0 // a start may take long, and others could do them meanwhile
+	return 0 // calls stay in the queue during the start, for others to take
 }
 
 // startable reports whether it has no worker, and may start one for whatever calls
@@ -330,7 +330,8 @@ func (p *processes) Warm(ctx context.Context) error {
 	return first
 }
 
-// slowStart is when a start takes long: somebody else is to do what it is for.
+// slowStart is after how long another dispatcher is to look after the calls that a worker
+// is being started for.
 const slowStart = time.Second
 
 // passOn wakes another dispatcher in the place of d, whose start takes long.
@@ -442,7 +443,7 @@ func (d *dispatcher) handleLoss() {
 	c.release()
 }
 
-// share is how many calls an idle worker may be given of what others have.
+// share is how many calls the idle worker may steal at a time.
 func (d *dispatcher) share() int {
 	if most := d.p.cfg.MaxTasksPerWorker; most > 0 {
 		return d.room()
@@ -450,8 +451,8 @@ func (d *dispatcher) share() int {
 	return slots
 }
 
-// dismiss forgets a dispatcher that has nothing to do, and reports whether it did:
-// calls may have come back meanwhile, and it may be the last that is left.
+// dismiss removes a dispatcher that has nothing to do, and reports whether it did. It
+// does not if calls have come back to the queue and no other dispatcher stays.
 func (p *processes) dismiss(d *dispatcher) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -45,11 +45,13 @@ const (
 
 // processes is an executor whose workers are processes.
 //
-// A dispatcher per worker takes calls from the queue and keeps the worker supplied
-// (dispatcher.go). It takes no more than the worker can do in two milliseconds, but
-// one ahead, so that a worker never waits for its parent to be
-// scheduled. When the queue is empty, a worker with nothing to do is given what
-// others have been sent and have not started.
+// Each worker has a dispatcher, which takes calls from the queue and sends them to the
+// worker (dispatcher.go): as many as the worker can do in about two milliseconds, and at
+// least one ahead, so that a worker never waits for its parent to be scheduled. When the
+// queue is empty, an idle worker steals what others have been sent and have not started.
+//
+// Locks are taken in this order: a connection's out.mu, mu, a dispatcher's mu, a
+// connection's mu.
 type processes struct {
 	cfg          core.Config
 	known        *taskSet
@@ -183,8 +185,7 @@ func (p *processes) wake() {
 	}
 }
 
-// wakeAll wakes all sleepers, one of which may have nothing to do: there is
-// something to be stolen now.
+// wakeAll wakes all sleepers, since there is something to steal.
 func (p *processes) wakeAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -255,8 +256,8 @@ func (p *processes) Resize(n int) error {
 			staying++
 		}
 	}
-	// Those that are on their way out stay first: so there never are more
-	// processes than were asked for.
+	// Workers that were about to leave stay before others are started: so there are
+	// never more processes than were asked for.
 	for _, d := range dispatchers {
 		if d.leaving && staying < n {
 			d.leaving = false
@@ -335,9 +336,9 @@ func (p *processes) note(err error) {
 	}
 }
 
-// take removes up to n calls from the queue for d, and leaves as many for each
-// of the other workers. If there are none, d is woken when there are; more tells
-// whether there may be.
+// take removes up to n calls from the queue for d, but no more than its share if all
+// workers took as many. If there are none, d is woken when there are some, and more
+// tells whether there may be.
 func (p *processes) take(d *dispatcher, n int, batch []*core.Call) (_ []*core.Call, more prospect) {
 	for {
 		batch, more = p.pop(d, n, batch[:0])
@@ -351,7 +352,7 @@ func (p *processes) take(d *dispatcher, n int, batch []*core.Call) (_ []*core.Ca
 	}
 }
 
-// pop is take before it is known whether the calls are still wanted.
+// pop is take, and does not look whether the calls are still wanted.
 func (p *processes) pop(d *dispatcher, n int, batch []*core.Call) (_ []*core.Call, more prospect) {
 	p.mu.Lock()
 	woken := d.woken
@@ -395,8 +396,7 @@ func (p *processes) pop(d *dispatcher, n int, batch []*core.Call) (_ []*core.Cal
 	return batch, more
 }
 
-// giveBack returns calls that were taken and not finished. They are the next to
-// be taken.
+// giveBack puts calls that were taken and not finished at the front of the queue.
 func (p *processes) giveBack(calls []*core.Call) {
 	p.mu.Lock()
 	broken := p.broken
@@ -415,8 +415,8 @@ func (p *processes) giveBack(calls []*core.Call) {
 	}
 }
 
-// steal takes what the busiest worker has been sent and not started, half of
-// it but no more than n, for a worker with nothing to do.
+// steal withdraws half of the calls that the busiest worker has not started, but no more
+// than n, for an idle worker.
 func (p *processes) steal(n int, batch []*core.Call) []*core.Call {
 	for {
 		victim, most, stuck := p.victim()
@@ -429,8 +429,8 @@ func (p *processes) steal(n int, batch []*core.Call) []*core.Call {
 			}
 			return batch
 		}
-		// Another was faster. There may be more elsewhere, of which nobody
-		// would tell again.
+		// Another thief was faster. There may be calls at other workers, and nobody
+		// will wake this one for them again.
 	}
 }
 
