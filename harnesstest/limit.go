@@ -21,11 +21,12 @@ var (
 		if err := started.Put(context.WithoutCancel(ctx), 1); err != nil {
 			return 0, err
 		}
-		for {
-			pass++
+		n := int64(1)
+		for n > 0 { // for centuries, and without a call
+			n++
 		}
+		return n, nil
 	})
-	pass int // so that the loop of stubborn is not nothing
 )
 
 // checkTimeout checks that an error is that of a task whose time limit has passed.

@@ -41,7 +41,7 @@ var registry = func() *sync.Map {
 		reflect.TypeFor[fs.FileMode](), reflect.TypeFor[fs.PathError](), reflect.TypeFor[os.LinkError](), reflect.TypeFor[os.SyscallError](),
 		reflect.TypeFor[syscall.Errno](), reflect.TypeFor[syscall.Signal](), reflect.TypeFor[strconv.NumError](),
 		reflect.TypeFor[json.SyntaxError](), reflect.TypeFor[time.ParseError](),
-		reflect.TypeFor[TaskError](), reflect.TypeFor[PanicError](), reflect.TypeFor[WorkerLostError](), reflect.TypeFor[InitError](),
+		reflect.TypeFor[TaskError](), reflect.TypeFor[PanicError](), reflect.TypeFor[WorkerLostError](), reflect.TypeFor[InitError](), reflect.TypeFor[TimeoutError](),
 	} {
 		m.Store(typeName(t), t)
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestRemoteErrorFindsWhatItWrapped(t *testing.T) {
@@ -121,6 +122,10 @@ func TestRegisteredErrorsCross(t *testing.T) {
 			var e *codedError
 			return errors.As(err, &e) && e.Code == 12
 		}, []error{errCoded}},
+		{"a time limit", fmt.Errorf("inner task: %w", &TimeoutError{Task: "t", Limit: time.Second}), func(err error) bool {
+			var e *TimeoutError
+			return errors.As(err, &e) && e.Task == "t" && e.Limit == time.Second && errors.Is(err, context.DeadlineExceeded)
+		}, []error{context.DeadlineExceeded}},
 		{"a lost worker", fmt.Errorf("inner pool: %w", &WorkerLostError{Worker: 3, Signal: "killed"}), func(err error) bool {
 			var e *WorkerLostError
 			return errors.As(err, &e) && e.Worker == 3 && e.Signal == "killed"

@@ -320,8 +320,8 @@ func cancelOf(cause error) cancelFrame {
 // ends the goroutine or takes long.
 func textOf(err error) string {
 	const unsaid = "cancelled"
-	switch err { //nolint:errorlint // these very ones
-	case core.ErrCancelled, context.Canceled, context.DeadlineExceeded:
+	switch err {
+	case core.ErrCancelled, context.Canceled, context.DeadlineExceeded: //nolint:errorlint // these very ones
 		return err.Error()
 	}
 	said := make(chan string, 1)

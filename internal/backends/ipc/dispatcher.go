@@ -87,7 +87,7 @@ func (d *dispatcher) run() {
 		d.warm()
 		pause := d.pause()
 		if d.replace && pause <= 0 && d.p.wanted(d) {
-			d.restart(d.p.needed)
+			_ = d.restart(d.p.needed) // which has told failed
 			pause = d.pause()
 		}
 		// A worker that stands still has no room, and all it had may have been stolen.
@@ -106,7 +106,7 @@ func (d *dispatcher) run() {
 			case room > 0:
 				batch = d.p.steal(d.share(), batch)
 			case d.startable() && d.p.claimStart(d):
-				d.restart(d.p.needed)
+				_ = d.restart(d.p.needed)
 				continue
 			}
 			switch {
@@ -535,7 +535,7 @@ func (p *processes) startFailed(d *dispatcher, err error) {
 	}
 	alone := !slices.ContainsFunc(*p.dispatchers.Load(), func(g *dispatcher) bool { return g.current() != nil })
 	never := p.cfg.OnDemand && p.started == 0
-	if d.failures == 1 && !errors.As(err, &unprepared) && !(alone && never) {
+	if d.failures == 1 && !errors.As(err, &unprepared) && (!alone || !never) {
 		p.note(err) // no task tells
 	}
 	switch {
