@@ -14,7 +14,7 @@ import (
 // to be reached.
 func TestSealed(t *testing.T) {
 	for typ, want := range map[reflect.Type]string{
-		reflect.TypeFor[*executor.Task[int, int]]():  "Idempotent Name Submit With",
+		reflect.TypeFor[*executor.Task[int, int]]():  "Idempotent Name Submit Timeout With",
 		reflect.TypeFor[*executor.Future[int]]():     "Cancel Done Err OnDone State Timing Wait",
 		reflect.TypeFor[*executor.Queue[int]]():      "All Close Get MarshalJSON Put UnmarshalJSON",
 		reflect.TypeFor[*executor.Executor]():        "Backend Close Resize Shutdown Stats Stop Traits Warm",

@@ -20,6 +20,7 @@ type Future[Out any] struct {
 //
 //   - *fault.TaskError: the function returned an error
 //   - *fault.PanicError: the function panicked
+//   - *fault.TimeoutError: the function had not returned when the task's time limit had passed
 //   - ErrCancelled: Cancel was called
 //   - the cause of the context that the task was submitted with, if that ended
 //   - *fault.WorkerLostError, *fault.InitError, fault.ErrClosed, fault.ErrFull, fault.ErrEncode,

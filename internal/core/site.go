@@ -21,8 +21,8 @@ type Site struct {
 	// Crew are the workers that wait for each other, if they do.
 	Crew *Crew
 
-	// Carrier takes calls elsewhere; nil if they run in this process.
-	Carrier Carrier
+	// Transport takes calls to workers elsewhere; nil if they run in this process.
+	Transport Transport
 
 	callbacks tally // what runs the program's own code and has not ended: sets of callbacks, codings
 	of        *Site // whose calls these are derived from; nil if from none

@@ -17,7 +17,7 @@ import (
 
 	"golang.org/x/exp/trace"
 
-	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/backends/inproc"
 	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/results"
@@ -74,7 +74,7 @@ func TestFindsTheCollectorsShare(t *testing.T) {
 	for _, tt := range []struct {
 		backend *core.Backend
 		workers int
-	}{{backends.Sequential, 1}, {backends.Goroutines, 2}} {
+	}{{inproc.Sequential, 1}, {inproc.Goroutines, 2}} {
 		t.Run(tt.backend.Name, func(t *testing.T) {
 			closest := math.Inf(1)
 			for try := 0; try < tries && closest > stated; try++ {
