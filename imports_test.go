@@ -30,7 +30,7 @@ var mayImport = map[string][]string{
 	"examples/prodcons":                 {"", "executor"},
 	"examples/scrape":                   {"executor"},
 	"executor":                          {"executor/backend", "internal/backends", "internal/backends/inproc", "internal/backends/ipc", "internal/core", "internal/fault", "internal/wire"},
-	"executor/backend":                  {"internal/core"},
+	"executor/backend":                  {"internal/backends/inproc", "internal/core"},
 	"executor/health":                   {"executor"},
 	"executor/pystyle":                  {"executor", "internal/core"},
 	"harnesstest":                       {"", "executor", "executor/backend", "internal/core"},
