@@ -135,6 +135,7 @@ func (a *app) run(cmd *cobra.Command, args []string, f runFlags) error {
 			return fmt.Errorf("--listen: %w", err)
 		}
 		defer func() { _ = a.metrics.close() }() // nobody can be told any more
+		progress.tell("Metrics: %s", a.metrics.url)
 	}
 	if f.jaeger {
 		if _, err := findJaeger(); err != nil { // rather now than when all is done
