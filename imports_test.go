@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"executor":              {"", "internal/backends", "internal/child"},
 	"executor/health":       {""},
 	"harnesstest":           {"", "executor"},
+	"internal/acceptance":   {"internal/machine"},
 	"internal/backends":     {"", "internal/child"},
 	"internal/calibrate":    {"", "internal/child"},
 	"internal/child":        {},
