@@ -27,7 +27,6 @@ var update = flag.Bool("update", false, "rewrite what the scripts expect with cm
 // The commands of the scripts: harness, and harness with a workload that makes
 // trouble. All are this test program, started again, workers included.
 func TestMain(m *testing.M) {
-	mainOfTest()
 	testscript.Main(ending{m}, map[string]func(){
 		"harness":         func() { cli.Main() },
 		"trouble-harness": func() { cli.Main(&trouble) },

@@ -21,6 +21,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/results"
 )
@@ -31,7 +33,7 @@ var inject = harness.Workload{
 	Name:    "inject",
 	Doc:     "spends known amounts of time on known things",
 	Params:  &injectParams{Each: 5},
-	Tasks:   []harness.AnyTask{spinTask, waitTask, lockTask, channelTask, turnTask, carryTask, gcTask},
+	Tasks:   []executor.AnyTask{spinTask, waitTask, lockTask, channelTask, turnTask, carryTask, gcTask},
 	Workers: func(int) int { return 2 },
 	Serve:   serveInjected,
 	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
@@ -66,8 +68,8 @@ type spent map[string]int64
 func (s spent) since(what string, then harness.Stamp) { s[what] += int64(harness.Now() - then) }
 
 // measured makes a task that says how long it took in all.
-func measured[In any](name string, f func(ctx context.Context, in In, s spent) error) *harness.Task[In, spent] {
-	return harness.NewTask(name, func(ctx context.Context, in In) (spent, error) {
+func measured[In any](name string, f func(ctx context.Context, in In, s spent) error) *executor.Task[In, spent] {
+	return executor.NewTask(name, func(ctx context.Context, in In) (spent, error) {
 		s, began := make(spent), harness.Now()
 		err := f(ctx, in, s)
 		s.since("all", began)
@@ -146,7 +148,7 @@ var (
 		}
 		return nil
 	})
-	carryTask = harness.NewTask("inject.carry", func(_ context.Context, in carried) (carried, error) { return in, nil })
+	carryTask = executor.NewTask("inject.carry", func(_ context.Context, in carried) (carried, error) { return in, nil })
 	gcTask    = measured("inject.gc", func(_ context.Context, _ int, s spent) error {
 		began := harness.Now()
 		runtime.GC()
@@ -167,7 +169,7 @@ func ask(ctx context.Context, c net.Conn, delay time.Duration) (ready harness.St
 		return 0, err
 	}
 	ready = harness.Stamp(binary.LittleEndian.Uint64(b[:]))
-	harness.Served(ctx, asked, ready)
+	core.MarkReady(ctx, asked, ready)
 	return ready, nil
 }
 
@@ -250,13 +252,13 @@ type injectSession struct {
 }
 
 // Run has four tasks under way at a time, on two workers.
-func (s *injectSession) Run(ctx context.Context, ex harness.Executor) error {
+func (s *injectSession) Run(ctx context.Context, ex *executor.Executor) error {
 	var errs []error
 	for range s.each {
 		began := harness.Now()
 		four := []struct {
 			task string
-			f    *harness.Future[spent]
+			f    *executor.Future[spent]
 		}{
 			{"inject.spin", spinTask.Submit(ctx, ex, 0)}, {"inject.wait", waitTask.Submit(ctx, ex, s.addr)},
 			{"inject.lock", lockTask.Submit(ctx, ex, 0)}, {"inject.gc", gcTask.Submit(ctx, ex, 0)},

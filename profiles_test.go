@@ -54,7 +54,7 @@ func tagged(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	for _, s := range read("traced-cpu").Sample {
 		for _, l := range s.Location {
-			if strings.HasSuffix(l.Line[0].Function.Name, "/internal/experiment.check") {
+			if strings.HasSuffix(l.Line[0].Function.Name, "/internal/experiment/trial.check") {
 				ts.Fatalf("%s: the CPU profile of the traced trial has %d samples of checking the output", cell, s.Value[0])
 			}
 		}

@@ -49,8 +49,8 @@ var verbs = []verb{
 	{"! children", "waits until no process of this script is left", children},
 
 	{"receiver [traces]", "starts an OTLP receiver, of all signals or of traces alone, and puts its URL into $RECEIVER and $RECEIVER_PORT", startReceiver},
-	{"[!] received [metrics|profiles]", "checks that the receiver got spans, or what is named, and forgets it", received},
-	{"receives [metrics|profiles]", "waits until it has", receives},
+	{"[!] received [metrics]", "checks that the receiver got spans, or what is named, and forgets it", received},
+	{"receives [metrics]", "waits until it has", receives},
 	{"injaeger URL DIR", "holds what a Jaeger has against the run: one trace a trial and one of the run, nothing missing, changed or warned of", inJaeger},
 	{"prometheus VARIABLE METRICS EXECUTOR", "starts a Prometheus that reads from these two addresses, and puts its own into the variable", startPrometheus},
 	{"panels URL DASHBOARD [VARIABLE=VALUE …]", "asks Prometheus what each panel and variable of a dashboard would; each must have data", panels},
@@ -294,14 +294,13 @@ func killWaiting(ts *testscript.TestScript, _ bool, _ []string) {
 // scripts run side by side, each with its own.
 type batches struct{}
 
-type requests struct{ traces, metrics, profiles atomic.Int64 }
+type requests struct{ traces, metrics atomic.Int64 }
 
 // startReceiver starts an OTLP receiver, of all signals or of traces alone.
 func startReceiver(ts *testscript.TestScript, _ bool, args []string) {
 	n := ts.Value(batches{}).(*requests)
 	n.traces.Store(0)
 	n.metrics.Store(0)
-	n.profiles.Store(0)
 	all := len(args) == 0
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -311,8 +310,6 @@ func startReceiver(ts *testscript.TestScript, _ bool, args []string) {
 			n.traces.Add(1)
 		case r.URL.Path == "/v1/metrics" && r.ContentLength > 0 && all:
 			n.metrics.Add(1)
-		case r.URL.Path == "/v1development/profiles" && r.ContentLength > 0:
-			n.profiles.Add(1)
 		default:
 			http.NotFound(w, r)
 		}
@@ -330,10 +327,8 @@ func counted(ts *testscript.TestScript, args []string) *atomic.Int64 {
 		return &n.traces
 	case "metrics":
 		return &n.metrics
-	case "profiles":
-		return &n.profiles
 	}
-	ts.Fatalf("want metrics or profiles, or nothing for spans; got %q", args)
+	ts.Fatalf("want metrics, or nothing for spans; got %q", args)
 	return nil
 }
 
@@ -490,7 +485,7 @@ func TestVerbs(t *testing.T) {
 	}{
 		{"measured", []int{0}},
 		{"! children", []int{0}},
-		{"[!] received [metrics|profiles]", []int{0, 1}},
+		{"[!] received [metrics]", []int{0, 1}},
 		{"lines FILE N", []int{2}},
 		{"record DIR OTHERS [MS]", []int{2, 3}},
 		{"ports VARIABLE …", []int{1, 2, 3, 4}},

@@ -18,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
 	"github.com/f3f4c0de/harness/internal/findings"
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/report"
@@ -29,7 +30,7 @@ var sick = harness.Workload{
 	Name:    "sick",
 	Doc:     "has the fault that it is asked for",
 	Params:  &sickParams{Fault: "none", Tasks: 12},
-	Tasks:   []harness.AnyTask{sickTask, askTask, carriedTask},
+	Tasks:   []executor.AnyTask{sickTask, askTask, carriedTask},
 	Workers: func(int) int { return 4 },
 	Serve:   serveInjected,
 	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
@@ -50,7 +51,7 @@ var (
 // A node is work for the garbage collector, which looks at each of its pointers.
 type node [64]*node
 
-var sickTask = harness.NewTask("sick", func(_ context.Context, fault string) (int, error) {
+var sickTask = executor.NewTask("sick", func(_ context.Context, fault string) (int, error) {
 	switch fault {
 	case "poll":
 		for range 20 {
@@ -87,14 +88,14 @@ type questions struct {
 }
 
 // askTask asks a server several times, each time after it had the answer.
-var askTask = harness.NewTask("sick.ask", func(ctx context.Context, in questions) (int, error) {
+var askTask = executor.NewTask("sick.ask", func(ctx context.Context, in questions) (int, error) {
 	c, err := new(net.Dialer).DialContext(ctx, "tcp", in.Addr)
 	if err != nil {
 		return 0, err
 	}
 	defer c.Close()
 	for range in.Times {
-		harness.Blocking(ctx, func() { err = errors.Join(err, askAndWait(ctx, c)) })
+		executor.Blocking(ctx, func() { err = errors.Join(err, askAndWait(ctx, c)) })
 	}
 	return 1, err
 })
@@ -117,7 +118,7 @@ func computeFor(d time.Duration) {
 }
 
 // carriedTask takes far longer to be carried than to be run.
-var carriedTask = harness.NewTask("sick.carried", func(_ context.Context, in carried) (carried, error) { return in, nil })
+var carriedTask = executor.NewTask("sick.carried", func(_ context.Context, in carried) (carried, error) { return in, nil })
 
 // sleepAwhile sleeps, as programs do that wait for something by looking again
 // and again; the fault is to be found by the stack of this sleep.
@@ -137,7 +138,7 @@ type sickSession struct {
 	addr string
 }
 
-func (s *sickSession) Run(ctx context.Context, ex harness.Executor) error {
+func (s *sickSession) Run(ctx context.Context, ex *executor.Executor) error {
 	atATime := s.Tasks
 	switch s.Fault {
 	case "await":
@@ -160,7 +161,7 @@ func (s *sickSession) Run(ctx context.Context, ex harness.Executor) error {
 	return errors.Join(errs...)
 }
 
-func (s *sickSession) submit(ctx context.Context, ex harness.Executor, i int) (wait func() error) {
+func (s *sickSession) submit(ctx context.Context, ex *executor.Executor, i int) (wait func() error) {
 	fault := s.Fault
 	switch {
 	case fault == "carry":
@@ -177,7 +178,7 @@ func (s *sickSession) submit(ctx context.Context, ex harness.Executor, i int) (w
 	return waiting(ctx, sickTask.Submit(ctx, ex, fault))
 }
 
-func waiting[T any](ctx context.Context, f *harness.Future[T]) func() error {
+func waiting[T any](ctx context.Context, f *executor.Future[T]) func() error {
 	return func() error {
 		_, err := f.Wait(ctx)
 		return err

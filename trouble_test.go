@@ -13,6 +13,7 @@ import (
 	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
 )
 
 // trouble is a workload that goes wrong as it is told, in its third task.
@@ -20,7 +21,7 @@ var trouble = harness.Workload{
 	Name:    "trouble",
 	Doc:     "goes wrong as it is told",
 	Params:  &troubleParams{Mode: "none"},
-	Tasks:   []harness.AnyTask{troubleTask},
+	Tasks:   []executor.AnyTask{troubleTask},
 	Workers: func(int) int { return 2 },
 	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
 		p := *env.Params.(*troubleParams)
@@ -41,7 +42,7 @@ type troubleIn struct {
 	Home int // process that submitted it
 }
 
-var troubleTask = harness.NewTask("trouble", func(ctx context.Context, in troubleIn) (int, error) {
+var troubleTask = executor.NewTask("trouble", func(ctx context.Context, in troubleIn) (int, error) {
 	if in.I != 2 {
 		return in.I, nil
 	}
@@ -73,7 +74,7 @@ var troubleTask = harness.NewTask("trouble", func(ctx context.Context, in troubl
 			select {} // it is killed
 		}
 	case "slow":
-		harness.Blocking(ctx, func() {
+		executor.Blocking(ctx, func() {
 			select {
 			case <-time.After(5 * time.Second):
 			case <-ctx.Done():
@@ -108,11 +109,11 @@ type troubleSession struct {
 	got  []int
 }
 
-func (s *troubleSession) Run(ctx context.Context, ex harness.Executor) error {
-	_, away := ex.(harness.Controller)
+func (s *troubleSession) Run(ctx context.Context, ex *executor.Executor) error {
+	away := ex.Traits()&executor.SharedMemory == 0
 	switch traced := oteltrace.SpanContextFromContext(ctx).IsValid(); {
 	case s.mode == "resize":
-		return s.resize(ctx, ex.(harness.Manager))
+		return s.resize(ctx, ex)
 	case s.mode == "interrupt" && away && traced, s.mode == "interrupt once" && away && first(): // as Ctrl-C would
 		defer func() { _ = syscall.Kill(os.Getppid(), syscall.SIGINT) }()
 	}
@@ -120,8 +121,8 @@ func (s *troubleSession) Run(ctx context.Context, ex harness.Executor) error {
 }
 
 // resize has worker processes end and others start while the program runs.
-func (s *troubleSession) resize(ctx context.Context, ex harness.Manager) error {
-	if _, ok := ex.(harness.Controller); !ok {
+func (s *troubleSession) resize(ctx context.Context, ex *executor.Executor) error {
+	if ex.Traits()&executor.SharedMemory != 0 {
 		return s.submit(ctx, ex)
 	}
 	tick := time.NewTicker(time.Millisecond)
@@ -146,8 +147,8 @@ func (s *troubleSession) resize(ctx context.Context, ex harness.Manager) error {
 	return s.submit(ctx, ex)
 }
 
-func (s *troubleSession) submit(ctx context.Context, ex harness.Executor) error {
-	var futures []*harness.Future[int]
+func (s *troubleSession) submit(ctx context.Context, ex *executor.Executor) error {
+	var futures []*executor.Future[int]
 	for i := range 4 {
 		futures = append(futures, troubleTask.Submit(ctx, ex, troubleIn{s.mode, i, os.Getpid()}))
 	}

@@ -5,8 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"reflect"
+	"strings"
 	"time"
+
+	"github.com/f3f4c0de/harness/executor"
 )
 
 // A Workload is a program that can be run on any backend.
@@ -27,7 +32,7 @@ type Workload struct {
 	Axes []Axis
 
 	// Tasks are all tasks that the program submits.
-	Tasks []AnyTask
+	Tasks []executor.AnyTask
 
 	// Workers returns how many workers suit the program on a machine with
 	// that many cores; nil means as many as there are cores.
@@ -50,6 +55,28 @@ type Workload struct {
 
 	// Open sets the program up. None of its time is measured.
 	Open func(ctx context.Context, env Env) (Session, error)
+}
+
+// Validate tells what is missing or wrong in the declaration, or returns nil.
+func (w *Workload) Validate() error {
+	switch {
+	case w == nil:
+		return errors.New("the workload is nil")
+	case w.Name == "" || strings.ContainsFunc(w.Name, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '_' || r == '-')
+	}):
+		return fmt.Errorf("a workload is named %q; want lower-case letters, digits, hyphens and underscores", w.Name)
+	case w.Open == nil:
+		return fmt.Errorf("workload %s has no Open", w.Name)
+	case w.Params != nil && (reflect.TypeOf(w.Params).Kind() != reflect.Pointer || reflect.TypeOf(w.Params).Elem().Kind() != reflect.Struct):
+		return fmt.Errorf("workload %s has Params of type %T; want a pointer to a struct", w.Name, w.Params)
+	}
+	for i, t := range w.Tasks {
+		if t == nil || reflect.ValueOf(t).IsNil() {
+			return fmt.Errorf("workload %s has %d Tasks, of which number %d is nil", w.Name, len(w.Tasks), i+1)
+		}
+	}
+	return nil
 }
 
 // An Axis is a quantity along which a program can be varied whatever it calls its
@@ -84,7 +111,7 @@ type Env struct {
 type Session interface {
 	// Run does the work: it submits tasks to ex and waits for them. This is
 	// what is measured. The output stays in the session.
-	Run(ctx context.Context, ex Executor) error
+	Run(ctx context.Context, ex *executor.Executor) error
 
 	// Check holds the output of Run against an independent oracle, and tells
 	// what came out. An error means that the output is wrong.
@@ -97,7 +124,7 @@ type Session interface {
 // A Warmer is a Session with something to do before the measured part that
 // every worker should have done once, such as opening a connection.
 type Warmer interface {
-	Warm(ctx context.Context, ex Executor) error
+	Warm(ctx context.Context, ex *executor.Executor) error
 }
 
 // An Outcome is what a checked run of a workload produced.

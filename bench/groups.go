@@ -16,7 +16,6 @@ import (
 	"github.com/sourcegraph/conc/pool"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
 )
 
@@ -24,7 +23,7 @@ import (
 const width = 2
 
 // ours returns an arm that measures an executor.
-func ours(name, backend string, f func(ctx context.Context, ex harness.Executor) (float64, error)) arm {
+func ours(name, backend string, f func(ctx context.Context, ex *executor.Executor) (float64, error)) arm {
 	return arm{name: name, open: func(ctx context.Context) (func() (float64, error), func() error, error) {
 		ex, err := executor.Open(ctx, backend, executor.Config{Workers: width})
 		if err != nil {
@@ -54,8 +53,8 @@ func perItem(n int, f func() error) (float64, error) {
 }
 
 // submitted submits n tasks, so many at a time, and takes their results.
-func submitted[In, Out any](ctx context.Context, ex harness.Executor, task *harness.Task[In, Out], n, window int, in func(i int) In) error {
-	futures := make([]*harness.Future[Out], window)
+func submitted[In, Out any](ctx context.Context, ex *executor.Executor, task *executor.Task[In, Out], n, window int, in func(i int) In) error {
+	futures := make([]*executor.Future[Out], window)
 	for at := 0; at < n; at += window {
 		m := min(window, n-at)
 		for i := range m {
@@ -71,11 +70,11 @@ func submitted[In, Out any](ctx context.Context, ex harness.Executor, task *harn
 }
 
 // mapped maps n inputs and takes the results.
-func mapped[In, Out any](ctx context.Context, ex harness.Executor, task *harness.Task[In, Out], n int, opt executor.MapOptions, in func(i int) In) error {
+func mapped[In, Out any](ctx context.Context, ex *executor.Executor, task *executor.Task[In, Out], n int, opt executor.MapOptions, in func(i int) In) error {
 	got := 0
-	for _, err := range executor.Map(ctx, ex, task, inputs(n, in), opt) {
-		if err != nil {
-			return err
+	for r := range executor.Results(ctx, ex, task, inputs(n, in), opt) {
+		if r.Err != nil {
+			return r.Err
 		}
 		got++
 	}
@@ -110,7 +109,7 @@ var groups = []group{
 		name: "submit", unit: "s",
 		doc: "a task that does nothing, submitted and its result taken, in process",
 		arms: []arm{
-			ours("harness goroutines", "goroutines", func(ctx context.Context, ex harness.Executor) (float64, error) {
+			ours("harness goroutines", "goroutines", func(ctx context.Context, ex *executor.Executor) (float64, error) {
 				return perItem(submissions, func() error { return submitted(ctx, ex, nothing, submissions, window, identity) })
 			}),
 			plain("pond Go", "no result", func(context.Context) (float64, error) {
@@ -218,7 +217,7 @@ var groups = []group{
 		name: "map", unit: "s",
 		doc: "an item of a map of tasks that do nothing, in process",
 		arms: []arm{
-			ours("harness Map", "goroutines", func(ctx context.Context, ex harness.Executor) (float64, error) {
+			ours("harness Map", "goroutines", func(ctx context.Context, ex *executor.Executor) (float64, error) {
 				return perItem(2_000_000, func() error { return mapped(ctx, ex, nothing, 2_000_000, executor.MapOptions{}, identity) })
 			}),
 			plain("goal: 10 ns", "", func(context.Context) (float64, error) { return 10e-9, nil }),
@@ -258,7 +257,7 @@ var groups = []group{
 		name: "process stream", unit: "s",
 		doc: "a single task that does nothing through worker processes, many in flight",
 		arms: []arm{
-			ours("harness processes", "processes", func(ctx context.Context, ex harness.Executor) (float64, error) {
+			ours("harness processes", "processes", func(ctx context.Context, ex *executor.Executor) (float64, error) {
 				return perItem(submissions, func() error { return submitted(ctx, ex, nothing, submissions, 4096, identity) })
 			}),
 			python("ProcessPoolExecutor", "submit", map[string]any{"kind": "processes", "workers": width, "n": 10_000, "window": 4096}, ""),
@@ -269,7 +268,7 @@ var groups = []group{
 		name: "process pairs", unit: "s",
 		doc: "the same, two in flight a worker",
 		arms: []arm{
-			ours("harness processes", "processes", func(ctx context.Context, ex harness.Executor) (float64, error) {
+			ours("harness processes", "processes", func(ctx context.Context, ex *executor.Executor) (float64, error) {
 				return perItem(20_000, func() error { return submitted(ctx, ex, nothing, 20_000, 2*width, identity) })
 			}),
 			python("ProcessPoolExecutor", "submit", map[string]any{"kind": "processes", "workers": width, "n": 4_000, "window": 2 * width}, ""),
@@ -280,7 +279,7 @@ var groups = []group{
 		name: "process round trip", unit: "s",
 		doc: "the median of one task after the other through idle worker processes",
 		arms: []arm{
-			ours("harness processes", "processes", func(ctx context.Context, ex harness.Executor) (float64, error) {
+			ours("harness processes", "processes", func(ctx context.Context, ex *executor.Executor) (float64, error) {
 				return medianOf(2000, func() error {
 					_, err := nothing.Submit(ctx, ex, 1).Wait(ctx)
 					return err
@@ -296,7 +295,7 @@ var groups = []group{
 		name: "process map", unit: "s",
 		doc: "an item of a map of tasks that do nothing through worker processes",
 		arms: []arm{
-			ours("harness Map", "processes", func(ctx context.Context, ex harness.Executor) (float64, error) {
+			ours("harness Map", "processes", func(ctx context.Context, ex *executor.Executor) (float64, error) {
 				return perItem(2_000_000, func() error { return mapped(ctx, ex, nothing, 2_000_000, executor.MapOptions{}, identity) })
 			}),
 			python("ProcessPoolExecutor, chunk 1000", "pool_map", map[string]any{"kind": "processes", "workers": width, "n": 500_000, "chunk": 1000}, "its best"),
@@ -317,7 +316,7 @@ var groups = []group{
 		name: "payload", unit: "GB/s", more: true,
 		doc: "1 MiB of argument and 1 MiB of result a task",
 		arms: []arm{
-			ours("harness processes", "processes", func(ctx context.Context, ex harness.Executor) (float64, error) {
+			ours("harness processes", "processes", func(ctx context.Context, ex *executor.Executor) (float64, error) {
 				const n = 300
 				in := make([]byte, 1<<20)
 				s, err := perItem(n, func() error { return submitted(ctx, ex, echo, n, 4, always(in)) })
@@ -364,7 +363,7 @@ func ideal(name, backend string, each time.Duration, n int, length func(i int) i
 		name: name, unit: "s",
 		doc: fmt.Sprintf("an item of a map of tasks of %v, beside two loops over the same work, with long and short ones dealt out evenly", each),
 		arms: []arm{
-			ours("harness Map", backend, func(ctx context.Context, ex harness.Executor) (float64, error) {
+			ours("harness Map", backend, func(ctx context.Context, ex *executor.Executor) (float64, error) {
 				return perItem(n, func() error {
 					return mapped(ctx, ex, spin, n, executor.MapOptions{}, func(i int) int { return length(i) * steps() })
 				})
@@ -404,8 +403,8 @@ func turned(name, backend string, peers bool) group {
 		}
 		return each
 	}
-	with := func(opt executor.MapOptions) func(context.Context, harness.Executor) (float64, error) {
-		return func(ctx context.Context, ex harness.Executor) (float64, error) {
+	with := func(opt executor.MapOptions) func(context.Context, *executor.Executor) (float64, error) {
+		return func(ctx context.Context, ex *executor.Executor) (float64, error) {
 			return perItem(1, func() error { return mapped(ctx, ex, waits, short+long, opt, length) })
 		}
 	}

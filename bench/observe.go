@@ -10,25 +10,26 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
 	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
 // A watch is something that observes tasks: what the executor is opened with,
 // and what is started before they are submitted. stop ends it.
-type watch func(dir string) (obs *harness.Observer, start func() (stop func() error, err error), err error)
+type watch func(dir string) (obs *core.Observer, start func() (stop func() error, err error), err error)
 
 // idle starts nothing.
 func idle() (func() error, error) { return func() error { return nil }, nil }
 
-func watchNothing(string) (*harness.Observer, func() (func() error, error), error) {
+func watchNothing(string) (*core.Observer, func() (func() error, error), error) {
 	return nil, idle, nil
 }
 
 // watchSpans records a span of each task, as a traced trial does.
-func watchSpans(string) (*harness.Observer, func() (func() error, error), error) {
+func watchSpans(string) (*core.Observer, func() (func() error, error), error) {
 	rec, err := newRecorder()
 	if err != nil {
 		return nil, nil, err
@@ -47,17 +48,17 @@ func newRecorder() (*trace.Trial, error) {
 }
 
 // watchTimes stamps the moments of each task and keeps nothing.
-func watchTimes(string) (*harness.Observer, func() (func() error, error), error) {
-	return &harness.Observer{}, idle, nil
+func watchTimes(string) (*core.Observer, func() (func() error, error), error) {
+	return &core.Observer{}, idle, nil
 }
 
 // watchCPUAlone takes a CPU profile and knows nothing of tasks.
-func watchCPUAlone(string) (*harness.Observer, func() (func() error, error), error) {
+func watchCPUAlone(string) (*core.Observer, func() (func() error, error), error) {
 	return nil, func() (func() error, error) { return profile.Alone("cpu") }, nil
 }
 
 // watchCPU takes a CPU profile whose samples are labelled with their task.
-func watchCPU(string) (*harness.Observer, func() (func() error, error), error) {
+func watchCPU(string) (*core.Observer, func() (func() error, error), error) {
 	labels := profile.Labels{Workload: "bench", Backend: "goroutines"}
 	return labels.Observer(), func() (func() error, error) { return profile.Alone("cpu") }, nil
 }
@@ -65,13 +66,13 @@ func watchCPU(string) (*harness.Observer, func() (func() error, error), error) {
 // watchExecution writes an execution trace. marked adds where each task begins
 // and ends, as a traced trial does.
 func watchExecution(marked bool) watch {
-	return func(dir string) (*harness.Observer, func() (func() error, error), error) {
+	return func(dir string) (*core.Observer, func() (func() error, error), error) {
 		start := func() (func() error, error) { return profile.Execution(filepath.Join(dir, "trace")) }
 		if !marked {
 			return nil, start, nil
 		}
 		number := uint64(0) // one goroutine submits
-		return profile.MarkTasks(harness.Observer{Submit: func(c *harness.Call) { number++; c.Number = number }}, width), start, nil
+		return profile.MarkTasks(core.Observer{Submit: func(c *core.Call) { number++; c.Number = number }}, width), start, nil
 	}
 }
 
@@ -86,10 +87,11 @@ func watched(name string, w watch, n int, each time.Duration) arm {
 		if err != nil {
 			return nil, nil, errors.Join(err, os.RemoveAll(dir))
 		}
-		ex, err := backends.Goroutines.Open(ctx, harness.Config{Workers: width, Observer: obs})
+		raw, err := backends.Goroutines.Open(ctx, core.Config{Workers: width, Observer: obs})
 		if err != nil {
 			return nil, nil, errors.Join(err, os.RemoveAll(dir))
 		}
+		ex := (*executor.Executor)(core.NewHandle(backends.Goroutines, raw))
 		run := func(n int) error {
 			return submitted(ctx, ex, spin, n, window, always(steps(each)))
 		}

@@ -7,25 +7,25 @@ import (
 	"sync"
 	"time"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
 )
 
 // tasks are those that worker processes must know.
-var tasks = []harness.AnyTask{nothing, spin, echo, waits}
+var tasks = []executor.AnyTask{nothing, spin, echo, waits}
 
 var (
-	nothing = harness.NewTask("nothing", func(_ context.Context, n int) (int, error) { return n, nil })
+	nothing = executor.NewTask("nothing", func(_ context.Context, n int) (int, error) { return n, nil })
 
 	// spin computes for so many steps.
-	spin = harness.NewTask("spin", func(_ context.Context, steps int) (float64, error) { return compute(steps), nil })
+	spin = executor.NewTask("spin", func(_ context.Context, steps int) (float64, error) { return compute(steps), nil })
 
 	// waits does nothing for so long.
-	waits = harness.NewTask("waits", func(_ context.Context, d time.Duration) (int, error) {
+	waits = executor.NewTask("waits", func(_ context.Context, d time.Duration) (int, error) {
 		wait(d)
 		return 0, nil
 	})
 
-	echo = harness.NewTask("echo", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
+	echo = executor.NewTask("echo", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
 )
 
 // compute takes a time that is proportional to its steps and depends on nothing

@@ -1,11 +1,8 @@
 package cli
 
 import (
+	"context"
 	"fmt"
-	"io"
-	"runtime"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,15 +34,7 @@ what to make of the result.`,
 			if opt.Seed == 0 {
 				opt.Seed = uint64(time.Now().UnixNano())
 			}
-			opt.Progress = func(round, of int) { fmt.Fprintf(a.stderr, "round %d of %d\n", round, of) }
-			results, err := calibrate.Run(cmd.Context(), calibrate.Subjects(backends.GIL, backends.GOMAXPROCS1, backends.Goroutines), opt)
-			if err != nil {
-				return failed(err)
-			}
-			if asJSON {
-				return failed(a.printJSON(results))
-			}
-			return failed(printCalibration(a.stdout, results, opt))
+			return failed(a.calibrate(cmd.Context(), opt, asJSON))
 		},
 	}
 	cmd.Flags().IntVar(&opt.Rounds, "rounds", 3, "rounds, each with every measurement once")
@@ -56,48 +45,15 @@ what to make of the result.`,
 	return cmd
 }
 
-func printCalibration(out io.Writer, results []calibrate.Result, opt calibrate.Options) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	table := func(title string, columns []string, cells func(calibrate.Result) []string) {
-		fmt.Fprintf(w, "%s\n  \t%s\n", title, strings.Join(columns, "\t"))
-		for _, r := range results {
-			fmt.Fprintf(w, "  %s\t%s\n", r.Subject, strings.Join(cells(r), "\t"))
-		}
-		fmt.Fprintln(w)
-	}
-	table("Speed-up of a computation over one thread (range over the rounds)", []string{"1 thread", "2 threads", "4 threads"}, func(r calibrate.Result) []string {
-		cells := []string{r.Absent}
-		for _, s := range r.Scaling {
-			cells = append(cells, fmt.Sprintf("%.2f× (%.2f–%.2f)", s.Speedup, s.Low, s.High))
-		}
-		return cells[min(1, len(r.Scaling)):]
-	})
-	table("A ping beside threads that compute: p50, p95", []string{"none", "1 thread", "2 threads"}, func(r calibrate.Result) []string {
-		cells := []string{r.Absent}
-		for _, l := range r.Latency {
-			cells = append(cells, fmt.Sprintf("%s, %s", milliseconds(l.P50NS), milliseconds(l.P95NS)))
-		}
-		return cells[min(1, len(r.Latency)):]
-	})
-	if err := w.Flush(); err != nil {
+// calibrate measures the models that there are to be compared with Python.
+func (a *app) calibrate(ctx context.Context, opt calibrate.Options, asJSON bool) error {
+	opt.Progress = func(round, of int) { fmt.Fprintf(a.stderr, "round %d of %d\n", round, of) }
+	results, err := calibrate.Run(ctx, calibrate.Subjects(backends.GIL, backends.GOMAXPROCS1, backends.Goroutines), opt)
+	if err != nil {
 		return err
 	}
-	python := ""
-	if results[0].Version != "" {
-		python = results[0].Version + ", "
+	if asJSON {
+		return a.printJSON(results)
 	}
-	_, err := fmt.Fprintf(out, "%s%s, %d cores; medians of %d rounds, each of %d pings %v apart; seed %d\n",
-		python, runtime.Version(), runtime.NumCPU(), opt.Rounds, opt.Pings, opt.Pause, opt.Seed)
-	return err
-}
-
-func milliseconds(ns int64) string {
-	ms := float64(ns) / 1e6
-	switch {
-	case ms < 1:
-		return fmt.Sprintf("%.2f ms", ms)
-	case ms < 10:
-		return fmt.Sprintf("%.1f ms", ms)
-	}
-	return fmt.Sprintf("%.0f ms", ms)
+	return calibrate.Text(a.stdout, results, opt)
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/f3f4c0de/harness/internal/inspect"
 	"github.com/f3f4c0de/harness/internal/report"
-	"github.com/f3f4c0de/harness/internal/results"
 )
 
 func newCheckCommand(a *app) *cobra.Command {
@@ -31,17 +32,12 @@ What can be asserted, with >=, >, <= and <:
 ` + report.CheckDoc() + `
 A file has one assertion a line; # begins a comment.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: about(func(*cobra.Command) (action, error) {
 			assertions, err := parseAssertions(asserts, file)
-			if err != nil {
-				return err
-			}
-			data, err := results.Read(args[0])
-			if err != nil {
-				return err
-			}
-			return a.check(report.Build(data), assertions, asJSON)
-		},
+			return func(_ context.Context, run *inspect.Run) error {
+				return a.check(report.Build(run.Data), assertions, asJSON)
+			}, err
+		}),
 	}
 	cmd.Flags().StringArrayVar(&asserts, "assert", nil, "what is expected; may be repeated")
 	cmd.Flags().StringVar(&file, "assert-file", "", "file with an assertion a line")

@@ -1,11 +1,12 @@
-// Package cli is the command line of harness, for its own workloads and for
-// those that a program brings along:
+// Package cli is the command line of harness, for its own workloads and backends and
+// for those that a program brings along:
 //
 //	func main() { cli.Main(&myWorkload) }
 //
 // It is the one place that knows all workloads and backends, the flags and the
-// exit codes. To add a command, write a file with a function that returns it
-// and add that to newRoot.
+// exit codes. To add a command, write a file with a function that returns it, and
+// add that to commands. It parses its flags in one function and does what they
+// ask for in another; about is for those that read the run in a folder.
 package cli
 
 import (
@@ -15,23 +16,24 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/build"
 	"github.com/f3f4c0de/harness/internal/calibrate"
-	"github.com/f3f4c0de/harness/internal/experiment"
-	"github.com/f3f4c0de/harness/internal/workloads"
+	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/experiment/spec"
+	"github.com/f3f4c0de/harness/internal/experiment/trial"
+	"github.com/f3f4c0de/harness/internal/inspect"
 )
 
-// Main is the whole of a program's main: it runs the command line with the
-// given workloads beside the built-in ones, and exits. In a process that was
+// Main is the whole of a program's main: it runs the command line with the given
+// workloads and backends beside the built-in ones, and exits. In a process that was
 // started as a worker, a trial or a server it serves as that instead, so it
 // must be called first thing in main.
-func Main(more ...*harness.Workload) {
+func Main(more ...Kind) {
 	ctx := context.Background()
 	kinds, err := kindsWith(more)
 	if err == nil {
@@ -47,7 +49,7 @@ func Main(more ...*harness.Workload) {
 // Run runs the command line with those arguments, without the program's name.
 // It does not exit, and returns the error that [ExitCode] knows the code of.
 // When ctx ends, what is under way is killed.
-func Run(ctx context.Context, stdout, stderr io.Writer, args []string, more ...*harness.Workload) error {
+func Run(ctx context.Context, stdout, stderr io.Writer, args []string, more ...Kind) error {
 	kinds, err := kindsWith(more)
 	if err != nil {
 		return err
@@ -60,30 +62,40 @@ func Run(ctx context.Context, stdout, stderr io.Writer, args []string, more ...*
 }
 
 // divert makes this process what it was started as, if that was by us.
-func divert(ctx context.Context, kinds experiment.Kinds) {
-	backends.Divert(kinds.Tasks(), func() (harness.WorkerHooks, error) { return experiment.WorkerHooks(ctx) })
-	experiment.Divert(ctx, kinds)
+func divert(ctx context.Context, kinds spec.Kinds) {
+	backends.Divert(kinds.Tasks(), func() (core.WorkerHooks, error) { return trial.WorkerHooks(ctx) })
+	trial.Divert(ctx, kinds)
 	calibrate.Divert(ctx, kinds.Backends)
-}
-
-// kindsWith returns the built-in kinds and the given workloads.
-func kindsWith(more []*harness.Workload) (experiment.Kinds, error) {
-	k := experiment.Kinds{Workloads: slices.Concat(more, workloads.All), Backends: backends.All}
-	names := make(map[string]bool)
-	for _, w := range k.Workloads {
-		if names[w.Name] {
-			return k, exitError{exitUsage, fmt.Errorf("two workloads are named %q", w.Name)}
-		}
-		names[w.Name] = true
-	}
-	return k, nil
 }
 
 // An app is what the commands work with.
 type app struct {
-	kinds          experiment.Kinds
+	kinds          spec.Kinds
 	stdout, stderr io.Writer
-	metrics        *metricsServer // of a run, if it is to be served
+	publish        func(text []byte) // serves the metrics of a run; nil if it is not to be
+}
+
+// commands are those of the command line. Each is a file of this package.
+var commands = []func(*app) *cobra.Command{
+	newCalibrateCommand,
+	newCheckCommand,
+	newCompareCommand,
+	newCrossoverCommand,
+	newDoctorCommand,
+	newExportCommand,
+	newInitCommand,
+	newJaegerCommand,
+	newLedgerCommand,
+	newListCommand,
+	newMetricsCommand,
+	newNoiseCommand,
+	newProfileCommand,
+	newReportCommand,
+	newRunCommand,
+	newSchemaCommand,
+	newServeCommand,
+	newTraceCommand,
+	newVersionCommand,
 }
 
 func newRoot(a *app) *cobra.Command {
@@ -109,9 +121,9 @@ failed on evidence, 4 no verdict, 5 refused by doctor --strict, 130 interrupted.
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newRunCommand(a), newListCommand(a), newReportCommand(a), newTraceCommand(a), newCalibrateCommand(a), newVersionCommand(a),
-		newDoctorCommand(a), newNoiseCommand(a), newCheckCommand(a), newCompareCommand(a), newCrossoverCommand(a), newExportCommand(a))
-	root.AddCommand(newLedgerCommand(a), newProfileCommand(a), newJaegerCommand(a), newMetricsCommand(a), newInitCommand(a), newServeCommand(a), newSchemaCommand(a))
+	for _, command := range commands {
+		root.AddCommand(command(a))
+	}
 	for _, c := range root.Commands() {
 		if strings.Contains(c.Use, " DIR") {
 			c.ValidArgsFunction = completeDirs
@@ -158,11 +170,16 @@ func failed(err error) error {
 // anything else can go wrong.
 func ExitCode(err error) int {
 	var e exitError
+	var unread *inspect.ReadError
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &e):
 		return e.code
+	case errors.Is(err, build.ErrInterrupted):
+		return exitInterrupted
+	case errors.As(err, &unread):
+		return exitFailed
 	}
 	return exitUsage
 }

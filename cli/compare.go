@@ -1,13 +1,17 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
 
-	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/build"
+	"github.com/f3f4c0de/harness/internal/experiment/plan"
+	"github.com/f3f4c0de/harness/internal/experiment/spec"
+	"github.com/f3f4c0de/harness/internal/progress"
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
 )
@@ -15,7 +19,6 @@ import (
 func newCompareCommand(a *app) *cobra.Command {
 	var rerun bool
 	var pkg string
-	var f runFlags
 	cmd := &cobra.Command{
 		Use:   "compare A B",
 		Short: "Compare two runs, or two builds of the program",
@@ -29,37 +32,39 @@ turns, in rounds in random order, A twice in each, so that there are verdicts:
   harness compare --rerun ./harness-before ./harness-after
   harness compare --rerun v1.2.0 HEAD --workloads sqrt --backends processes`,
 		Args: cobra.ExactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if rerun {
-				return a.rerun(cmd, args, pkg, f)
-			}
-			for _, name := range []string{"workloads", "backends", "preset", "rounds", "precision", "trial", "seed", "param", "package", "out"} {
-				if cmd.Flags().Changed(name) {
-					return fmt.Errorf("--%s is for --rerun; without it, compare measures nothing", name)
-				}
-			}
-			return a.compare(args, f.json)
-		},
 	}
 	flags := cmd.Flags()
-	flags.SortFlags = false
 	flags.BoolVar(&rerun, "rerun", false, "A and B are programs or revisions: measure both, paired")
-	flags.StringSliceVar(&f.workloads, "workloads", nil, "workloads to compare them on (all)")
-	flags.StringSliceVar(&f.backends, "backends", nil, "backends to compare them on; sequential is always among them (all)")
-	flags.StringVar(&f.preset, "preset", "standard", "how much to measure")
-	flags.IntVar(&f.rounds, "rounds", 0, "rounds (those of the preset)")
-	flags.StringVar(&f.precision, "precision", "", "instead of a number of rounds: make 12 to 60, until every interval is this narrow, such as 2%")
-	flags.DurationVar(&f.trial, "trial", 0, "least measured time of a trial (100ms)")
-	flags.Uint64Var(&f.seed, "seed", 0, "seed of the random order (a new one)")
-	flags.StringArrayVar(&f.params, "param", nil, "parameter of a workload, as workload.name=value; may be repeated")
 	flags.StringVar(&pkg, "package", "./cmd/harness", "what to build of a revision")
-	flags.StringVar(&f.out, "out", "", "folder for the results, new or empty (run-ID)")
-	flags.StringVar(&f.progress, "progress", "auto", "progress on standard error: auto, plain, json, none")
-	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print the report and what is wrong, and nothing else")
-	flags.BoolVar(&f.json, "json", false, "print as JSON")
-	a.completeKinds(cmd)
+	given := a.bindOptions(cmd, "workloads", "backends", "preset", "rounds", "precision", "trial", "seed", "param", "out", "progress", "quiet", "json")
+	preset := *spec.Lookup("preset")
+	preset.Default = comparePreset
+	flags.Lookup("preset").Usage = preset.Usage()
+	flags.Lookup("json").Usage = "print as JSON"
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		s, err := spec.Read(spec.Sources{Flags: given}, a.kinds)
+		if err != nil {
+			return err
+		}
+		if rerun {
+			return a.rerun(cmd.Context(), args, pkg, s)
+		}
+		for _, o := range spec.Options {
+			if o.New && given[o.Name] != nil {
+				return fmt.Errorf("--%s is for --rerun; without it, compare measures nothing", o.Name)
+			}
+		}
+		if flags.Changed("package") {
+			return errors.New("--package is for --rerun; without it, compare measures nothing")
+		}
+		return a.compare(args, s.JSON)
+	}
 	return cmd
 }
+
+// comparePreset is how much is measured unless something else is asked for:
+// enough for verdicts.
+const comparePreset = "standard"
 
 // compare puts two runs side by side.
 func (a *app) compare(dirs []string, asJSON bool) error {
@@ -82,41 +87,41 @@ func (a *app) compare(dirs []string, asJSON bool) error {
 }
 
 // rerun measures two builds in turns.
-func (a *app) rerun(cmd *cobra.Command, programs []string, pkg string, f runFlags) error {
-	progress, err := newProgress(a.stderr, f.progress, f.quiet)
+func (a *app) rerun(ctx context.Context, programs []string, pkg string, s spec.Settings) error {
+	if s.Preset == "" {
+		s.Preset = comparePreset
+	}
+	wanted, err := s.Resolve(a.kinds)
 	if err != nil {
 		return err
 	}
-	if err := cmd.Flags().Set("preset", f.preset); err != nil { // also where it is the default
-		return err
-	}
-	spec, err := a.spec(cmd, nil, f)
+	printer, err := progress.New(a.stderr, wanted.Progress, s.Quiet)
 	if err != nil {
 		return err
 	}
-	spec.Profile = 0 // builds are compared, not explained
+	wanted.Profile = 0 // builds are compared, not explained
 	temp, err := os.MkdirTemp("", "harness-compare-*")
 	if err != nil {
 		return failed(err)
 	}
 	defer os.RemoveAll(temp)
-	building, stop := untilSignal(cmd.Context())
-	spec.Builds, err = findBuilds(building, programs, pkg, temp)
+	building, stop := untilSignal(ctx)
+	wanted.Builds, err = build.Find(building, programs, pkg, temp)
 	stop()
 	if err != nil {
 		return err
 	}
-	if len(spec.Programs) == 0 {
+	if len(wanted.Programs) == 0 {
 		return errors.New("there is nothing to compare them on")
 	}
-	plan, err := experiment.NewPlan(spec)
+	p, err := plan.New(wanted)
 	if err != nil {
 		return failed(err)
 	}
-	folder, err := createFolder(f.out, plan)
+	folder, err := createFolder(s.Out, p)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = folder.Close() }() // every line in it has been synced
-	return a.execute(cmd.Context(), plan, folder, nil, progress, destinations{}, f.json)
+	return a.execute(ctx, p, folder, nil, printer, destinations{}, s.JSON)
 }

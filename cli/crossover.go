@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/f3f4c0de/harness/internal/inspect"
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
 )
@@ -31,26 +33,24 @@ rounds: warm, and cold, where starting and warming up the workers counts. It say
 so if they do not within what was measured, or if that is not established: if
 fewer than 95 of 100 resampled runs cross.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: about(func(*cobra.Command) (action, error) {
 			var models []string
 			if pair != "" {
 				if models = strings.Split(pair, ","); len(models) != 2 {
-					return fmt.Errorf("--pair is %q; want two backends, such as processes,gomaxprocs1", pair)
+					return nil, fmt.Errorf("--pair is %q; want two backends, such as processes,gomaxprocs1", pair)
 				}
 			}
-			data, err := results.Read(args[0])
-			if err != nil {
-				return err
-			}
-			found, err := crossovers(report.Build(data), vary, models)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return failed(a.printJSON(found))
-			}
-			return failed(report.CrossoverText(a.stdout, found))
-		},
+			return func(_ context.Context, run *inspect.Run) error {
+				found, err := crossovers(report.Build(run.Data), vary, models)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return failed(a.printJSON(found))
+				}
+				return failed(report.CrossoverText(a.stdout, found))
+			}, nil
+		}),
 	}
 	cmd.Flags().StringVar(&vary, "vary", "", "only along size, wait, payload, workers or this parameter (all that was varied)")
 	cmd.Flags().StringVar(&pair, "pair", "", "only these two backends, as a,b (all pairs)")

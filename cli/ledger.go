@@ -2,15 +2,14 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/f3f4c0de/harness/internal/inspect"
 	"github.com/f3f4c0de/harness/internal/report"
-	"github.com/f3f4c0de/harness/internal/results"
 )
 
 func newLedgerCommand(a *app) *cobra.Command {
@@ -29,39 +28,25 @@ It is about the traced trial of each cell, which the timings leave out.
   harness ledger run-… --cell mixed-processes-w8
   harness ledger run-… --cell mixed-processes-w8 --task 7`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if cmd.Flags().Changed("task") && cell == "" {
-				return errors.New("--task needs --cell: tasks are numbered in each cell")
+		RunE: about(func(cmd *cobra.Command) (action, error) {
+			one := cmd.Flags().Changed("task")
+			if one && cell == "" {
+				return nil, errors.New("--task needs --cell: tasks are numbered in each cell")
 			}
-			data, err := readLedgers(args[0])
-			if err != nil {
-				return err
-			}
-			if cell == "" {
-				if asJSON {
-					return failed(a.printJSON(data.Ledger))
+			return func(_ context.Context, run *inspect.Run) error {
+				switch {
+				case len(run.Data.Ledger) == 0:
+					return fmt.Errorf("%s has no ledger: its traced trials were not made, or by an older harness", run.Dir)
+				case one:
+					return a.taskLedger(run, cell, task, asJSON)
+				case cell != "":
+					return a.cellLedger(run, cell, asJSON)
+				case asJSON:
+					return failed(a.printJSON(run.Data.Ledger))
 				}
-				return failed(report.Ledgers(a.stdout, data.Ledger))
-			}
-			i, err := findCell(data, cell)
-			if err != nil {
-				return err
-			}
-			if !cmd.Flags().Changed("task") {
-				if asJSON {
-					return failed(a.printJSON(data.Ledger[i]))
-				}
-				return failed(cmp.Or(report.LedgerText(a.stdout, &data.Ledger[i]), report.CellFindings(a.stdout, data, cell)))
-			}
-			t, err := findTask(args[0], cell, task)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return failed(a.printJSON(t))
-			}
-			return failed(report.LedgerTaskText(a.stdout, cell, t))
-		},
+				return failed(report.Ledgers(a.stdout, run.Data.Ledger))
+			}, nil
+		}),
 	}
 	cmd.Flags().StringVar(&cell, "cell", "", "only this cell, in full")
 	cmd.Flags().Uint64Var(&task, "task", 0, "only this task of the cell, by its number, from 1")
@@ -69,38 +54,29 @@ It is about the traced trial of each cell, which the timings leave out.
 	return cmd
 }
 
-// readLedgers reads a run that has ledgers, the last one of each cell.
-func readLedgers(dir string) (*results.Data, error) {
-	data, err := results.Read(dir)
+// cellLedger prints the ledger of a cell and what was found in it.
+func (a *app) cellLedger(run *inspect.Run, cell string, asJSON bool) error {
+	l, err := run.Ledger(cell)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("--cell: %w", err)
 	}
-	if len(data.Ledger) == 0 {
-		return nil, fmt.Errorf("%s has no ledger: its traced trials were not made, or by an older harness", dir)
+	if asJSON {
+		return failed(a.printJSON(l))
 	}
-	return data, nil
+	return failed(cmp.Or(report.LedgerText(a.stdout, l), report.CellFindings(a.stdout, run.Data, cell)))
 }
 
-func findCell(data *results.Data, cell string) (int, error) {
-	i := slices.IndexFunc(data.Ledger, func(l results.Ledger) bool { return l.Cell == cell })
-	if i < 0 {
-		var cells []string
-		for _, l := range data.Ledger {
-			cells = append(cells, l.Cell)
-		}
-		return 0, fmt.Errorf("--cell: the run has no ledger of %q; it has those of %s", cell, strings.Join(cells, ", "))
+// taskLedger prints the ledger of a task.
+func (a *app) taskLedger(run *inspect.Run, cell string, number uint64, asJSON bool) error {
+	if _, err := run.Ledger(cell); err != nil {
+		return fmt.Errorf("--cell: %w", err)
 	}
-	return i, nil
-}
-
-func findTask(dir, cell string, number uint64) (*results.LedgerTask, error) {
-	tasks, err := results.ReadLedger(dir, cell)
+	t, err := run.Task(cell, number)
 	if err != nil {
-		return nil, failed(err)
+		return fmt.Errorf("--task: %w", err)
 	}
-	i := slices.IndexFunc(tasks, func(t results.LedgerTask) bool { return t.Number == number })
-	if i < 0 {
-		return nil, fmt.Errorf("--task: %s has no task %d; they are numbered from 1 to %d", cell, number, len(tasks))
+	if asJSON {
+		return failed(a.printJSON(t))
 	}
-	return &tasks[i], nil
+	return failed(report.LedgerTaskText(a.stdout, cell, t))
 }

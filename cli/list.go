@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/experiment/spec"
 	"github.com/f3f4c0de/harness/internal/metrics"
 )
 
@@ -15,8 +15,8 @@ import (
 type listed struct {
 	Name   string             `json:"name"`
 	Doc    string             `json:"doc"`
-	Params []experiment.Param `json:"params,omitempty"`
-	Axes   []experiment.Axis  `json:"axes,omitempty"`
+	Params []spec.Param       `json:"params,omitempty"`
+	Axes   []spec.Axis        `json:"axes,omitempty"`
 	Metric *metrics.Described `json:"metric,omitempty"`
 }
 
@@ -62,11 +62,11 @@ func (a *app) list(what string) ([]listed, error) {
 		return entries, nil
 	}
 	for _, w := range a.kinds.Workloads {
-		params, err := experiment.Params(w)
+		params, err := spec.Params(w)
 		if err != nil {
 			return nil, err
 		}
-		entries = append(entries, listed{Name: w.Name, Doc: w.Doc, Params: params, Axes: experiment.Axes(w)})
+		entries = append(entries, listed{Name: w.Name, Doc: w.Doc, Params: params, Axes: spec.Axes(w)})
 	}
 	return entries, nil
 }

@@ -9,7 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/experiment/plan"
+	"github.com/f3f4c0de/harness/internal/experiment/spec"
+	"github.com/f3f4c0de/harness/internal/progress"
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
 )
@@ -49,24 +51,10 @@ show, which is how many rounds to take.`,
 const noiseRound = 1700 * time.Millisecond
 
 func (a *app) noise(ctx context.Context, rounds int, out string, asJSON, quiet bool) (err error) {
-	settings := experiment.Settings{
-		Workloads: []experiment.Choice{{Workload: "sqrt"}, {Workload: "http", Params: map[string]any{"pages": uint64(20)}}},
-		Backends:  []string{"goroutines"}, Rounds: rounds,
-	}
-	spec, err := settings.Resolve(a.kinds)
+	p, err := a.planNoise(rounds)
 	if err != nil {
 		return err
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return failed(err)
-	}
-	build, err := experiment.NewBuild("A", self)
-	if err != nil {
-		return failed(err)
-	}
-	spec.Builds = []results.Build{build} // against itself
-	spec.Profile, spec.MaxRounds = 0, 0  // nothing is explained, nothing made again
 	if out == "" {
 		temp, err := os.MkdirTemp("", "harness-noise-*")
 		if err != nil {
@@ -75,20 +63,16 @@ func (a *app) noise(ctx context.Context, rounds int, out string, asJSON, quiet b
 		defer os.RemoveAll(temp)
 		out = filepath.Join(temp, "run")
 	}
-	plan, err := experiment.NewPlan(spec)
-	if err != nil {
-		return failed(err)
-	}
-	folder, err := results.Create(out, &plan.Run)
+	folder, err := results.Create(out, &p.Run)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = folder.Close() }() // every line in it has been synced
-	progress, err := newProgress(a.stderr, "auto", quiet)
+	printer, err := progress.New(a.stderr, "auto", quiet)
 	if err != nil {
 		return err
 	}
-	status, err := a.trials(ctx, plan, folder, nil, progress, func() {})
+	status, err := a.trials(ctx, p, folder, nil, printer, func() {})
 	if err != nil {
 		return err
 	}
@@ -109,4 +93,30 @@ func (a *app) noise(ctx context.Context, rounds int, out string, asJSON, quiet b
 		return failed(fmt.Errorf("some of its trials failed; look at them with: harness noise --out DIR, harness report DIR"))
 	}
 	return nil
+}
+
+// planNoise plans the comparison of two programs with themselves.
+func (a *app) planNoise(rounds int) (*plan.Plan, error) {
+	settings, err := spec.Read(spec.Sources{Flags: spec.Given{
+		"workloads": {"sqrt", "http"}, "param": {"http.pages=20"}, "backends": {"goroutines"}, "rounds": {fmt.Sprint(rounds)},
+	}}, a.kinds)
+	if err != nil {
+		return nil, err
+	}
+	wanted, err := settings.Resolve(a.kinds)
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, failed(err)
+	}
+	build, err := plan.NewBuild("A", self)
+	if err != nil {
+		return nil, failed(err)
+	}
+	wanted.Builds = []results.Build{build}  // against itself
+	wanted.Profile, wanted.MaxRounds = 0, 0 // nothing is explained, nothing made again
+	p, err := plan.New(wanted)
+	return p, failed(err)
 }

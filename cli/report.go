@@ -1,22 +1,30 @@
 package cli
 
 import (
+	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/f3f4c0de/harness/internal/export"
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
 func newReportCommand(a *app) *cobra.Command {
 	var asJSON, open bool
+	var files []string
+	for _, f := range export.All {
+		files = append(files, fmt.Sprintf("  %-13s %s", f.File, f.Doc))
+	}
 	cmd := &cobra.Command{
 		Use:   "report DIR",
 		Short: "Make the report of a run again from its records",
 		Long: `report prints the report of a run, and writes all its forms into the run's
-folder: HTML, Markdown with charts, JSON, CSV, Go benchmarks, OpenMetrics. The
-same records give the same bytes.`,
+folder. The same records give the same bytes.
+
+` + strings.Join(files, "\n"),
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			data, err := results.Read(args[0])
@@ -24,7 +32,7 @@ same records give the same bytes.`,
 				return err
 			}
 			r := report.Build(data)
-			if err := writeReport(cmd.Context(), args[0], data, r); err != nil {
+			if err := export.Files(cmd.Context(), args[0], export.NewRun(data, r)); err != nil {
 				return failed(err)
 			}
 			if asJSON {

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/internal/experiment/spec"
 	"github.com/f3f4c0de/harness/internal/report"
 )
 
@@ -19,8 +19,8 @@ workloads and models of this program, or of the results.json that a run leaves.
 Editors complete and check an experiment by the first. harness init writes it
 beside the file, which names it in its first line; for a file without:
 
-  harness schema experiment > ` + experiment.SchemaFile + `
-  # yaml-language-server: $schema=` + experiment.SchemaFile,
+  harness schema experiment > ` + spec.SchemaFile + `
+  # yaml-language-server: $schema=` + spec.SchemaFile,
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: []string{"experiment", "results"},
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -37,7 +37,7 @@ beside the file, which names it in its first line; for a file without:
 	}
 }
 
-func experimentSchema(kinds experiment.Kinds) ([]byte, error) {
-	b, err := json.MarshalIndent(experiment.Schema(kinds), "", "  ")
+func experimentSchema(kinds spec.Kinds) ([]byte, error) {
+	b, err := json.MarshalIndent(spec.Schema(kinds), "", "  ")
 	return append(b, '\n'), err
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/f3f4c0de/harness/internal/experiment/spec"
 )
 
 // The schema takes what init writes and what this repository runs.
@@ -35,7 +37,7 @@ func TestExperimentSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := experimentFile(kinds, nil)
+	text, err := spec.Settings{}.Example(kinds)
 	if err != nil {
 		t.Fatal(err)
 	}

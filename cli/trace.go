@@ -2,14 +2,17 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/f3f4c0de/harness/internal/inspect"
 	"github.com/f3f4c0de/harness/internal/ledger"
 	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/trace"
 )
 
 func newTraceCommand(a *app) *cobra.Command {
@@ -28,28 +31,24 @@ gRPC. Receivers keep spans that are sent twice as duplicates.
 writes the traced trials for ui.perfetto.dev and chrome://tracing: a row for
 each worker of each process, its tasks, and what their goroutines did.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: about(func(*cobra.Command) (action, error) {
 			if format != "" {
-				return a.exportTrace(args[0], format, cell, out)
+				if format != "perfetto" {
+					return nil, fmt.Errorf("--format is %q; want perfetto", format)
+				}
+				return func(_ context.Context, run *inspect.Run) error { return a.exportTrace(run, cell, out) }, nil
 			}
 			to, err := destinationsOf(otlp)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			data, err := results.Read(args[0])
-			if err != nil {
-				return err
-			}
-			if to.spans.OTLP == nil {
-				return failed(a.listTraces(data))
-			}
-			n, err := to.spans.OTLP.SendFile(cmd.Context(), filepath.Join(args[0], results.TracesFile))
-			if err != nil {
-				return failed(fmt.Errorf("after %d spans: %w", n, err))
-			}
-			_, err = fmt.Fprintf(a.stdout, "%d spans sent to %s\n", n, to.spans.OTLP.URL)
-			return failed(err)
-		},
+			return func(ctx context.Context, run *inspect.Run) error {
+				if to.spans.OTLP == nil {
+					return failed(a.listTraces(run.Data))
+				}
+				return failed(a.sendTraces(ctx, run.Dir, to.spans.OTLP))
+			}, nil
+		}),
 	}
 	cmd.Flags().StringVar(&otlp, "otlp", "", "OTLP receiver, such as http://localhost:4318 or grpc://localhost:4317")
 	cmd.Flags().StringVar(&format, "format", "", "write the trials for another viewer: perfetto")
@@ -59,16 +58,19 @@ each worker of each process, its tasks, and what their goroutines did.`,
 	return cmd
 }
 
-// exportTrace writes the traced trials for another viewer.
-func (a *app) exportTrace(dir, format, cell, out string) error {
-	if format != "perfetto" {
-		return fmt.Errorf("--format is %q; want perfetto", format)
-	}
-	data, err := results.Read(dir)
+// sendTraces sends the spans of a run.
+func (a *app) sendTraces(ctx context.Context, dir string, to *trace.Target) error {
+	n, err := to.SendFile(ctx, filepath.Join(dir, results.TracesFile))
 	if err != nil {
-		return err
+		return fmt.Errorf("after %d spans: %w", n, err)
 	}
-	lanes := data.Lanes
+	_, err = fmt.Fprintf(a.stdout, "%d spans sent to %s\n", n, to.URL)
+	return err
+}
+
+// exportTrace writes the traced trials for Perfetto.
+func (a *app) exportTrace(run *inspect.Run, cell, out string) error {
+	lanes := run.Data.Lanes
 	if cell != "" {
 		lanes = slices.DeleteFunc(slices.Clone(lanes), func(l results.Lanes) bool { return l.Cell != cell })
 		if len(lanes) == 0 {
@@ -76,17 +78,17 @@ func (a *app) exportTrace(dir, format, cell, out string) error {
 		}
 	}
 	var b bytes.Buffer
-	if err := ledger.Perfetto(&b, lanes, func(cell string) string { return filepath.Join(dir, results.ExecDir, cell) }); err != nil {
+	if err := ledger.Perfetto(&b, lanes, func(cell string) string { return filepath.Join(run.Dir, results.ExecDir, cell) }); err != nil {
 		return failed(err)
 	}
 	if out == "" {
-		_, err = b.WriteTo(a.stdout)
+		_, err := b.WriteTo(a.stdout)
 		return failed(err)
 	}
 	if err := results.WriteFile(out, b.Bytes()); err != nil {
 		return failed(err)
 	}
-	_, err = fmt.Fprintf(a.stdout, "%s: open it in ui.perfetto.dev or chrome://tracing\n", out)
+	_, err := fmt.Fprintf(a.stdout, "%s: open it in ui.perfetto.dev or chrome://tracing\n", out)
 	return failed(err)
 }
 

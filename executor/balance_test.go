@@ -13,7 +13,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
 )
 
@@ -35,7 +34,7 @@ const (
 	endsGoroutine
 )
 
-var stints = harness.NewTask("executor.stints", func(_ context.Context, s stint) (int, error) {
+var stints = executor.NewTask("executor.stints", func(_ context.Context, s stint) (int, error) {
 	s.ran.Add(1)
 	if s.d > 0 {
 		<-time.After(s.d)
@@ -52,9 +51,9 @@ var stints = harness.NewTask("executor.stints", func(_ context.Context, s stint)
 })
 
 // mapping is Map or MapUnordered.
-type mapping func(context.Context, harness.Executor, *harness.Task[stint, int], iter.Seq[stint], executor.MapOptions) iter.Seq2[int, error]
+type mapping func(context.Context, *executor.Executor, *executor.Task[stint, int], iter.Seq[stint], executor.MapOptions) iter.Seq2[int, error]
 
-var mappings = map[string]mapping{"Map": executor.Map[stint, int], "MapUnordered": executor.MapUnordered[stint, int]}
+var mappings = map[string]mapping{"Map": ordered[stint, int], "MapUnordered": unordered[stint, int]}
 
 // took maps inputs on goroutines and returns how much time passed in the bubble.
 // Every input must have been run once and have its own result once, in order if
@@ -103,7 +102,7 @@ func took(t *testing.T, name string, workers int, in []stint, opt executor.MapOp
 }
 
 func resultOf(v int, err error) string {
-	var p *harness.PanicError
+	var p *executor.PanicError
 	switch {
 	case errors.As(err, &p):
 		return "panicked: " + p.Value

@@ -10,13 +10,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/executor/pystyle"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 var (
 	// held tells that it runs, and returns its number once it is let go.
-	held = harness.NewTask("executor.held", func(ctx context.Context, h holding) (int64, error) {
+	held = executor.NewTask("executor.held", func(ctx context.Context, h holding) (int64, error) {
 		if err := h.Started.Put(ctx, h.N); err != nil {
 			return 0, err
 		}
@@ -24,7 +25,7 @@ var (
 		return h.N, err
 	})
 	// heldOrNot is held if it is given queues, and else returns at once.
-	heldOrNot = harness.NewTask("executor.heldOrNot", func(ctx context.Context, h holding) (int64, error) {
+	heldOrNot = executor.NewTask("executor.heldOrNot", func(ctx context.Context, h holding) (int64, error) {
 		if h.Started == nil {
 			return h.N, nil
 		}
@@ -35,17 +36,17 @@ var (
 		return h.N, err
 	})
 	// failing fails, unless its argument is positive.
-	failing = harness.NewTask("executor.failing", func(_ context.Context, n int64) (int64, error) {
+	failing = executor.NewTask("executor.failing", func(_ context.Context, n int64) (int64, error) {
 		if n > 0 {
 			return 2 * n, nil
 		}
 		return 0, fmt.Errorf("given %d: %w", n, errMine)
 	})
-	sum = harness.NewTask("executor.sum", func(_ context.Context, p executor.Pair[int64, int64]) (int64, error) {
+	sum = executor.NewTask("executor.sum", func(_ context.Context, p pystyle.Pair[int64, int64]) (int64, error) {
 		return p.First + p.Second, nil
 	})
 	// channels takes and gives what cannot cross a process.
-	channels = harness.NewTask("executor.channels", func(_ context.Context, v any) (any, error) {
+	channels = executor.NewTask("executor.channels", func(_ context.Context, v any) (any, error) {
 		if v == "make one" {
 			return make(chan int), nil
 		}
@@ -55,14 +56,14 @@ var (
 
 type holding struct {
 	N                int64
-	Started, Release *harness.Queue[int64]
+	Started, Release *executor.Queue[int64]
 }
 
 // conform is what a test of one backend works with.
 type conform struct {
 	*testing.T
 	ctx     context.Context
-	backend *harness.Backend
+	backend *core.Backend
 	workers int // of the executor that was opened last
 }
 
@@ -74,7 +75,7 @@ func (c *conform) width(n int) int {
 	return n
 }
 
-func (c *conform) open(cfg executor.Config) harness.Manager {
+func (c *conform) open(cfg executor.Config) *executor.Executor {
 	c.Helper()
 	cfg.Workers = c.width(cfg.Workers)
 	ex, err := executor.Open(c.ctx, c.backend.Name, cfg)
@@ -87,13 +88,13 @@ func (c *conform) open(cfg executor.Config) harness.Manager {
 			c.Errorf("Close() = %v", err)
 		}
 	})
-	return ex.(harness.Manager)
+	return ex
 }
 
-func (c *conform) pool(cfg executor.Config) *executor.Pool {
+func (c *conform) pool(cfg executor.Config) *pystyle.Pool {
 	c.Helper()
 	cfg.Workers = c.width(cfg.Workers)
-	p, err := executor.NewPool(c.ctx, c.backend.Name, cfg)
+	p, err := pystyle.NewPool(c.ctx, c.backend.Name, cfg)
 	if err != nil {
 		c.Fatalf("NewPool(%s) = %v", c.backend.Name, err)
 	}
@@ -108,7 +109,7 @@ func (c *conform) pool(cfg executor.Config) *executor.Pool {
 
 // holding makes what a held task needs, to be let go in the end at the latest.
 func (c *conform) holding(n int64) holding {
-	h := holding{n, harness.NewQueue[int64](1000), harness.NewQueue[int64](1000)}
+	h := holding{n, executor.NewQueue[int64](1000), executor.NewQueue[int64](1000)}
 	c.Cleanup(func() { c.letAllGo(h) })
 	return h
 }
@@ -116,7 +117,7 @@ func (c *conform) holding(n int64) holding {
 func (c *conform) letAllGo(h holding) { _, _ = h.Release.Close(c.ctx), h.Started.Close(c.ctx) }
 
 // hold submits a task that runs until it is let go, and waits until it does.
-func (c *conform) hold(ex harness.Executor) (*harness.Future[int64], holding) {
+func (c *conform) hold(ex *executor.Executor) (*executor.Future[int64], holding) {
 	c.Helper()
 	h := c.holding(7)
 	f := held.Submit(c.ctx, ex, h)
@@ -134,7 +135,7 @@ func (c *conform) letGo(h holding) {
 }
 
 // ended makes futures that are done: with 2, with an error, and cancelled.
-func (c *conform) ended(ex harness.Executor) (good, bad, cancelled *harness.Future[int64]) {
+func (c *conform) ended(ex *executor.Executor) (good, bad, cancelled *executor.Future[int64]) {
 	c.Helper()
 	good, bad = failing.Submit(c.ctx, ex, 1), failing.Submit(c.ctx, ex, 0)
 	<-good.Done()
@@ -191,7 +192,7 @@ func conformAll(t *testing.T, tests []conformance) {
 					ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 					t.Cleanup(cancel)
 					tt.test(&conform{T: t, ctx: ctx, backend: b})
-					if err := executor.Finish(ctx); err != nil {
+					if err := pystyle.Finish(ctx); err != nil {
 						t.Errorf("Finish() = %v", err)
 					}
 					if t.Failed() {
@@ -255,25 +256,25 @@ func conformCancel(c *conform) {
 	ex := c.open(executor.Config{Workers: 1})
 	running, h := c.hold(ex)
 	queued := failing.Submit(c.ctx, ex, 1)
-	c.want("State() of a running and a queued task", []harness.State{running.State(), queued.State()}, []harness.State{harness.Running, harness.Pending})
+	c.want("State() of a running and a queued task", []executor.State{running.State(), queued.State()}, []executor.State{executor.Running, executor.Pending})
 	c.want("Cancel() of a queued task", queued.Cancel(), true)
-	c.want("State() of a cancelled task", queued.State(), harness.Cancelled)
+	c.want("State() of a cancelled task", queued.State(), executor.Cancelled)
 	c.want("Cancel() of a cancelled task", queued.Cancel(), false) // CPython says true
 	c.letGo(h)
 	if v, err := running.Wait(c.ctx); v != 7 || err != nil {
 		c.Errorf("Wait() = %d, %v; want 7, nil", v, err)
 	}
 	c.want("Cancel() of a task that is done", running.Cancel(), false)
-	c.want("State() of a task that is done", running.State(), harness.Done)
+	c.want("State() of a task that is done", running.State(), executor.Done)
 	bad := failing.Submit(c.ctx, ex, 0)
 	<-bad.Done()
 	c.want("Cancel() of a task that failed", bad.Cancel(), false)
-	c.want("State() of a task that failed", bad.State(), harness.Done)
+	c.want("State() of a task that failed", bad.State(), executor.Done)
 	// What CPython cannot do: a task that runs hears of it.
 	running, _ = c.hold(ex)
 	c.want("Cancel() of a running task", running.Cancel(), false)
 	_, err := running.Wait(c.ctx)
-	c.wantErr("Wait() of a task that was told to stop", err, harness.ErrCancelled)
+	c.wantErr("Wait() of a task that was told to stop", err, executor.ErrCancelled)
 }
 
 func conformResultTimeout(c *conform) {
@@ -282,7 +283,7 @@ func conformResultTimeout(c *conform) {
 	queued := failing.Submit(c.ctx, ex, 0)
 	none, cancel := context.WithTimeout(c.ctx, 0)
 	defer cancel()
-	for _, f := range []*harness.Future[int64]{f, queued} {
+	for _, f := range []*executor.Future[int64]{f, queued} {
 		_, err := f.Wait(none)
 		c.wantErr("Wait() without any time", err, context.DeadlineExceeded)
 	}
@@ -306,7 +307,7 @@ func conformResult(c *conform) {
 	}
 	queued.Cancel()
 	for range 3 {
-		c.wantErr("Wait() of a task that was cancelled meanwhile", <-results, harness.ErrCancelled)
+		c.wantErr("Wait() of a task that was cancelled meanwhile", <-results, executor.ErrCancelled)
 	}
 	c.letGo(h)
 	for range 3 {
@@ -324,18 +325,18 @@ func conformCallback(c *conform) {
 	_, h := c.hold(ex)
 	var mu sync.Mutex
 	got := make(map[string][]int)
-	futures := map[string]*harness.Future[int64]{
+	futures := map[string]*executor.Future[int64]{
 		"result": failing.Submit(c.ctx, ex, 1), "error": failing.Submit(c.ctx, ex, 0), "cancel": failing.Submit(c.ctx, ex, 1),
 	}
 	var called sync.WaitGroup
 	for name, f := range futures {
 		for i := range 10 {
 			called.Add(1)
-			f.OnDone(func(g *harness.Future[int64]) {
+			f.OnDone(func(g *executor.Future[int64]) {
 				defer called.Done()
 				mu.Lock()
 				defer mu.Unlock()
-				if g != f || g.State() < harness.Done {
+				if g != f || g.State() < executor.Done {
 					c.Errorf("%s: a callback was given a future that is %v; want the one that it was added to, done", name, g.State())
 				}
 				got[name] = append(got[name], i)
@@ -343,7 +344,7 @@ func conformCallback(c *conform) {
 		}
 	}
 	cancelled := make(chan bool)
-	futures["cancel"].OnDone(func(*harness.Future[int64]) { close(cancelled) })
+	futures["cancel"].OnDone(func(*executor.Future[int64]) { close(cancelled) })
 	futures["cancel"].Cancel()
 	<-cancelled
 	mu.Lock()
@@ -360,9 +361,9 @@ func conformCallback(c *conform) {
 func conformCallbackDone(c *conform) {
 	ex := c.open(executor.Config{Workers: 1})
 	good, bad, cancelled := c.ended(ex)
-	for name, f := range map[string]*harness.Future[int64]{"good": good, "bad": bad, "cancelled": cancelled} {
+	for name, f := range map[string]*executor.Future[int64]{"good": good, "bad": bad, "cancelled": cancelled} {
 		called := false
-		f.OnDone(func(*harness.Future[int64]) { called = true })
+		f.OnDone(func(*executor.Future[int64]) { called = true })
 		c.want("called when OnDone has returned, "+name, called, true)
 	}
 }
@@ -372,15 +373,15 @@ func conformCallbackRaises(c *conform) {
 	f, h := c.hold(ex)
 	called := make(chan bool, 3)
 	quiet(c.T)
-	f.OnDone(func(*harness.Future[int64]) { called <- true; panic("doh") })
-	f.OnDone(func(*harness.Future[int64]) { called <- true })
+	f.OnDone(func(*executor.Future[int64]) { called <- true; panic("doh") })
+	f.OnDone(func(*executor.Future[int64]) { called <- true })
 	c.letGo(h)
 	<-called
 	<-called
 	if v, err := f.Wait(c.ctx); v != 7 || err != nil {
 		c.Errorf("Wait() = %d, %v; want 7, nil", v, err)
 	}
-	f.OnDone(func(*harness.Future[int64]) { called <- true; panic("doh") })
+	f.OnDone(func(*executor.Future[int64]) { called <- true; panic("doh") })
 	<-called
 }
 
@@ -401,13 +402,13 @@ func conformFirstCompleted(c *conform) {
 }
 
 // holdLater is hold without waiting until the task runs.
-func (c *conform) holdLater(ex harness.Executor) (*harness.Future[int64], holding) {
+func (c *conform) holdLater(ex *executor.Executor) (*executor.Future[int64], holding) {
 	h := c.holding(8)
 	return held.Submit(c.ctx, ex, h), h
 }
 
 // index returns where the futures are among all.
-func index(futures []*harness.Future[int64], all ...*harness.Future[int64]) []int {
+func index(futures []*executor.Future[int64], all ...*executor.Future[int64]) []int {
 	at := []int{}
 	for _, f := range futures {
 		at = append(at, slices.Index(all, f))
@@ -441,7 +442,7 @@ func conformAllCompleted(c *conform) {
 	done, pending, err := executor.Wait(c.ctx, executor.AllCompleted, slow, bad, slow, good, cancelled, slow)
 	c.want("Wait(AllCompleted), each once", fmt.Sprint(index(done, slow, bad, good, cancelled), len(pending), err), "[0 1 2 3] 0 <nil>")
 	for _, until := range []executor.Until{executor.AllCompleted, executor.FirstCompleted, executor.FirstError} {
-		done, pending, err = executor.Wait[*harness.Future[int64]](c.ctx, until)
+		done, pending, err = executor.Wait[*executor.Future[int64]](c.ctx, until)
 		c.want("Wait() of nothing", fmt.Sprint(len(done), len(pending), err), "0 0 <nil>")
 	}
 	// bpo-20369: a future that is there twice and does not end.
@@ -472,7 +473,7 @@ func conformWaitTimeout(c *conform) {
 func conformWaitRace(c *conform) {
 	ex := c.open(executor.Config{Workers: 4})
 	for range 20 {
-		var futures []*harness.Future[int64]
+		var futures []*executor.Future[int64]
 		for range 20 {
 			futures = append(futures, failing.Submit(c.ctx, ex, 1))
 		}
@@ -488,7 +489,7 @@ func conformAsCompleted(c *conform) {
 	good, bad, cancelled := c.ended(ex)
 	slow, h := c.hold(ex)
 	last := failing.Submit(c.ctx, ex, 1)
-	all := []*harness.Future[int64]{last, slow, bad, cancelled, good}
+	all := []*executor.Future[int64]{last, slow, bad, cancelled, good}
 	var order []int
 	for f := range executor.AsCompleted(c.ctx, all...) {
 		if order = append(order, slices.Index(all, f)); len(order) == 3 {
@@ -496,7 +497,7 @@ func conformAsCompleted(c *conform) {
 		}
 	}
 	c.want("order of AsCompleted", order, []int{2, 3, 4, 1, 0})
-	for f := range executor.AsCompleted[*harness.Future[int64]](c.ctx) {
+	for f := range executor.AsCompleted[*executor.Future[int64]](c.ctx) {
 		c.Errorf("AsCompleted() of nothing gave %v", f)
 	}
 }
@@ -547,7 +548,7 @@ func conformAcrossExecutors(c *conform) {
 	a, ha := c.hold(first)
 	b, hb := c.hold(second)
 	d, hd := c.hold(other)
-	lets := map[*harness.Future[int64]]func(){ // what is to be done next
+	lets := map[*executor.Future[int64]]func(){ // what is to be done next
 		d: func() { c.letGo(hb) },
 		b: func() { c.letGo(ha) },
 		a: func() {},
@@ -555,7 +556,7 @@ func conformAcrossExecutors(c *conform) {
 	var order []int
 	c.letGo(hd)
 	for f := range executor.AsCompleted(c.ctx, a, b, d) {
-		order = append(order, slices.Index([]*harness.Future[int64]{a, b, d}, f))
+		order = append(order, slices.Index([]*executor.Future[int64]{a, b, d}, f))
 		lets[f]()
 	}
 	c.want("order of AsCompleted() across executors", order, []int{2, 1, 0})

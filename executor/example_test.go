@@ -11,30 +11,30 @@ import (
 	"slices"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/executor/pystyle"
 )
 
 // The tasks of the examples. A worker process knows them because TestMain
 // gives them to Main, as main does in a program.
 var (
-	multiply = harness.NewTask("multiply", func(_ context.Context, p executor.Pair[int, int]) (int, error) {
+	multiply = executor.NewTask("multiply", func(_ context.Context, p pystyle.Pair[int, int]) (int, error) {
 		return p.First * p.Second, nil
 	})
-	size = harness.NewTask("size", func(_ context.Context, name string) (int64, error) {
+	size = executor.NewTask("size", func(_ context.Context, name string) (int64, error) {
 		info, err := os.Stat(name)
 		if err != nil {
 			return 0, err
 		}
 		return info.Size(), nil
 	})
-	exit = harness.NewTask("exit", func(_ context.Context, code int) (int, error) {
+	exit = executor.NewTask("exit", func(_ context.Context, code int) (int, error) {
 		os.Exit(code)
 		return 0, nil
 	})
 	// forever waits until it is cancelled.
-	forever = harness.NewTask("forever", func(ctx context.Context, _ int) (int, error) {
-		harness.Blocking(ctx, func() { <-ctx.Done() })
+	forever = executor.NewTask("forever", func(ctx context.Context, _ int) (int, error) {
+		executor.Blocking(ctx, func() { <-ctx.Done() })
 		return 0, context.Cause(ctx)
 	})
 )
@@ -88,7 +88,7 @@ func ExampleFromEnv() {
 		log.Fatal(err)
 	}
 	defer ex.Close()
-	fmt.Println(ex.(harness.Manager).Stats().Workers, "workers")
+	fmt.Println(ex.Stats().Workers, "workers")
 	// Output: 3 workers
 }
 
@@ -108,8 +108,20 @@ func ExampleMain() {
 	// }
 }
 
-// Results come in the order of the inputs, which are taken as they are needed.
 func ExampleMap() {
+	ctx := context.Background()
+	ex, err := executor.Open(ctx, "processes", executor.Config{Workers: 2})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ex.Close()
+
+	fmt.Println(executor.Map(ctx, ex, square, []int{1, 2, 3}))
+	// Output: [1 4 9] <nil>
+}
+
+// Results come in the order of the inputs, which are taken as they are needed.
+func ExampleResults() {
 	ctx := context.Background()
 	ex, err := executor.Open(ctx, "processes", executor.Config{Workers: 2})
 	if err != nil {
@@ -121,21 +133,22 @@ func ExampleMap() {
 		for n := 1; yield(n); n++ {
 		}
 	}
-	for n, err := range executor.Map(ctx, ex, square, naturals, executor.MapOptions{}) {
-		fmt.Println(n, err)
-		if n > 20 || err != nil {
+	for r := range executor.Results(ctx, ex, square, naturals, executor.MapOptions{}) {
+		fmt.Println(r.In, r.Out, r.Err)
+		if r.Out > 20 || r.Err != nil {
 			break // cancels what is under way
 		}
 	}
 	// Output:
-	// 1 <nil>
-	// 4 <nil>
-	// 9 <nil>
-	// 16 <nil>
-	// 25 <nil>
+	// 1 1 <nil>
+	// 2 4 <nil>
+	// 3 9 <nil>
+	// 4 16 <nil>
+	// 5 25 <nil>
 }
 
-func ExampleMapUnordered() {
+// Each result knows its input, in whatever order they come.
+func ExampleResults_unordered() {
 	ctx := context.Background()
 	ex, err := executor.Open(ctx, "goroutines", executor.Config{})
 	if err != nil {
@@ -143,13 +156,13 @@ func ExampleMapUnordered() {
 	}
 	defer ex.Close()
 
-	for n, err := range executor.MapUnordered(ctx, ex, square, slices.Values([]int{1, 2, 3}), executor.MapOptions{Chunk: 1}) {
-		fmt.Println(n, err)
+	for r := range executor.Results(ctx, ex, square, slices.Values([]int{1, 2, 3}), executor.MapOptions{Unordered: true, Chunk: 1}) {
+		fmt.Println(r.Index, r.In, r.Out, r.Err)
 	}
 	// Unordered output:
-	// 4 <nil>
-	// 1 <nil>
-	// 9 <nil>
+	// 1 2 4 <nil>
+	// 0 1 1 <nil>
+	// 2 3 9 <nil>
 }
 
 // Futures of any executors, as they come.
@@ -181,7 +194,7 @@ func ExampleWait() {
 	defer ex.Close()
 
 	long, fails := forever.Submit(ctx, ex, 0), size.Submit(ctx, ex, "no such file")
-	done, pending, err := executor.Wait[harness.AnyFuture](ctx, executor.FirstError, long, fails)
+	done, pending, err := executor.Wait[executor.AnyFuture](ctx, executor.FirstError, long, fails)
 	fmt.Println(len(done), len(pending), err)
 	for _, f := range pending {
 		f.Cancel()
@@ -197,7 +210,7 @@ func ExampleAll() {
 	}
 	defer ex.Close()
 
-	var futures []*harness.Future[int]
+	var futures []*executor.Future[int]
 	for n := range 5 {
 		futures = append(futures, square.Submit(ctx, ex, n))
 	}
@@ -221,7 +234,7 @@ func Example_failures() {
 	ended := exit.Submit(ctx, ex, 3)
 	after := square.Submit(ctx, ex, 12)
 	_, err = ended.Wait(ctx)
-	if lost, ok := errors.AsType[*harness.WorkerLostError](err); ok {
+	if lost, ok := errors.AsType[*executor.WorkerLostError](err); ok {
 		fmt.Println("lost:", lost.Task, lost.Cause)
 	}
 	fmt.Println(after.Wait(ctx))
@@ -231,124 +244,23 @@ func Example_failures() {
 	// 144 <nil>
 }
 
-func ExamplePool() {
-	ctx := context.Background()
-	pool, err := executor.NewPool(ctx, "processes", executor.Config{Workers: 2, MaxTasksPerWorker: 100})
-	if err != nil {
-		log.Fatal(err)
-	}
-	squares := executor.For(pool, square)
-	fmt.Println(squares.Apply(ctx, 12))
-	fmt.Println(squares.Map(ctx, []int{1, 2, 3}))
-
-	pool.Close()
-	fmt.Println(pool.Join(ctx))
-	// Output:
-	// 144 <nil>
-	// [1 4 9] <nil>
-	// <nil>
-}
-
-func ExampleApplier_ApplyAsync() {
-	ctx := context.Background()
-	pool, err := executor.NewPool(ctx, "goroutines", executor.Config{Workers: 1})
-	if err != nil {
-		log.Fatal(err)
-	}
-	sizes := executor.For(pool, size)
-	sizes.ApplyAsync(ctx, os.DevNull,
-		func(n int64) { fmt.Println("size", n) },
-		func(err error) { fmt.Println("failed:", err) })
-	sizes.ApplyAsync(ctx, "no such file", nil,
-		func(err error) { fmt.Println("not found:", errors.Is(err, fs.ErrNotExist)) })
-
-	pool.Close()
-	if err := pool.Join(ctx); err != nil { // callbacks included
-		log.Fatal(err)
-	}
-	// Unordered output:
-	// size 0
-	// not found: true
-}
-
-func ExampleStarmap() {
-	ctx := context.Background()
-	pool, err := executor.NewPool(ctx, "goroutines", executor.Config{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(executor.Starmap(ctx, pool, multiply, slices.All([]int{7, 8, 9}))) // of index and element
-	pool.Close()
-	fmt.Println(pool.Join(ctx))
-	// Output:
-	// [0 8 18] <nil>
-	// <nil>
-}
-
-func ExampleThread() {
-	ctx := context.Background()
-	for _, backend := range []string{"goroutines", "threads", "processes"} {
-		t := executor.NewThread(square.With(12), executor.ThreadConfig{Name: "squarer", Backend: backend})
-		fmt.Print(t.Name(), " on ", backend, ": alive ", t.IsAlive())
-		if err := t.Start(ctx); err != nil {
-			log.Fatal(err)
-		}
-		if err := t.Join(ctx); err != nil {
-			log.Fatal(err)
-		}
-		fmt.Println(", joined, alive", t.IsAlive(), t.Err())
-	}
-	// Output:
-	// squarer on goroutines: alive false, joined, alive false <nil>
-	// squarer on threads: alive false, joined, alive false <nil>
-	// squarer on processes: alive false, joined, alive false <nil>
-}
-
-func ExampleThread_JoinTimeout() {
-	ctx, stop := context.WithCancel(context.Background())
-	t := executor.NewThread(forever.With(0), executor.ThreadConfig{Daemon: true})
-	if err := t.Start(ctx); err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println("has ended:", t.JoinTimeout(time.Millisecond), "is alive:", t.IsAlive())
-	stop() // its context is how to stop a thread
-	fmt.Println("has ended:", t.JoinTimeout(time.Minute))
-	// Output:
-	// has ended: false is alive: true
-	// has ended: true
-}
-
-// A program must not end before its threads have, except for the daemons.
-func ExampleFinish() {
-	ctx := context.Background()
-	t := executor.NewThread(square.With(12), executor.ThreadConfig{})
-	if err := t.Start(ctx); err != nil {
-		log.Fatal(err)
-	}
-	if err := executor.Finish(ctx); err != nil { // in main: defer
-		log.Fatal(err)
-	}
-	fmt.Println("is alive:", t.IsAlive())
-	// Output: is alive: false
-}
-
 // What is not done in time is cancelled.
-func ExampleShutdown() {
+func ExampleExecutor_Shutdown() {
 	ctx := context.Background()
 	ex, err := executor.Open(ctx, "goroutines", executor.Config{Workers: 1})
 	if err != nil {
 		log.Fatal(err)
 	}
 	f := forever.Submit(ctx, ex, 0)
-	for f.State() == harness.Pending {
+	for f.State() == executor.Pending {
 		runtime.Gosched()
 	}
 
 	patience, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 	defer cancel()
-	fmt.Println(executor.Shutdown(patience, ex))
+	fmt.Println(ex.Shutdown(patience))
 	_, err = f.Wait(ctx)
-	fmt.Println(errors.Is(err, executor.ErrShutdown), errors.Is(err, harness.ErrCancelled))
+	fmt.Println(errors.Is(err, executor.ErrShutdown), errors.Is(err, executor.ErrCancelled))
 	// Output:
 	// shutting down: context deadline exceeded, with 1 tasks running and 0 waiting
 	// true true

@@ -1,129 +1,77 @@
-// Package executor runs tasks on an execution model that is chosen by name. The
-// model is one value, and nothing else in the program changes:
-//
-//	var square = harness.NewTask("square", func(ctx context.Context, n int) (int, error) {
-//		return n * n, nil
-//	})
-//
-//	func main() {
-//		executor.Main(square)
-//		ctx := context.Background()
-//		ex, err := executor.Open(ctx, "processes", executor.Config{Workers: 4})
-//		if err != nil {
-//			log.Fatal(err)
-//		}
-//		defer ex.Close()
-//		n, err := square.Submit(ctx, ex, 12).Wait(ctx)
-//		fmt.Println(n, err)
-//	}
-//
-// Tasks are declared with [harness.NewTask] and submitted with Task.Submit,
-// which gives a [harness.Future]. On futures there are [Wait], [AsCompleted] and
-// [All]; for many inputs there are [Map] and [MapUnordered]. A [Pool] has the
-// verbs of Python's multiprocessing.Pool, a [Thread] those of threading.Thread.
-// All functions of the package are safe for concurrent use. docs/executor.md is
-// a guide for those who come from Python.
-//
-// # Models
-//
-// [Backends] lists them, with a description of each:
-//
-//   - sequential: one task after the other, in the order of submission
-//   - eventloop: a task runs until it waits in [harness.Blocking], as in asyncio
-//   - gil: an emulation of CPython's lock; see also [harness.Checkpoint]
-//   - gomaxprocs1: goroutines on one processor
-//   - goroutines: long-lived goroutines on all processors
-//   - spawn: a new goroutine for each task
-//   - threads: each worker has an OS thread for itself
-//   - processes: each worker is a process with one processor
-//
-// # Worker processes
-//
-// The workers of processes are the program itself, started again. So [Main]
-// comes first in main, before flags are parsed and files opened: in a worker it
-// serves tasks and never returns. It is given every task that may be submitted
-// to processes, whatever the arguments of the program, which a worker does not
-// have.
-//
-// A worker has its own copies of package variables, in the state that
-// initialisation left them in. What a task needs comes with its argument, and
-// what it made goes into its result. Both are encoded on the way, and arrive
-// exactly or are refused: they are data, without channels, functions or locks.
-// Types that are in an any, an error or another interface are registered with
-// [harness.Register] before Main. A [harness.Queue] may be among the data. Of the
-// context, its end reaches the worker; its values and its deadline do not.
 package executor
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"math/bits"
 	"os"
-	"strconv"
+	"slices"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor/backend"
 	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// Config says how to open an executor. The zero Config is usable.
-type Config = harness.Config
+// An Executor runs submitted tasks on the workers of one backend. [Open] makes them,
+// and the caller closes them. All methods are safe for concurrent use. A nil
+// *Executor takes tasks, whose futures report that it is nil, and has no workers.
+type Executor core.Handle
 
-// Backends returns the backends that Open knows, in the order in which they
-// should be listed.
-func Backends() []*harness.Backend { return backends.All }
+func (ex *Executor) core() *core.Handle { return (*core.Handle)(ex) }
 
-// Open opens the named backend. It blocks until the workers are ready, ctx
-// ends, or a worker cannot be started or prepared; the executor then outlives
-// ctx. With no cfg.Tasks, worker processes know those that were given to [Main].
-// The caller must close the executor: its Close waits for what was submitted,
-// and [Shutdown] does so with a deadline.
-func Open(ctx context.Context, name string, cfg Config) (harness.Executor, error) {
+func (ex *Executor) raw() core.Executor { return (*core.Handle)(ex).Raw() }
+
+// Backends returns the backends that Open knows, in the order in which they should
+// be listed.
+func Backends() []*backend.Backend { return slices.Clone(backends.All) }
+
+// Open opens the named backend, or, with an empty name, the one that fits
+// cfg.Require and cfg.Prefer best, which is goroutines if they are empty. A worker is
+// started when there is a task for it that no other takes; [Executor.Warm] starts
+// them all. ctx bounds the opening, not the life of the executor, which lasts until
+// Close. A name that is not known, a backend that has not what cfg requires (the error
+// wraps [ErrUnsuitable]) and a cfg that makes no sense are refused.
+func Open(ctx context.Context, name string, cfg Config) (*Executor, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	b, err := pick(name, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return OpenBackend(ctx, b, cfg)
+}
+
+// OpenBackend is [Open] with a backend that need not be one of [Backends].
+func OpenBackend(ctx context.Context, b *backend.Backend, cfg Config) (*Executor, error) {
 	if ctx == nil {
 		return nil, errors.New("executor: Open was called with a nil context")
 	}
-	if cfg.Workers < 0 || cfg.Queue < 0 || cfg.MaxTasksPerWorker < 0 {
-		return nil, fmt.Errorf("executor: Config has Workers %d, Queue %d and MaxTasksPerWorker %d; want none below 0", cfg.Workers, cfg.Queue, cfg.MaxTasksPerWorker)
+	if err := b.Validate(); err != nil {
+		return nil, fmt.Errorf("executor: %w", err)
 	}
-	if cfg.IdleTimeout < 0 || cfg.SwitchInterval < 0 {
-		return nil, fmt.Errorf("executor: Config has IdleTimeout %v and SwitchInterval %v; want neither below 0", cfg.IdleTimeout, cfg.SwitchInterval)
+	if missing := cfg.Require &^ traitsOf(b); missing != 0 {
+		return nil, fmt.Errorf("executor: %w: %s has no %v", ErrUnsuitable, b.Name, missing)
 	}
-	if cfg.Full > harness.Reject {
-		return nil, fmt.Errorf("executor: Config has Full %d; want harness.Block (%d) or harness.Reject (%d)", cfg.Full, harness.Block, harness.Reject)
+	c, err := cfg.core()
+	if err != nil {
+		return nil, err
 	}
-	var names []string
-	for _, b := range backends.All {
-		if b.Name == name {
-			ex, err := b.Open(ctx, cfg)
-			if err != nil {
-				return nil, fmt.Errorf("opening executor %s: %w", name, err)
-			}
-			return ex, nil
-		}
-		names = append(names, b.Name)
+	raw, err := b.Open(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("opening executor %s: %w", b.Name, err)
 	}
-	return nil, fmt.Errorf("executor: no backend is named %q; there are %q", name, names)
+	return (*Executor)(core.NewHandle(b, raw)), nil
 }
 
-// The environment variables that FromEnv reads.
-const (
-	EnvBackend = "HARNESS_BACKEND"
-	EnvWorkers = "HARNESS_WORKERS"
-)
-
-// FromEnv is [Open] with the backend that the environment variable
-// HARNESS_BACKEND names, or goroutines if it is not set, and with as many
-// workers as HARNESS_WORKERS says, if that is set, in the place of cfg.Workers.
-func FromEnv(ctx context.Context, cfg Config) (harness.Executor, error) {
-	name := os.Getenv(EnvBackend)
-	if name == "" {
-		name = backends.Goroutines.Name
-	}
-	if s := os.Getenv(EnvWorkers); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 {
-			return nil, fmt.Errorf("executor: %s is %q; want a number of at least 1", EnvWorkers, s)
-		}
-		cfg.Workers = n
+// FromEnv is [Open] with the backend that the environment variable HARNESS_BACKEND
+// names, or goroutines if it is not set, and with as many workers as HARNESS_WORKERS
+// says, if that is set, in the place of cfg.Workers.
+func FromEnv(ctx context.Context, cfg Config) (*Executor, error) {
+	name, err := fromEnv(&cfg)
+	if err != nil {
+		return nil, err
 	}
 	ex, err := Open(ctx, name, cfg)
 	if err != nil && os.Getenv(EnvBackend) != "" {
@@ -132,47 +80,106 @@ func FromEnv(ctx context.Context, cfg Config) (harness.Executor, error) {
 	return ex, err
 }
 
-// Main makes the program its own worker. In a process that was started as a
-// worker it serves the given tasks and never returns; in any other it returns
-// at once. Call it first thing in main, with every task that is submitted to
-// worker processes, and in the TestMain of tests that do so. A worker never comes
-// to a second call, so one that is given a task that the first was not panics. So
-// does one with a nil task, or with two different tasks of the same name; a task and
-// its Idempotent are the same.
-func Main(tasks ...harness.AnyTask) {
-	backends.Divert(tasks, nil)
+// Main makes the program its own worker. In a process that was started as a worker it
+// serves the given tasks and never returns; in any other it returns at once. Call it
+// first thing in main, with every task that is submitted to worker processes, and in
+// the TestMain of tests that do so. A worker never comes to a second call, so one that
+// is given a task that the first was not panics. So does one with a nil task, or with
+// two different tasks of the same name; a task and its Idempotent are the same.
+func Main(tasks ...AnyTask) { backends.Divert(core.TasksOf(tasks), nil) }
+
+// Backend returns the name of the backend.
+func (ex *Executor) Backend() string { return ex.core().Backend().Name }
+
+// Traits returns what the backend has.
+func (ex *Executor) Traits() Traits { return traitsOf(ex.core().Backend()) }
+
+// Close takes no more tasks, waits for those that were submitted and releases the
+// workers. Afterwards no goroutine and no process of the executor remains, and the
+// callbacks of its futures, and the methods that encode what crosses, have returned.
+// Closing twice is harmless. In a task or a callback of the executor itself, where
+// Close would wait for its caller, it does nothing and returns an error that wraps
+// [ErrNested]. Otherwise the error tells what went wrong on the way out, never what a
+// task returned.
+func (ex *Executor) Close() error { return ex.raw().Close() }
+
+// Shutdown is Close with a deadline: it takes no more tasks and waits for those that
+// were submitted until ctx ends. Then it cancels them: those that have not started
+// never run, and those that run are told to stop, which Shutdown does not wait for.
+// The error then wraps the cause of ctx and says how many were running. A task inside
+// the process that does not stop is left behind, since it cannot be killed; a worker
+// process is killed after Config.CancelGrace. In a task or a callback of the executor,
+// Shutdown is refused with an error that wraps [ErrNested].
+func (ex *Executor) Shutdown(ctx context.Context) error { return ex.core().Shutdown(ctx) }
+
+// Stop takes no more tasks and does not wait. With a cause, the tasks that have not
+// started are cancelled with it and those that run are told to stop; with nil, they are
+// left to be done. Close still has to be called. A task may stop its own executor.
+func (ex *Executor) Stop(cause error) { ex.raw().Stop(cause) }
+
+// Resize changes the number of workers. Workers that are too many end when their task
+// is done. It is an error to ask for fewer than 1, or for more than the backend can
+// have; one that wraps errors.ErrUnsupported if the backend cannot be resized.
+func (ex *Executor) Resize(workers int) error { return ex.core().Resize(workers) }
+
+// Warm starts the workers that were not needed yet and blocks until they are ready, one
+// cannot be started or prepared, or ctx ends. It is for those to whom the time of the
+// first tasks matters.
+func (ex *Executor) Warm(ctx context.Context) error { return ex.core().Warm(ctx) }
+
+// Stats tells what the workers are at. It does not block.
+func (ex *Executor) Stats() Stats { return Stats(ex.core().Stats()) }
+
+// Stats are an executor's figures. They are read one after another while work goes on:
+// a task that moves to a worker meanwhile may be counted at both places or at neither,
+// and a worker is busy until shortly after its task's future is done. When nothing
+// moves they are exact.
+type Stats struct {
+	Workers int // wanted; 0 if there is no bound
+	Alive   int // started and not ended
+	Busy    int // running a task
+	Queued  int // tasks that no worker has taken
+	Started int // workers started since the executor was opened
+	Lost    int // workers that ended without having been told to
 }
 
-// ErrShutdown is what tasks are cancelled with that [Shutdown] or
-// [Pool.Terminate] did not wait for.
-var ErrShutdown = fmt.Errorf("%w: the executor was shut down", harness.ErrCancelled)
+// names returns the names of the backends.
+func names() []string {
+	var all []string
+	for _, b := range backends.All {
+		all = append(all, b.Name)
+	}
+	return all
+}
 
-// Shutdown closes an executor with a deadline: it takes no more calls and waits
-// for those that were submitted until ctx ends. Then it cancels them: those
-// that have not started never run, and those that run are told to stop, which
-// Shutdown does not wait for. The error then wraps the cause of ctx and says how
-// many were running. A task inside the process that does not stop is left
-// behind, since it cannot be killed; a worker process is killed after
-// Config.CancelGrace. In a task or a callback of the executor, Shutdown is
-// refused with an error that wraps [harness.ErrNested].
-func Shutdown(ctx context.Context, ex harness.Executor) error {
-	if ex, ok := ex.(interface{ Outside(what string) error }); ok {
-		if err := ex.Outside("Shutdown"); err != nil {
-			return err
+// find returns the named backend.
+func find(name string) (*core.Backend, error) {
+	for _, b := range backends.All {
+		if b.Name == name {
+			return b, nil
 		}
 	}
-	closed := make(chan error, 1)
-	go func() { closed <- ex.Close() }() // ends with the last task
-	select {
-	case err := <-closed:
-		return err
-	case <-ctx.Done():
+	return nil, fmt.Errorf("executor: no backend is named %q; there are %q", name, names())
+}
+
+// pick returns the backend that Open is to open.
+func pick(name string, cfg Config) (*core.Backend, error) {
+	if name != "" {
+		return find(name)
 	}
-	m, ok := ex.(harness.Manager)
-	if !ok {
-		return fmt.Errorf("shutting down: %w", context.Cause(ctx))
+	if cfg.Require|cfg.Prefer == 0 {
+		return backends.Goroutines, nil
 	}
-	s := m.Stats()
-	m.Stop(ErrShutdown)
-	return fmt.Errorf("shutting down: %w, with %d tasks running and %d waiting", context.Cause(ctx), s.Busy, s.Queued)
+	var best *core.Backend
+	most := -1
+	for _, b := range backends.All {
+		has := traitsOf(b)
+		if n := bits.OnesCount8(uint8(has & cfg.Prefer)); has&cfg.Require == cfg.Require && !b.Variant && n > most {
+			best, most = b, n
+		}
+	}
+	if best == nil {
+		return nil, fmt.Errorf("executor: %w: none has %v", ErrUnsuitable, cfg.Require)
+	}
+	return best, nil
 }

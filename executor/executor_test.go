@@ -11,12 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
 	"github.com/f3f4c0de/harness/harnesstest"
 )
 
-var square = harness.NewTask("square", func(_ context.Context, n int) (int, error) { return n * n, nil })
+var square = executor.NewTask("square", func(_ context.Context, n int) (int, error) { return n * n, nil })
 
 // forgetful has the test program forget to call Main.
 const forgetful = "EXECUTOR_TEST_FORGETFUL"
@@ -76,7 +75,7 @@ func TestFromEnv(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer ex.Close()
-			if got := ex.(harness.Manager).Stats().Workers; got != tt.want {
+			if got := ex.Stats().Workers; got != tt.want {
 				t.Errorf("FromEnv() opened %d workers; want %d", got, tt.want)
 			}
 		})
@@ -110,13 +109,13 @@ func TestForgettingMain(t *testing.T) {
 
 // So is one that submits a task that was not given to Main.
 func TestUnlistedTask(t *testing.T) {
-	stranger := harness.NewTask("stranger", func(context.Context, int64) (int64, error) { return 0, nil })
+	stranger := executor.NewTask("stranger", func(context.Context, int64) (int64, error) { return 0, nil })
 	for name, cfg := range map[string]executor.Config{
-		"in Tasks": {Workers: 1, Tasks: []harness.AnyTask{stranger}},
+		"in Tasks": {Workers: 1, Tasks: []executor.AnyTask{stranger}},
 		"as Init":  {Workers: 1, Init: stranger.With(1)},
 	} {
 		_, err := executor.Open(t.Context(), "processes", cfg)
-		if !errors.Is(err, harness.ErrUnknownTask) || !strings.Contains(err.Error(), "stranger") {
+		if !errors.Is(err, executor.ErrUnknownTask) || !strings.Contains(err.Error(), "stranger") {
 			t.Errorf("Open() with an unlisted task %s = %v; want ErrUnknownTask that names it", name, err)
 		}
 	}
@@ -128,9 +127,9 @@ func TestUnlistedTask(t *testing.T) {
 	}
 	defer ex.Close()
 	_, single := stranger.Submit(ctx, ex, 1).Wait(ctx)
-	_, batch := stranger.SubmitBatch(ctx, ex, []int64{1}).Wait(ctx)
+	_, batch := submitBatch(ctx, ex, stranger, []int64{1}).Wait(ctx)
 	for name, err := range map[string]error{"Submit": single, "SubmitBatch": batch} {
-		if !errors.Is(err, harness.ErrUnknownTask) || !strings.Contains(err.Error(), "stranger") {
+		if !errors.Is(err, executor.ErrUnknownTask) || !strings.Contains(err.Error(), "stranger") {
 			t.Errorf("%s of an unlisted task = %v; want ErrUnknownTask that names it", name, err)
 		}
 	}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
 )
 
@@ -23,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite docs/failures.md")
 var (
 	// dies ends the process that it runs in: with an exit code, or by the
 	// signal of that negative number.
-	dies = harness.NewTask("executor.dies", func(_ context.Context, code int64) (int64, error) {
+	dies = executor.NewTask("executor.dies", func(_ context.Context, code int64) (int64, error) {
 		if code < 0 {
 			_ = syscall.Kill(os.Getpid(), syscall.Signal(-code))
 			select {}
@@ -32,17 +31,17 @@ var (
 		return 0, nil
 	})
 	// deaf tells that it runs, and never ends, whatever it is told.
-	deaf = harness.NewTask("executor.deaf", func(ctx context.Context, started *harness.Queue[int64]) (int64, error) {
+	deaf = executor.NewTask("executor.deaf", func(ctx context.Context, started *executor.Queue[int64]) (int64, error) {
 		if err := started.Put(ctx, 1); err != nil {
 			return 0, err
 		}
 		select {}
 	})
 	// does calls its argument, which cannot cross a process.
-	does = harness.NewTask("executor.does", func(ctx context.Context, f func(context.Context) error) (int64, error) {
+	does = executor.NewTask("executor.does", func(ctx context.Context, f func(context.Context) error) (int64, error) {
 		return 0, f(ctx)
 	})
-	opens = harness.NewTask("executor.opens", func(ctx context.Context, backend string) (int64, error) {
+	opens = executor.NewTask("executor.opens", func(ctx context.Context, backend string) (int64, error) {
 		ex, err := executor.Open(ctx, backend, executor.Config{Workers: 1})
 		if err != nil {
 			return 0, err
@@ -86,7 +85,7 @@ var failures = []struct {
 			return errImpossible // to stop it
 		}
 		ex := c.open(executor.Config{Workers: 1, CancelGrace: time.Millisecond})
-		started := harness.NewQueue[int64](1)
+		started := executor.NewQueue[int64](1)
 		defer started.Close(c.ctx)
 		f := deaf.Submit(c.ctx, ex, started)
 		if _, err := started.Get(c.ctx); err != nil {
@@ -134,7 +133,7 @@ var failures = []struct {
 		return c.fails(channels.Submit(c.ctx, c.open(executor.Config{Workers: 1}), "make one"))
 	}},
 	{"workers do not know it", "It was not given to executor.Main. Inside the process every task is known.", func(c *conform) error {
-		stranger := harness.NewTask("stranger", func(context.Context, int64) (int64, error) { return 0, nil })
+		stranger := executor.NewTask("stranger", func(context.Context, int64) (int64, error) { return 0, nil })
 		return c.fails(stranger.Submit(c.ctx, c.open(executor.Config{Workers: 1}), 1))
 	}},
 	{"the executor is closed", "", func(c *conform) error {
@@ -147,16 +146,16 @@ var failures = []struct {
 		f, _ := c.hold(ex)
 		ctx, cancel := context.WithCancel(c.ctx)
 		cancel()
-		if err := executor.Shutdown(ctx, ex); err == nil {
+		if err := ex.Shutdown(ctx); err == nil {
 			c.Error("Shutdown() without any time = nil; want an error")
 		}
 		return c.fails(f)
 	}},
 	{"the queue is full", "With Config.Full set to Reject. Block waits for room instead.", func(c *conform) error {
-		ex := c.open(executor.Config{Workers: 1, Queue: 1, Full: harness.Reject})
+		ex := c.open(executor.Config{Workers: 1, Queue: 1, Full: executor.Reject})
 		c.hold(ex)
 		for {
-			if f := failing.Submit(c.ctx, ex, 1); f.State() == harness.Done {
+			if f := failing.Submit(c.ctx, ex, 1); f.State() == executor.Done {
 				return c.fails(f)
 			}
 		}
@@ -182,7 +181,7 @@ var failures = []struct {
 }
 
 // fails waits for a task and returns its error.
-func (c *conform) fails(f harness.AnyFuture) error {
+func (c *conform) fails(f executor.AnyFuture) error {
 	c.Helper()
 	select {
 	case <-f.Done():
@@ -198,25 +197,25 @@ func kind(err error) string {
 		err  error
 		name string
 	}{
-		{errImpossible, "not possible"}, {executor.ErrShutdown, "ErrShutdown"}, {harness.ErrCancelled, "ErrCancelled"},
-		{harness.ErrNested, "ErrNested"}, {harness.ErrEncode, "ErrEncode"}, {harness.ErrUnknownTask, "ErrUnknownTask"},
-		{harness.ErrClosed, "ErrClosed"}, {harness.ErrFull, "ErrFull"}, {harness.ErrQuarantined, "ErrQuarantined"}, {harness.ErrBroken, "ErrBroken"},
+		{errImpossible, "not possible"}, {executor.ErrShutdown, "ErrShutdown"}, {executor.ErrCancelled, "ErrCancelled"},
+		{executor.ErrNested, "ErrNested"}, {executor.ErrEncode, "ErrEncode"}, {executor.ErrUnknownTask, "ErrUnknownTask"},
+		{executor.ErrClosed, "ErrClosed"}, {executor.ErrFull, "ErrFull"}, {executor.ErrQuarantined, "ErrQuarantined"}, {executor.ErrBroken, "ErrBroken"},
 		{context.DeadlineExceeded, "DeadlineExceeded"}, {context.Canceled, "Canceled"}, {errMine, "the error"},
 	}
 	var names []string
-	var ie *harness.InitError
+	var ie *executor.InitError
 	if errors.As(err, &ie) {
 		names = append(names, "*InitError")
 	}
-	var te *harness.TaskError
-	if errors.As(err, &te) && !errors.Is(err, harness.ErrNested) {
+	var te *executor.TaskError
+	if errors.As(err, &te) && !errors.Is(err, executor.ErrNested) {
 		names = append(names, "*TaskError")
 	}
-	var pe *harness.PanicError
+	var pe *executor.PanicError
 	if errors.As(err, &pe) {
 		names = append(names, "*PanicError")
 	}
-	var lost *harness.WorkerLostError
+	var lost *executor.WorkerLostError
 	if errors.As(err, &lost) {
 		names = append(names, fmt.Sprintf("*WorkerLostError: %s", lost.Cause))
 	}

@@ -15,7 +15,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // The stages of a call at which a fault can be placed. The first and the last
@@ -87,8 +88,8 @@ func (f fault) at(ctx context.Context, stage string) error {
 		stand(letGo(f.Mark)) // it may take a moment
 		return errStands
 	case hangs:
-		if w := harness.WorkerOf(ctx); w != nil && w.Link == nil { // nobody could stop it here
-			harness.Blocking(ctx, func() { <-ctx.Done() })
+		if w := core.WorkerOf(ctx); w != nil && w.Link == nil { // nobody could stop it here
+			executor.Blocking(ctx, func() { <-ctx.Done() })
 			return ctx.Err()
 		}
 		stand(letGo(f.Mark))
@@ -251,7 +252,7 @@ type (
 )
 
 // handles returns what it is given, unless that has a fault.
-var handles = harness.NewTask("executor.handles", func(ctx context.Context, c cargo) (yield, error) {
+var handles = executor.NewTask("executor.handles", func(ctx context.Context, c cargo) (yield, error) {
 	y := yield{Fault: inbound(c.Fault)}
 	if c.Fault.Stage == encodeResult {
 		y.Load = newLoad(c.Fault.What)
@@ -270,7 +271,7 @@ func newCargo(f fault) cargo {
 
 var (
 	// leaves ends its worker once a file is there, when it has long returned.
-	leaves = harness.NewTask("executor.leaves", func(_ context.Context, file string) (int64, error) {
+	leaves = executor.NewTask("executor.leaves", func(_ context.Context, file string) (int64, error) {
 		go func() { // ends with the process
 			tick := time.NewTicker(time.Millisecond)
 			defer tick.Stop()
@@ -282,7 +283,7 @@ var (
 		return int64(os.Getpid()), nil
 	})
 	// parks tells in which process it runs, and stays until it is let go.
-	parks = harness.NewTask("executor.parks", func(ctx context.Context, h holding) (int64, error) {
+	parks = executor.NewTask("executor.parks", func(ctx context.Context, h holding) (int64, error) {
 		if err := h.Started.Put(ctx, int64(os.Getpid())); err != nil {
 			return 0, err
 		}
@@ -291,7 +292,7 @@ var (
 	})
 	// severs closes a descriptor of the worker that it runs on: 3 is the end at
 	// which that hears its submitter, 4 the one at which it speaks.
-	severs = harness.NewTask("executor.severs", func(_ context.Context, fd int64) (int64, error) {
+	severs = executor.NewTask("executor.severs", func(_ context.Context, fd int64) (int64, error) {
 		return int64(os.Getpid()), syscall.Close(int(fd))
 	})
 )

@@ -8,42 +8,79 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// MapOptions say how Map deals its inputs out. The zero MapOptions suit most.
+// MapOptions say how [Results] deals its inputs out. The zero MapOptions suit most.
 type MapOptions struct {
-	// Chunk is how many inputs make one call. Zero is adapted to how long they
-	// take, so that short ones do not pay for a call each; and those that wait
-	// in a call behind long ones are given to a worker with nothing to do.
+	// Unordered has the results come in the order in which they are there, so that
+	// none waits for one before it.
+	Unordered bool
+
+	// Chunk is how many inputs make one submission. Zero is adapted to how long they
+	// take, so that short ones do not pay for a submission each; and those that wait
+	// behind long ones are given to a worker with nothing to do.
 	Chunk int
 
-	// Ahead bounds how many inputs have been taken whose results have not;
-	// zero is what keeps all workers busy.
+	// Ahead bounds how many inputs have been taken whose results have not; zero is
+	// what keeps all workers busy.
 	Ahead int
+
+	// Progress is called on the goroutine that ranges over the results, before each
+	// of them is yielded, with how many there are by then and how many of them are
+	// errors; nil is not called.
+	Progress func(done, failed int)
+}
+
+// A Result is what came of one input.
+type Result[In, Out any] struct {
+	Index int // of the input, from 0
+	In    In
+	Out   Out   // the zero value if there is an error
+	Err   error // what the future of a single submission would report
 }
 
 // Map runs the task on every input and returns the results in the order of the
-// inputs: for each its value, or the error that the future of a single call
-// would report. It takes inputs only as results are asked for, a bounded number
-// ahead, so endless inputs do not need endless memory. Where inputs come slowly
-// after fast ones, some wait for the next to come before they are run. Leaving the loop, or an
-// end of ctx, cancels what has been submitted; the latter is the last error. An
-// error of one input does not end the loop.
+// inputs. It blocks until all are done. The first error, in that order, ends it and
+// cancels the rest. If ctx ends first, Map cancels what it has submitted and returns
+// the cause.
+func Map[In, Out any](ctx context.Context, ex *Executor, task *Task[In, Out], in []In) ([]Out, error) {
+	out := make([]Out, 0, len(in))
+	var failed error
+	newMapper(ctx, ex, task, MapOptions{}).run(slices.Values(in), func(_ int, _ In, v Out, err error) bool {
+		failed = err
+		out = append(out, v)
+		return err == nil
+	})
+	if failed != nil {
+		return nil, failed
+	}
+	return out, nil
+}
+
+// Results runs the task on every input and returns a result for each, in the order of
+// the inputs unless opt says otherwise. It takes inputs only as results are asked for,
+// a bounded number ahead, so endless inputs do not need endless memory. Where inputs
+// come slowly after fast ones, some wait for the next to come before they are run.
+// Leaving the loop, or an end of ctx, cancels what has been submitted; the latter is a
+// last result with the cause as its Err and the Index -1. An error of one input does not
+// end the loop.
 //
 // Nothing runs until the results are ranged over, and each time that is done,
 // everything runs again. in is ranged over on the caller's goroutine.
-func Map[In, Out any](ctx context.Context, ex harness.Executor, task *harness.Task[In, Out], in iter.Seq[In], opt MapOptions) iter.Seq2[Out, error] {
-	return func(yield func(Out, error) bool) { newMapper(ctx, ex, task, opt).run(in, yield) }
-}
-
-// MapUnordered is [Map] with the results in the order in which they come, so
-// that none waits for one before it.
-func MapUnordered[In, Out any](ctx context.Context, ex harness.Executor, task *harness.Task[In, Out], in iter.Seq[In], opt MapOptions) iter.Seq2[Out, error] {
-	return func(yield func(Out, error) bool) {
-		m := newMapper(ctx, ex, task, opt)
-		m.arrived = make(chan *portion[In, Out], m.workers*maxEach+1)
-		m.run(in, yield)
+func Results[In, Out any](ctx context.Context, ex *Executor, task *Task[In, Out], in iter.Seq[In], opt MapOptions) iter.Seq[Result[In, Out]] {
+	return func(yield func(Result[In, Out]) bool) {
+		done, failed := 0, 0
+		newMapper(ctx, ex, task, opt).run(in, func(i int, in In, out Out, err error) bool {
+			if opt.Progress != nil && i >= 0 {
+				done++
+				if err != nil {
+					failed++
+				}
+				opt.Progress(done, failed)
+			}
+			return yield(Result[In, Out]{i, in, out, err})
+		})
 	}
 }
 
@@ -53,8 +90,9 @@ func MapUnordered[In, Out any](ctx context.Context, ex harness.Executor, task *h
 // begun of that, and deals it out anew.
 type mapper[In, Out any] struct {
 	ctx     context.Context
-	ex      harness.Executor
-	task    *harness.Task[In, Out]
+	ex      core.Executor
+	task    *core.Task[In, Out]
+	taken   int // inputs that are in portions, or were
 	opt     MapOptions
 	grain   time.Duration
 	workers int
@@ -76,9 +114,10 @@ type mapper[In, Out any] struct {
 // A portion is what one call does.
 type portion[In, Out any] struct {
 	in     []In
-	future *harness.Future[harness.Batch[Out]] // nil until it is submitted
-	shares bool                                // the memory of in with other portions
-	slow   bool                                // it was running when somebody was idle
+	first  int                           // index of the first of them
+	future *core.Future[core.Batch[Out]] // nil until it is submitted
+	shares bool                          // the memory of in with other portions
+	slow   bool                          // it was running when somebody was idle
 }
 
 const (
@@ -105,18 +144,21 @@ const (
 	dueAfter = 5 * time.Millisecond
 )
 
-func newMapper[In, Out any](ctx context.Context, ex harness.Executor, task *harness.Task[In, Out], opt MapOptions) *mapper[In, Out] {
+func newMapper[In, Out any](ctx context.Context, ex *Executor, task *Task[In, Out], opt MapOptions) *mapper[In, Out] {
 	m := &mapper[In, Out]{
-		ctx: ctx, ex: ex, task: task, opt: opt, grain: nearGrain, workers: runtime.GOMAXPROCS(0), size: 1,
+		ctx: ctx, ex: ex.raw(), task: task.core(), opt: opt, grain: nearGrain, workers: runtime.GOMAXPROCS(0), size: 1,
 		late: time.NewTimer(time.Hour),
 	}
-	if _, far := ex.(harness.Controller); far {
-		m.grain = farGrain
-	}
-	if manager, ok := ex.(harness.Manager); ok {
-		if n := manager.Stats().Workers; n > 0 {
+	if ex != nil {
+		if ex.Traits()&SharedMemory == 0 {
+			m.grain = farGrain
+		}
+		if n := ex.Stats().Workers; n > 0 {
 			m.workers = n
 		}
+	}
+	if opt.Unordered {
+		m.arrived = make(chan *portion[In, Out], m.workers*maxEach+1)
 	}
 	m.due = time.AfterFunc(dueAfter, func() { m.isDue.Store(true) })
 	m.most = 2*m.workers + 2 // until it is known how long they take
@@ -141,17 +183,18 @@ func (m *mapper[In, Out]) room() bool {
 
 // run takes inputs and yields results until there are none or nobody wants
 // them.
-func (m *mapper[In, Out]) run(in iter.Seq[In], yield func(Out, error) bool) {
+func (m *mapper[In, Out]) run(in iter.Seq[In], yield func(int, In, Out, error) bool) {
 	defer m.end()
 	chunk := m.memory()
 	var ended error
-	started := harness.Now()
+	started := core.Now()
 	add := func() {
-		p := &portion[In, Out]{in: chunk}
+		p := &portion[In, Out]{in: chunk, first: m.taken}
+		m.taken += len(chunk)
 		m.pending = append(m.pending, p)
 		m.inputs += len(chunk)
 		m.submit(p)
-		now := harness.Now()
+		now := core.Now()
 		m.filling += (now.Sub(started)/time.Duration(len(chunk)) - m.filling) / 4
 	}
 	emit := func() bool {
@@ -171,7 +214,7 @@ func (m *mapper[In, Out]) run(in iter.Seq[In], yield func(Out, error) bool) {
 			continue
 		}
 		add()
-		for !m.room() || len(m.pending) > 0 && isDone(m.pending[0].future) {
+		for !m.room() || len(m.pending) > 0 && isDone(m.pending[0].future.Call()) {
 			if !emit() {
 				return
 			}
@@ -181,7 +224,7 @@ func (m *mapper[In, Out]) run(in iter.Seq[In], yield func(Out, error) bool) {
 			ended, chunk = context.Cause(m.ctx), nil
 			break
 		}
-		started = harness.Now()
+		started = core.Now()
 	}
 	if len(chunk) > 0 {
 		add()
@@ -198,13 +241,13 @@ func (m *mapper[In, Out]) run(in iter.Seq[In], yield func(Out, error) bool) {
 
 // overdue reports whether a portion that began to be filled then is to be submitted
 // as it is: its inputs come slowly.
-func (m *mapper[In, Out]) overdue(began harness.Stamp) bool {
+func (m *mapper[In, Out]) overdue(began core.Stamp) bool {
 	if !m.isDue.Load() {
 		return false
 	}
 	m.isDue.Store(false)
 	m.due.Reset(dueAfter)
-	return m.opt.Chunk == 0 && harness.Now().Sub(began) > dueAfter
+	return m.opt.Chunk == 0 && core.Now().Sub(began) > dueAfter
 }
 
 func (m *mapper[In, Out]) submit(p *portion[In, Out]) {
@@ -225,10 +268,10 @@ func (m *mapper[In, Out]) next() (*portion[In, Out], error) {
 		}
 	}
 	p := m.pending[0]
-	if isDone(p.future) {
+	if isDone(p.future.Call()) {
 		return p, nil
 	}
-	if _, err := comes(m, p.future.Done()); err != nil && !isDone(p.future) {
+	if _, err := comes(m, p.future.Done()); err != nil && !isDone(p.future.Call()) {
 		return nil, err
 	}
 	return p, nil
@@ -262,7 +305,7 @@ func comes[T, In, Out any](m *mapper[In, Out], done <-chan T) (v T, err error) {
 }
 
 // awaited are the futures one of which is the next to be yielded.
-func (m *mapper[In, Out]) awaited() (futures []harness.AnyFuture) {
+func (m *mapper[In, Out]) awaited() (futures []core.SealedFuture) {
 	for _, p := range m.pending {
 		if p.future != nil {
 			futures = append(futures, p.future)
@@ -282,7 +325,7 @@ func (m *mapper[In, Out]) look() {
 	}
 	var running []int
 	for i, p := range m.pending {
-		if p.future != nil && !isDone(p.future) {
+		if p.future != nil && !isDone(p.future.Call()) {
 			if running = append(running, i); len(running) == m.workers {
 				return
 			}
@@ -298,7 +341,7 @@ func (m *mapper[In, Out]) look() {
 		if !ok {
 			continue
 		}
-		m.pending = slices.Insert(m.pending, i+1, &portion[In, Out]{in: p.in[left:], shares: true})
+		m.pending = slices.Insert(m.pending, i+1, &portion[In, Out]{in: p.in[left:], first: p.first + left, shares: true})
 		p.in, p.shares = p.in[:left], true
 		m.cut++
 		m.size = 1 // until it is known how long they take
@@ -315,7 +358,7 @@ func (m *mapper[In, Out]) deal() {
 	room := m.most - (len(m.pending) - m.cut)
 	if m.arrived == nil { // those that are done wait for those that were taken back
 		for _, p := range m.pending {
-			if p.future != nil && isDone(p.future) {
+			if p.future != nil && isDone(p.future.Call()) {
 				room++
 			}
 		}
@@ -329,8 +372,8 @@ func (m *mapper[In, Out]) deal() {
 			return
 		case len(p.in) > m.size:
 			rest := p
-			p = &portion[In, Out]{in: rest.in[:m.size], shares: true}
-			rest.in = rest.in[m.size:]
+			p = &portion[In, Out]{in: rest.in[:m.size], first: rest.first, shares: true}
+			rest.in, rest.first = rest.in[m.size:], rest.first+m.size
 			m.pending = slices.Insert(m.pending, i, p)
 		default:
 			m.cut--
@@ -340,13 +383,15 @@ func (m *mapper[In, Out]) deal() {
 	}
 }
 
-func (m *mapper[In, Out]) fail(err error, yield func(Out, error) bool) (more bool) {
-	var zero Out
-	return yield(zero, err)
+// fail yields an error that is not of one input.
+func (m *mapper[In, Out]) fail(err error, yield func(int, In, Out, error) bool) {
+	var in In
+	var out Out
+	yield(-1, in, out, err)
 }
 
 // emit yields the results of a portion.
-func (m *mapper[In, Out]) emit(p *portion[In, Out], yield func(Out, error) bool) bool {
+func (m *mapper[In, Out]) emit(p *portion[In, Out], yield func(int, In, Out, error) bool) bool {
 	for i, q := range m.pending {
 		if q == p {
 			m.pending = append(m.pending[:i], m.pending[i+1:]...)
@@ -360,26 +405,27 @@ func (m *mapper[In, Out]) emit(p *portion[In, Out], yield func(Out, error) bool)
 		return false
 	}
 	if err != nil {
-		for range p.in {
-			if !m.fail(err, yield) {
+		var none Out
+		for i, in := range p.in {
+			if !yield(p.first+i, in, none, err) {
 				return false
 			}
 		}
 		return true
 	}
 	m.adapt(len(p.in), batch.Run)
-	if !p.shares {
-		clear(p.in)
-		m.freeIn = append(m.freeIn, p.in[:0])
-	}
 	for i, v := range batch.Values {
 		var err error
 		if batch.Errs != nil {
 			err = batch.Errs[i]
 		}
-		if !yield(v, err) {
+		if !yield(p.first+i, p.in[i], v, err) {
 			return false
 		}
+	}
+	if !p.shares {
+		clear(p.in)
+		m.freeIn = append(m.freeIn, p.in[:0])
 	}
 	clear(batch.Values)
 	m.freeOut = append(m.freeOut, batch.Values[:0])

@@ -10,15 +10,15 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/executor/pystyle"
 )
 
 func conformMap(c *conform) {
 	ex := c.open(executor.Config{Workers: 3})
 	for _, opt := range []executor.MapOptions{{}, {Chunk: 1}, {Chunk: 7}, {Chunk: 1000}, {Ahead: 1}, {Ahead: 10, Chunk: 3}} {
 		var got int64
-		for v, err := range executor.Map(c.ctx, ex, sum, pairs(300), opt) {
+		for v, err := range ordered(c.ctx, ex, sum, pairs(300), opt) {
 			if v != 3*got || err != nil {
 				c.Fatalf("Map(%+v) gave %d, %v as result %d; want %d, nil", opt, v, err, got, 3*got)
 			}
@@ -28,10 +28,10 @@ func conformMap(c *conform) {
 	}
 }
 
-func pairs(n int64) iter.Seq[executor.Pair[int64, int64]] {
-	return func(yield func(executor.Pair[int64, int64]) bool) {
+func pairs(n int64) iter.Seq[pystyle.Pair[int64, int64]] {
+	return func(yield func(pystyle.Pair[int64, int64]) bool) {
 		for i := range n {
-			if !yield(executor.Pair[int64, int64]{First: i, Second: 2 * i}) {
+			if !yield(pystyle.Pair[int64, int64]{First: i, Second: 2 * i}) {
 				return
 			}
 		}
@@ -44,7 +44,7 @@ func conformMapError(c *conform) {
 		// The error comes in its place, and the rest after it.
 		in := slices.Values([]int64{3, 2, 1, 0, 5, -1})
 		var got []string
-		for v, err := range executor.Map(c.ctx, ex, failing, in, opt) {
+		for v, err := range ordered(c.ctx, ex, failing, in, opt) {
 			if err != nil {
 				c.wantErr("error of an input", err, errMine)
 				got = append(got, "error")
@@ -64,7 +64,7 @@ func conformMapTimeout(c *conform) {
 	cause := errors.New("out of time")
 	var got []string
 	c.letGo(h)
-	for v, err := range executor.Map(short, ex, held, slices.Values([]holding{h, h, h}), executor.MapOptions{Chunk: 1}) {
+	for v, err := range ordered(short, ex, held, slices.Values([]holding{h, h, h}), executor.MapOptions{Chunk: 1}) {
 		if err != nil {
 			c.wantErr("error of Map() out of time", err, cause)
 			got = append(got, "error")
@@ -88,8 +88,8 @@ func endless(taken *int64) iter.Seq[int64] {
 
 func conformMapEndless(c *conform) {
 	ex := c.open(executor.Config{Workers: 2})
-	for name, use := range map[string]func(context.Context, harness.Executor, *harness.Task[int64, int64], iter.Seq[int64], executor.MapOptions) iter.Seq2[int64, error]{
-		"Map": executor.Map[int64, int64], "MapUnordered": executor.MapUnordered[int64, int64],
+	for name, use := range map[string]func(context.Context, *executor.Executor, *executor.Task[int64, int64], iter.Seq[int64], executor.MapOptions) iter.Seq2[int64, error]{
+		"Map": ordered[int64, int64], "MapUnordered": unordered[int64, int64],
 	} {
 		var taken int64
 		n := int64(0)
@@ -121,7 +121,7 @@ func conformMapLeft(c *conform) {
 	ex := c.open(executor.Config{Workers: 1})
 	h := c.holding(7)
 	c.letGo(h)
-	for v, err := range executor.Map(c.ctx, ex, held, slices.Values(slices.Repeat([]holding{h}, 20)), executor.MapOptions{Chunk: 1}) {
+	for v, err := range ordered(c.ctx, ex, held, slices.Values(slices.Repeat([]holding{h}, 20)), executor.MapOptions{Chunk: 1}) {
 		if v != 7 || err != nil {
 			c.Errorf("Map() gave %d, %v; want 7, nil", v, err)
 		}
@@ -135,10 +135,10 @@ func conformMapLeft(c *conform) {
 
 func conformMapNothing(c *conform) {
 	ex := c.open(executor.Config{Workers: 1})
-	for v, err := range executor.Map(c.ctx, ex, failing, numbers(0), executor.MapOptions{}) {
+	for v, err := range ordered(c.ctx, ex, failing, numbers(0), executor.MapOptions{}) {
 		c.Errorf("Map() of nothing gave %d, %v", v, err)
 	}
-	for v, err := range executor.MapUnordered(c.ctx, ex, failing, numbers(0), executor.MapOptions{}) {
+	for v, err := range unordered(c.ctx, ex, failing, numbers(0), executor.MapOptions{}) {
 		c.Errorf("MapUnordered() of nothing gave %d, %v", v, err)
 	}
 }
@@ -147,7 +147,7 @@ func conformMapInputsPanic(c *conform) {
 	ex := c.open(executor.Config{Workers: 1})
 	func() {
 		defer func() { c.want("what the panic came out of Map() as", recover(), "no more inputs") }()
-		for range executor.Map(c.ctx, ex, failing, func(yield func(int64) bool) {
+		for range ordered(c.ctx, ex, failing, func(yield func(int64) bool) {
 			_ = yield(1) && yield(2)
 			panic("no more inputs")
 		}, executor.MapOptions{}) {
@@ -162,7 +162,7 @@ func conformMapInputsPanic(c *conform) {
 func conformMapUnordered(c *conform) {
 	ex := c.open(executor.Config{Workers: 2})
 	var got []int64
-	for v, err := range executor.MapUnordered(c.ctx, ex, failing, func(yield func(int64) bool) {
+	for v, err := range unordered(c.ctx, ex, failing, func(yield func(int64) bool) {
 		for i := int64(1); i <= 300 && yield(i); i++ {
 		}
 	}, executor.MapOptions{}) {
@@ -184,7 +184,7 @@ func conformMapUnordered(c *conform) {
 	h, free := c.holding(7), c.holding(8)
 	c.letGo(free)
 	var order []int64
-	for v, err := range executor.MapUnordered(c.ctx, ex, held, slices.Values([]holding{h, free}), executor.MapOptions{Chunk: 1}) {
+	for v, err := range unordered(c.ctx, ex, held, slices.Values([]holding{h, free}), executor.MapOptions{Chunk: 1}) {
 		if err != nil {
 			c.Fatal(err)
 		}
@@ -202,8 +202,8 @@ func conformMapBalances(c *conform) {
 	if c.workers < 2 {
 		return
 	}
-	for name, use := range map[string]func(context.Context, harness.Executor, *harness.Task[holding, int64], iter.Seq[holding], executor.MapOptions) iter.Seq2[int64, error]{
-		"Map": executor.Map[holding, int64], "MapUnordered": executor.MapUnordered[holding, int64],
+	for name, use := range map[string]func(context.Context, *executor.Executor, *executor.Task[holding, int64], iter.Seq[holding], executor.MapOptions) iter.Seq2[int64, error]{
+		"Map": ordered[holding, int64], "MapUnordered": unordered[holding, int64],
 	} {
 		h := c.holding(1)
 		var long, all atomic.Int64

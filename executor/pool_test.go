@@ -10,40 +10,40 @@ import (
 	"sync"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/executor/pystyle"
 )
 
 func conformAfterShutdown(c *conform) {
 	ex := c.open(executor.Config{Workers: 1})
-	if err := executor.Shutdown(c.ctx, ex); err != nil {
+	if err := ex.Shutdown(c.ctx); err != nil {
 		c.Fatal(err)
 	}
 	_, err := failing.Submit(c.ctx, ex, 1).Wait(c.ctx)
-	c.wantErr("Submit after Shutdown", err, harness.ErrClosed)
-	_, err = failing.SubmitBatch(c.ctx, ex, []int64{1}).Wait(c.ctx)
-	c.wantErr("SubmitBatch after Shutdown", err, harness.ErrClosed)
-	for _, err := range executor.Map(c.ctx, ex, failing, numbers(3), executor.MapOptions{}) {
-		c.wantErr("Map after Shutdown", err, harness.ErrClosed)
+	c.wantErr("Submit after Shutdown", err, executor.ErrClosed)
+	_, err = submitBatch(c.ctx, ex, failing, []int64{1}).Wait(c.ctx)
+	c.wantErr("SubmitBatch after Shutdown", err, executor.ErrClosed)
+	for _, err := range ordered(c.ctx, ex, failing, numbers(3), executor.MapOptions{}) {
+		c.wantErr("Map after Shutdown", err, executor.ErrClosed)
 	}
-	c.wantErr("Resize after Shutdown", ex.Resize(1), harness.ErrClosed)
+	c.wantErr("Resize after Shutdown", ex.Resize(1), executor.ErrClosed)
 }
 
 func conformShutdownPending(c *conform) {
 	ex := c.open(executor.Config{Workers: 1})
 	_, h := c.hold(ex)
-	var futures []*harness.Future[int64]
+	var futures []*executor.Future[int64]
 	for range 20 {
 		futures = append(futures, failing.Submit(c.ctx, ex, 1))
 	}
 	ex.Stop(nil) // which does not wait
-	c.want("State() of what is queued at Stop", futures[19].State(), harness.Pending)
+	c.want("State() of what is queued at Stop", futures[19].State(), executor.Pending)
 	c.letGo(h)
-	if err := executor.Shutdown(c.ctx, ex); err != nil {
+	if err := ex.Shutdown(c.ctx); err != nil {
 		c.Error(err)
 	}
 	for i, f := range futures {
-		if f.State() != harness.Done || f.Err() != nil {
+		if f.State() != executor.Done || f.Err() != nil {
 			c.Errorf("after Shutdown task %d is %v, %v; want done, nil", i, f.State(), f.Err())
 		}
 	}
@@ -52,21 +52,21 @@ func conformShutdownPending(c *conform) {
 func conformShutdownCancels(c *conform) {
 	ex := c.open(executor.Config{Workers: 1})
 	running, _ := c.hold(ex)
-	var futures []*harness.Future[int64]
+	var futures []*executor.Future[int64]
 	for range 20 {
 		futures = append(futures, failing.Submit(c.ctx, ex, 1))
 	}
 	cause := errors.New("out of patience")
 	ctx, cancel := context.WithCancelCause(c.ctx)
 	cancel(cause)
-	err := executor.Shutdown(ctx, ex)
+	err := ex.Shutdown(ctx)
 	c.wantErr("Shutdown()", err, cause)
 	// One of them may be on its way to the worker.
 	if !regexp.MustCompile(`, with 1 tasks running and (20|19) waiting$`).MatchString(fmt.Sprint(err)) {
 		c.Errorf("Shutdown() = %v; want how many were running and waiting", err)
 	}
 	for i, f := range append(futures, running) {
-		if _, err := f.Wait(c.ctx); !errors.Is(err, executor.ErrShutdown) || f.State() != harness.Cancelled {
+		if _, err := f.Wait(c.ctx); !errors.Is(err, executor.ErrShutdown) || f.State() != executor.Cancelled {
 			c.Errorf("after Shutdown task %d is %v, %v; want cancelled, ErrShutdown", i, f.State(), err)
 		}
 	}
@@ -77,7 +77,7 @@ func conformShutdownTwice(c *conform) {
 	var closing sync.WaitGroup
 	for range 5 { // while tasks are submitted
 		closing.Go(func() {
-			if _, err := failing.Submit(c.ctx, ex, 1).Wait(c.ctx); err != nil && !errors.Is(err, harness.ErrClosed) {
+			if _, err := failing.Submit(c.ctx, ex, 1).Wait(c.ctx); err != nil && !errors.Is(err, executor.ErrClosed) {
 				c.Errorf("a task submitted during Close: %v; want none or ErrClosed", err)
 			}
 			if err := ex.Close(); err != nil {
@@ -92,7 +92,7 @@ func conformReuse(c *conform) {
 	ex := c.open(executor.Config{Workers: 3})
 	n := c.workers
 	var holdings []holding
-	var futures []*harness.Future[int64]
+	var futures []*executor.Future[int64]
 	for range n {
 		f, h := c.hold(ex)
 		holdings, futures = append(holdings, h), append(futures, f)
@@ -134,7 +134,7 @@ func conformRecycling(c *conform) {
 		c.Errorf("Stats() = %+v; want at least 4 workers started for 11 tasks, none lost", st)
 	}
 	// More than a worker may do is pending when it is closed.
-	var futures []*harness.Future[int64]
+	var futures []*executor.Future[int64]
 	for range 20 {
 		futures = append(futures, failing.Submit(c.ctx, ex, 1))
 	}
@@ -142,7 +142,7 @@ func conformRecycling(c *conform) {
 		c.Error(err)
 	}
 	for i, f := range futures {
-		if f.State() != harness.Done || f.Err() != nil {
+		if f.State() != executor.Done || f.Err() != nil {
 			c.Errorf("after Close task %d is %v, %v; want done, nil", i, f.State(), f.Err())
 		}
 	}
@@ -170,7 +170,7 @@ func conformInitFails(c *conform) {
 			_, err = failing.Submit(c.ctx, ex, 1).Wait(c.ctx)
 		}
 	}
-	var ie *harness.InitError
+	var ie *executor.InitError
 	if !errors.As(err, &ie) || !errors.Is(err, errMine) {
 		c.Errorf("with an initializer that fails: %v; want an *InitError that wraps its error", err)
 	}
@@ -179,7 +179,7 @@ func conformInitFails(c *conform) {
 func conformTraceback(c *conform) {
 	ex := c.open(executor.Config{Workers: 1})
 	_, err := carriesOut.Submit(c.ctx, ex, order{Do: panicking}).Wait(c.ctx)
-	var pe *harness.PanicError
+	var pe *executor.PanicError
 	if !errors.As(err, &pe) || !strings.Contains(pe.Stack, "stress_test.go") {
 		c.Errorf("a task that panicked gave %v; want a *PanicError with the stack of the task", err)
 	}
@@ -191,7 +191,7 @@ func conformTraceback(c *conform) {
 
 func conformUnencodable(c *conform) {
 	ex := c.open(executor.Config{Workers: 1})
-	want := harness.ErrEncode
+	want := executor.ErrEncode
 	if c.backend.Shared {
 		want = nil // nothing is encoded
 	}
@@ -204,7 +204,7 @@ func conformUnencodable(c *conform) {
 			c.Errorf("what can be encoded gave %v, %v; want taken, nil", v, err)
 		}
 	}
-	for _, err := range executor.Map(c.ctx, ex, channels, slices.Values([]any{make(chan int)}), executor.MapOptions{}) {
+	for _, err := range ordered(c.ctx, ex, channels, slices.Values([]any{make(chan int)}), executor.MapOptions{}) {
 		c.wantErr("a channel as input of Map", err, want)
 	}
 	if lost := ex.Stats().Lost; lost != 0 {
@@ -214,11 +214,11 @@ func conformUnencodable(c *conform) {
 
 func conformApply(c *conform) {
 	p := c.pool(executor.Config{Workers: 2})
-	if v, err := executor.For(p, failing).Apply(c.ctx, 5); v != 10 || err != nil {
+	if v, err := pystyle.For(p, failing).Apply(c.ctx, 5); v != 10 || err != nil {
 		c.Errorf("Apply() = %d, %v; want 10, nil", v, err)
 	}
 	h := c.holding(7)
-	f := executor.For(p, held).ApplyAsync(c.ctx, h, nil, nil)
+	f := pystyle.For(p, held).ApplyAsync(c.ctx, h, nil, nil)
 	short, cancel := context.WithTimeout(c.ctx, time.Millisecond)
 	defer cancel()
 	_, err := f.Wait(short)
@@ -233,43 +233,43 @@ func conformApplyCallbacks(c *conform) {
 	p := c.pool(executor.Config{Workers: 2})
 	called := make(chan any, 4)
 	done, failed := func(v int64) { called <- v }, func(err error) { called <- err }
-	executor.For(p, failing).ApplyAsync(c.ctx, 1, done, failed)
+	pystyle.For(p, failing).ApplyAsync(c.ctx, 1, done, failed)
 	c.want("what a callback was given", <-called, 2)
-	executor.For(p, failing).ApplyAsync(c.ctx, 0, done, failed)
+	pystyle.For(p, failing).ApplyAsync(c.ctx, 0, done, failed)
 	err, _ := (<-called).(error)
 	c.wantErr("what an error callback was given", err, errMine)
-	f := executor.For(p, failing).ApplyAsync(c.ctx, 0, done, nil)
-	g := executor.For(p, failing).ApplyAsync(c.ctx, 1, nil, failed)
+	f := pystyle.For(p, failing).ApplyAsync(c.ctx, 0, done, nil)
+	g := pystyle.For(p, failing).ApplyAsync(c.ctx, 1, nil, failed)
 	p.Close()
 	if err := p.Join(c.ctx); err != nil {
 		c.Error(err)
 	}
-	if len(called) > 0 || f.State() != harness.Done || g.State() != harness.Done {
+	if len(called) > 0 || f.State() != executor.Done || g.State() != executor.Done {
 		c.Errorf("%d callbacks were called that were not asked for; the tasks are %v and %v", len(called), f.State(), g.State())
 	}
 }
 
 func conformPoolMap(c *conform) {
 	p := c.pool(executor.Config{Workers: 2})
-	got, err := executor.For(p, failing).Map(c.ctx, []int64{1, 2, 3})
+	got, err := pystyle.For(p, failing).Map(c.ctx, []int64{1, 2, 3})
 	c.want("Map()", fmt.Sprint(got, err), "[2 4 6] <nil>")
-	got, err = executor.For(p, failing).Map(c.ctx, []int64{1, 0, 3})
+	got, err = pystyle.For(p, failing).Map(c.ctx, []int64{1, 0, 3})
 	c.wantErr("Map() with an error", err, errMine)
 	c.want("results of Map() with an error", len(got), 0)
-	var te *harness.TaskError
+	var te *executor.TaskError
 	if !errors.As(err, &te) || te.Task != failing.Name() {
 		c.Errorf("Map() with an error = %v; want a *TaskError", err)
 	}
-	got, err = executor.Starmap(c.ctx, p, sum, func(yield func(int64, int64) bool) {
+	got, err = pystyle.Starmap(c.ctx, p, sum, func(yield func(int64, int64) bool) {
 		_ = yield(1, 2) && yield(3, 4)
 	})
 	c.want("Starmap()", fmt.Sprint(got, err), "[3 7] <nil>")
-	got, err = executor.For(p, failing).Map(c.ctx, nil)
+	got, err = pystyle.For(p, failing).Map(c.ctx, nil)
 	c.want("Map() of nothing", fmt.Sprint(got, err), "[] <nil>")
-	for v, err := range executor.For(p, failing).Imap(c.ctx, slices.Values([]int64{4}), executor.MapOptions{}) {
+	for v, err := range pystyle.For(p, failing).Imap(c.ctx, slices.Values([]int64{4}), executor.MapOptions{}) {
 		c.want("Imap()", fmt.Sprint(v, err), "8 <nil>")
 	}
-	for v, err := range executor.For(p, failing).ImapUnordered(c.ctx, slices.Values([]int64{4}), executor.MapOptions{}) {
+	for v, err := range pystyle.For(p, failing).ImapUnordered(c.ctx, slices.Values([]int64{4}), executor.MapOptions{}) {
 		c.want("ImapUnordered()", fmt.Sprint(v, err), "8 <nil>")
 	}
 }
@@ -279,7 +279,7 @@ func conformJoin(c *conform) {
 	if err := p.Join(c.ctx); err == nil || !strings.Contains(err.Error(), "Close or Terminate") {
 		c.Errorf("Join() before Close() = %v; want an error that says so", err)
 	}
-	f := executor.For(p, failing).ApplyAsync(c.ctx, 1, nil, nil)
+	f := pystyle.For(p, failing).ApplyAsync(c.ctx, 1, nil, nil)
 	p.Close()
 	p.Close()
 	for range 2 {
@@ -287,24 +287,24 @@ func conformJoin(c *conform) {
 			c.Errorf("Join() = %v", err)
 		}
 	}
-	c.want("State() after Join()", f.State(), harness.Done)
-	_, err := executor.For(p, failing).Apply(c.ctx, 1)
-	c.wantErr("Apply() after Close()", err, harness.ErrClosed)
+	c.want("State() after Join()", f.State(), executor.Done)
+	_, err := pystyle.For(p, failing).Apply(c.ctx, 1)
+	c.wantErr("Apply() after Close()", err, executor.ErrClosed)
 }
 
 func conformTerminate(c *conform) {
 	p := c.pool(executor.Config{Workers: 1})
 	running, h := c.hold(p.Executor())
-	var futures []*harness.Future[int64]
+	var futures []*executor.Future[int64]
 	for range 50 {
-		futures = append(futures, executor.For(p, held).ApplyAsync(c.ctx, h, nil, nil))
+		futures = append(futures, pystyle.For(p, held).ApplyAsync(c.ctx, h, nil, nil))
 	}
 	p.Terminate()
 	if err := p.Join(c.ctx); err != nil {
 		c.Errorf("Join() after Terminate() = %v", err)
 	}
 	for i, f := range append(futures, running) {
-		if f.State() != harness.Cancelled || !errors.Is(f.Err(), executor.ErrShutdown) {
+		if f.State() != executor.Cancelled || !errors.Is(f.Err(), executor.ErrShutdown) {
 			c.Errorf("after Terminate() task %d is %v, %v; want cancelled, ErrShutdown", i, f.State(), f.Err())
 		}
 	}

@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // A stage is one failure at one stage of a call or of a worker's life, and the
@@ -124,7 +124,7 @@ var stages = []stage{
 func (s stage) name() string { return s.stage + "/" + s.what }
 
 // want is the outcome on a backend.
-func (s stage) want(b *harness.Backend, idempotent bool) string {
+func (s stage) want(b *core.Backend, idempotent bool) string {
 	switch {
 	case b.Shared:
 		return s.near
@@ -210,13 +210,13 @@ func summary(out []byte) string {
 type cell struct {
 	*testing.T
 	ctx        context.Context
-	backend    *harness.Backend
+	backend    *core.Backend
 	stage      stage
 	before     leftover
-	task       *harness.Task[cargo, yield]
+	task       *executor.Task[cargo, yield]
 	idempotent bool   // it is
 	want       string // of the call that fails
-	ex         harness.Manager
+	ex         *executor.Executor
 	workers    int
 	dir        string
 	n          int64 // innocents so far
@@ -227,10 +227,10 @@ type cell struct {
 // An innocent is a task that nothing is wrong with.
 type innocent struct {
 	n int64
-	f *harness.Future[yield]
+	f *executor.Future[yield]
 }
 
-func runCell(t *testing.T, b *harness.Backend, s stage) {
+func runCell(t *testing.T, b *core.Backend, s stage) {
 	ways := []struct {
 		name       string
 		idempotent bool
@@ -265,7 +265,7 @@ func runCell(t *testing.T, b *harness.Backend, s stage) {
 			}
 			if s.provoke != nil {
 				s.provoke(c)
-			} else if c.open(executor.Config{}) {
+			} else if c.open(core.Config{}) {
 				way.try(c)
 			}
 			c.close()
@@ -280,7 +280,7 @@ func runCell(t *testing.T, b *harness.Backend, s stage) {
 // left is what there is of things that an executor of the backend has to
 // release: those that stay inside the process have goroutines only, which are
 // counted faster.
-func left(t *testing.T, b *harness.Backend) leftover {
+func left(t *testing.T, b *core.Backend) leftover {
 	if b.Shared {
 		return leftover{goroutines: len(ours())}
 	}
@@ -288,19 +288,19 @@ func left(t *testing.T, b *harness.Backend) leftover {
 }
 
 // open opens an executor with two workers, where there can be two.
-func (c *cell) open(cfg executor.Config) bool {
+func (c *cell) open(cfg core.Config) bool {
 	c.Helper()
 	c.workers = 2
 	if most := c.backend.MaxWorkers; most > 0 {
 		c.workers = min(c.workers, most)
 	}
 	cfg.Workers, cfg.CancelGrace = c.workers, 10*time.Millisecond
-	ex, err := executor.Open(c.ctx, c.backend.Name, cfg)
+	ex, err := openWith(c.ctx, c.backend, cfg)
 	if err != nil {
 		c.stumble("Open(%s) = %v", c.backend.Name, err)
 		return false
 	}
-	c.ex = ex.(harness.Manager)
+	c.ex = ex
 	return true
 }
 
@@ -329,7 +329,7 @@ func (c *cell) check(when string) {
 	outcomes := make(map[string]int)
 	for _, i := range c.pending {
 		switch y, err := i.f.Wait(c.ctx); {
-		case i.f.State() < harness.Done:
+		case i.f.State() < executor.Done:
 			outcomes[fmt.Sprintf("still %v", i.f.State())]++
 		case err != nil:
 			outcomes[kind(err)]++
@@ -372,7 +372,7 @@ func cut(err error) string {
 	return s
 }
 
-func (c *cell) done(f harness.AnyFuture) bool {
+func (c *cell) done(f executor.AnyFuture) bool {
 	select {
 	case <-f.Done():
 		return true
@@ -403,19 +403,19 @@ func (c *cell) single() {
 
 // unstick waits until the task stands, checks that this holds up nobody else,
 // and cancels it.
-func (c *cell) unstick(f harness.AnyFuture, mark string) {
+func (c *cell) unstick(f executor.AnyFuture, mark string) {
 	c.Helper()
 	until(c.T, func() (string, bool) {
 		pid := marked(mark)
 		return fmt.Sprintf("the task has not come to where it stands: it is %v", f.State()),
-			pid != 0 && (c.stage.what != stops || stopped(pid)) || f.State() >= harness.Done
+			pid != 0 && (c.stage.what != stops || stopped(pid)) || f.State() >= executor.Done
 	})
 	// What a worker that was stopped had done a moment before is not sent yet.
 	beside := c.stage.what == stops
 	if c.workers > 1 && !beside {
 		c.check("beside it")
 	}
-	if state := f.State(); state >= harness.Done {
+	if state := f.State(); state >= executor.Done {
 		c.Errorf("before it was cancelled it was %v with %v", state, cut(f.Err()))
 	}
 	go f.Cancel() // ends with the task; where that takes long, done tells
@@ -429,7 +429,7 @@ func (c *cell) batch() {
 	in, _ := c.bad()
 	c.submit(10)
 	inputs := c.inputs(100, 50, in)
-	f := c.task.SubmitBatch(c.ctx, c.ex, inputs)
+	f := submitBatch(c.ctx, c.ex, c.task, inputs)
 	c.submit(10)
 	if !c.done(f) {
 		c.stumble("the batch never ended: it is %v", f.State())
@@ -455,7 +455,7 @@ func (c *cell) mapped() {
 	inputs := c.inputs(n, bad, in)
 	var values []yield
 	var errs []error
-	for v, err := range executor.Map(c.ctx, c.ex, c.task, slices.Values(inputs), executor.MapOptions{}) {
+	for v, err := range ordered(c.ctx, c.ex, c.task, slices.Values(inputs), executor.MapOptions{}) {
 		values, errs = append(values, v), append(errs, err)
 	}
 	if len(values) != n {
@@ -523,9 +523,9 @@ func (c *cell) goesOn() {
 // full checks that all workers take a task at the same time.
 func (c *cell) full() {
 	c.Helper()
-	h := holding{1, harness.NewQueue[int64](10), harness.NewQueue[int64](10)}
+	h := holding{1, executor.NewQueue[int64](10), executor.NewQueue[int64](10)}
 	defer func() { _, _ = h.Release.Close(c.ctx), h.Started.Close(c.ctx) }()
-	var futures []*harness.Future[int64]
+	var futures []*executor.Future[int64]
 	for range c.workers {
 		futures = append(futures, held.Submit(c.ctx, c.ex, h))
 	}
@@ -537,7 +537,7 @@ func (c *cell) full() {
 	}
 	_ = h.Release.Close(c.ctx)
 	for _, f := range futures {
-		if _, err := f.Wait(c.ctx); !errors.Is(err, harness.ErrQueueClosed) {
+		if _, err := f.Wait(c.ctx); !errors.Is(err, executor.ErrQueueClosed) {
 			c.Errorf("after it a task whose queue was closed: %v; want ErrQueueClosed", cut(err))
 		}
 	}
@@ -578,7 +578,7 @@ func (c *cell) park() map[int]func() bool {
 	c.Helper()
 	free := make(map[int]func() bool)
 	for range c.workers {
-		h := holding{0, harness.NewQueue[int64](1), harness.NewQueue[int64](1)}
+		h := holding{0, executor.NewQueue[int64](1), executor.NewQueue[int64](1)}
 		f := parks.Submit(c.ctx, c.ex, h)
 		pid, err := h.Started.Get(c.ctx)
 		if err != nil {
@@ -613,7 +613,7 @@ func (c *cell) parcel() cargo {
 }
 
 // expect waits for a task that must not fail.
-func (c *cell) expect(f *harness.Future[yield], n int64) {
+func (c *cell) expect(f *executor.Future[yield], n int64) {
 	c.Helper()
 	if !c.done(f) {
 		c.stumble("the task never ended: it is %v; want %s", f.State(), c.want)
@@ -627,7 +627,7 @@ func (c *cell) expect(f *harness.Future[yield], n int64) {
 }
 
 func (c *cell) sendDeaf() {
-	if !c.open(executor.Config{}) {
+	if !c.open(core.Config{}) {
 		return
 	}
 	c.submit(20)
@@ -647,7 +647,7 @@ func (c *cell) blocked(then func(still int)) {
 		c.Skip("whether a process has stopped is read from /proc")
 	}
 	sent := make(chan struct{}, 1000)
-	if !c.open(executor.Config{Observer: &harness.Observer{Header: func(b []byte, _ *harness.Call) []byte { sent <- struct{}{}; return b }}}) {
+	if !c.open(core.Config{Observer: &core.Observer{Header: func(b []byte, _ *core.Call) []byte { sent <- struct{}{}; return b }}}) {
 		return
 	}
 	free := c.park()
@@ -693,7 +693,7 @@ func (c *cell) sendStopped() {
 }
 
 func (c *cell) sendBack() {
-	if !c.open(executor.Config{}) {
+	if !c.open(core.Config{}) {
 		return
 	}
 	c.submit(20)
@@ -722,7 +722,7 @@ func (c *cell) initialise() {
 		ex, err := executor.Open(ctx, c.backend.Name, executor.Config{Workers: 1, Init: init, CancelGrace: 10 * time.Millisecond})
 		if err == nil { // workers are started when they are needed, and prepared until Stop
 			f := handles.Submit(c.ctx, ex, newCargo(fault{}))
-			context.AfterFunc(ctx, func() { ex.(harness.Manager).Stop(context.Canceled) })
+			context.AfterFunc(ctx, func() { ex.Stop(context.Canceled) })
 			_, err = f.Wait(c.ctx)
 			_ = ex.Close()
 		}
@@ -743,7 +743,7 @@ func (c *cell) initialise() {
 // stillborn opens an executor whose workers do what, before they are any, while
 // their number is below bad.
 func (c *cell) stillborn(what string, bad *atomic.Int64) bool {
-	return c.open(executor.Config{Processes: &harness.ProcessObserver{Spawning: func(int) []string {
+	return c.open(core.Config{Processes: &core.ProcessObserver{Spawning: func(int) []string {
 		if bad.Add(-1) < 0 {
 			return nil
 		}
@@ -777,11 +777,11 @@ func (c *cell) startOnce() {
 }
 
 func (c *cell) startNever() {
-	ex, err := executor.Open(c.ctx, c.backend.Name, executor.Config{Workers: 2, Processes: &harness.ProcessObserver{
+	ex, err := openWith(c.ctx, c.backend, core.Config{Workers: 2, Processes: &core.ProcessObserver{
 		Spawning: func(int) []string { return []string{stillborn + "=" + exits} },
 	}})
 	if err == nil {
-		c.ex = ex.(harness.Manager)
+		c.ex = ex
 	}
 	if err == nil || !strings.Contains(err.Error(), "exit status 3") {
 		c.Errorf("Open() whose workers exit at once = %v; want an error that says how they end", err)
@@ -824,7 +824,7 @@ func (c *cell) startStopped() {
 
 // idle has one of two idle workers, that end does something to, fail nobody.
 func (c *cell) idle(end func(pid int)) {
-	if !c.open(executor.Config{}) {
+	if !c.open(core.Config{}) {
 		return
 	}
 	free := c.park()
@@ -860,7 +860,7 @@ func (c *cell) idleKilled() {
 }
 
 func (c *cell) idleExits() {
-	if !c.open(executor.Config{}) {
+	if !c.open(core.Config{}) {
 		return
 	}
 	file := filepath.Join(c.dir, "leave")

@@ -19,8 +19,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // The environment variables that TestStress reads: how long it is to take for
@@ -60,7 +60,7 @@ const (
 )
 
 // carriesOut does what an order says.
-var carriesOut = harness.NewTask("executor.carriesOut", func(ctx context.Context, o order) (int64, error) {
+var carriesOut = executor.NewTask("executor.carriesOut", func(ctx context.Context, o order) (int64, error) {
 	for start := time.Now(); time.Since(start) < time.Duration(o.Busy); {
 	}
 	switch o.Do {
@@ -71,7 +71,7 @@ var carriesOut = harness.NewTask("executor.carriesOut", func(ctx context.Context
 	case leaving:
 		runtime.Goexit()
 	case waiting:
-		harness.Blocking(ctx, func() {
+		executor.Blocking(ctx, func() {
 			select {
 			case <-ctx.Done():
 			case <-time.After(time.Duration(o.N%1000) * time.Microsecond):
@@ -80,10 +80,10 @@ var carriesOut = harness.NewTask("executor.carriesOut", func(ctx context.Context
 		return 2 * o.N, ctx.Err()
 	case yielding:
 		for range 100 {
-			harness.Checkpoint(ctx)
+			executor.Checkpoint(ctx)
 		}
 	case unlocking:
-		harness.NoGIL(ctx, runtime.Gosched)
+		executor.NoGIL(ctx, runtime.Gosched)
 	case exiting:
 		os.Exit(exitCode)
 	}
@@ -95,9 +95,9 @@ const exitCode = 77
 
 var (
 	// mirror returns what it is given.
-	mirror = harness.NewTask("executor.mirror", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
+	mirror = executor.NewTask("executor.mirror", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
 	// whoami returns the process that it runs in.
-	whoami = harness.NewTask("executor.whoami", func(context.Context, int64) (int64, error) { return int64(os.Getpid()), nil })
+	whoami = executor.NewTask("executor.whoami", func(context.Context, int64) (int64, error) { return int64(os.Getpid()), nil })
 )
 
 // Whatever happens to an executor, the laws hold of it: every task and every
@@ -152,10 +152,10 @@ func listed(counts map[string]int) string {
 // A history is one life of an executor, and what came of it.
 type history struct {
 	t        *testing.T
-	b        *harness.Backend
+	b        *core.Backend
 	rng      *rand.Rand
 	what     string
-	ex       harness.Manager
+	ex       *executor.Executor
 	cfg      executor.Config
 	exits    int          // one of so many orders ends its worker; 0 is none
 	cause    error        // that it may be stopped with
@@ -177,7 +177,7 @@ type entry struct {
 	idempotent bool
 	mayEnd     bool        // the context that it was submitted with
 	mayCancel  atomic.Bool // Cancel was called, or is about to be
-	future     harness.AnyFuture
+	future     executor.AnyFuture
 	called     atomic.Int32 // its callback
 	// results returns the value and the error of each order, fewer if it
 	// ended with err.
@@ -214,7 +214,7 @@ func (h *history) live() {
 		h.cfg.IdleTimeout = time.Duration(dear*(1+rng.IntN(2000))) * time.Microsecond
 	}
 	if rng.IntN(3) == 0 {
-		h.cfg.Queue, h.cfg.Full = 1+rng.IntN(50), harness.FullPolicy(rng.IntN(2))
+		h.cfg.Queue, h.cfg.Full = 1+rng.IntN(50), executor.FullPolicy(rng.IntN(2))
 	}
 	if !h.b.Shared && rng.IntN(2) == 0 {
 		h.exits = 300 + rng.IntN(3000)
@@ -225,7 +225,7 @@ func (h *history) live() {
 		h.errorf("Open() = %v", err)
 		return
 	}
-	h.ex = ex.(harness.Manager)
+	h.ex = ex
 	stop := make(chan struct{}) // for those who meddle
 	var submitting, meddling sync.WaitGroup
 	for range 4 {
@@ -362,7 +362,7 @@ func (h *history) submit(ctx context.Context, rng *rand.Rand, n int) {
 			}
 		}
 		if e.future != nil {
-			e.future.Call().OnDone(func() { e.called.Add(1) })
+			core.CallOf(e.future).OnDone(func() { e.called.Add(1) })
 		}
 		earlier := h.add(rng, e)
 		if e.future == nil || earlier.future == nil {
@@ -388,9 +388,9 @@ func (h *history) submit(ctx context.Context, rng *rand.Rand, n int) {
 	}
 }
 
-func (h *history) batch(ctx context.Context, rng *rand.Rand, e *entry, task *harness.Task[order, int64]) {
+func (h *history) batch(ctx context.Context, rng *rand.Rand, e *entry, task *executor.Task[order, int64]) {
 	orders := h.orders(rng, 1+rng.IntN(60))
-	f := task.SubmitBatch(ctx, h.ex, orders)
+	f := submitBatch(ctx, h.ex, task, orders)
 	e.what, e.orders, e.future, e.results = "batch", orders, f, func() ([]int64, func(int) error, error) {
 		b, err := f.Wait(context.Background())
 		return b.Values, func(i int) error { return b.Errs[i] }, err
@@ -398,7 +398,7 @@ func (h *history) batch(ctx context.Context, rng *rand.Rand, e *entry, task *har
 }
 
 // mapped maps, and has all results when it returns, unless it leaves before.
-func (h *history) mapped(ctx context.Context, rng *rand.Rand, e *entry, task *harness.Task[order, int64]) {
+func (h *history) mapped(ctx context.Context, rng *rand.Rand, e *entry, task *executor.Task[order, int64]) {
 	orders := h.orders(rng, rng.IntN(400))
 	enough := len(orders)
 	if enough > 0 && rng.IntN(8) == 0 {
@@ -406,7 +406,7 @@ func (h *history) mapped(ctx context.Context, rng *rand.Rand, e *entry, task *ha
 	}
 	var values []int64
 	var errs []error
-	for v, err := range executor.Map(ctx, h.ex, task, slices.Values(orders), executor.MapOptions{}) {
+	for v, err := range ordered(ctx, h.ex, task, slices.Values(orders), executor.MapOptions{}) {
 		values, errs = append(values, v), append(errs, err)
 		if len(values) == enough {
 			break
@@ -449,7 +449,7 @@ func (h *history) resize(_ context.Context, rng *rand.Rand) {
 	if most := h.b.MaxWorkers; most > 0 {
 		n = min(n, most)
 	}
-	if err := h.ex.Resize(n); err != nil && (!errors.Is(err, harness.ErrClosed) || !h.stopping.Load()) {
+	if err := h.ex.Resize(n); err != nil && (!errors.Is(err, executor.ErrClosed) || !h.stopping.Load()) {
 		h.errorf("Resize(%d) = %v", n, err)
 	}
 }
@@ -462,7 +462,7 @@ func (h *history) worker(ctx context.Context, rng *rand.Rand) int {
 	e.future, e.results = f, func() ([]int64, func(int) error, error) {
 		return []int64{0}, func(int) error { return f.Err() }, nil
 	}
-	f.OnDone(func(*harness.Future[int64]) { e.called.Add(1) })
+	f.OnDone(func(*executor.Future[int64]) { e.called.Add(1) })
 	h.add(rng, e)
 	pid, err := f.Wait(ctx)
 	if err != nil || !child(int(pid)) {
@@ -539,7 +539,7 @@ func (h *history) outcome(e *entry, i, j int, v int64, err error) {
 		h.errorf("%s %d, order %d (%+v, idempotent %t, context may end %t, cancelled %t): %s: %d, %s",
 			e.what, i, j, o, e.idempotent, e.mayEnd, e.mayCancel.Load(), name, v, cut(err))
 	}
-	var lost *harness.WorkerLostError
+	var lost *executor.WorkerLostError
 	if name != "lost" && name != "quarantined" || !errors.As(err, &lost) {
 		return
 	}
@@ -557,27 +557,27 @@ func (h *history) outcome(e *entry, i, j int, v int64, err error) {
 // explain names an outcome, and reports whether it is one that the order, its
 // cancellation or the end of the executor explains.
 func (h *history) explain(e *entry, o order, v int64, err error) (name string, explained bool) {
-	var panicked *harness.PanicError
-	var lost *harness.WorkerLostError
+	var panicked *executor.PanicError
+	var lost *executor.WorkerLostError
 	stopping := h.stopping.Load()
 	switch {
 	case err == nil:
 		return "done", v == 2*o.N && (o.Do == doubling || o.Do >= waiting && o.Do < exiting)
-	case errors.Is(err, harness.ErrCancelled):
+	case errors.Is(err, executor.ErrCancelled):
 		return "cancelled", e.mayCancel.Load()
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return "context ended", e.mayEnd
 	case stopping && errors.Is(err, h.cause):
 		return "stopped", true
-	case errors.Is(err, harness.ErrClosed):
+	case errors.Is(err, executor.ErrClosed):
 		return "closed", stopping
-	case errors.Is(err, harness.ErrFull):
-		return "full", h.cfg.Full == harness.Reject
+	case errors.Is(err, executor.ErrFull):
+		return "full", h.cfg.Full == executor.Reject
 	case errors.Is(err, errMine):
 		return "failed", o.Do == erring
 	case errors.As(err, &panicked):
 		return "panicked", o.Do == panicking || o.Do == leaving
-	case errors.Is(err, harness.ErrQuarantined):
+	case errors.Is(err, executor.ErrQuarantined):
 		return "quarantined", !h.b.Shared && e.idempotent && errors.As(err, &lost) && guilty(o, lost)
 	case errors.As(err, &lost):
 		return "lost", !h.b.Shared && !e.idempotent && o.Do >= 0 && guilty(o, lost)
@@ -587,7 +587,7 @@ func (h *history) explain(e *entry, o order, v int64, err error) (name string, e
 
 // guilty reports whether a worker can have been lost in this way while it ran
 // the order: it exits, or somebody killed it.
-func guilty(o order, lost *harness.WorkerLostError) bool {
+func guilty(o order, lost *executor.WorkerLostError) bool {
 	return lost.Code == exitCode && o.Do == exiting || lost.Signal == syscall.SIGKILL.String()
 }
 

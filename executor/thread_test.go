@@ -10,19 +10,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/executor/pystyle"
 )
 
 // thread makes a thread that runs until it is let go.
-func (c *conform) thread(cfg executor.ThreadConfig) (*executor.Thread, holding) {
+func (c *conform) thread(cfg pystyle.ThreadConfig) (*pystyle.Thread, holding) {
 	cfg.Backend = c.backend.Name
 	h := c.holding(7)
-	return executor.NewThread(held.With(h), cfg), h
+	return pystyle.NewThread(held.With(h), cfg), h
 }
 
 // begun starts a thread and waits until its task runs.
-func (c *conform) begun(cfg executor.ThreadConfig) (*executor.Thread, holding) {
+func (c *conform) begun(cfg pystyle.ThreadConfig) (*pystyle.Thread, holding) {
 	c.Helper()
 	th, h := c.thread(cfg)
 	if err := th.Start(c.ctx); err != nil {
@@ -34,7 +34,7 @@ func (c *conform) begun(cfg executor.ThreadConfig) (*executor.Thread, holding) {
 	return th, h
 }
 
-func (c *conform) join(th *executor.Thread) {
+func (c *conform) join(th *pystyle.Thread) {
 	c.Helper()
 	if err := th.Join(c.ctx); err != nil {
 		c.Fatalf("Join() of %s = %v", th.Name(), err)
@@ -42,9 +42,9 @@ func (c *conform) join(th *executor.Thread) {
 }
 
 // onFailure sets the hook for failures of threads until the test ends.
-func (c *conform) onFailure(hook func(executor.ThreadFailure)) {
-	before := executor.OnThreadFailure(hook)
-	c.Cleanup(func() { executor.OnThreadFailure(before) })
+func (c *conform) onFailure(hook func(pystyle.ThreadFailure)) {
+	before := pystyle.OnThreadFailure(hook)
+	c.Cleanup(func() { pystyle.OnThreadFailure(before) })
 }
 
 // What CPython's own tests pin down for threading.Thread, each with the name of
@@ -71,7 +71,7 @@ func TestThreadConformance(t *testing.T) {
 }
 
 func threadLife(c *conform) {
-	th, h := c.thread(executor.ThreadConfig{})
+	th, h := c.thread(pystyle.ThreadConfig{})
 	c.want("IsAlive(), ID(), NativeID() before Start", []any{th.IsAlive(), th.ID(), th.NativeID()}, []any{false, 0, 0})
 	if err := th.Start(c.ctx); err != nil {
 		c.Fatal(err)
@@ -80,7 +80,7 @@ func threadLife(c *conform) {
 		c.Fatal(err)
 	}
 	c.want("IsAlive() after Start", th.IsAlive(), true)
-	other, otherHeld := c.begun(executor.ThreadConfig{})
+	other, otherHeld := c.begun(pystyle.ThreadConfig{})
 	if th.ID() == 0 || th.ID() == other.ID() {
 		c.Errorf("two threads have the ids %d and %d; want two of their own", th.ID(), other.ID())
 	}
@@ -102,40 +102,40 @@ func threadLife(c *conform) {
 }
 
 func threadNames(c *conform) {
-	named, _ := c.thread(executor.ThreadConfig{Name: "myname"})
+	named, _ := c.thread(pystyle.ThreadConfig{Name: "myname"})
 	c.want("Name()", named.Name(), "myname")
-	first, _ := c.thread(executor.ThreadConfig{})
-	second, _ := c.thread(executor.ThreadConfig{})
+	first, _ := c.thread(pystyle.ThreadConfig{})
+	second, _ := c.thread(pystyle.ThreadConfig{})
 	if first.Name() == second.Name() || !strings.HasPrefix(first.Name(), "Thread-") {
 		c.Errorf("two threads without a name are %q and %q; want numbers of their own", first.Name(), second.Name())
 	}
 }
 
 func threadDaemon(c *conform) {
-	th, _ := c.thread(executor.ThreadConfig{})
+	th, _ := c.thread(pystyle.ThreadConfig{})
 	c.want("Daemon() by default", th.Daemon(), false)
-	th, _ = c.thread(executor.ThreadConfig{Daemon: true})
+	th, _ = c.thread(pystyle.ThreadConfig{Daemon: true})
 	c.want("Daemon()", th.Daemon(), true)
-	th, _ = c.thread(executor.ThreadConfig{Group: "a group"})
-	c.wantErr("Start() in a group", th.Start(c.ctx), executor.ErrThread)
+	th, _ = c.thread(pystyle.ThreadConfig{Group: "a group"})
+	c.wantErr("Start() in a group", th.Start(c.ctx), pystyle.ErrThread)
 	c.want("IsAlive() of what was not started", th.IsAlive(), false)
 }
 
 func threadTwice(c *conform) {
-	th, h := c.begun(executor.ThreadConfig{})
-	c.wantErr("Start() while it runs", th.Start(c.ctx), executor.ErrThread)
+	th, h := c.begun(pystyle.ThreadConfig{})
+	c.wantErr("Start() while it runs", th.Start(c.ctx), pystyle.ErrThread)
 	c.letGo(h)
 	c.join(th)
-	c.wantErr("Start() when it has ended", th.Start(c.ctx), executor.ErrThread)
+	c.wantErr("Start() when it has ended", th.Start(c.ctx), pystyle.ErrThread)
 }
 
 func threadJoinEarly(c *conform) {
-	th, _ := c.thread(executor.ThreadConfig{})
-	c.wantErr("Join() before Start", th.Join(c.ctx), executor.ErrThread)
+	th, _ := c.thread(pystyle.ThreadConfig{})
+	c.wantErr("Join() before Start", th.Join(c.ctx), pystyle.ErrThread)
 	c.want("JoinTimeout() before Start", th.JoinTimeout(time.Hour), false)
 }
 
-var joins = harness.NewTask("executor.joins", func(ctx context.Context, th **executor.Thread) (int64, error) {
+var joins = executor.NewTask("executor.joins", func(ctx context.Context, th **pystyle.Thread) (int64, error) {
 	return 0, (*th).Join(ctx)
 })
 
@@ -143,18 +143,18 @@ func threadJoinItself(c *conform) {
 	if !c.backend.Shared {
 		c.Skip("a task in another process has no way to its thread")
 	}
-	c.onFailure(func(executor.ThreadFailure) {})
-	var th *executor.Thread
-	th = executor.NewThread(joins.With(&th), executor.ThreadConfig{Backend: c.backend.Name})
+	c.onFailure(func(pystyle.ThreadFailure) {})
+	var th *pystyle.Thread
+	th = pystyle.NewThread(joins.With(&th), pystyle.ThreadConfig{Backend: c.backend.Name})
 	if err := th.Start(c.ctx); err != nil {
 		c.Fatal(err)
 	}
 	c.join(th)
-	c.wantErr("Err() of a thread that joined itself", th.Err(), executor.ErrThread)
+	c.wantErr("Err() of a thread that joined itself", th.Err(), pystyle.ErrThread)
 }
 
 func threadJoinMany(c *conform) {
-	th, h := c.begun(executor.ThreadConfig{})
+	th, h := c.begun(pystyle.ThreadConfig{})
 	joined := make(chan error, 5)
 	for range 5 {
 		go func() { joined <- th.Join(c.ctx) }() // ends with the thread
@@ -166,7 +166,7 @@ func threadJoinMany(c *conform) {
 }
 
 func threadJoinTimeout(c *conform) {
-	th, h := c.begun(executor.ThreadConfig{})
+	th, h := c.begun(pystyle.ThreadConfig{})
 	c.want("JoinTimeout(0)", th.JoinTimeout(0), false)
 	c.want("JoinTimeout(1ms)", th.JoinTimeout(time.Millisecond), false)
 	none, cancel := context.WithCancelCause(c.ctx)
@@ -180,15 +180,15 @@ func threadJoinTimeout(c *conform) {
 }
 
 func threadEnumerate(c *conform) {
-	first, h := c.begun(executor.ThreadConfig{})
-	second, h2 := c.begun(executor.ThreadConfig{})
-	all := executor.Threads()
+	first, h := c.begun(pystyle.ThreadConfig{})
+	second, h2 := c.begun(pystyle.ThreadConfig{})
+	all := pystyle.Threads()
 	if i, j := slices.Index(all, first), slices.Index(all, second); i < 0 || j < i {
 		c.Errorf("Threads() has the first at %d and the second at %d; want both in their order", i, j)
 	}
 	c.letGo(h)
 	c.join(first)
-	if slices.Contains(executor.Threads(), first) {
+	if slices.Contains(pystyle.Threads(), first) {
 		c.Error("Threads() has a thread that was joined")
 	}
 	c.letGo(h2)
@@ -196,19 +196,19 @@ func threadEnumerate(c *conform) {
 }
 
 func threadLimbo(c *conform) {
-	th := executor.NewThread(held.With(c.holding(1)), executor.ThreadConfig{Backend: "fibers"})
+	th := pystyle.NewThread(held.With(c.holding(1)), pystyle.ThreadConfig{Backend: "fibers"})
 	if err := th.Start(c.ctx); err == nil {
 		c.Error("Start() on an unknown backend = nil; want an error")
 	}
-	if slices.Contains(executor.Threads(), th) || th.IsAlive() {
+	if slices.Contains(pystyle.Threads(), th) || th.IsAlive() {
 		c.Error("a thread that could not be started is alive")
 	}
 }
 
 func threadHook(c *conform) {
-	told := make(chan executor.ThreadFailure, 2)
-	c.onFailure(func(f executor.ThreadFailure) { told <- f })
-	th := executor.NewThread(failing.With(0), executor.ThreadConfig{Backend: c.backend.Name})
+	told := make(chan pystyle.ThreadFailure, 2)
+	c.onFailure(func(f pystyle.ThreadFailure) { told <- f })
+	th := pystyle.NewThread(failing.With(0), pystyle.ThreadConfig{Backend: c.backend.Name})
 	if err := th.Start(c.ctx); err != nil {
 		c.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func threadHook(c *conform) {
 	c.want("of which thread", f.Thread == th, true)
 	c.join(th)
 	c.wantErr("Err()", th.Err(), errMine)
-	good := executor.NewThread(failing.With(1), executor.ThreadConfig{Backend: c.backend.Name})
+	good := pystyle.NewThread(failing.With(1), pystyle.ThreadConfig{Backend: c.backend.Name})
 	if err := good.Start(c.ctx); err != nil {
 		c.Fatal(err)
 	}
@@ -226,8 +226,8 @@ func threadHook(c *conform) {
 }
 
 func threadHookFails(c *conform) {
-	c.onFailure(func(executor.ThreadFailure) { panic("in the hook") })
-	th := executor.NewThread(failing.With(0), executor.ThreadConfig{Backend: c.backend.Name})
+	c.onFailure(func(pystyle.ThreadFailure) { panic("in the hook") })
+	th := pystyle.NewThread(failing.With(0), pystyle.ThreadConfig{Backend: c.backend.Name})
 	if err := th.Start(c.ctx); err != nil {
 		c.Fatal(err)
 	}
@@ -236,11 +236,11 @@ func threadHookFails(c *conform) {
 }
 
 func threadStopped(c *conform) {
-	told := make(chan executor.ThreadFailure, 1)
-	c.onFailure(func(f executor.ThreadFailure) { told <- f })
+	told := make(chan pystyle.ThreadFailure, 1)
+	c.onFailure(func(f pystyle.ThreadFailure) { told <- f })
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
-	th, h := c.thread(executor.ThreadConfig{})
+	th, h := c.thread(pystyle.ThreadConfig{})
 	if err := th.Start(ctx); err != nil {
 		c.Fatal(err)
 	}
@@ -254,23 +254,23 @@ func threadStopped(c *conform) {
 }
 
 func threadFinish(c *conform) {
-	daemon, hd := c.begun(executor.ThreadConfig{Daemon: true})
-	if err := executor.Finish(c.ctx); err != nil || !daemon.IsAlive() {
+	daemon, hd := c.begun(pystyle.ThreadConfig{Daemon: true})
+	if err := pystyle.Finish(c.ctx); err != nil || !daemon.IsAlive() {
 		c.Errorf("Finish() = %v with a daemon alive: %v; want that it does not wait for daemons", err, daemon.IsAlive())
 	}
-	th, h := c.begun(executor.ThreadConfig{})
+	th, h := c.begun(pystyle.ThreadConfig{})
 	none, cancel := context.WithTimeout(c.ctx, time.Millisecond)
 	defer cancel()
-	c.wantErr("Finish() with a thread that runs", executor.Finish(none), context.DeadlineExceeded)
+	c.wantErr("Finish() with a thread that runs", pystyle.Finish(none), context.DeadlineExceeded)
 	c.letGo(h)
-	if err := executor.Finish(c.ctx); err != nil || th.IsAlive() {
+	if err := pystyle.Finish(c.ctx); err != nil || th.IsAlive() {
 		c.Errorf("Finish() = %v with the thread alive: %v; want that it waits for it", err, th.IsAlive())
 	}
 	c.letGo(hd)
 	c.join(daemon)
 }
 
-var starts = harness.NewTask("executor.starts", func(ctx context.Context, th *executor.Thread) (int64, error) {
+var starts = executor.NewTask("executor.starts", func(ctx context.Context, th *pystyle.Thread) (int64, error) {
 	if err := th.Start(context.WithoutCancel(ctx)); err != nil {
 		return 0, err
 	}
@@ -281,8 +281,8 @@ func threadFromThread(c *conform) {
 	if !c.backend.Shared {
 		c.Skip("a thread cannot cross a process")
 	}
-	inner := executor.NewThread(failing.With(1), executor.ThreadConfig{Backend: c.backend.Name})
-	outer := executor.NewThread(starts.With(inner), executor.ThreadConfig{Backend: c.backend.Name})
+	inner := pystyle.NewThread(failing.With(1), pystyle.ThreadConfig{Backend: c.backend.Name})
+	outer := pystyle.NewThread(starts.With(inner), pystyle.ThreadConfig{Backend: c.backend.Name})
 	if err := outer.Start(c.ctx); err != nil {
 		c.Fatal(err)
 	}

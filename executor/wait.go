@@ -6,7 +6,7 @@ import (
 	"iter"
 	"slices"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // Until says when [Wait] returns.
@@ -23,7 +23,7 @@ const (
 // far as until says. It returns those that are done and those that are not,
 // each once and in the order given. If ctx ends first, it returns what is done
 // by then and the cause. How the tasks ended is for each future to say.
-func Wait[F harness.AnyFuture](ctx context.Context, until Until, futures ...F) (done, pending []F, err error) {
+func Wait[F AnyFuture](ctx context.Context, until Until, futures ...F) (done, pending []F, err error) {
 	checkContext(ctx, "Wait")
 	futures = distinct(futures)
 	if !slices.ContainsFunc(futures, func(f F) bool { return until.met(f) }) {
@@ -38,7 +38,7 @@ func Wait[F harness.AnyFuture](ctx context.Context, until Until, futures ...F) (
 	}
 	over := false
 	for _, f := range futures {
-		if isDone(f) {
+		if isDone(core.CallOf(f)) {
 			done = append(done, f)
 		} else {
 			pending = append(pending, f)
@@ -52,15 +52,15 @@ func Wait[F harness.AnyFuture](ctx context.Context, until Until, futures ...F) (
 }
 
 // met reports whether the future is one that Wait need not wait longer for.
-func (u Until) met(f harness.AnyFuture) bool {
-	return u == FirstCompleted && isDone(f) || u == FirstError && f.State() == harness.Done && f.Err() != nil
+func (u Until) met(f AnyFuture) bool {
+	return u == FirstCompleted && isDone(core.CallOf(f)) || u == FirstError && f.State() == Done && f.Err() != nil
 }
 
 // AsCompleted returns the futures in the order in which they are done, those
 // that are done already when it is ranged over first, and each once. They may be
 // of several executors. The sequence ends early if ctx ends, so look at ctx after
 // the loop.
-func AsCompleted[F harness.AnyFuture](ctx context.Context, futures ...F) iter.Seq[F] {
+func AsCompleted[F AnyFuture](ctx context.Context, futures ...F) iter.Seq[F] {
 	checkContext(ctx, "AsCompleted")
 	futures = distinct(futures)
 	return func(yield func(F) bool) {
@@ -86,7 +86,7 @@ func checkContext(ctx context.Context, function string) {
 // All waits for all futures and returns their results in the order given. When
 // one fails, All cancels the others and returns its error. If ctx ends first,
 // All returns the cause, and the tasks go on.
-func All[Out any](ctx context.Context, futures ...*harness.Future[Out]) ([]Out, error) {
+func All[Out any](ctx context.Context, futures ...*Future[Out]) ([]Out, error) {
 	for f := range AsCompleted(ctx, futures...) {
 		if err := f.Err(); err != nil {
 			for _, other := range futures {
@@ -97,7 +97,7 @@ func All[Out any](ctx context.Context, futures ...*harness.Future[Out]) ([]Out, 
 	}
 	results := make([]Out, len(futures))
 	for i, f := range futures {
-		if !isDone(f) {
+		if !isDone(core.CallOf(f)) {
 			return nil, context.Cause(ctx)
 		}
 		results[i], _ = f.Wait(ctx) // it is done, and has not failed
@@ -106,37 +106,37 @@ func All[Out any](ctx context.Context, futures ...*harness.Future[Out]) ([]Out, 
 }
 
 // distinct returns the futures without those that are there already.
-func distinct[F harness.AnyFuture](futures []F) []F {
-	seen := make(map[*harness.Call]bool, len(futures))
+func distinct[F AnyFuture](futures []F) []F {
+	seen := make(map[*core.Call]bool, len(futures))
 	for _, f := range futures {
-		seen[f.Call()] = true
+		seen[core.CallOf(f)] = true
 	}
 	if len(seen) == len(futures) {
 		return futures
 	}
 	return slices.DeleteFunc(slices.Clone(futures), func(f F) bool {
-		first := seen[f.Call()]
-		delete(seen, f.Call())
+		first := seen[core.CallOf(f)]
+		delete(seen, core.CallOf(f))
 		return !first
 	})
 }
 
-func isDone(f harness.AnyFuture) bool {
-	s := f.State()
-	return s == harness.Done || s == harness.Cancelled
+func isDone(c *core.Call) bool {
+	s := c.State()
+	return s == core.Done || s == core.Cancelled
 }
 
 // arrivals tells which of several futures are done.
-type arrivals[F harness.AnyFuture] struct {
+type arrivals[F AnyFuture] struct {
 	futures []F
 	done    chan int // has room for all, so that whoever completes one does not wait
 	stops   []func()
 }
 
-func watch[F harness.AnyFuture](futures []F) *arrivals[F] {
+func watch[F AnyFuture](futures []F) *arrivals[F] {
 	a := &arrivals[F]{futures, make(chan int, len(futures)), make([]func(), len(futures))}
 	for i, f := range futures {
-		a.stops[i] = f.Call().Notify(func() { a.done <- i })
+		a.stops[i] = core.CallOf(f).Notify(func() { a.done <- i })
 	}
 	return a
 }
@@ -165,9 +165,9 @@ func (a *arrivals[F]) next(ctx context.Context) (i int, err error) {
 	}
 	if nested := await(ctx, a.futures, wait); nested != nil {
 		for _, f := range a.futures {
-			f.Call().Cancel(nestedError(f.Call().Task(), nested))
+			core.CallOf(f).Cancel(nestedError(core.CallOf(f).Task(), nested))
 		}
-		harness.Blocking(ctx, wait)
+		core.Blocking(ctx, wait)
 	}
 	return i, err
 }
@@ -178,22 +178,22 @@ func nestedError(task string, nested error) error {
 
 // await calls wait, in which the caller waits until any of the futures is done.
 // It returns ErrNested instead if that cannot be.
-func await[F harness.AnyFuture](ctx context.Context, futures []F, wait func()) error {
-	w := harness.WorkerOf(ctx)
+func await[F core.SealedFuture](ctx context.Context, futures []F, wait func()) error {
+	w := core.WorkerOf(ctx)
 	if w == nil || w.Crew == nil {
-		harness.Blocking(ctx, wait)
+		core.Blocking(ctx, wait)
 		return nil
 	}
 	// Who waits for those that are left cannot be helped by those done before.
 	var left []F
 	for _, f := range futures {
-		if !isDone(f) {
+		if !isDone(core.CallOf(f)) {
 			left = append(left, f)
 		}
 	}
-	return harness.Await(ctx, w.Crew, func() bool {
+	return core.Await(ctx, w.Crew, func() bool {
 		for _, f := range left {
-			if f.Call().Crew() != w.Crew || isDone(f) {
+			if core.CallOf(f).Crew() != w.Crew || isDone(core.CallOf(f)) {
 				return false
 			}
 		}

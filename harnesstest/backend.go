@@ -14,23 +14,25 @@ import (
 	"testing"
 	"time"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/executor/backend"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // Tasks are the tasks that TestBackend submits.
-var Tasks = []harness.AnyTask{
+var Tasks = []executor.AnyTask{
 	double, echo, sends, fails, failsBadly, panics, exits, holds, untilCancelled, unencodable, takes, makes, encodes, produces, nap,
 	prepares, mixed, does, opens, fickle, refuses, mixes, takesLong, brackets, double.Idempotent(), consumes,
 }
 
 var (
-	double = harness.NewTask("harnesstest.double", func(_ context.Context, n int64) (int64, error) { return 2 * n, nil })
-	echo   = harness.NewTask("harnesstest.echo", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
-	sends  = harness.NewTask("harnesstest.sends", func(_ context.Context, p parcel) (parcel, error) { return p, nil })
-	fails  = harness.NewTask("harnesstest.fails", func(_ context.Context, text string) (int64, error) {
+	double = executor.NewTask("harnesstest.double", func(_ context.Context, n int64) (int64, error) { return 2 * n, nil })
+	echo   = executor.NewTask("harnesstest.echo", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
+	sends  = executor.NewTask("harnesstest.sends", func(_ context.Context, p parcel) (parcel, error) { return p, nil })
+	fails  = executor.NewTask("harnesstest.fails", func(_ context.Context, text string) (int64, error) {
 		return 0, fmt.Errorf("%s: %w", text, errMine)
 	})
-	failsBadly = harness.NewTask("harnesstest.failsBadly", func(ctx context.Context, started *harness.Queue[int64]) (int64, error) {
+	failsBadly = executor.NewTask("harnesstest.failsBadly", func(ctx context.Context, started *executor.Queue[int64]) (int64, error) {
 		if started != nil {
 			if err := started.Put(ctx, 1); err != nil {
 				return 0, err
@@ -40,42 +42,42 @@ var (
 		var err *broken
 		return 0, err // which is not nil
 	})
-	panics = harness.NewTask("harnesstest.panics", func(_ context.Context, v string) (int64, error) { panic(v) })
-	exits  = harness.NewTask("harnesstest.exits", func(context.Context, int64) (int64, error) {
+	panics = executor.NewTask("harnesstest.panics", func(_ context.Context, v string) (int64, error) { panic(v) })
+	exits  = executor.NewTask("harnesstest.exits", func(context.Context, int64) (int64, error) {
 		runtime.Goexit()
 		return 0, nil
 	})
 	// holds tells that it has started, then keeps its worker until released.
-	holds = harness.NewTask("harnesstest.holds", func(ctx context.Context, h hold) (int64, error) {
+	holds = executor.NewTask("harnesstest.holds", func(ctx context.Context, h hold) (int64, error) {
 		if err := h.Started.Put(ctx, h.N); err != nil {
 			return 0, err
 		}
 		_, err := h.Release.Get(ctx)
 		return h.N, err
 	})
-	untilCancelled = harness.NewTask("harnesstest.untilCancelled", func(ctx context.Context, started *harness.Queue[int64]) (int64, error) {
+	untilCancelled = executor.NewTask("harnesstest.untilCancelled", func(ctx context.Context, started *executor.Queue[int64]) (int64, error) {
 		if err := started.Put(ctx, 1); err != nil {
 			return 0, err
 		}
 		var err error
-		harness.Blocking(ctx, func() {
+		executor.Blocking(ctx, func() {
 			<-ctx.Done()
 			err = ctx.Err()
 		})
 		return 0, err
 	})
-	unencodable = harness.NewTask("harnesstest.unencodable", func(_ context.Context, ok bool) (any, error) {
+	unencodable = executor.NewTask("harnesstest.unencodable", func(_ context.Context, ok bool) (any, error) {
 		if ok {
 			return "fine", nil
 		}
 		return make(chan int), nil
 	})
-	takes   = harness.NewTask("harnesstest.takes", func(_ context.Context, b balky) (string, error) { return b.When, nil })
-	makes   = harness.NewTask("harnesstest.makes", func(_ context.Context, when string) (balky, error) { return balky{when}, nil })
-	encodes = harness.NewTask("harnesstest.encodes", func(_ context.Context, v any) (string, error) {
+	takes   = executor.NewTask("harnesstest.takes", func(_ context.Context, b balky) (string, error) { return b.When, nil })
+	makes   = executor.NewTask("harnesstest.makes", func(_ context.Context, when string) (balky, error) { return balky{when}, nil })
+	encodes = executor.NewTask("harnesstest.encodes", func(_ context.Context, v any) (string, error) {
 		return fmt.Sprint(v), nil
 	})
-	produces = harness.NewTask("harnesstest.produces", func(ctx context.Context, h hold) (int64, error) {
+	produces = executor.NewTask("harnesstest.produces", func(ctx context.Context, h hold) (int64, error) {
 		for i := range h.N {
 			if err := h.Started.Put(ctx, i); err != nil {
 				return i, err
@@ -83,8 +85,8 @@ var (
 		}
 		return h.N, nil
 	})
-	nap = harness.NewTask("harnesstest.nap", func(ctx context.Context, d int64) (int64, error) {
-		harness.Blocking(ctx, func() {
+	nap = executor.NewTask("harnesstest.nap", func(ctx context.Context, d int64) (int64, error) {
+		executor.Blocking(ctx, func() {
 			select {
 			case <-time.After(time.Duration(d)):
 			case <-ctx.Done():
@@ -106,12 +108,12 @@ type parcel struct{ Content []byte }
 
 type hold struct {
 	N       int64
-	Started *harness.Queue[int64]
-	Release *harness.Queue[int64]
+	Started *executor.Queue[int64]
+	Release *executor.Queue[int64]
 }
 
 func newHold(n int64) hold {
-	return hold{n, harness.NewQueue[int64](1000), harness.NewQueue[int64](1000)}
+	return hold{n, executor.NewQueue[int64](1000), executor.NewQueue[int64](1000)}
 }
 
 func (h hold) close(ctx context.Context) {
@@ -120,7 +122,7 @@ func (h hold) close(ctx context.Context) {
 
 // TestBackend checks every promise that a backend makes, on b. The test's
 // TestMain must call [Main].
-func TestBackend(t *testing.T, b *harness.Backend) {
+func TestBackend(t *testing.T, b *backend.Backend) {
 	t.Helper()
 	if b.Name != strings.ToLower(b.Name) || strings.ContainsAny(b.Name, " /.,=") {
 		t.Errorf("Name is %q; want one lower-case word", b.Name)
@@ -217,21 +219,21 @@ func TestBackend(t *testing.T, b *harness.Backend) {
 
 // A suite is what one test of a backend works with.
 type suite struct {
-	b      *harness.Backend
-	ex     harness.Executor
+	b      *core.Backend
+	ex     *executor.Executor
 	before []string
 }
 
 // open opens the backend with up to n workers and returns how many it has.
-func (s *suite) open(t *testing.T, n int, cfg harness.Config) (context.Context, harness.Executor, int) {
+func (s *suite) open(t *testing.T, n int, cfg core.Config) (context.Context, *executor.Executor, int) {
 	t.Helper()
 	if s.b.MaxWorkers > 0 {
 		n = min(n, s.b.MaxWorkers)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
-	cfg.Workers, cfg.Tasks = n, Tasks
-	ex, err := s.b.Open(ctx, cfg)
+	cfg.Workers = n
+	ex, err := open(ctx, s.b, cfg)
 	if err != nil {
 		t.Fatalf("Open(%+v) = %v", cfg, err)
 	}
@@ -287,10 +289,10 @@ func remaining(before []string) []string {
 }
 
 // occupy keeps all workers busy until release is called.
-func occupy(ctx context.Context, t *testing.T, ex harness.Executor, workers int) (release func()) {
+func occupy(ctx context.Context, t *testing.T, ex *executor.Executor, workers int) (release func()) {
 	t.Helper()
 	h := newHold(0)
-	var futures []*harness.Future[int64]
+	var futures []*executor.Future[int64]
 	for range workers {
 		futures = append(futures, holds.Submit(ctx, ex, h))
 	}
@@ -302,16 +304,16 @@ func occupy(ctx context.Context, t *testing.T, ex harness.Executor, workers int)
 	return func() {
 		h.close(ctx) // Get then returns ErrQueueClosed
 		for _, f := range futures {
-			if _, err := f.Wait(ctx); !errors.Is(err, harness.ErrQueueClosed) {
-				t.Errorf("a task whose queue was closed returned %v; want %v", err, harness.ErrQueueClosed)
+			if _, err := f.Wait(ctx); !errors.Is(err, executor.ErrQueueClosed) {
+				t.Errorf("a task whose queue was closed returned %v; want %v", err, executor.ErrQueueClosed)
 			}
 		}
 	}
 }
 
 func testResults(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 3, harness.Config{})
-	var futures []*harness.Future[int64]
+	ctx, ex, _ := s.open(t, 3, core.Config{})
+	var futures []*executor.Future[int64]
 	for i := range int64(500) {
 		futures = append(futures, double.Submit(ctx, ex, i))
 	}
@@ -323,7 +325,7 @@ func testResults(t *testing.T, s *suite) {
 }
 
 func testPayloads(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 2, harness.Config{})
+	ctx, ex, _ := s.open(t, 2, core.Config{})
 	for _, n := range []int{0, 1, 4095, 65536, 3 << 20} {
 		in := bytes.Repeat([]byte{0, 0xff, '\n', 'x'}, n/4+1)[:n]
 		if got, err := echo.Submit(ctx, ex, in).Wait(ctx); !bytes.Equal(got, in) || err != nil {
@@ -339,11 +341,11 @@ func testPayloads(t *testing.T, s *suite) {
 }
 
 func testOrder(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	ctx, ex, _ := s.open(t, 1, core.Config{})
 	h := newHold(0)
 	defer h.close(ctx)
 	release := occupy(ctx, t, ex, 1)
-	var last *harness.Future[int64]
+	var last *executor.Future[int64]
 	for i := range int64(20) {
 		if err := h.Release.Put(ctx, i); err != nil {
 			t.Fatal(err)
@@ -363,7 +365,7 @@ func testOrder(t *testing.T, s *suite) {
 }
 
 func testWidth(t *testing.T, s *suite) {
-	ctx, ex, n := s.open(t, 5, harness.Config{Timing: true})
+	ctx, ex, n := s.open(t, 5, core.Config{Timing: true})
 	occupy(ctx, t, ex, n)() // all must be inside their tasks at the same time
 	seen := make(map[int]bool)
 	release := occupy(ctx, t, ex, n-1)
@@ -381,14 +383,14 @@ func testWidth(t *testing.T, s *suite) {
 }
 
 func testState(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	ctx, ex, _ := s.open(t, 1, core.Config{})
 	h := newHold(1)
 	defer h.close(ctx)
 	running, queued := holds.Submit(ctx, ex, h), double.Submit(ctx, ex, 1)
 	if _, err := h.Started.Get(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if running.State() != harness.Running || queued.State() != harness.Pending {
+	if running.State() != executor.Running || queued.State() != executor.Pending {
 		t.Errorf("states are %v and %v; want running and pending", running.State(), queued.State())
 	}
 	select {
@@ -400,25 +402,25 @@ func testState(t *testing.T, s *suite) {
 		t.Fatal(err)
 	}
 	<-queued.Done()
-	if running.State() != harness.Done || queued.State() != harness.Done {
+	if running.State() != executor.Done || queued.State() != executor.Done {
 		t.Errorf("states are %v and %v; want done and done", running.State(), queued.State())
 	}
 }
 
 func testTiming(t *testing.T, s *suite) {
-	ctx, ex, n := s.open(t, 2, harness.Config{Timing: true})
+	ctx, ex, n := s.open(t, 2, core.Config{Timing: true})
 	const asked = 3 * time.Millisecond
-	before := harness.Now()
+	before := core.Now()
 	f := nap.Submit(ctx, ex, int64(asked))
 	if _, err := f.Wait(ctx); err != nil {
 		t.Fatal(err)
 	}
 	tm := f.Timing()
-	order := []harness.Stamp{before, tm.Submitted, tm.Sent, tm.Started, tm.Ended, tm.Received, harness.Now()}
-	if harness.StampsCompare && !slices.IsSorted(order) {
+	order := []time.Time{before.Time(), tm.Submitted, tm.Sent, tm.Started, tm.Ended, tm.Received, core.Now().Time()}
+	if core.StampsCompare && !slices.IsSortedFunc(order, time.Time.Compare) {
 		t.Errorf("moments are %v; want them in order", order)
 	}
-	if tm.Run() < asked || tm.Queue() < 0 || harness.StampsCompare && tm.IPC() < 0 {
+	if tm.Run() < asked || tm.Queue() < 0 || core.StampsCompare && tm.IPC() < 0 {
 		t.Errorf("a task of %v ran %v, after %v in the queue, with %v between processes", asked, tm.Run(), tm.Queue(), tm.IPC())
 	}
 	if inside := tm.PID == os.Getpid(); inside != s.b.Shared || tm.PID == 0 {
@@ -431,17 +433,17 @@ func testTiming(t *testing.T, s *suite) {
 
 func testObserver(t *testing.T, s *suite) {
 	var submitted, ended atomic.Int64
-	obs := &harness.Observer{
-		Submit: func(c *harness.Call) { c.Number = uint64(submitted.Add(1)) },
-		End: func(c *harness.Call, err error) {
-			var te *harness.TaskError
+	obs := &core.Observer{
+		Submit: func(c *core.Call) { c.Number = uint64(submitted.Add(1)) },
+		End: func(c *core.Call, err error) {
+			var te *executor.TaskError
 			if c.Number == 0 || c.Timing().Received == 0 || (c.Number%10 == 0) != errors.As(err, &te) {
 				t.Errorf("End was called with number %d, error %v and timing %+v", c.Number, err, c.Timing())
 			}
 			ended.Add(1)
 		},
 	}
-	ctx, ex, _ := s.open(t, 2, harness.Config{Observer: obs})
+	ctx, ex, _ := s.open(t, 2, core.Config{Observer: obs})
 	const n = 50
 	for i := range int64(n) {
 		if i%10 == 9 {
@@ -457,9 +459,9 @@ func testObserver(t *testing.T, s *suite) {
 }
 
 func testQueue(t *testing.T, s *suite) {
-	ctx, ex, n := s.open(t, 3, harness.Config{})
+	ctx, ex, n := s.open(t, 3, core.Config{})
 	h := newHold(100)
-	var producers []*harness.Future[int64]
+	var producers []*executor.Future[int64]
 	for range n {
 		producers = append(producers, produces.Submit(ctx, ex, h))
 	}
@@ -480,20 +482,20 @@ func testQueue(t *testing.T, s *suite) {
 		}
 	}
 	h.close(ctx)
-	if _, err := produces.Submit(ctx, ex, h).Wait(ctx); !errors.Is(err, harness.ErrQueueClosed) {
+	if _, err := produces.Submit(ctx, ex, h).Wait(ctx); !errors.Is(err, executor.ErrQueueClosed) {
 		t.Errorf("Put on a closed queue = %v; want ErrQueueClosed", err)
 	}
 }
 
 func testQueueCancelled(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	ctx, ex, _ := s.open(t, 1, core.Config{})
 	h := newHold(1)
 	f := holds.Submit(ctx, ex, h)
 	if _, err := h.Started.Get(ctx); err != nil {
 		t.Fatal(err)
 	}
 	f.Cancel() // while it waits in Get
-	if _, err := f.Wait(ctx); !errors.Is(err, harness.ErrCancelled) {
+	if _, err := f.Wait(ctx); !errors.Is(err, executor.ErrCancelled) {
 		t.Errorf("Wait() = %v; want ErrCancelled", err)
 	}
 	// What is put now must not go to the one that gave up.
@@ -507,8 +509,8 @@ func testQueueCancelled(t *testing.T, s *suite) {
 }
 
 func testCloseWaits(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 2, harness.Config{})
-	var futures []*harness.Future[int64]
+	ctx, ex, _ := s.open(t, 2, core.Config{})
+	var futures []*executor.Future[int64]
 	for i := range int64(50) {
 		futures = append(futures, double.Submit(ctx, ex, i))
 	}
@@ -516,24 +518,24 @@ func testCloseWaits(t *testing.T, s *suite) {
 		t.Fatal(err)
 	}
 	for i, f := range futures {
-		if f.State() != harness.Done {
+		if f.State() != executor.Done {
 			t.Fatalf("after Close task %d is %v; want done", i, f.State())
 		}
 	}
 }
 
 func testClosed(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	ctx, ex, _ := s.open(t, 1, core.Config{})
 	if err := ex.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := double.Submit(ctx, ex, 1).Wait(ctx); !errors.Is(err, harness.ErrClosed) {
+	if _, err := double.Submit(ctx, ex, 1).Wait(ctx); !errors.Is(err, executor.ErrClosed) {
 		t.Errorf("a task submitted after Close: %v; want ErrClosed", err)
 	}
 }
 
 func testManySubmitters(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 4, harness.Config{})
+	ctx, ex, _ := s.open(t, 4, core.Config{})
 	var submitters sync.WaitGroup
 	for g := range int64(8) {
 		submitters.Go(func() {
@@ -542,7 +544,7 @@ func testManySubmitters(t *testing.T, s *suite) {
 				if i%7 == 0 {
 					f.Cancel()
 				}
-				if got, err := f.Wait(ctx); err == nil && got != 2*g*i || err != nil && !errors.Is(err, harness.ErrCancelled) {
+				if got, err := f.Wait(ctx); err == nil && got != 2*g*i || err != nil && !errors.Is(err, executor.ErrCancelled) {
 					t.Errorf("task returned %d, %v; want %d", got, err, 2*g*i)
 				}
 			}

@@ -12,8 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 func containsAll(s string, parts ...string) bool {
@@ -52,16 +52,16 @@ func (b *lockedBuffer) String() string {
 // called, nor the worker from going on.
 func testCallbackPanics(t *testing.T, s *suite) {
 	logged := captureLog(t)
-	ctx, ex, n := s.open(t, 1, harness.Config{})
+	ctx, ex, n := s.open(t, 1, core.Config{})
 	release := occupy(ctx, t, ex, n)
 	f := double.Submit(ctx, ex, 1)
 	var got []int
 	called := make(chan struct{})
-	f.OnDone(func(*harness.Future[int64]) { got = append(got, 0) })
-	f.OnDone(func(*harness.Future[int64]) { panic("in the first callback") })
-	f.OnDone(func(*harness.Future[int64]) { got = append(got, 1) })
-	f.OnDone(func(*harness.Future[int64]) { panic(errors.New("in the second")) })
-	f.OnDone(func(*harness.Future[int64]) { got = append(got, 2); close(called) })
+	f.OnDone(func(*executor.Future[int64]) { got = append(got, 0) })
+	f.OnDone(func(*executor.Future[int64]) { panic("in the first callback") })
+	f.OnDone(func(*executor.Future[int64]) { got = append(got, 1) })
+	f.OnDone(func(*executor.Future[int64]) { panic(errors.New("in the second")) })
+	f.OnDone(func(*executor.Future[int64]) { got = append(got, 2); close(called) })
 	release()
 	<-called
 	if !slices.Equal(got, []int{0, 1, 2}) {
@@ -70,7 +70,7 @@ func testCallbackPanics(t *testing.T, s *suite) {
 	if v, err := f.Wait(ctx); v != 2 || err != nil {
 		t.Errorf("Wait() = %d, %v; want 2, nil: the task did not fail", v, err)
 	}
-	f.OnDone(func(*harness.Future[int64]) { panic("in the third") }) // on this goroutine
+	f.OnDone(func(*executor.Future[int64]) { panic("in the third") }) // on this goroutine
 	for _, want := range []string{"in the first callback", "in the second", "in the third", double.Name()} {
 		if !strings.Contains(logged.String(), want) {
 			t.Errorf("logged was\n%swant it to report %q", logged, want)
@@ -83,10 +83,10 @@ func testCallbackPanics(t *testing.T, s *suite) {
 
 // A callback is called, once, however the task ends.
 func testCallbackAlways(t *testing.T, s *suite) {
-	ctx, ex, n := s.open(t, 1, harness.Config{})
+	ctx, ex, n := s.open(t, 1, core.Config{})
 	taskCtx, cancel := context.WithCancel(ctx)
 	release := occupy(ctx, t, ex, n)
-	futures := map[string]*harness.Future[int64]{
+	futures := map[string]*executor.Future[int64]{
 		"done":          double.Submit(ctx, ex, 1),
 		"failed":        fails.Submit(ctx, ex, "x"),
 		"panicked":      panics.Submit(ctx, ex, "x"),
@@ -97,7 +97,7 @@ func testCallbackAlways(t *testing.T, s *suite) {
 	for name, f := range futures {
 		c := make(chan error, 2)
 		called[name] = c
-		f.OnDone(func(f *harness.Future[int64]) { c <- f.Err() })
+		f.OnDone(func(f *executor.Future[int64]) { c <- f.Err() })
 	}
 	futures["cancelled"].Cancel()
 	cancel()
@@ -118,11 +118,11 @@ func testCallbackAlways(t *testing.T, s *suite) {
 
 // A callback may submit to the executor that calls it.
 func testCallbackSubmits(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 2, harness.Config{})
+	ctx, ex, _ := s.open(t, 2, core.Config{})
 	const depth = 50
-	end := make(chan *harness.Future[int64], 1)
-	var again func(*harness.Future[int64])
-	again = func(f *harness.Future[int64]) {
+	end := make(chan *executor.Future[int64], 1)
+	var again func(*executor.Future[int64])
+	again = func(f *executor.Future[int64]) {
 		v, err := f.Wait(ctx)
 		if err != nil || v >= depth {
 			end <- f
@@ -143,13 +143,13 @@ func (lateContext) Err() error { return context.Canceled }
 
 // So may the callback of a task that is found to be no longer wanted.
 func testCallbackSubmitsCancelled(t *testing.T, s *suite) {
-	ctx, ex, n := s.open(t, 1, harness.Config{})
+	ctx, ex, n := s.open(t, 1, core.Config{})
 	open, cancel := context.WithCancel(ctx) // its Done channel is watched
 	defer cancel()
 	release := occupy(ctx, t, ex, n)
 	f := double.Submit(lateContext{open}, ex, 1)
-	got := make(chan *harness.Future[int64], 1)
-	f.OnDone(func(*harness.Future[int64]) { got <- double.Submit(ctx, ex, 4) })
+	got := make(chan *executor.Future[int64], 1)
+	f.OnDone(func(*executor.Future[int64]) { got <- double.Submit(ctx, ex, 4) })
 	release()
 	select {
 	case f := <-got:
@@ -162,7 +162,7 @@ func testCallbackSubmitsCancelled(t *testing.T, s *suite) {
 }
 
 func testThen(t *testing.T, s *suite) {
-	ctx, ex, n := s.open(t, 1, harness.Config{})
+	ctx, ex, n := s.open(t, 1, core.Config{})
 	release := occupy(ctx, t, ex, n)
 	length := func(v int64) (string, error) { return strings.Repeat("x", int(v)), nil }
 	never := func(int64) (string, error) {
@@ -170,38 +170,38 @@ func testThen(t *testing.T, s *suite) {
 		return "", nil
 	}
 	one := double.Submit(ctx, ex, 1)
-	chained := harness.Then(harness.Then(one, length), func(s string) (int, error) { return len(s) + 1, nil })
-	wrong := harness.Then(one, func(int64) (string, error) { return "", errMine })
-	panicking := harness.Then(one, func(int64) (string, error) { panic("then") })
+	chained := executor.Then(executor.Then(one, length), func(s string) (int, error) { return len(s) + 1, nil })
+	wrong := executor.Then(one, func(int64) (string, error) { return "", errMine })
+	panicking := executor.Then(one, func(int64) (string, error) { panic("then") })
 	failing := fails.Submit(ctx, ex, "x")
-	failed := harness.Then(failing, never)
-	dropped := harness.Then(one, func(int64) (string, error) {
+	failed := executor.Then(failing, never)
+	dropped := executor.Then(one, func(int64) (string, error) {
 		t.Error("Then called the function of what was cancelled")
 		return "", nil
 	})
-	if !dropped.Cancel() || dropped.State() != harness.Cancelled {
+	if !dropped.Cancel() || dropped.State() != executor.Cancelled {
 		t.Errorf("after Cancel() the derived future is %v; want cancelled", dropped.State())
 	}
-	if one.State() != harness.Pending {
+	if one.State() != executor.Pending {
 		t.Errorf("cancelling what Then returned made the first %v; want pending", one.State())
 	}
 	unwanted := double.Submit(ctx, ex, 1)
-	afterUnwanted := harness.Then(unwanted, never)
+	afterUnwanted := executor.Then(unwanted, never)
 	unwanted.Cancel()
-	if _, err := afterUnwanted.Wait(ctx); !errors.Is(err, harness.ErrCancelled) {
+	if _, err := afterUnwanted.Wait(ctx); !errors.Is(err, executor.ErrCancelled) {
 		t.Errorf("Then of a cancelled task: %v; want ErrCancelled", err)
 	}
 	release()
 	if v, err := chained.Wait(ctx); v != 3 || err != nil {
 		t.Errorf("Then of Then returned %d, %v; want 3, nil", v, err)
 	}
-	if v, err := harness.Then(one, length).Wait(ctx); v != "xx" || err != nil {
+	if v, err := executor.Then(one, length).Wait(ctx); v != "xx" || err != nil {
 		t.Errorf("Then of a task that is done returned %q, %v; want xx, nil", v, err)
 	}
 	if _, err := wrong.Wait(ctx); !errors.Is(err, errMine) {
 		t.Errorf("Then of a function that fails: %v; want its error", err)
 	}
-	var pe *harness.PanicError
+	var pe *executor.PanicError
 	if _, err := panicking.Wait(ctx); !errors.As(err, &pe) || pe.Value != "then" {
 		t.Errorf("Then of a function that panics: %v; want a *PanicError with its value", err)
 	}
@@ -212,13 +212,13 @@ func testThen(t *testing.T, s *suite) {
 }
 
 func testCallbacks(t *testing.T, s *suite) {
-	ctx, ex, n := s.open(t, 1, harness.Config{})
+	ctx, ex, n := s.open(t, 1, core.Config{})
 	release := occupy(ctx, t, ex, n)
 	f := double.Submit(ctx, ex, 1)
 	var mu sync.Mutex
 	var got []int
-	note := func(i int) func(*harness.Future[int64]) {
-		return func(g *harness.Future[int64]) {
+	note := func(i int) func(*executor.Future[int64]) {
+		return func(g *executor.Future[int64]) {
 			mu.Lock()
 			defer mu.Unlock()
 			if v, err := g.Wait(ctx); v != 2 || err != nil {
@@ -231,7 +231,7 @@ func testCallbacks(t *testing.T, s *suite) {
 	for i := range 3 {
 		f.OnDone(note(i))
 	}
-	f.OnDone(func(*harness.Future[int64]) { close(called) })
+	f.OnDone(func(*executor.Future[int64]) { close(called) })
 	release()
 	<-called
 	f.OnDone(note(3))
@@ -245,16 +245,16 @@ func testCallbacks(t *testing.T, s *suite) {
 // A callback that takes long keeps nothing waiting but the callbacks that its
 // future has after it.
 func testCallbackBlocks(t *testing.T, s *suite) {
-	ctx, ex, n := s.open(t, 1, harness.Config{})
+	ctx, ex, n := s.open(t, 1, core.Config{})
 	release := occupy(ctx, t, ex, n)
 	f := double.Submit(ctx, ex, 1)
 	begun, end := make(chan struct{}), make(chan struct{})
 	var after atomic.Bool
-	f.OnDone(func(*harness.Future[int64]) {
+	f.OnDone(func(*executor.Future[int64]) {
 		close(begun)
 		<-end
 	})
-	f.OnDone(func(*harness.Future[int64]) { after.Store(true) })
+	f.OnDone(func(*executor.Future[int64]) { after.Store(true) })
 	release()
 	<-begun
 	for i := range int64(100) {
@@ -275,28 +275,28 @@ func testCallbackBlocks(t *testing.T, s *suite) {
 // One that ends its goroutine keeps neither the others from being called nor the
 // executor from going on.
 func testCallbackGoexit(t *testing.T, s *suite) {
-	ctx, ex, n := s.open(t, 1, harness.Config{})
+	ctx, ex, n := s.open(t, 1, core.Config{})
 	release := occupy(ctx, t, ex, n)
 	f := double.Submit(ctx, ex, 1)
-	then := harness.Then(f, func(int64) (int64, error) {
+	then := executor.Then(f, func(int64) (int64, error) {
 		runtime.Goexit()
 		return 0, nil
 	})
 	var got []int
 	last := make(chan struct{})
 	for i := range 3 {
-		f.OnDone(func(*harness.Future[int64]) {
+		f.OnDone(func(*executor.Future[int64]) {
 			got = append(got, i)
 			runtime.Goexit()
 		})
 	}
-	f.OnDone(func(*harness.Future[int64]) { close(last) })
+	f.OnDone(func(*executor.Future[int64]) { close(last) })
 	release()
 	<-last
 	if !slices.Equal(got, []int{0, 1, 2}) {
 		t.Errorf("the callbacks that end their goroutine were called as %v; want 0 1 2", got)
 	}
-	var pe *harness.PanicError
+	var pe *executor.PanicError
 	if _, err := then.Wait(ctx); !errors.As(err, &pe) {
 		t.Errorf("Then of a function that ends its goroutine: %v; want a *PanicError", err)
 	}
@@ -310,29 +310,29 @@ func testCallbackGoexit(t *testing.T, s *suite) {
 // refusedToClose checks what Close gave where it would wait for its caller.
 func refusedToClose(t *testing.T, what string, err error) {
 	t.Helper()
-	if !errors.Is(err, harness.ErrNested) || !containsAll(err.Error(), "Stop") {
+	if !errors.Is(err, executor.ErrNested) || !containsAll(err.Error(), "Stop") {
 		t.Errorf("%s = %v; want ErrNested and what to do", what, err)
 	}
 }
 
 func testCloseInCallback(t *testing.T, s *suite) {
-	ctx, ex, n := s.open(t, 1, harness.Config{})
+	ctx, ex, n := s.open(t, 1, core.Config{})
 	release := occupy(ctx, t, ex, n)
 	f := double.Submit(ctx, ex, 1)
 	errs := make(chan error, 4)
-	f.OnDone(func(*harness.Future[int64]) {
+	f.OnDone(func(*executor.Future[int64]) {
 		errs <- ex.Close()
-		errs <- executor.Shutdown(ctx, ex)
+		errs <- ex.Shutdown(ctx)
 	})
-	then := harness.Then(f, func(int64) (int64, error) { return 0, ex.Close() })
-	then.OnDone(func(*harness.Future[int64]) { errs <- ex.Close() })
+	then := executor.Then(f, func(int64) (int64, error) { return 0, ex.Close() })
+	then.OnDone(func(*executor.Future[int64]) { errs <- ex.Close() })
 	release()
 	refusedToClose(t, "Close() in a callback", <-errs)
 	refusedToClose(t, "Shutdown() in a callback", <-errs)
 	refusedToClose(t, "Close() in a callback of what Then returned", <-errs)
 	_, err := then.Wait(ctx)
 	refusedToClose(t, "Close() in a function of Then", err)
-	f.OnDone(func(*harness.Future[int64]) { errs <- ex.Close() })
+	f.OnDone(func(*executor.Future[int64]) { errs <- ex.Close() })
 	refusedToClose(t, "Close() in a callback of a future that was done", <-errs)
 	if v, err := double.Submit(ctx, ex, 4).Wait(ctx); v != 8 || err != nil {
 		t.Errorf("after that a task returned %d, %v; want 8, nil", v, err)
@@ -352,15 +352,15 @@ func testCloseInTask(t *testing.T, s *suite) {
 	if !s.b.Shared {
 		t.Skip("a worker process has no way to its executor")
 	}
-	ctx, ex, _ := s.open(t, 2, harness.Config{})
+	ctx, ex, _ := s.open(t, 2, core.Config{})
 	closes := map[string]func(ctx context.Context) error{
 		"Close() in a task":      func(context.Context) error { return ex.Close() },
 		"Close() deep in a task": func(context.Context) error { return deep(1000, ex.Close) },
-		"Shutdown() in a task":   func(ctx context.Context) error { return executor.Shutdown(ctx, ex) },
-		"Close() in Blocking":    func(ctx context.Context) (err error) { harness.Blocking(ctx, func() { err = ex.Close() }); return err },
+		"Shutdown() in a task":   func(ctx context.Context) error { return ex.Shutdown(ctx) },
+		"Close() in Blocking":    func(ctx context.Context) (err error) { executor.Blocking(ctx, func() { err = ex.Close() }); return err },
 		"Close() in a callback of what is done, in a task": func(context.Context) (err error) {
 			f := double.Submit(ctx, nil, 1)
-			f.OnDone(func(*harness.Future[int64]) { err = ex.Close() })
+			f.OnDone(func(*executor.Future[int64]) { err = ex.Close() })
 			return err
 		},
 	}
@@ -370,7 +370,7 @@ func testCloseInTask(t *testing.T, s *suite) {
 	}
 	// Another executor is no matter of this one's.
 	_, err := does.Submit(ctx, ex, func(ctx context.Context) error {
-		other, err := s.b.Open(ctx, harness.Config{Workers: 1, Tasks: Tasks})
+		other, err := open(ctx, s.b, core.Config{Workers: 1})
 		if err != nil {
 			return err
 		}
@@ -389,15 +389,15 @@ func testCloseInTask(t *testing.T, s *suite) {
 
 // Close returns when no callback is left, those included that are derived.
 func testCloseWaitsForCallbacks(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 2, harness.Config{})
+	ctx, ex, _ := s.open(t, 2, core.Config{})
 	var called atomic.Int64
 	const tasks = 20
 	for i := range int64(tasks) {
 		f := double.Submit(ctx, ex, i)
 		if i%2 == 0 {
-			f = harness.Then(f, func(v int64) (int64, error) { return v, nil })
+			f = executor.Then(f, func(v int64) (int64, error) { return v, nil })
 		}
-		f.OnDone(func(*harness.Future[int64]) {
+		f.OnDone(func(*executor.Future[int64]) {
 			runtime.Gosched()
 			called.Add(1)
 		})
@@ -410,13 +410,13 @@ func testCloseWaitsForCallbacks(t *testing.T, s *suite) {
 
 // A long chain takes neither a deep stack nor many goroutines at a time.
 func testThenDeep(t *testing.T, s *suite) {
-	ctx, ex, n := s.open(t, 1, harness.Config{})
+	ctx, ex, n := s.open(t, 1, core.Config{})
 	release := occupy(ctx, t, ex, n)
 	const depth = 20_000
 	most, before := 0, runtime.NumGoroutine()
 	f := double.Submit(ctx, ex, 0)
 	for i := range depth {
-		f = harness.Then(f, func(v int64) (int64, error) {
+		f = executor.Then(f, func(v int64) (int64, error) {
 			if i%1000 == 0 {
 				most = max(most, runtime.NumGoroutine())
 			}
@@ -433,7 +433,7 @@ func testThenDeep(t *testing.T, s *suite) {
 	failed := fails.Submit(ctx, ex, "x")
 	f = failed
 	for range 1000 {
-		f = harness.Then(f, func(int64) (int64, error) { panic("called") })
+		f = executor.Then(f, func(int64) (int64, error) { panic("called") })
 	}
 	if _, err := f.Wait(ctx); !same(err, failed.Err()) {
 		t.Errorf("the end of a chain whose task fails: %v; want the task's error, %v", err, failed.Err())

@@ -10,11 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 func testCancelQueued(t *testing.T, s *suite) {
-	ctx, ex, n := s.open(t, 2, harness.Config{})
+	ctx, ex, n := s.open(t, 2, core.Config{})
 	release := occupy(ctx, t, ex, n)
 	h := newHold(7)
 	defer h.close(ctx)
@@ -25,10 +26,10 @@ func testCancelQueued(t *testing.T, s *suite) {
 	if f.Cancel() {
 		t.Error("Cancel() of a cancelled task = true; want false")
 	}
-	if _, err := f.Wait(ctx); !errors.Is(err, harness.ErrCancelled) {
+	if _, err := f.Wait(ctx); !errors.Is(err, executor.ErrCancelled) {
 		t.Errorf("Wait() = %v; want ErrCancelled", err)
 	}
-	if f.State() != harness.Cancelled {
+	if f.State() != executor.Cancelled {
 		t.Errorf("State() = %v; want cancelled", f.State())
 	}
 	release()
@@ -42,8 +43,8 @@ func testCancelQueued(t *testing.T, s *suite) {
 }
 
 func testCancelRunning(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 1, harness.Config{})
-	started := harness.NewQueue[int64](1)
+	ctx, ex, _ := s.open(t, 1, core.Config{})
+	started := executor.NewQueue[int64](1)
 	defer func() { _ = started.Close(ctx) }()
 	f := untilCancelled.Submit(ctx, ex, started)
 	if _, err := started.Get(ctx); err != nil {
@@ -52,16 +53,16 @@ func testCancelRunning(t *testing.T, s *suite) {
 	if f.Cancel() {
 		t.Error("Cancel() of a running task = true; want false")
 	}
-	if _, err := f.Wait(ctx); !errors.Is(err, harness.ErrCancelled) {
+	if _, err := f.Wait(ctx); !errors.Is(err, executor.ErrCancelled) {
 		t.Errorf("Wait() = %v; want ErrCancelled", err)
 	}
-	if f.State() != harness.Cancelled {
+	if f.State() != executor.Cancelled {
 		t.Errorf("State() = %v; want cancelled", f.State())
 	}
 }
 
 func testContextEndsQueued(t *testing.T, s *suite) {
-	ctx, ex, n := s.open(t, 1, harness.Config{})
+	ctx, ex, n := s.open(t, 1, core.Config{})
 	release := occupy(ctx, t, ex, n)
 	defer release()
 	cause := errors.New("no longer wanted")
@@ -74,10 +75,10 @@ func testContextEndsQueued(t *testing.T, s *suite) {
 }
 
 func testContextEndsRunning(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	ctx, ex, _ := s.open(t, 1, core.Config{})
 	cause := errors.New("no longer wanted")
 	taskCtx, cancel := context.WithCancelCause(ctx)
-	started := harness.NewQueue[int64](1)
+	started := executor.NewQueue[int64](1)
 	defer func() { _ = started.Close(ctx) }()
 	f := untilCancelled.Submit(taskCtx, ex, started)
 	if _, err := started.Get(ctx); err != nil {
@@ -90,7 +91,7 @@ func testContextEndsRunning(t *testing.T, s *suite) {
 }
 
 func testWaitGivesUp(t *testing.T, s *suite) {
-	ctx, ex, n := s.open(t, 1, harness.Config{})
+	ctx, ex, n := s.open(t, 1, core.Config{})
 	release := occupy(ctx, t, ex, n)
 	f := double.Submit(ctx, ex, 1)
 	cause := errors.New("cannot wait")
@@ -109,8 +110,8 @@ func testWaitGivesUp(t *testing.T, s *suite) {
 }
 
 func testDeadline(t *testing.T, s *suite) {
-	ctx, m, _ := s.manager(t, 1, harness.Config{})
-	started := harness.NewQueue[int64](1)
+	ctx, m, _ := s.manager(t, 1, core.Config{})
+	started := executor.NewQueue[int64](1)
 	defer func() { _ = started.Close(ctx) }()
 	own := errors.New("took too long")
 	within := func(d time.Duration) context.Context {
@@ -118,7 +119,7 @@ func testDeadline(t *testing.T, s *suite) {
 		t.Cleanup(cancel)
 		return ctx
 	}
-	check := func(what string, f *harness.Future[int64], want error) {
+	check := func(what string, f *executor.Future[int64], want error) {
 		t.Helper()
 		if _, err := f.Wait(ctx); !errors.Is(err, want) {
 			t.Errorf("%s: %v; want %v", what, err, want)
@@ -133,7 +134,7 @@ func testDeadline(t *testing.T, s *suite) {
 	release()
 	running := untilCancelled.Submit(within(10*time.Millisecond), m, started)
 	check("running", running, own)
-	if running.State() != harness.Done {
+	if running.State() != executor.Done {
 		t.Errorf("after its deadline a task is %v; want done: nobody has cancelled it", running.State())
 	}
 }
@@ -145,15 +146,15 @@ var errOwn = errors.New("an error that was there before")
 // it is to wait for that.
 type fickleness struct {
 	How     string
-	Started *harness.Queue[int64]
+	Started *executor.Queue[int64]
 }
 
-var fickle = harness.NewTask("harnesstest.fickle", func(ctx context.Context, in fickleness) (int64, error) {
+var fickle = executor.NewTask("harnesstest.fickle", func(ctx context.Context, in fickleness) (int64, error) {
 	if in.Started != nil {
 		if err := in.Started.Put(ctx, 1); err != nil {
 			return 0, err
 		}
-		harness.Blocking(ctx, func() { <-ctx.Done() })
+		executor.Blocking(ctx, func() { <-ctx.Done() })
 	}
 	switch in.How {
 	case "the context's error":
@@ -167,7 +168,7 @@ var fickle = harness.NewTask("harnesstest.fickle", func(ctx context.Context, in 
 	case "somebody's deadline":
 		return 0, fmt.Errorf("reading: %w", context.DeadlineExceeded)
 	case "ErrCancelled":
-		return 0, harness.ErrCancelled
+		return 0, executor.ErrCancelled
 	case "an error":
 		return 0, fmt.Errorf("saving: %w", errOwn)
 	case "a panic":
@@ -195,7 +196,7 @@ func (p *passing) Err() error {
 
 // Who cancelled decides, and not which error came back.
 func testWhoCancelled(t *testing.T, s *suite) {
-	ctx, m, _ := s.manager(t, 1, harness.Config{CancelGrace: -1})
+	ctx, m, _ := s.manager(t, 1, core.Config{CancelGrace: -1})
 	// Nobody has.
 	for _, tt := range []struct {
 		how  string
@@ -204,17 +205,17 @@ func testWhoCancelled(t *testing.T, s *suite) {
 		{"somebody's cancellation", context.Canceled},
 		{"the very cancellation", context.Canceled},
 		{"somebody's deadline", context.DeadlineExceeded},
-		{"ErrCancelled", harness.ErrCancelled},
+		{"ErrCancelled", executor.ErrCancelled},
 		{"an error", errOwn},
 	} {
 		f := fickle.Submit(ctx, m, fickleness{How: tt.how})
 		_, err := f.Wait(ctx)
-		var te *harness.TaskError
-		if !errors.As(err, &te) || !errors.Is(err, tt.want) || f.State() != harness.Done {
+		var te *executor.TaskError
+		if !errors.As(err, &te) || !errors.Is(err, tt.want) || f.State() != executor.Done {
 			t.Errorf("nobody has cancelled, and the function returned %s: %v, %v; want a *TaskError that is %v, done", tt.how, err, f.State(), tt.want)
 		}
-		d := harness.Then(f, func(v int64) (int64, error) { return v, nil })
-		if _, err := d.Wait(ctx); !same(err, f.Err()) || d.State() != harness.Done {
+		d := executor.Then(f, func(v int64) (int64, error) { return v, nil })
+		if _, err := d.Wait(ctx); !same(err, f.Err()) || d.State() != executor.Done {
 			t.Errorf("Then of that: %v, %v; want the same error, done", err, d.State())
 		}
 	}
@@ -222,28 +223,28 @@ func testWhoCancelled(t *testing.T, s *suite) {
 	ways := []struct {
 		name  string
 		cause error
-		state harness.State
-		ctx   func() (_ context.Context, stop func(harness.AnyFuture))
+		state executor.State
+		ctx   func() (_ context.Context, stop func(executor.AnyFuture))
 	}{
-		{"Cancel", harness.ErrCancelled, harness.Cancelled, func() (context.Context, func(harness.AnyFuture)) {
-			return ctx, func(f harness.AnyFuture) { f.Cancel() }
+		{"Cancel", executor.ErrCancelled, executor.Cancelled, func() (context.Context, func(executor.AnyFuture)) {
+			return ctx, func(f executor.AnyFuture) { f.Cancel() }
 		}},
-		{"the context", context.Canceled, harness.Cancelled, func() (context.Context, func(harness.AnyFuture)) {
+		{"the context", context.Canceled, executor.Cancelled, func() (context.Context, func(executor.AnyFuture)) {
 			ctx, cancel := context.WithCancel(ctx)
-			return ctx, func(harness.AnyFuture) { cancel() }
+			return ctx, func(executor.AnyFuture) { cancel() }
 		}},
-		{"the context, with a cause", own, harness.Cancelled, func() (context.Context, func(harness.AnyFuture)) {
+		{"the context, with a cause", own, executor.Cancelled, func() (context.Context, func(executor.AnyFuture)) {
 			ctx, cancel := context.WithCancelCause(ctx)
-			return ctx, func(harness.AnyFuture) { cancel(own) }
+			return ctx, func(executor.AnyFuture) { cancel(own) }
 		}},
-		{"a deadline", context.DeadlineExceeded, harness.Done, func() (context.Context, func(harness.AnyFuture)) {
+		{"a deadline", context.DeadlineExceeded, executor.Done, func() (context.Context, func(executor.AnyFuture)) {
 			ctx := &passing{ctx, make(chan struct{})}
-			return ctx, func(harness.AnyFuture) { close(ctx.passed) }
+			return ctx, func(executor.AnyFuture) { close(ctx.passed) }
 		}},
 	}
 	for _, way := range ways {
 		for _, how := range []string{"the context's error", "the cause", "somebody's cancellation", "an error", "a panic", "nothing"} {
-			started := harness.NewQueue[int64](1)
+			started := executor.NewQueue[int64](1)
 			theirs, stop := way.ctx()
 			f := fickle.Submit(theirs, m, fickleness{how, started})
 			if _, err := started.Get(ctx); err != nil {
@@ -254,15 +255,15 @@ func testWhoCancelled(t *testing.T, s *suite) {
 			fail := func(want string) {
 				t.Errorf("stopped by %s, the function gave %s: %d, %v, %v; want %s", way.name, how, v, err, f.State(), want)
 			}
-			var te *harness.TaskError
-			var pe *harness.PanicError
+			var te *executor.TaskError
+			var pe *executor.PanicError
 			switch how {
 			case "nothing":
-				if v != 7 || err != nil || f.State() != harness.Done {
+				if v != 7 || err != nil || f.State() != executor.Done {
 					fail("7, nil, done")
 				}
 			case "a panic":
-				if !errors.As(err, &pe) || f.State() != harness.Done {
+				if !errors.As(err, &pe) || f.State() != executor.Done {
 					fail("a *PanicError, done")
 				}
 			case "somebody's cancellation", "an error":
@@ -275,13 +276,13 @@ func testWhoCancelled(t *testing.T, s *suite) {
 					fail(fmt.Sprintf("%v, %v", way.cause, way.state))
 				}
 			}
-			if d := harness.Then(f, func(v int64) (int64, error) { return v, nil }); d.State() != f.State() {
+			if d := executor.Then(f, func(v int64) (int64, error) { return v, nil }); d.State() != f.State() {
 				t.Errorf("Then of that is %v; want %v", d.State(), f.State())
 			}
 
 			// The only argument of a batch, or the whole of it, reports the same.
 			theirs, stop = way.ctx()
-			of := fickle.SubmitBatch(theirs, m, []fickleness{{how, started}})
+			of := submitBatch(fickle, theirs, m, []fickleness{{how, started}})
 			if _, err := started.Get(ctx); err != nil {
 				t.Fatal(err)
 			}
@@ -293,7 +294,7 @@ func testWhoCancelled(t *testing.T, s *suite) {
 			}
 		}
 	}
-	started := harness.NewQueue[int64](1)
+	started := executor.NewQueue[int64](1)
 	defer func() { _ = started.Close(ctx) }()
 	f := fickle.Submit(ctx, m, fickleness{"an error", started})
 	if _, err := started.Get(ctx); err != nil {
@@ -301,16 +302,16 @@ func testWhoCancelled(t *testing.T, s *suite) {
 	}
 	queued := fickle.Submit(ctx, m, fickleness{})
 	m.Stop(own)
-	if _, err := f.Wait(ctx); !errors.Is(err, own) || !errors.Is(err, errOwn) || f.State() != harness.Cancelled {
+	if _, err := f.Wait(ctx); !errors.Is(err, own) || !errors.Is(err, errOwn) || f.State() != executor.Cancelled {
 		t.Errorf("stopped by Stop: %v, %v; want the cause with the function's error, cancelled", err, f.State())
 	}
-	if _, err := queued.Wait(ctx); !same(err, own) || queued.State() != harness.Cancelled {
+	if _, err := queued.Wait(ctx); !same(err, own) || queued.State() != executor.Cancelled {
 		t.Errorf("queued at Stop: %v, %v; want the cause, cancelled", err, queued.State())
 	}
 }
 
 // takesLong takes an argument whose collection can be seen.
-var takesLong = harness.NewTask("harnesstest.takesLong", func(_ context.Context, in large) (int64, error) {
+var takesLong = executor.NewTask("harnesstest.takesLong", func(_ context.Context, in large) (int64, error) {
 	return int64(len(in.Content)), nil
 })
 
@@ -318,15 +319,15 @@ type large struct{ Content *[1 << 16]byte }
 
 // A future that is done does not keep the argument.
 func testArgumentsAreLetGo(t *testing.T, s *suite) {
-	ctx, ex, n := s.open(t, 1, harness.Config{})
+	ctx, ex, n := s.open(t, 1, core.Config{})
 	release := occupy(ctx, t, ex, n)
 	collected := make(chan struct{}, 3)
-	submit := func() *harness.Future[int64] {
+	submit := func() *executor.Future[int64] {
 		in := large{new([1 << 16]byte)}
 		runtime.AddCleanup(in.Content, func(int) { collected <- struct{}{} }, 0)
 		return takesLong.Submit(ctx, ex, in)
 	}
-	futures := []*harness.Future[int64]{submit(), submit(), submit()}
+	futures := []*executor.Future[int64]{submit(), submit(), submit()}
 	futures[1].Cancel()
 	release()
 	for _, f := range futures {

@@ -8,13 +8,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 func testTaskError(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	ctx, ex, _ := s.open(t, 1, core.Config{})
 	_, err := fails.Submit(ctx, ex, "while trying").Wait(ctx)
-	var te *harness.TaskError
+	var te *executor.TaskError
 	if !errors.As(err, &te) || te.Task != fails.Name() {
 		t.Errorf("error is %#v; want a *TaskError of %s", err, fails.Name())
 	}
@@ -28,38 +29,38 @@ func testTaskError(t *testing.T, s *suite) {
 
 // An error whose own methods panic is an error of the task, and no more.
 func testErrorPanics(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 1, harness.Config{CancelGrace: -1})
+	ctx, ex, _ := s.open(t, 1, core.Config{CancelGrace: -1})
 	f := failsBadly.Submit(ctx, ex, nil)
 	_, err := f.Wait(ctx)
-	var te *harness.TaskError
+	var te *executor.TaskError
 	if !errors.As(err, &te) || !strings.Contains(err.Error(), "*harnesstest.broken") {
 		t.Errorf("error is %v; want a *TaskError that tells its type", err)
 	}
-	if got := f.State(); got != harness.Done {
+	if got := f.State(); got != executor.Done {
 		t.Errorf("State() = %v; want done", got)
 	}
-	started := harness.NewQueue[int64](1)
+	started := executor.NewQueue[int64](1)
 	defer func() { _ = started.Close(ctx) }()
 	f = failsBadly.Submit(ctx, ex, started)
 	if _, err := started.Get(ctx); err != nil {
 		t.Fatal(err)
 	}
 	f.Cancel()
-	if _, err := f.Wait(ctx); !errors.Is(err, harness.ErrCancelled) || !errors.As(err, &te) || f.State() != harness.Cancelled {
+	if _, err := f.Wait(ctx); !errors.Is(err, executor.ErrCancelled) || !errors.As(err, &te) || f.State() != executor.Cancelled {
 		t.Errorf("after it was cancelled the error is %v, and it is %v; want ErrCancelled with a *TaskError, cancelled", err, f.State())
 	}
 	if got, err := double.Submit(ctx, ex, 4).Wait(ctx); got != 8 || err != nil {
 		t.Errorf("after it a task returned %d, %v; want 8, nil", got, err)
 	}
-	if m, ok := ex.(harness.Manager); ok && m.Stats().Lost > 0 {
+	if ex.Stats().Lost > 0 {
 		t.Error("it cost a worker")
 	}
 }
 
 func testPanic(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	ctx, ex, _ := s.open(t, 1, core.Config{})
 	_, err := panics.Submit(ctx, ex, "kaboom").Wait(ctx)
-	var pe *harness.PanicError
+	var pe *executor.PanicError
 	if !errors.As(err, &pe) || pe.Task != panics.Name() || pe.Value != "kaboom" || !strings.Contains(pe.Stack, "harnesstest/backend.go") {
 		t.Errorf("error is %#v; want a *PanicError with its value and the stack of the task", err)
 	}
@@ -69,7 +70,7 @@ func testPanic(t *testing.T, s *suite) {
 }
 
 func testGoexit(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	ctx, ex, _ := s.open(t, 1, core.Config{})
 	if _, err := exits.Submit(ctx, ex, 0).Wait(ctx); err == nil {
 		t.Error("a task that ended its goroutine reported no error")
 	}
@@ -103,7 +104,7 @@ func (b *balky) balk(when string) error {
 
 // A panic in a type's own encoding ends the task, not the program.
 func testEncodingPanics(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	ctx, ex, _ := s.open(t, 1, core.Config{})
 	for _, when := range []string{"encoding", "decoding"} {
 		_, errIn := takes.Submit(ctx, ex, balky{when}).Wait(ctx)
 		_, errOut := makes.Submit(ctx, ex, when).Wait(ctx)
@@ -111,7 +112,7 @@ func testEncodingPanics(t *testing.T, s *suite) {
 			switch {
 			case s.b.Shared && err != nil:
 				t.Errorf("%s: %v; want it passed as it is", what, err)
-			case !s.b.Shared && (!errors.Is(err, harness.ErrEncode) || !strings.Contains(err.Error(), "I will not be "+when)):
+			case !s.b.Shared && (!errors.Is(err, executor.ErrEncode) || !strings.Contains(err.Error(), "I will not be "+when)):
 				t.Errorf("%s that panics when %s: %v; want an error that wraps ErrEncode and has the panic", what, when, err)
 			}
 		}
@@ -123,15 +124,15 @@ func testEncodingPanics(t *testing.T, s *suite) {
 
 // Of a batch it ends that argument, which has the zero value, and no other.
 func testBatchEncoding(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	ctx, ex, _ := s.open(t, 1, core.Config{})
 	for _, when := range []string{"encoding", "decoding", "goexit encoding", "goexit decoding", "refused encoding", "refused decoding"} {
 		texts := []string{"a", when, "b", when, "c"}
 		values := make([]balky, len(texts))
 		for i, text := range texts {
 			values[i].When = text
 		}
-		in, errIn := takes.SubmitBatch(ctx, ex, values).Wait(ctx)
-		out, errOut := makes.SubmitBatch(ctx, ex, texts).Wait(ctx)
+		in, errIn := submitBatch(takes, ctx, ex, values).Wait(ctx)
+		out, errOut := submitBatch(makes, ctx, ex, texts).Wait(ctx)
 		if errIn != nil || errOut != nil {
 			t.Errorf("%s: batches ended with %v and %v; want nil", when, errIn, errOut)
 			continue
@@ -141,10 +142,10 @@ func testBatchEncoding(t *testing.T, s *suite) {
 			if bad {
 				text = ""
 			}
-			if got, err := in.Values[i], in.Errs[i]; got != text || errors.Is(err, harness.ErrEncode) != bad {
+			if got, err := in.Values[i], in.Errs[i]; got != text || errors.Is(err, executor.ErrEncode) != bad {
 				t.Errorf("%s: argument %d gave %q, %v; want %q, and ErrEncode: %v", when, i, got, err, text, bad)
 			}
-			if got, err := out.Values[i].When, out.Errs[i]; got != text || errors.Is(err, harness.ErrEncode) != bad {
+			if got, err := out.Values[i].When, out.Errs[i]; got != text || errors.Is(err, executor.ErrEncode) != bad {
 				t.Errorf("%s: result %d is %q, %v; want %q, and ErrEncode: %v", when, i, got, err, text, bad)
 			}
 		}
@@ -152,14 +153,14 @@ func testBatchEncoding(t *testing.T, s *suite) {
 }
 
 func testUnencodable(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	ctx, ex, _ := s.open(t, 1, core.Config{})
 	_, errIn := encodes.Submit(ctx, ex, make(chan int)).Wait(ctx)
 	_, errOut := unencodable.Submit(ctx, ex, false).Wait(ctx)
 	for what, err := range map[string]error{"input": errIn, "result": errOut} {
 		switch {
 		case s.b.Shared && err != nil:
 			t.Errorf("%s: %v; want it passed as it is", what, err)
-		case !s.b.Shared && !errors.Is(err, harness.ErrEncode):
+		case !s.b.Shared && !errors.Is(err, executor.ErrEncode):
 			t.Errorf("%s: %v; want an error that wraps ErrEncode", what, err)
 		}
 	}
@@ -182,7 +183,7 @@ func (r refusal) Error() string {
 }
 
 // refuses panics with a refusal.
-var refuses = harness.NewTask("harnesstest.refuses", func(_ context.Context, how string) (int64, error) {
+var refuses = executor.NewTask("harnesstest.refuses", func(_ context.Context, how string) (int64, error) {
 	panic(refusal(how))
 })
 
@@ -203,7 +204,7 @@ type closed struct{}
 func (closed) Error() string { return "closed" }
 func (closed) Unwrap() error { runtime.Goexit(); return nil }
 
-func init() { harness.Register[told]() }
+func init() { executor.Register[told]() }
 
 var refusals = map[string]error{
 	"Error panics":                    refusal("panic"),
@@ -213,9 +214,9 @@ var refusals = map[string]error{
 }
 
 // mixes fails with a mixture, or panics with it.
-var mixes = harness.NewTask("harnesstest.mixes", func(_ context.Context, m mix) (int64, error) {
+var mixes = executor.NewTask("harnesstest.mixes", func(_ context.Context, m mix) (int64, error) {
 	bad := refusals[m.Refusal]
-	err := &mixture{[]error{errMine, told{balky{"fine"}}, &harness.InitError{Worker: 7, Err: bad}, bad}}
+	err := &mixture{[]error{errMine, told{balky{"fine"}}, &executor.InitError{Worker: 7, Err: bad}, bad}}
 	if m.Panics {
 		panic(err)
 	}
@@ -229,20 +230,20 @@ type mix struct {
 
 // Of an error only that is lost whose own methods do not tell it.
 func testErrorPartRefuses(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	ctx, ex, _ := s.open(t, 1, core.Config{})
 	for refusal := range refusals {
 		for _, panics := range []bool{false, true} {
 			m := mix{refusal, panics}
 			_, err := mixes.Submit(ctx, ex, m).Wait(ctx)
-			b, errBatch := mixes.SubmitBatch(ctx, ex, []mix{m, m}).Wait(ctx)
+			b, errBatch := submitBatch(mixes, ctx, ex, []mix{m, m}).Wait(ctx)
 			if errBatch != nil {
 				t.Errorf("%v: the batch ended with %v; want nil", m, errBatch)
 			}
 			for _, err := range []error{err, b.Errs[0], b.Errs[1]} {
-				var te *harness.TaskError
-				var pe *harness.PanicError
+				var te *executor.TaskError
+				var pe *executor.PanicError
 				var known told
-				var around *harness.InitError
+				var around *executor.InitError
 				if panics && !errors.As(err, &pe) || !panics && !errors.As(err, &te) || !strings.HasSuffix(err.Error(), "a mixture") {
 					t.Errorf("%v: the error is %#v; want a *TaskError or a *PanicError of a mixture", m, err)
 				} else if !errors.Is(err, errMine) || !errors.As(err, &known) || known.Text.When != "fine" || !errors.As(err, &around) || around.Worker != 7 {
@@ -255,10 +256,10 @@ func testErrorPartRefuses(t *testing.T, s *suite) {
 
 // Whatever the methods of a panic's value do, the task is over.
 func testMethodsRefuse(t *testing.T, s *suite) {
-	ctx, ex, _ := s.open(t, 1, harness.Config{})
+	ctx, ex, _ := s.open(t, 1, core.Config{})
 	for _, how := range []string{"panic", "goexit", "told"} {
 		_, err := refuses.Submit(ctx, ex, how).Wait(ctx)
-		var pe *harness.PanicError
+		var pe *executor.PanicError
 		if !errors.As(err, &pe) || pe.Stack == "" || how != "told" && !strings.Contains(pe.Value, "harnesstest.refusal") {
 			t.Errorf("%s: the error is %#v; want a *PanicError with the stack, whose value tells its type", how, err)
 		}

@@ -14,13 +14,12 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
 )
 
 // Main is the body of a TestMain. It makes the test program its own worker,
 // for the suite's tasks and those given, runs the tests and exits.
-func Main(m *testing.M, tasks ...harness.AnyTask) {
+func Main(m *testing.M, tasks ...executor.AnyTask) {
 	executor.Main(slices.Concat(Tasks, tasks)...)
 	if os.Getenv("GORACE") == "" {
 		// Under the race detector a process lingers for a second when it

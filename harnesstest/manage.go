@@ -10,12 +10,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // prepares is for Config.Init. It tells that it runs, and fails when it has run
 // as often as there are values to be got.
-var prepares = harness.NewTask("harnesstest.prepares", func(ctx context.Context, h hold) (int64, error) {
+var prepares = executor.NewTask("harnesstest.prepares", func(ctx context.Context, h hold) (int64, error) {
 	if err := h.Started.Put(ctx, h.N); err != nil {
 		return 0, err
 	}
@@ -38,7 +39,7 @@ func allow(ctx context.Context, t *testing.T, times int) hold {
 }
 
 // drain closes a queue and returns what was in it.
-func drain(ctx context.Context, q *harness.Queue[int64]) (values []int64) {
+func drain(ctx context.Context, q *executor.Queue[int64]) (values []int64) {
 	_ = q.Close(ctx) // here it cannot fail
 	for {
 		v, err := q.Get(ctx)
@@ -50,14 +51,18 @@ func drain(ctx context.Context, q *harness.Queue[int64]) (values []int64) {
 }
 
 // manager opens the backend as [suite.open] does.
-func (s *suite) manager(t *testing.T, n int, cfg harness.Config) (context.Context, harness.Manager, int) {
+func (s *suite) manager(t *testing.T, n int, cfg core.Config) (context.Context, *executor.Executor, int) {
 	t.Helper()
 	ctx, ex, n := s.open(t, n, cfg)
-	m, ok := ex.(harness.Manager)
-	if !ok {
-		t.Fatalf("Open() gave a %T; want a harness.Manager", ex)
+	if raw := (*core.Handle)(ex).Raw(); !implements[core.Manager](raw) {
+		t.Fatalf("Open() gave a %T; want a backend.Manager", raw)
 	}
-	return ctx, m, n
+	return ctx, ex, n
+}
+
+func implements[I any](v any) bool {
+	_, ok := v.(I)
+	return ok
 }
 
 // until waits until ok reports true, and fails the test if it does not.
@@ -75,9 +80,9 @@ func until(ctx context.Context, t *testing.T, what string, ok func() bool) {
 }
 
 // settle waits until nothing moves any more and Stats tells what is wanted.
-func settle(ctx context.Context, t *testing.T, m harness.Manager, want string, ok func(harness.Stats) bool) {
+func settle(ctx context.Context, t *testing.T, m *executor.Executor, want string, ok func(executor.Stats) bool) {
 	t.Helper()
-	var got harness.Stats
+	var got executor.Stats
 	defer func() {
 		if t.Failed() {
 			t.Logf("Stats() = %+v", got)
@@ -89,7 +94,7 @@ func settle(ctx context.Context, t *testing.T, m harness.Manager, want string, o
 func testInit(t *testing.T, s *suite) {
 	ctx := t.Context()
 	h := allow(ctx, t, 100)
-	ctx, m, n := s.manager(t, 3, harness.Config{Init: prepares.With(h)})
+	ctx, m, n := s.manager(t, 3, core.Config{Init: job(prepares, h)})
 	occupy(ctx, t, m, n)() // spawn starts a worker only when there is a task
 	for range 20 {
 		if _, err := double.Submit(ctx, m, 1).Wait(ctx); err != nil {
@@ -106,8 +111,8 @@ func testInitFails(t *testing.T, s *suite) {
 	ctx := t.Context()
 	h := allow(ctx, t, 0)
 	defer h.close(ctx)
-	cfg := harness.Config{Workers: 1, Tasks: Tasks, Init: prepares.With(h)}
-	ex, err := s.b.Open(ctx, cfg)
+	cfg := core.Config{Workers: 1, Init: job(prepares, h)}
+	ex, err := open(ctx, s.b, cfg)
 	if err == nil { // the workers are only started when there is a task
 		s.ex = ex
 		_, err = double.Submit(ctx, ex, 1).Wait(ctx)
@@ -119,11 +124,11 @@ func testInitFailsLater(t *testing.T, s *suite) {
 	ctx := t.Context()
 	h := allow(ctx, t, 1)
 	defer h.close(ctx)
-	ctx, m, _ := s.manager(t, 1, harness.Config{Init: prepares.With(h), MaxTasksPerWorker: 1})
+	ctx, m, _ := s.manager(t, 1, core.Config{Init: job(prepares, h), MaxTasksPerWorker: 1})
 	if got, err := double.Submit(ctx, m, 1).Wait(ctx); got != 2 || err != nil {
 		t.Fatalf("a task on a worker that was prepared returned %d, %v; want 2, nil", got, err)
 	}
-	var futures []*harness.Future[int64]
+	var futures []*executor.Future[int64]
 	for i := range int64(5) {
 		futures = append(futures, double.Submit(ctx, m, i))
 	}
@@ -144,7 +149,7 @@ func testInitStopped(t *testing.T, s *suite) {
 	if err := h.Release.Put(ctx, 1); err != nil { // for the first worker only
 		t.Fatal(err)
 	}
-	ctx, m, _ := s.manager(t, 1, harness.Config{Init: holds.With(h), MaxTasksPerWorker: 1})
+	ctx, m, _ := s.manager(t, 1, core.Config{Init: job(holds, h), MaxTasksPerWorker: 1})
 	if got, err := double.Submit(ctx, m, 1).Wait(ctx); got != 2 || err != nil {
 		t.Fatalf("a task on a worker that was prepared returned %d, %v; want 2, nil", got, err)
 	}
@@ -164,8 +169,8 @@ func testInitStopped(t *testing.T, s *suite) {
 
 func checkInitError(t *testing.T, what string, err error) {
 	t.Helper()
-	var ie *harness.InitError
-	if !errors.As(err, &ie) || !errors.Is(err, harness.ErrQueueClosed) {
+	var ie *executor.InitError
+	if !errors.As(err, &ie) || !errors.Is(err, executor.ErrQueueClosed) {
 		t.Errorf("%s: %v; want an *InitError that wraps what Init failed with", what, err)
 	}
 }
@@ -173,9 +178,9 @@ func checkInitError(t *testing.T, what string, err error) {
 func testMaxTasksPerWorker(t *testing.T, s *suite) {
 	ctx := t.Context()
 	h := allow(ctx, t, 100)
-	ctx, m, n := s.manager(t, 2, harness.Config{Init: prepares.With(h), MaxTasksPerWorker: 3})
+	ctx, m, n := s.manager(t, 2, core.Config{Init: job(prepares, h), MaxTasksPerWorker: 3})
 	const tasks = 24
-	var futures []*harness.Future[int64]
+	var futures []*executor.Future[int64]
 	for i := range int64(tasks) {
 		futures = append(futures, double.Submit(ctx, m, i))
 	}
@@ -197,7 +202,7 @@ func testMaxTasksPerWorker(t *testing.T, s *suite) {
 }
 
 func testIdleTimeout(t *testing.T, s *suite) {
-	ctx, m, n := s.manager(t, 2, harness.Config{IdleTimeout: time.Millisecond})
+	ctx, m, n := s.manager(t, 2, core.Config{IdleTimeout: time.Millisecond})
 	for range 3 {
 		occupy(ctx, t, m, n)()
 		until(ctx, t, "idle workers to end", func() bool { return m.Stats().Alive == 0 })
@@ -208,7 +213,7 @@ func testIdleTimeout(t *testing.T, s *suite) {
 }
 
 func testResize(t *testing.T, s *suite) {
-	ctx, m, n := s.manager(t, 2, harness.Config{})
+	ctx, m, n := s.manager(t, 2, core.Config{})
 	for _, n := range []int{0, -1} {
 		if err := m.Resize(n); err == nil {
 			t.Errorf("Resize(%d) = nil; want an error", n)
@@ -231,10 +236,10 @@ func testResize(t *testing.T, s *suite) {
 	until(ctx, t, "workers that are too many to end", func() bool { return m.Stats().Alive <= 1 })
 	release := occupy(ctx, t, m, 1)
 	queued := double.Submit(ctx, m, 1)
-	settle(ctx, t, m, "1 worker, alive and busy, and 1 queued", func(got harness.Stats) bool {
+	settle(ctx, t, m, "1 worker, alive and busy, and 1 queued", func(got executor.Stats) bool {
 		return got.Workers == 1 && got.Alive == 1 && got.Busy == 1 && got.Queued == 1
 	})
-	if got := queued.State(); got != harness.Pending {
+	if got := queued.State(); got != executor.Pending {
 		t.Errorf("the one worker left is busy, and the next task is %v; want pending", got)
 	}
 	release()
@@ -244,19 +249,19 @@ func testResize(t *testing.T, s *suite) {
 	if err := m.Close(); err != nil {
 		t.Error(err)
 	}
-	if err := m.Resize(1); !errors.Is(err, harness.ErrClosed) {
+	if err := m.Resize(1); !errors.Is(err, executor.ErrClosed) {
 		t.Errorf("Resize(1) after Close = %v; want ErrClosed", err)
 	}
 }
 
 // Workers that are too many end when their task is done, and not before.
 func testResizeDownWhileBusy(t *testing.T, s *suite) {
-	ctx, m, n := s.manager(t, 3, harness.Config{})
+	ctx, m, n := s.manager(t, 3, core.Config{})
 	release := occupy(ctx, t, m, n)
 	if err := m.Resize(1); err != nil {
 		t.Fatalf("Resize(1) = %v", err)
 	}
-	var futures []*harness.Future[int64]
+	var futures []*executor.Future[int64]
 	for i := range int64(10) {
 		futures = append(futures, double.Submit(ctx, m, i))
 	}
@@ -280,7 +285,7 @@ func testResizeFlaps(t *testing.T, s *suite) {
 	if err := h.Release.Put(ctx, 1); err != nil { // for the first worker
 		t.Fatal(err)
 	}
-	ctx, m, _ := s.manager(t, 1, harness.Config{Init: holds.With(h)})
+	ctx, m, _ := s.manager(t, 1, core.Config{Init: job(holds, h)})
 	release := sync.OnceFunc(func() {
 		for range 500 {
 			if err := h.Release.Put(ctx, 1); err != nil {
@@ -314,7 +319,7 @@ func testResizeFlaps(t *testing.T, s *suite) {
 // More workers than anybody can have are refused at once, with a reason, and
 // nothing changes.
 func testResizeBeyondReason(t *testing.T, s *suite) {
-	ctx, m, n := s.manager(t, 1, harness.Config{})
+	ctx, m, n := s.manager(t, 1, core.Config{})
 	for _, n := range []int{1 << 40, math.MaxInt} {
 		if err := m.Resize(n); err == nil {
 			t.Errorf("Resize(%d) = nil; want an error", n)
@@ -322,7 +327,7 @@ func testResizeBeyondReason(t *testing.T, s *suite) {
 		if s.b.MaxWorkers == 1 {
 			continue // is 1 whatever is asked for
 		}
-		ex, err := s.b.Open(ctx, harness.Config{Workers: n, Tasks: Tasks})
+		ex, err := open(ctx, s.b, core.Config{Workers: n})
 		if err == nil {
 			_ = ex.Close()
 			t.Errorf("Open with %d workers gave no error", n)
@@ -337,17 +342,17 @@ func testResizeBeyondReason(t *testing.T, s *suite) {
 }
 
 func testStats(t *testing.T, s *suite) {
-	ctx, m, n := s.manager(t, 2, harness.Config{})
+	ctx, m, n := s.manager(t, 2, core.Config{})
 	if got := m.Stats(); got.Workers != n || got.Busy != 0 || got.Queued != 0 || got.Lost != 0 {
 		t.Errorf("Stats() = %+v; want %d workers, none busy, none lost and nothing queued", got, n)
 	}
 	release := occupy(ctx, t, m, n)
-	var futures []*harness.Future[int64]
+	var futures []*executor.Future[int64]
 	for i := range int64(5) {
 		futures = append(futures, double.Submit(ctx, m, i))
 	}
-	settle(ctx, t, m, fmt.Sprintf("%d workers, alive and busy, and 5 queued", n), func(got harness.Stats) bool {
-		return got == harness.Stats{Workers: n, Alive: n, Busy: n, Queued: 5, Started: n}
+	settle(ctx, t, m, fmt.Sprintf("%d workers, alive and busy, and 5 queued", n), func(got executor.Stats) bool {
+		return got == executor.Stats{Workers: n, Alive: n, Busy: n, Queued: 5, Started: n}
 	})
 	release()
 	for _, f := range futures {
@@ -364,12 +369,12 @@ func testStats(t *testing.T, s *suite) {
 
 // Stop without a cause leaves to be done what was submitted.
 func testStop(t *testing.T, s *suite) {
-	ctx, m, _ := s.manager(t, 1, harness.Config{})
+	ctx, m, _ := s.manager(t, 1, core.Config{})
 	release := occupy(ctx, t, m, 1)
 	queued := double.Submit(ctx, m, 4)
 	m.Stop(nil)
 	m.Stop(nil)
-	if _, err := double.Submit(ctx, m, 1).Wait(ctx); !errors.Is(err, harness.ErrClosed) {
+	if _, err := double.Submit(ctx, m, 1).Wait(ctx); !errors.Is(err, executor.ErrClosed) {
 		t.Errorf("a task submitted after Stop: %v; want ErrClosed", err)
 	}
 	release()
@@ -380,21 +385,21 @@ func testStop(t *testing.T, s *suite) {
 
 // Stop with a cause cancels what was submitted.
 func testStopWithCause(t *testing.T, s *suite) {
-	ctx, m, _ := s.manager(t, 1, harness.Config{})
-	started := harness.NewQueue[int64](1)
+	ctx, m, _ := s.manager(t, 1, core.Config{})
+	started := executor.NewQueue[int64](1)
 	defer func() { _ = started.Close(ctx) }()
 	running := untilCancelled.Submit(ctx, m, started)
 	if _, err := started.Get(ctx); err != nil {
 		t.Fatal(err)
 	}
 	h := newHold(1)
-	var queued []*harness.Future[int64]
+	var queued []*executor.Future[int64]
 	for range 10 {
 		queued = append(queued, holds.Submit(ctx, m, h))
 	}
 	cause := errors.New("stopped by the test")
 	m.Stop(cause)
-	for i, f := range slices.Concat([]*harness.Future[int64]{running}, queued) {
+	for i, f := range slices.Concat([]*executor.Future[int64]{running}, queued) {
 		if _, err := f.Wait(ctx); !errors.Is(err, cause) {
 			t.Errorf("task %d of 1 running and 10 queued: %v; want the cause of Stop", i, err)
 		}

@@ -6,17 +6,17 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 var (
 	// does calls its argument, which cannot cross a process.
-	does = harness.NewTask("harnesstest.does", func(ctx context.Context, f func(context.Context) error) (int64, error) {
+	does = executor.NewTask("harnesstest.does", func(ctx context.Context, f func(context.Context) error) (int64, error) {
 		return 0, f(ctx)
 	})
 	// opens opens the named backend, and closes it.
-	opens = harness.NewTask("harnesstest.opens", func(ctx context.Context, backend string) (int64, error) {
+	opens = executor.NewTask("harnesstest.opens", func(ctx context.Context, backend string) (int64, error) {
 		ex, err := executor.Open(ctx, backend, executor.Config{Workers: 1})
 		if err != nil {
 			return 0, err
@@ -29,14 +29,14 @@ var (
 // being left to wait for ever.
 func testNested(t *testing.T, s *suite) {
 	if !s.b.Shared {
-		ctx, ex, _ := s.open(t, 1, harness.Config{})
-		if _, err := opens.Submit(ctx, ex, s.b.Name).Wait(ctx); !errors.Is(err, harness.ErrNested) {
+		ctx, ex, _ := s.open(t, 1, core.Config{})
+		if _, err := opens.Submit(ctx, ex, s.b.Name).Wait(ctx); !errors.Is(err, executor.ErrNested) {
 			t.Errorf("a worker that opened workers of its own: %v; want ErrNested", err)
 		}
 		return
 	}
-	ctx, ex, n := s.open(t, 2, harness.Config{})
-	inputs := slices.Values([]int64{1, 2, 3})
+	ctx, ex, n := s.open(t, 2, core.Config{})
+	inputs := []int64{1, 2, 3}
 	ways := []struct {
 		name string
 		wait func(ctx context.Context) error
@@ -46,7 +46,7 @@ func testNested(t *testing.T, s *suite) {
 			return err
 		}},
 		{"Then", func(ctx context.Context) error {
-			_, err := harness.Then(double.Submit(ctx, ex, 1), func(v int64) (int64, error) { return v, nil }).Wait(ctx)
+			_, err := executor.Then(double.Submit(ctx, ex, 1), func(v int64) (int64, error) { return v, nil }).Wait(ctx)
 			return err
 		}},
 		{"All", func(ctx context.Context) error {
@@ -66,15 +66,19 @@ func testNested(t *testing.T, s *suite) {
 			}
 			return err
 		}},
-		{"Map", func(ctx context.Context) (err error) {
-			for _, e := range executor.Map(ctx, ex, double, inputs, executor.MapOptions{}) {
-				err = e
+		{"Map", func(ctx context.Context) error {
+			_, err := executor.Map(ctx, ex, double, inputs)
+			return err
+		}},
+		{"Results", func(ctx context.Context) (err error) {
+			for r := range executor.Results(ctx, ex, double, slices.Values(inputs), executor.MapOptions{}) {
+				err = r.Err
 			}
 			return err
 		}},
-		{"MapUnordered", func(ctx context.Context) (err error) {
-			for _, e := range executor.MapUnordered(ctx, ex, double, inputs, executor.MapOptions{}) {
-				err = e
+		{"Results, unordered", func(ctx context.Context) (err error) {
+			for r := range executor.Results(ctx, ex, double, slices.Values(inputs), executor.MapOptions{Unordered: true}) {
+				err = r.Err
 			}
 			return err
 		}},
@@ -83,11 +87,11 @@ func testNested(t *testing.T, s *suite) {
 		// All workers are inside before any begins to wait.
 		inside := make(chan struct{}, n)
 		begin := make(chan struct{})
-		var futures []*harness.Future[int64]
+		var futures []*executor.Future[int64]
 		for range n {
 			futures = append(futures, does.Submit(ctx, ex, func(ctx context.Context) error {
 				inside <- struct{}{}
-				harness.Blocking(ctx, func() { <-begin })
+				executor.Blocking(ctx, func() { <-begin })
 				return way.wait(ctx)
 			}))
 		}
@@ -99,7 +103,7 @@ func testNested(t *testing.T, s *suite) {
 		for _, f := range futures {
 			_, err := f.Wait(ctx)
 			switch {
-			case errors.Is(err, harness.ErrNested):
+			case errors.Is(err, executor.ErrNested):
 				refused++
 			case err != nil:
 				t.Errorf("%s: a task that waits for another of its executor: %v; want ErrNested or none", way.name, err)
@@ -119,15 +123,15 @@ func testNestedSubmit(t *testing.T, s *suite) {
 	if !s.b.Shared {
 		t.Skip("a worker process has no way to its executor")
 	}
-	ctx, ex, _ := s.open(t, 1, harness.Config{Queue: 1})
+	ctx, ex, _ := s.open(t, 1, core.Config{Queue: 1})
 	_, err := does.Submit(ctx, ex, func(ctx context.Context) error {
 		for {
-			if f := double.Submit(ctx, ex, 1); f.State() == harness.Done {
+			if f := double.Submit(ctx, ex, 1); f.State() == executor.Done {
 				return f.Err()
 			}
 		}
 	}).Wait(ctx)
-	if !errors.Is(err, harness.ErrNested) {
+	if !errors.Is(err, executor.ErrNested) {
 		t.Errorf("a task that submits to its own full executor: %v; want ErrNested", err)
 	}
 }
@@ -137,7 +141,7 @@ func testNestedAllowed(t *testing.T, s *suite) {
 	if !s.b.Shared || s.b.MaxWorkers == 1 {
 		t.Skip("there is one worker, or it is in another process")
 	}
-	ctx, ex, _ := s.open(t, 2, harness.Config{})
+	ctx, ex, _ := s.open(t, 2, core.Config{})
 	for range 50 {
 		_, err := does.Submit(ctx, ex, func(ctx context.Context) error {
 			v, err := double.Submit(ctx, ex, 4).Wait(ctx)
@@ -158,7 +162,7 @@ func testNestedResize(t *testing.T, s *suite) {
 	if !s.b.Shared || s.b.MaxWorkers == 1 {
 		t.Skip("there is one worker, or it is in another process")
 	}
-	ctx, m, _ := s.manager(t, 2, harness.Config{})
+	ctx, m, _ := s.manager(t, 2, core.Config{})
 	release := occupy(ctx, t, m, 1)
 	waits := make(chan struct{})
 	outer := does.Submit(ctx, m, func(ctx context.Context) error {
@@ -170,14 +174,14 @@ func testNestedResize(t *testing.T, s *suite) {
 	<-waits
 	until(ctx, t, "the task to wait", func() bool {
 		return slices.ContainsFunc(ours(), func(g string) bool {
-			return containsAll(g, "[select", "harness.Await(", "harnesstest.testNestedResize")
+			return containsAll(g, "[select", "core.Await(", "harnesstest.testNestedResize")
 		})
 	})
 	if err := m.Resize(1); err != nil {
 		t.Fatal(err)
 	}
 	release()
-	if _, err := outer.Wait(ctx); err != nil && !errors.Is(err, harness.ErrNested) {
+	if _, err := outer.Wait(ctx); err != nil && !errors.Is(err, executor.ErrNested) {
 		t.Errorf("a task that waited for another when its executor shrank: %v; want that it ends", err)
 	}
 }

@@ -8,18 +8,19 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 func testQueueRejects(t *testing.T, s *suite) {
-	ctx, m, n := s.manager(t, 2, harness.Config{Queue: 3, Full: harness.Reject})
+	ctx, m, n := s.manager(t, 2, core.Config{Queue: 3, Full: core.Reject})
 	release := occupy(ctx, t, m, n)
-	var futures []*harness.Future[int64]
+	var futures []*executor.Future[int64]
 	rejected := 0
 	for i := range int64(20) {
 		f := double.Submit(ctx, m, i)
-		if f.State() == harness.Done {
-			if !errors.Is(f.Err(), harness.ErrFull) {
+		if f.State() == executor.Done {
+			if !errors.Is(f.Err(), executor.ErrFull) {
 				t.Errorf("a task beyond the queue failed with %v; want ErrFull", f.Err())
 			}
 			rejected++
@@ -44,10 +45,10 @@ func testQueueRejects(t *testing.T, s *suite) {
 
 // fill submits until the executor's queue of one is full, and returns what was
 // accepted and one that was submitted, from another goroutine, after that.
-func fill(ctx, lastCtx context.Context, t *testing.T, m harness.Manager) (accepted []*harness.Future[int64], last <-chan *harness.Future[int64]) {
+func fill(ctx, lastCtx context.Context, t *testing.T, m *executor.Executor) (accepted []*executor.Future[int64], last <-chan *executor.Future[int64]) {
 	t.Helper()
 	for {
-		submitted := make(chan *harness.Future[int64], 1)
+		submitted := make(chan *executor.Future[int64], 1)
 		go func() { submitted <- double.Submit(lastCtx, m, 1) }() // ends with the submission, which the test sees to
 		full := false
 		until(ctx, t, "a submission to be accepted or to wait", func() bool {
@@ -82,7 +83,7 @@ func moves(stack string) bool {
 }
 
 func testQueueBlocks(t *testing.T, s *suite) {
-	ctx, m, n := s.manager(t, 1, harness.Config{Queue: 1})
+	ctx, m, n := s.manager(t, 1, core.Config{Queue: 1})
 	release := occupy(ctx, t, m, n)
 	accepted, last := fill(ctx, ctx, t, m)
 	release() // makes room
@@ -94,7 +95,7 @@ func testQueueBlocks(t *testing.T, s *suite) {
 }
 
 func testQueueBlockGivesUp(t *testing.T, s *suite) {
-	ctx, m, n := s.manager(t, 1, harness.Config{Queue: 1})
+	ctx, m, n := s.manager(t, 1, core.Config{Queue: 1})
 	release := occupy(ctx, t, m, n)
 	cause := errors.New("no longer wanted")
 	lastCtx, cancel := context.WithCancelCause(ctx)
@@ -110,11 +111,11 @@ func testQueueBlockGivesUp(t *testing.T, s *suite) {
 }
 
 func testQueueBlockStopped(t *testing.T, s *suite) {
-	ctx, m, n := s.manager(t, 1, harness.Config{Queue: 1})
+	ctx, m, n := s.manager(t, 1, core.Config{Queue: 1})
 	release := occupy(ctx, t, m, n)
 	_, last := fill(ctx, ctx, t, m)
 	m.Stop(nil)
-	if _, err := (<-last).Wait(ctx); !errors.Is(err, harness.ErrClosed) {
+	if _, err := (<-last).Wait(ctx); !errors.Is(err, executor.ErrClosed) {
 		t.Errorf("a task that waited for room at Stop: %v; want ErrClosed", err)
 	}
 	release()
@@ -126,7 +127,7 @@ func testQueueBound(t *testing.T, s *suite) {
 		t.Skip("calls that were sent ahead to a worker process are not counted")
 	}
 	const limit = 2
-	ctx, m, n := s.manager(t, 1, harness.Config{Queue: limit})
+	ctx, m, n := s.manager(t, 1, core.Config{Queue: limit})
 	release := occupy(ctx, t, m, n)
 	var submitting sync.WaitGroup
 	for range 8 {

@@ -7,15 +7,16 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // consumes adds up what comes out of a queue until that is closed and empty, or
 // as many values as it is told to.
-var consumes = harness.NewTask("harnesstest.consumes", func(ctx context.Context, h hold) (sum int64, err error) {
+var consumes = executor.NewTask("harnesstest.consumes", func(ctx context.Context, h hold) (sum int64, err error) {
 	for i := int64(0); h.N == 0 || i < h.N; i++ {
 		v, err := h.Started.Get(ctx)
-		if errors.Is(err, harness.ErrQueueClosed) {
+		if errors.Is(err, executor.ErrQueueClosed) {
 			break
 		}
 		if err != nil {
@@ -45,22 +46,22 @@ func (s *suite) bubble(t *testing.T, f func(t *testing.T)) {
 // it gets it, or, where there can be no more workers, a producer is told.
 func testQueueStandsStill(t *testing.T, s *suite) {
 	s.bubble(t, func(t *testing.T) {
-		ctx, m, n := s.manager(t, 2, harness.Config{})
+		ctx, m, n := s.manager(t, 2, core.Config{})
 		ctx, cancel := context.WithTimeout(ctx, 20*time.Second) // what is right takes a second
 		defer cancel()
-		h := hold{N: 10, Started: harness.NewQueue[int64](1)}
+		h := hold{N: 10, Started: executor.NewQueue[int64](1)}
 		defer h.Started.Close(ctx) //nolint:errcheck // here it cannot fail
-		var producers []*harness.Future[int64]
+		var producers []*executor.Future[int64]
 		for range n + 1 { // of which one waits for a worker as well
 			producers = append(producers, produces.Submit(ctx, m, h))
 		}
 		other := double.Submit(ctx, m, 4)
 		consumer := consumes.Submit(ctx, m, hold{N: int64(n+1) * h.N, Started: h.Started})
 		if s.b.MaxWorkers == 1 {
-			if _, err := producers[0].Wait(ctx); !errors.Is(err, harness.ErrNested) {
+			if _, err := producers[0].Wait(ctx); !errors.Is(err, executor.ErrNested) {
 				t.Errorf("a task that waits for room in a queue, and keeps the only worker from the one that would make it: %v; want ErrNested", err)
 			}
-			if _, err := producers[1].Wait(ctx); !errors.Is(err, harness.ErrNested) {
+			if _, err := producers[1].Wait(ctx); !errors.Is(err, executor.ErrNested) {
 				t.Errorf("the next: %v; want ErrNested", err)
 			}
 			_ = h.Started.Close(ctx)
@@ -94,12 +95,12 @@ func testQueueWaitsForOthers(t *testing.T, s *suite) {
 		t.Skip("time cannot be made to pass in other processes")
 	}
 	s.bubble(t, func(t *testing.T) {
-		ctx, m, n := s.manager(t, 2, harness.Config{})
+		ctx, m, n := s.manager(t, 2, core.Config{})
 		release := occupy(ctx, t, m, n)
 		f := double.Submit(ctx, m, 4)
-		g := consumes.Submit(ctx, m, hold{N: 1, Started: harness.NewQueue[int64](1)})
+		g := consumes.Submit(ctx, m, hold{N: 1, Started: executor.NewQueue[int64](1)})
 		<-time.After(10 * time.Second)
-		if got := m.Stats(); got.Alive != n || got.Queued != 2 || f.State() != harness.Pending {
+		if got := m.Stats(); got.Alive != n || got.Queued != 2 || f.State() != executor.Pending {
 			t.Errorf("while all wait for somebody outside Stats() = %+v; want %d alive and 2 queued", got, n)
 		}
 		g.Cancel()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // TestWorkload checks every promise that a workload makes: its description,
@@ -108,7 +109,7 @@ func describeAxis(t *testing.T, w *harness.Workload, a harness.Axis) {
 }
 
 // runOnce does with the workload what a trial does.
-func runOnce(t *testing.T, w *harness.Workload, b *harness.Backend, params any) (out harness.Outcome, err error) {
+func runOnce(t *testing.T, w *harness.Workload, b *core.Backend, params any) (out harness.Outcome, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	workers := 2
@@ -131,7 +132,7 @@ func runOnce(t *testing.T, w *harness.Workload, b *harness.Backend, params any) 
 			err = fmt.Errorf("closing the workload: %w", e)
 		}
 	}()
-	ex, err := b.Open(ctx, harness.Config{Workers: workers, Tasks: w.Tasks})
+	ex, err := open(ctx, b, core.Config{Workers: workers, Tasks: core.TasksOf(w.Tasks)})
 	if err != nil {
 		return out, fmt.Errorf("opening the backend: %w", err)
 	}

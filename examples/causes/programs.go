@@ -9,13 +9,14 @@ import (
 	"sync/atomic"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
 )
 
 // program makes a workload that runs a task n times, on so many workers for each
 // core, and knows every result.
-func program[In, Out any](name, doc string, workers, n int, task *harness.Task[In, Out], in func(i int) In, want func(i int) Out, same func(a, b Out) bool) harness.Workload {
+func program[In, Out any](name, doc string, workers, n int, task *executor.Task[In, Out], in func(i int) In, want func(i int) Out, same func(a, b Out) bool) harness.Workload {
 	return harness.Workload{
-		Name: name, Doc: doc, Tasks: []harness.AnyTask{task},
+		Name: name, Doc: doc, Tasks: []executor.AnyTask{task},
 		Workers: func(cores int) int { return workers * cores },
 		Open: func(context.Context, harness.Env) (harness.Session, error) {
 			s := &session[In, Out]{task: task, want: want, same: same}
@@ -28,15 +29,15 @@ func program[In, Out any](name, doc string, workers, n int, task *harness.Task[I
 }
 
 type session[In, Out any] struct {
-	task *harness.Task[In, Out]
+	task *executor.Task[In, Out]
 	in   []In
 	out  []Out
 	want func(i int) Out
 	same func(a, b Out) bool
 }
 
-func (s *session[In, Out]) Run(ctx context.Context, ex harness.Executor) error {
-	var futures []*harness.Future[Out]
+func (s *session[In, Out]) Run(ctx context.Context, ex *executor.Executor) error {
+	var futures []*executor.Future[Out]
 	for _, in := range s.in {
 		futures = append(futures, s.task.Submit(ctx, ex, in))
 	}
@@ -102,7 +103,7 @@ func textOf(book int) string {
 const pages = 8
 
 var alpha = program("alpha", "the checksums of the pages of some books", 2, 24,
-	harness.NewTask("alpha", func(_ context.Context, book int) (uint32, error) {
+	executor.NewTask("alpha", func(_ context.Context, book int) (uint32, error) {
 		var all uint32
 		text := textOf(book)
 		for n := range pages {
@@ -145,7 +146,7 @@ func largest(s sheet) float64 {
 }
 
 var beta = program("beta", "the largest figure of each of some sheets", 1, 24,
-	harness.NewTask("beta", func(_ context.Context, s sheet) (float64, error) { return largest(s), nil }),
+	executor.NewTask("beta", func(_ context.Context, s sheet) (float64, error) { return largest(s), nil }),
 	sheetOf, func(i int) float64 { return largest(sheetOf(i)) }, equal)
 
 // blocks of numbers, and the primes below 100,000 and each multiple of that.
@@ -169,14 +170,14 @@ func prime(n int) bool {
 }
 
 var gamma = program("gamma", "the number of primes in blocks of numbers", 1, len(primesBelow)-1,
-	harness.NewTask("gamma", func(ctx context.Context, at int) (int, error) {
+	executor.NewTask("gamma", func(ctx context.Context, at int) (int, error) {
 		count := 0
 		for n := at * block; n < (at+1)*block; n++ {
 			if prime(n) {
 				count++
 			}
 			if n%256 == 0 {
-				harness.Checkpoint(ctx)
+				executor.Checkpoint(ctx)
 			}
 		}
 		return count, nil
@@ -207,7 +208,7 @@ const generations = 15
 var village [16]atomic.Pointer[family]
 
 var delta = program("delta", "the members of families after some generations", 1, 24,
-	harness.NewTask("delta", func(_ context.Context, at int) (int, error) {
+	executor.NewTask("delta", func(_ context.Context, at int) (int, error) {
 		f := grow(generations)
 		village[at%len(village)].Store(f)
 		return f.members(), nil

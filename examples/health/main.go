@@ -31,7 +31,6 @@ import (
 	promexporter "go.opentelemetry.io/otel/exporters/prometheus"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
 	"github.com/f3f4c0de/harness/executor/health"
 )
@@ -77,7 +76,7 @@ func run(backend, listen string, tasks int, scale float64) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, ex.Close()) }()
-	stop, err := h.Watch(ex.(harness.Manager))
+	stop, err := h.Watch(ex)
 	if err != nil {
 		return err
 	}
@@ -111,7 +110,7 @@ func run(backend, listen string, tasks int, scale float64) (err error) {
 }
 
 // open opens the model that the flag names, or else the environment.
-func open(ctx context.Context, backend string, cfg executor.Config) (harness.Executor, error) {
+func open(ctx context.Context, backend string, cfg executor.Config) (*executor.Executor, error) {
 	if backend == "" {
 		return executor.FromEnv(ctx, cfg)
 	}
@@ -120,8 +119,8 @@ func open(ctx context.Context, backend string, cfg executor.Config) (harness.Exe
 
 // work has n tasks done: half of them compute, half of them wait, and one of
 // twenty fails.
-func work(ctx context.Context, ex harness.Executor, n int, scale float64) error {
-	var all []harness.AnyFuture
+func work(ctx context.Context, ex *executor.Executor, n int, scale float64) error {
+	var all []executor.AnyFuture
 	for i := range n {
 		d := time.Duration(scale * float64(time.Millisecond) * float64(1+i%5))
 		if i%2 == 0 {
@@ -148,17 +147,17 @@ type job struct {
 }
 
 // compute keeps a processor busy for that long.
-var compute = harness.NewTask("compute", func(ctx context.Context, d time.Duration) (int, error) {
+var compute = executor.NewTask("compute", func(ctx context.Context, d time.Duration) (int, error) {
 	n := 0
 	for began := time.Now(); time.Since(began) < d; n++ {
-		harness.Checkpoint(ctx)
+		executor.Checkpoint(ctx)
 	}
 	return n, nil
 })
 
 // wait waits for that long, as for a reply.
-var wait = harness.NewTask("wait", func(ctx context.Context, j job) (struct{}, error) {
-	harness.Blocking(ctx, func() {
+var wait = executor.NewTask("wait", func(ctx context.Context, j job) (struct{}, error) {
+	executor.Blocking(ctx, func() {
 		select {
 		case <-time.After(j.Time):
 		case <-ctx.Done():

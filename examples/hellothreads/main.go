@@ -20,8 +20,8 @@ import (
 	"os"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/executor/pystyle"
 )
 
 func main() {
@@ -40,17 +40,17 @@ func main() {
 func run(backend string, scale float64, daemon bool) (err error) {
 	ctx := context.Background()
 	// Like Python, wait for the threads that are not daemons.
-	defer func() { err = errors.Join(err, executor.Finish(ctx)) }()
+	defer func() { err = errors.Join(err, pystyle.Finish(ctx)) }()
 
 	second := time.Duration(scale * float64(time.Second))
-	var threads []*executor.Thread
+	var threads []*pystyle.Thread
 	for _, g := range []greeting{
 		{"Michael", 10, second},
 		{"Sarah", 5, second},
 		{"Zoe", 2, second},
 		{"Mark", 11, second},
 	} {
-		threads = append(threads, executor.NewThread(greet.With(g), executor.ThreadConfig{
+		threads = append(threads, pystyle.NewThread(greet.With(g), pystyle.ThreadConfig{
 			Name:    "greeter of " + g.Name,
 			Daemon:  daemon,
 			Backend: backend,
@@ -84,7 +84,7 @@ type greeting struct {
 	Wait  time.Duration // after each
 }
 
-var greet = harness.NewTask("greet", func(ctx context.Context, g greeting) (int, error) {
+var greet = executor.NewTask("greet", func(ctx context.Context, g greeting) (int, error) {
 	for n := range g.Times {
 		fmt.Printf("Hello %s, for the %d. time, from pid %d\n", g.Name, n+1, os.Getpid())
 		if err := sleep(ctx, g.Wait); err != nil {
@@ -97,7 +97,7 @@ var greet = harness.NewTask("greet", func(ctx context.Context, g greeting) (int,
 // sleep stands for a wait for something outside. On an event loop or under an
 // interpreter's lock, others run meanwhile.
 func sleep(ctx context.Context, d time.Duration) (err error) {
-	harness.Blocking(ctx, func() {
+	executor.Blocking(ctx, func() {
 		select {
 		case <-time.After(d):
 		case <-ctx.Done():

@@ -28,7 +28,6 @@ import (
 	"os/signal"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
 )
 
@@ -48,7 +47,7 @@ func main() {
 type kind struct {
 	name  string
 	model string
-	jobs  []harness.Job
+	jobs  []executor.Job
 }
 
 func run(backend string, scale float64) error {
@@ -91,7 +90,7 @@ func run(backend string, scale float64) error {
 	return nil
 }
 
-func repeat(n int, j harness.Job) (jobs []harness.Job) {
+func repeat(n int, j executor.Job) (jobs []executor.Job) {
 	for range n {
 		jobs = append(jobs, j)
 	}
@@ -105,7 +104,7 @@ func measure(ctx context.Context, name string, kinds []kind) (err error) {
 	for _, k := range kinds {
 		workers[k.model] += len(k.jobs)
 	}
-	open := make(map[string]harness.Executor)
+	open := make(map[string]*executor.Executor)
 	for model, n := range workers {
 		ex, e := executor.Open(ctx, model, executor.Config{Workers: n})
 		if e != nil {
@@ -116,8 +115,8 @@ func measure(ctx context.Context, name string, kinds []kind) (err error) {
 	}
 
 	start := time.Now()
-	var futures []harness.AnyFuture
-	kindOf := make(map[harness.AnyFuture]int)
+	var futures []executor.AnyFuture
+	kindOf := make(map[executor.AnyFuture]int)
 	for i, k := range kinds {
 		for _, j := range k.jobs {
 			f := j.Start(ctx, open[k.model])
@@ -147,12 +146,12 @@ func measure(ctx context.Context, name string, kinds []kind) (err error) {
 
 // compute needs a processor all the time. Now and then it lets an interpreter's
 // lock go over to another.
-var compute = harness.NewTask("compute", func(ctx context.Context, n int) (float64, error) {
+var compute = executor.NewTask("compute", func(ctx context.Context, n int) (float64, error) {
 	sum := 0.0
 	for i := range n {
 		sum += math.Sqrt(float64(i))
 		if i%8192 == 0 {
-			harness.Checkpoint(ctx)
+			executor.Checkpoint(ctx)
 			if ctx.Err() != nil {
 				return 0, context.Cause(ctx)
 			}
@@ -162,22 +161,22 @@ var compute = harness.NewTask("compute", func(ctx context.Context, n int) (float
 })
 
 // download waits in a way that lets an event loop run others meanwhile.
-var download = harness.NewTask("download", func(ctx context.Context, url string) (size int, err error) {
-	harness.Blocking(ctx, func() { size, err = get(ctx, url) })
+var download = executor.NewTask("download", func(ctx context.Context, url string) (size int, err error) {
+	executor.Blocking(ctx, func() { size, err = get(ctx, url) })
 	return size, err
 })
 
 // block waits in a way that event loops know nothing of, as a library made for
 // threads does: it lets go of an interpreter's lock, and keeps an event loop.
-var block = harness.NewTask("block", func(ctx context.Context, url string) (size int, err error) {
-	harness.NoGIL(ctx, func() { size, err = get(ctx, url) })
+var block = executor.NewTask("block", func(ctx context.Context, url string) (size int, err error) {
+	executor.NoGIL(ctx, func() { size, err = get(ctx, url) })
 	return size, err
 })
 
 // wait waits n times for a millisecond.
-var wait = harness.NewTask("wait", func(ctx context.Context, n int) (int, error) {
+var wait = executor.NewTask("wait", func(ctx context.Context, n int) (int, error) {
 	for i := range n {
-		harness.Blocking(ctx, func() {
+		executor.Blocking(ctx, func() {
 			select {
 			case <-time.After(time.Millisecond):
 			case <-ctx.Done():

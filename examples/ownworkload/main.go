@@ -11,6 +11,7 @@ import (
 
 	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/cli"
+	"github.com/f3f4c0de/harness/executor"
 )
 
 func main() { cli.Main(&collatz) }
@@ -22,7 +23,7 @@ var collatz = harness.Workload{
 From n the chain goes on with n/2 if n is even and with 3n+1 if it is odd, until
 it reaches 1. Chains are of very different lengths, so the tasks are, too.`,
 	Params: &params{Below: 300_000, Tasks: 32},
-	Tasks:  []harness.AnyTask{longest},
+	Tasks:  []executor.AnyTask{longest},
 	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
 		return &session{p: *env.Params.(*params)}, nil
 	},
@@ -47,7 +48,7 @@ type part struct{ From, To int }
 
 type chain struct{ Start, Steps int }
 
-var longest = harness.NewTask("collatz", func(ctx context.Context, in part) (chain, error) {
+var longest = executor.NewTask("collatz", func(ctx context.Context, in part) (chain, error) {
 	best := chain{}
 	for start := in.From; start < in.To; start++ {
 		steps := 0
@@ -62,7 +63,7 @@ var longest = harness.NewTask("collatz", func(ctx context.Context, in part) (cha
 			best = chain{start, steps}
 		}
 		if start%512 == 0 {
-			harness.Checkpoint(ctx) // a lock-based model may hand over here
+			executor.Checkpoint(ctx) // a lock-based model may hand over here
 		}
 	}
 	return best, nil
@@ -73,8 +74,8 @@ type session struct {
 	best chain
 }
 
-func (s *session) Run(ctx context.Context, ex harness.Executor) error {
-	futures := make([]*harness.Future[chain], s.p.Tasks)
+func (s *session) Run(ctx context.Context, ex *executor.Executor) error {
+	futures := make([]*executor.Future[chain], s.p.Tasks)
 	for i := range futures {
 		futures[i] = longest.Submit(ctx, ex, part{max(1, s.p.Below*i/s.p.Tasks), s.p.Below * (i + 1) / s.p.Tasks})
 	}

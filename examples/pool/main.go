@@ -22,7 +22,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
 )
 
@@ -52,7 +51,7 @@ func run(backend string, scale float64) (err error) {
 	fmt.Println("the program's pid is", os.Getpid())
 
 	start := time.Now()
-	var titles []*harness.Future[title]
+	var titles []*executor.Future[title]
 	for _, path := range []string{"/apples", "/cherries", "/pears", "/plums", "/quinces"} {
 		titles = append(titles, fetchTitle.Submit(ctx, ex, server.URL+path))
 	}
@@ -68,7 +67,7 @@ func run(backend string, scale float64) (err error) {
 }
 
 // open opens the model that the flag names, or else the environment.
-func open(ctx context.Context, backend string, cfg executor.Config) (harness.Executor, error) {
+func open(ctx context.Context, backend string, cfg executor.Config) (*executor.Executor, error) {
 	if backend == "" {
 		return executor.FromEnv(ctx, cfg)
 	}
@@ -80,7 +79,7 @@ type title struct {
 	PID  int // of the process that fetched it
 }
 
-var fetchTitle = harness.NewTask("title", func(ctx context.Context, url string) (title, error) {
+var fetchTitle = executor.NewTask("title", func(ctx context.Context, url string) (title, error) {
 	page, err := get(ctx, url)
 	if err != nil {
 		return title{}, err
@@ -96,7 +95,7 @@ var fetchTitle = harness.NewTask("title", func(ctx context.Context, url string) 
 // get fetches a page. While it waits for it, an event loop or an interpreter's
 // lock lets others run.
 func get(ctx context.Context, url string) (page string, err error) {
-	harness.Blocking(ctx, func() {
+	executor.Blocking(ctx, func() {
 		var req *http.Request
 		if req, err = http.NewRequestWithContext(ctx, http.MethodGet, url, nil); err != nil {
 			return

@@ -70,11 +70,11 @@ func run(backend string, scale float64, pop, verbose bool) (err error) {
 	defer func() { err = errors.Join(err, ex.Close()) }()
 	// There is room for every item, since a model that runs one task after the
 	// other puts them all before it takes the first.
-	queue := harness.NewQueue[item](producers * items)
+	queue := executor.NewQueue[item](producers * items)
 	defer func() { err = errors.Join(err, queue.Close(ctx)) }()
 
 	start := time.Now()
-	var tasks []harness.AnyFuture
+	var tasks []executor.AnyFuture
 	for i, w := range waits {
 		tasks = append(tasks, produce.Submit(ctx, ex, production{i, queue, w, verbose}))
 	}
@@ -115,12 +115,12 @@ type item struct {
 // cross to another process. A queue may be among it.
 type production struct {
 	Producer int
-	Queue    *harness.Queue[item]
+	Queue    *executor.Queue[item]
 	Waits    []time.Duration
 	Verbose  bool
 }
 
-var produce = harness.NewTask("produce", func(ctx context.Context, p production) (int, error) {
+var produce = executor.NewTask("produce", func(ctx context.Context, p production) (int, error) {
 	for i, wait := range p.Waits {
 		n := (i + 1) * (i + 1)
 		if err := p.Queue.Put(ctx, item{n, harness.Now()}); err != nil {
@@ -137,7 +137,7 @@ var produce = harness.NewTask("produce", func(ctx context.Context, p production)
 })
 
 type consumption struct {
-	Queue   *harness.Queue[item]
+	Queue   *executor.Queue[item]
 	Items   int
 	Wait    time.Duration
 	Pop     bool
@@ -151,7 +151,7 @@ type consumed struct {
 
 var errEmpty = errors.New("pop from an empty list")
 
-var consume = harness.NewTask("consume", func(ctx context.Context, c consumption) (got consumed, err error) {
+var consume = executor.NewTask("consume", func(ctx context.Context, c consumption) (got consumed, err error) {
 	patience := ctx
 	if c.Pop {
 		none, cancel := context.WithCancelCause(ctx)
@@ -178,7 +178,7 @@ var consume = harness.NewTask("consume", func(ctx context.Context, c consumption
 // sleep stands for a wait for something outside. On an event loop or under an
 // interpreter's lock, others run meanwhile.
 func sleep(ctx context.Context, d time.Duration) (err error) {
-	harness.Blocking(ctx, func() {
+	executor.Blocking(ctx, func() {
 		select {
 		case <-time.After(d):
 		case <-ctx.Done():

@@ -3,7 +3,7 @@
 //
 //	h, err := health.New(otel.GetMeterProvider(), "thumbnails")
 //	ex, err := executor.Open(ctx, "processes", executor.Config{Workers: 4, Observer: h.Observer(nil)})
-//	stop, err := h.Watch(ex.(harness.Manager))
+//	stop, err := h.Watch(ex)
 //	defer stop()
 //
 // The package knows the API of OpenTelemetry, not its SDK: which provider there
@@ -24,7 +24,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
 )
 
 // The attributes: the executor's name as it was given to New, the task's, how it
@@ -54,29 +54,29 @@ var outcomeNames = [outcomes]string{"done", "failed", "panicked", "cancelled", "
 
 // outcomeOf tells how the call ended, with err. It looks at what the executor has
 // made and not at what that wraps, which is the user's.
-func outcomeOf(c *harness.Call, err error) outcome {
+func outcomeOf(t executor.TaskInfo, err error) outcome {
 	if err == nil {
 		return done
 	}
-	if c.Cancelled() {
+	if t.Cancelled() {
 		return cancelled
 	}
 	switch err.(type) { //nolint:errorlint // as above
-	case *harness.PanicError:
+	case *executor.PanicError:
 		return panicked
-	case *harness.TaskError:
+	case *executor.TaskError:
 		return failed
-	case *harness.WorkerLostError:
+	case *executor.WorkerLostError:
 		return lost
 	}
-	var initErr *harness.InitError
+	var initErr *executor.InitError
 	switch {
 	case errors.As(err, &initErr):
 		return rejected
-	case errors.Is(err, harness.ErrQuarantined):
+	case errors.Is(err, executor.ErrQuarantined):
 		return lost
-	case errors.Is(err, harness.ErrFull), errors.Is(err, harness.ErrClosed), errors.Is(err, harness.ErrEncode),
-		errors.Is(err, harness.ErrUnknownTask), errors.Is(err, harness.ErrNested):
+	case errors.Is(err, executor.ErrFull), errors.Is(err, executor.ErrClosed), errors.Is(err, executor.ErrEncode),
+		errors.Is(err, executor.ErrUnknownTask), errors.Is(err, executor.ErrNested):
 		return rejected
 	}
 	return cancelled // by a deadline, whose cause may be any error
@@ -113,8 +113,8 @@ type task struct {
 // New returns a Health whose metrics come from that provider, with the name of
 // the executor as an attribute. A program that has several executors gives each
 // a name of its own.
-func New(provider metric.MeterProvider, executor string) (*Health, error) {
-	h := &Health{executor: keyExecutor.String(executor), meter: provider.Meter("github.com/f3f4c0de/harness/executor/health")}
+func New(provider metric.MeterProvider, name string) (*Health, error) {
+	h := &Health{executor: keyExecutor.String(name), meter: provider.Meter("github.com/f3f4c0de/harness/executor/health")}
 	var errs []error
 	histogram := func(to *metric.Float64Histogram, name, doc string) {
 		var err error
@@ -140,37 +140,37 @@ func New(provider metric.MeterProvider, executor string) (*Health, error) {
 	h.wanted, err = h.meter.Int64ObservableGauge("executor.workers.wanted", metric.WithUnit("{worker}"), metric.WithDescription("Workers that there are to be; 0 if there is no bound."))
 	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
-		return nil, fmt.Errorf("making the metrics of executor %q: %w", executor, err)
+		return nil, fmt.Errorf("making the metrics of executor %q: %w", name, err)
 	}
 	return h, nil
 }
 
 // Observer returns what to put into Config.Observer: it records how long each
 // task waited and ran and how it ended. If more is not nil it is called as well.
-func (h *Health) Observer(more *harness.Observer) *harness.Observer {
-	var o harness.Observer
+func (h *Health) Observer(more *executor.Observer) *executor.Observer {
+	var o executor.Observer
 	if more != nil {
 		o = *more
 	}
 	next := o.End
-	o.End = func(c *harness.Call, err error) {
-		h.end(c, err)
+	o.End = func(t executor.TaskInfo, err error) {
+		h.end(t, err)
 		if next != nil {
-			next(c, err)
+			next(t, err)
 		}
 	}
 	return &o
 }
 
 // end records a task that has ended.
-func (h *Health) end(c *harness.Call, err error) {
-	t := h.task(c.Task())
-	t.ended[outcomeOf(c, err)].Add(1)
-	tm := c.Timing()
-	if tm.Started == 0 {
+func (h *Health) end(info executor.TaskInfo, err error) {
+	t := h.task(info.Name())
+	t.ended[outcomeOf(info, err)].Add(1)
+	tm := info.Timing()
+	if tm.Started.IsZero() {
 		return // it never ran, or was lost while it did
 	}
-	ctx := c.Context() // for exemplars
+	ctx := info.Context() // for exemplars
 	h.queue.Record(ctx, tm.Queue().Seconds(), t.of...)
 	h.run.Record(ctx, tm.Run().Seconds(), t.of...)
 	if tm.PID != pid {
@@ -193,8 +193,8 @@ func (h *Health) task(name string) *task {
 	return got.(*task)
 }
 
-// Stats is implemented by every [harness.Manager] and by executor.Pool.
-type Stats interface{ Stats() harness.Stats }
+// Stats is implemented by every [executor.Executor] and by pystyle.Pool.
+type Stats interface{ Stats() executor.Stats }
 
 // Watch has the provider ask the executor what its workers are at whenever it
 // collects metrics, and with what end the tasks met, until stop is called. A

@@ -16,13 +16,12 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	oteltrace "go.opentelemetry.io/otel/trace"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
 	"github.com/f3f4c0de/harness/executor/health"
 )
 
 // double does as it is told.
-var double = harness.NewTask("double", func(ctx context.Context, in order) (int, error) {
+var double = executor.NewTask("double", func(ctx context.Context, in order) (int, error) {
 	switch in.How {
 	case "fail":
 		return 0, errors.New("deliberate")
@@ -45,7 +44,7 @@ var double = harness.NewTask("double", func(ctx context.Context, in order) (int,
 type order struct {
 	How            string
 	N              int
-	Began, Release *harness.Queue[int]
+	Began, Release *executor.Queue[int]
 }
 
 func TestMain(m *testing.M) {
@@ -101,18 +100,18 @@ func TestHealth(t *testing.T) {
 				t.Fatal(err)
 			}
 			var submitted, ended atomic.Int64
-			more := &harness.Observer{Submit: func(*harness.Call) { submitted.Add(1) }, End: func(*harness.Call, error) { ended.Add(1) }}
+			more := &executor.Observer{Submit: func(executor.TaskInfo) { submitted.Add(1) }, End: func(executor.TaskInfo, error) { ended.Add(1) }}
 			ex, err := executor.Open(ctx, b.Name, executor.Config{Workers: 1, Observer: h.Observer(more)})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer ex.Close()
-			stop, err := h.Watch(ex.(harness.Manager))
+			stop, err := h.Watch(ex)
 			if err != nil {
 				t.Fatal(err)
 			}
 			tasks := int64(0)
-			submit := func(how string) *harness.Future[int] {
+			submit := func(how string) *executor.Future[int] {
 				tasks++
 				return double.Submit(ctx, ex, order{How: how, N: 21})
 			}
@@ -127,7 +126,7 @@ func TestHealth(t *testing.T) {
 
 			// One is running, one waits: that is what a collection sees.
 			tasks++
-			began, release := harness.NewQueue[int](1), harness.NewQueue[int](1)
+			began, release := executor.NewQueue[int](1), executor.NewQueue[int](1)
 			running := double.Submit(ctx, ex, order{How: "wait", Began: began, Release: release})
 			if _, err := began.Get(ctx); err != nil {
 				t.Fatal(err)
@@ -171,7 +170,7 @@ func TestHealth(t *testing.T) {
 			if err := ex.Close(); err != nil {
 				t.Error(err)
 			}
-			if _, err := submit("").Wait(ctx); !errors.Is(err, harness.ErrClosed) {
+			if _, err := submit("").Wait(ctx); !errors.Is(err, executor.ErrClosed) {
 				t.Errorf("a closed executor gave %v", err)
 			}
 			want["executor.tasks executor=test outcome=rejected task=double"] = 1
@@ -247,7 +246,7 @@ func TestDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ex.Close()
-	stop, err := h.Watch(ex.(harness.Manager))
+	stop, err := h.Watch(ex)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,7 +268,7 @@ func TestDocumented(t *testing.T) {
 	}
 }
 
-var noOp = harness.NewTask("no-op", func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil })
+var noOp = executor.NewTask("no-op", func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil })
 
 // What watching a task costs: a task that does nothing, without an observer, with
 // its moments stamped, with health and a provider that does nothing, and with
@@ -306,7 +305,7 @@ func BenchmarkNoOp(b *testing.B) {
 			defer ex.Close()
 			b.ReportAllocs()
 			const ahead = 256
-			var inFlight [ahead]*harness.Future[struct{}]
+			var inFlight [ahead]*executor.Future[struct{}]
 			i := 0
 			for b.Loop() {
 				if f := inFlight[i%ahead]; f != nil {

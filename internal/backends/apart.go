@@ -1,14 +1,16 @@
 package backends
 
-import "github.com/f3f4c0de/harness"
+import (
+	"github.com/f3f4c0de/harness/internal/core"
+)
 
 // An apart is where calls are whose argument methods of the program's own encode:
 // that is done on goroutines of its own, since it may take long, or never end. Its
 // fields are guarded by the executor's lock.
 type apart struct {
-	raw   ring                  // not begun
-	under map[*harness.Call]int // begun, with how often the patrol has come by
-	quick int                   // those of them that have not taken long so far
+	raw   ring               // not begun
+	under map[*core.Call]int // begun, with how often the patrol has come by
+	quick int                // those of them that have not taken long so far
 }
 
 // slowAfter is how often the patrol comes by until an encoding is one that takes long.
@@ -22,7 +24,7 @@ func (p *processes) queued() int { return p.calls.n + p.apart.raw.n }
 func (p *processes) left() bool { return p.queued() > 0 || len(p.apart.under) > 0 }
 
 // lane returns where a call has to wait. The caller holds mu.
-func (p *processes) lane(c *harness.Call) *ring {
+func (p *processes) lane(c *core.Call) *ring {
 	if foreign, _ := c.Foreign(); foreign && !c.Encoded() {
 		return &p.apart.raw
 	}
@@ -40,7 +42,7 @@ func (p *processes) encode(n int) {
 			continue // it was cancelled
 		}
 		if a.under == nil {
-			a.under = make(map[*harness.Call]int)
+			a.under = make(map[*core.Call]int)
 		}
 		a.under[c] = 0
 		a.quick++
@@ -50,14 +52,14 @@ func (p *processes) encode(n int) {
 }
 
 // encoded puts a call whose encoding has ended first in the queue.
-func (p *processes) encoded(c *harness.Call) {
+func (p *processes) encoded(c *core.Call) {
 	p.mu.Lock()
 	if p.apart.under[c] < slowAfter {
 		p.apart.quick--
 	}
 	delete(p.apart.under, c)
 	p.mu.Unlock()
-	p.giveBack([]*harness.Call{c})
+	p.giveBack([]*core.Call{c})
 }
 
 // lookApart is the part of the patrol that looks after encodings. It reports whether it has to come by again.

@@ -1,4 +1,4 @@
-// Package backends holds the ways to execute tasks, each a [harness.Backend]
+// Package backends holds the ways to execute tasks, each a [core.Backend]
 // value.
 //
 // Those that stay inside the process share one pool of long-lived workers
@@ -10,10 +10,12 @@
 // [All]. The conformance suite in package harnesstest then checks it.
 package backends
 
-import "github.com/f3f4c0de/harness"
+import (
+	"github.com/f3f4c0de/harness/internal/core"
+)
 
 // All are the backends, in the order in which they are listed and shown.
-var All = []*harness.Backend{
+var All = []*core.Backend{
 	Sequential,
 	EventLoop,
 	GIL,
@@ -25,7 +27,7 @@ var All = []*harness.Backend{
 }
 
 // opened is for Open of a backend: a nil *pool in an Executor would not be nil.
-func opened(p *pool, err error) (harness.Executor, error) {
+func opened(p *pool, err error) (core.Executor, error) {
 	if err != nil {
 		return nil, err
 	}

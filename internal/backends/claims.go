@@ -49,7 +49,7 @@ const (
 // there outlives it, so no result is lost with it that was ready.
 type shared struct {
 	claims
-	items                *[slots]atomic.Uint64 // of batches, by slot: see harness.Items
+	items                *[slots]atomic.Uint64 // of batches, by slot: see core.Items
 	outbox               outbox
 	room                 room
 	ending               *atomic.Uint32 // not 0: the end of its input is how the worker is told to end

@@ -8,8 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/child"
+	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 const (
@@ -31,18 +32,18 @@ const (
 type conn struct {
 	feeder *feeder
 	proc   *child.Process
-	self   *harness.Worker // as which its task waits for queues
+	self   *core.Worker // as which its task waits for queues
 	claims *shared
 	tasks  map[string]uint16 // index by name
-	header func(b []byte, c *harness.Call) []byte
-	watch  *harness.ProcessObserver
+	header func(b []byte, c *core.Call) []byte
+	watch  *core.ProcessObserver
 	out    *frameWriter
 	// Guarded by out.mu: what add found last, and what it has added.
 	lastName  string
 	lastIndex uint16
-	adding    []*harness.Call
+	adding    []*core.Call
 
-	spawn harness.ProcessExit // what is known so far
+	spawn core.ProcessExit // what is known so far
 
 	lost chan struct{} // closed once nothing more comes from the worker, with exit set
 	exit child.Exit
@@ -52,21 +53,21 @@ type conn struct {
 	endOnce func() error
 
 	mu          sync.Mutex
-	unsent      []*harness.Call              // what send has not got to
-	sending     []*harness.Call              // what it encodes, and has not yet noted in calls
-	noted       sync.Cond                    // sending is empty
-	answered    atomic.Pointer[harness.Call] // what result is about to complete
-	calls       [slots]*harness.Call         // those sent and not answered, by id; nil if withdrawn
-	first       uint32                       // id of the first, after what prepared the worker
-	next        uint32                       // id of the next to be sent
-	done        uint32                       // id of the next to be answered
-	window      uint32                       // how many the worker should have at a time
-	mean        float64                      // nanoseconds of a task, lately
-	useful      bool                         // a task was done
-	seen        uint32                       // done when the patrol came by last
-	stale       int                          // how often it has found nothing done since, and something waiting
-	robbed      bool                         // something was withdrawn, and the feeder has not been told
-	graces      map[uint32]*time.Timer       // running out for tasks that were told to stop, by id
+	unsent      []*core.Call              // what send has not got to
+	sending     []*core.Call              // what it encodes, and has not yet noted in calls
+	noted       sync.Cond                 // sending is empty
+	answered    atomic.Pointer[core.Call] // what result is about to complete
+	calls       [slots]*core.Call         // those sent and not answered, by id; nil if withdrawn
+	first       uint32                    // id of the first, after what prepared the worker
+	next        uint32                    // id of the next to be sent
+	done        uint32                    // id of the next to be answered
+	window      uint32                    // how many the worker should have at a time
+	mean        float64                   // nanoseconds of a task, lately
+	useful      bool                      // a task was done
+	seen        uint32                    // done when the patrol came by last
+	stale       int                       // how often it has found nothing done since, and something waiting
+	robbed      bool                      // something was withdrawn, and the feeder has not been told
+	graces      map[uint32]*time.Timer    // running out for tasks that were told to stop, by id
 	asks        map[uint32]context.CancelFunc
 	replies     map[uint32]chan answerFrame
 	lastRequest uint32
@@ -195,7 +196,7 @@ func (c *conn) running() (running bool) {
 
 // sent returns the calls that the worker has been sent and has not answered, and
 // those that it is being sent.
-func (c *conn) sent() (calls []*harness.Call) {
+func (c *conn) sent() (calls []*core.Call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id := c.done; id != c.next; id++ {
@@ -226,7 +227,7 @@ func (c *conn) cancelAll(cause error) {
 // withdraw takes back up to n calls that the worker has not started, the last
 // ones first, and appends them to batch in the order in which they were sent. What
 // was not sent yet, because the worker does not read, is the first to be taken.
-func (c *conn) withdraw(n int, batch []*harness.Call) []*harness.Call {
+func (c *conn) withdraw(n int, batch []*core.Call) []*core.Call {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	from := len(batch)
@@ -250,30 +251,30 @@ func (c *conn) withdraw(n int, batch []*harness.Call) []*harness.Call {
 
 // limitItems tells a batch how many of its arguments were left to the worker, and
 // returns how many of them that has begun.
-func (c *conn) limitItems(id uint32, call *harness.Call) (begun int) {
+func (c *conn) limitItems(id uint32, call *core.Call) (begun int) {
 	if !call.Batch() {
 		return 1
 	}
-	begun, end := harness.SplitItems(c.claims.items[id%slots].Load())
+	begun, end := core.SplitItems(c.claims.items[id%slots].Load())
 	call.Limit(end)
 	return begun
 }
 
 // cut takes back the arguments of a batch that runs which the worker has not begun,
 // and returns how many are left.
-func (c *conn) cut(call *harness.Call) (left int, ok bool) {
+func (c *conn) cut(call *core.Call) (left int, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	id, found := c.find(call)
 	if !found || c.claims.state(id) != slotStarted {
 		return 0, false
 	}
-	left, ok = harness.CutItems(&c.claims.items[id%slots])
+	left, ok = core.CutItems(&c.claims.items[id%slots])
 	return call.Before() + left, ok
 }
 
 // find returns the id under which the call is in flight. The caller holds mu.
-func (c *conn) find(call *harness.Call) (id uint32, ok bool) {
+func (c *conn) find(call *core.Call) (id uint32, ok bool) {
 	for id := c.done; id != c.next; id++ {
 		if c.calls[id%slots] == call {
 			return id, true
@@ -287,7 +288,7 @@ func (c *conn) find(call *harness.Call) (id uint32, ok bool) {
 func textOf(err error) string {
 	const unsaid = "cancelled"
 	switch err { //nolint:errorlint // these very ones
-	case harness.ErrCancelled, context.Canceled, context.DeadlineExceeded:
+	case fault.ErrCancelled, context.Canceled, context.DeadlineExceeded:
 		return err.Error()
 	}
 	said := make(chan string, 1)
@@ -312,7 +313,7 @@ func textOf(err error) string {
 // textTimeout bounds how long the method of a cause may take.
 const textTimeout = 10 * time.Millisecond
 
-func (c *conn) started(call *harness.Call) bool {
+func (c *conn) started(call *core.Call) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	id, ok := c.find(call)
@@ -322,7 +323,7 @@ func (c *conn) started(call *harness.Call) bool {
 // abort takes the call back if it has not started, and else passes on that it
 // is to stop, and what the cause says. If it does not within the grace period, the
 // worker is killed.
-func (c *conn) abort(call *harness.Call, cause string) (found, neverRan bool) {
+func (c *conn) abort(call *core.Call, cause string) (found, neverRan bool) {
 	c.mu.Lock()
 	id, found := c.find(call)
 	for !found && slices.Contains(c.sending, call) {
@@ -347,7 +348,7 @@ func (c *conn) abort(call *harness.Call, cause string) (found, neverRan bool) {
 
 // limit kills the worker if the call is still running after the grace period.
 // The caller holds mu.
-func (c *conn) limit(id uint32, call *harness.Call) {
+func (c *conn) limit(id uint32, call *core.Call) {
 	grace := c.feeder.p.cfg.CancelGrace
 	if grace < 0 {
 		return
@@ -365,13 +366,13 @@ func (c *conn) limit(id uint32, call *harness.Call) {
 // A victim is a call that was lost with its worker, which had begun so many of the
 // arguments if it is a batch.
 type victim struct {
-	*harness.Call
+	*core.Call
 	begun int
 }
 
 // salvage returns the calls that a lost worker had not started, and the one that it
 // was running, if there is one. What it had finished was heard, or found in memory.
-func (c *conn) salvage() (unstarted []*harness.Call, running []victim) {
+func (c *conn) salvage() (unstarted []*core.Call, running []victim) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for ; c.done != c.next; c.done++ {
@@ -392,8 +393,8 @@ func (c *conn) salvage() (unstarted []*harness.Call, running []victim) {
 }
 
 // lostError tells how the worker was lost while it ran the call.
-func (c *conn) lostError(call *harness.Call) *harness.WorkerLostError {
-	return &harness.WorkerLostError{
+func (c *conn) lostError(call *core.Call) *fault.WorkerLostError {
+	return &fault.WorkerLostError{
 		Worker: c.feeder.index, PID: c.proc.PID(), Cause: c.exit.Cause, Code: c.exit.Code, Signal: c.exit.Signal,
 		OutOfMemory: c.exit.OutOfMemory, Task: call.Task(), Stderr: c.exit.Stderr,
 	}

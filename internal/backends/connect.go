@@ -13,8 +13,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/child"
+	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // helloTimeout bounds the start of a worker: the time in which it is not made to
@@ -36,7 +37,7 @@ func (f *feeder) start(ctx context.Context) error {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause // it is not Init's fault
 		} else {
-			err = &harness.InitError{Worker: f.index, Err: err}
+			err = &fault.InitError{Worker: f.index, Err: err}
 		}
 		err = errors.Join(err, c.end())
 		c.release()
@@ -67,7 +68,7 @@ func (f *feeder) connect(ctx context.Context) (*conn, error) {
 	c := &conn{
 		feeder: f, watch: cfg.Processes, window: least,
 		lost: make(chan struct{}), asks: make(map[uint32]context.CancelFunc), replies: make(map[uint32]chan answerFrame), graces: make(map[uint32]*time.Timer),
-		spawn: harness.ProcessExit{Worker: f.index, Started: harness.Now()},
+		spawn: core.ProcessExit{Worker: f.index, Started: core.Now()},
 	}
 	c.noted.L = &c.mu
 	if cfg.Observer != nil {
@@ -89,7 +90,7 @@ func (f *feeder) connect(ctx context.Context) (*conn, error) {
 		return nil, err
 	}
 	c.spawn.PID = c.proc.PID()
-	c.self = &harness.Worker{Index: f.index, PID: c.proc.PID(), Crew: &f.p.crew}
+	c.self = &core.Worker{Index: f.index, PID: c.proc.PID(), Crew: &f.p.crew}
 	c.out = newFrameWriter(lifeline{c}, shared.toWorker, nil)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.endOnce = sync.OnceValue(c.endNow)
@@ -118,7 +119,7 @@ func (f *feeder) connect(ctx context.Context) (*conn, error) {
 		}
 		return nil, fmt.Errorf("starting worker %d (pid %d): %w", f.index, c.proc.PID(), err)
 	}
-	c.spawn.Ready = harness.Now()
+	c.spawn.Ready = core.Now()
 	go c.listen(in) // ends with the worker's output; endNow and whoever sees lost wait for it
 	return c, nil
 }
@@ -158,17 +159,17 @@ func (c *conn) hangUp() {
 	c.proc.In.Close()
 }
 
-func (c *conn) hello(in *bufio.Reader, tasks []harness.AnyTask) error {
+func (c *conn) hello(in *bufio.Reader, tasks []core.AnyTask) error {
 	f, err := readFrame(in, nil)
 	if err != nil {
 		return err
 	}
 	h, err := parseHello(f.body)
 	if f.kind != frameHello || err != nil || h.version != protocolVersion {
-		return fmt.Errorf("%w: it speaks another protocol", harness.ErrOtherProgram)
+		return fmt.Errorf("%w: it speaks another protocol", fault.ErrOtherProgram)
 	}
 	if here := child.Image(); h.image != here && h.image != "" && here != "" {
-		return fmt.Errorf("%w: the program's file was replaced while it ran", harness.ErrOtherProgram)
+		return fmt.Errorf("%w: the program's file was replaced while it ran", fault.ErrOtherProgram)
 	}
 	c.tasks = make(map[string]uint16, len(h.tasks))
 	for i, t := range h.tasks {
@@ -181,14 +182,14 @@ func (c *conn) hello(in *bufio.Reader, tasks []harness.AnyTask) error {
 		}
 		if there, here := h.tasks[i].wire, t.Wire(); there != here {
 			return fmt.Errorf("%w: to it, task %s is %s; here it is %s. The tasks given to executor.Main must not depend on arguments or the environment",
-				harness.ErrOtherProgram, t.Name(), there, here)
+				fault.ErrOtherProgram, t.Name(), there, here)
 		}
 	}
 	return nil
 }
 
 func unknownTask(name string) error {
-	return fmt.Errorf("%w %s: it is not among those that the worker processes were given, by executor.Main or Config.Tasks", harness.ErrUnknownTask, name)
+	return fmt.Errorf("%w %s: it is not among those that the worker processes were given, by executor.Main or Config.Tasks", fault.ErrUnknownTask, name)
 }
 
 // prepare runs Config.Init on the worker.
@@ -197,7 +198,7 @@ func (c *conn) prepare(ctx context.Context) error {
 		return nil
 	}
 	call := c.feeder.p.cfg.Init.Call(ctx)
-	call.Enter(&harness.Site{Carrier: c.feeder.p})
+	call.Enter(&core.Site{Carrier: c.feeder.p})
 	if !call.Wanted() {
 		return call.Err()
 	}
@@ -214,7 +215,7 @@ func (c *conn) prepare(ctx context.Context) error {
 		}
 	}
 	spare := context.AfterFunc(ctx, c.proc.Kill) // beforehand, since to send it may take long
-	c.send([]*harness.Call{call})
+	c.send([]*core.Call{call})
 	select {
 	case <-call.Done():
 	case <-c.lost:

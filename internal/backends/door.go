@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // A door lets calls into the queue of an executor. Its fields are guarded by
@@ -13,8 +14,8 @@ import (
 type door struct {
 	mu      *sync.Mutex // the executor's
 	limit   int         // calls that may be in the queue; 0: no bound
-	policy  harness.FullPolicy
-	crew    *harness.Crew
+	policy  core.FullPolicy
+	crew    *core.Crew
 	queued  func() int   // calls for which no worker is ready
 	refused func() error // why the executor takes no calls
 	room    sync.Cond    // there is room, or the executor takes no more calls
@@ -22,7 +23,7 @@ type door struct {
 	coming  int          // those of them that have got room and are on their way
 }
 
-func newDoor(mu *sync.Mutex, cfg harness.Config, crew *harness.Crew, queued func() int, refused func() error) door {
+func newDoor(mu *sync.Mutex, cfg core.Config, crew *core.Crew, queued func() int, refused func() error) door {
 	return door{mu: mu, limit: cfg.Queue, policy: cfg.Full, crew: crew, queued: queued, refused: refused, room: sync.Cond{L: mu}}
 }
 
@@ -34,8 +35,8 @@ func (d *door) admit(ctx context.Context) error {
 	if err := d.refused(); err != nil || !d.full() {
 		return err
 	}
-	if d.policy == harness.Reject {
-		return harness.ErrFull
+	if d.policy == core.Reject {
+		return fault.ErrFull
 	}
 	d.blocked++
 	d.mu.Unlock()
@@ -46,7 +47,7 @@ func (d *door) admit(ctx context.Context) error {
 		return !in && d.full() && d.refused() == nil && ctx.Err() == nil
 	}
 	var err error
-	nested := harness.Await(ctx, d.crew, stuck, func() {
+	nested := core.Await(ctx, d.crew, stuck, func() {
 		defer context.AfterFunc(ctx, func() {
 			d.mu.Lock()
 			defer d.mu.Unlock()

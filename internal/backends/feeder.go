@@ -8,7 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // A feeder supplies one worker, and starts its process: when the executor is
@@ -68,7 +69,7 @@ func (f *feeder) set(c *conn) {
 // run supplies the worker until the executor is closed and nothing is left, or
 // there are too many workers.
 func (f *feeder) run() {
-	var batch []*harness.Call
+	var batch []*core.Call
 	for {
 		if f.conn != nil {
 			f.conn.out.flushNow()
@@ -137,7 +138,7 @@ func (f *feeder) startable() bool { return f.conn == nil && !f.spare && f.pause(
 
 // supply sends calls to the worker. A spare starts it for them: if that fails they
 // go back to the queue.
-func (f *feeder) supply(batch []*harness.Call) {
+func (f *feeder) supply(batch []*core.Call) {
 	if f.conn == nil && !f.restart(f.p.life) {
 		if cause := context.Cause(f.p.life); cause != nil {
 			for _, c := range batch {
@@ -266,7 +267,7 @@ func (f *feeder) bury() {
 		f.p.note(fmt.Errorf("worker %d (pid %d) was lost between two tasks: %s", f.index, c.proc.PID(), c.exit.Cause))
 	}
 	f.p.mu.Unlock()
-	var again []*harness.Call
+	var again []*core.Call
 	for _, v := range ran {
 		if v.Lose(c.lostError(v.Call), v.begun) {
 			again = append(again, v.Call)
@@ -362,7 +363,7 @@ func (p *processes) cancelQueued() {
 // startFailed notes that f could not start a worker. If none can be prepared, or
 // none can be had and there is no other, the calls fail.
 func (p *processes) startFailed(f *feeder, err error) {
-	var unprepared *harness.InitError
+	var unprepared *fault.InitError
 	p.mu.Lock()
 	if f.afresh {
 		f.afresh, f.failures = false, 1
@@ -374,7 +375,7 @@ func (p *processes) startFailed(f *feeder, err error) {
 	switch {
 	case errors.As(err, &unprepared):
 	case f.failures >= maxFailures && alone:
-		err = fmt.Errorf("%w: %d starts of a worker have failed in a row, the last with: %w. Resize tries again, and so does another executor", harness.ErrBroken, f.failures, err)
+		err = fmt.Errorf("%w: %d starts of a worker have failed in a row, the last with: %w. Resize tries again, and so does another executor", fault.ErrBroken, f.failures, err)
 	default:
 		p.mu.Unlock()
 		return

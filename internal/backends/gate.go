@@ -167,7 +167,7 @@ func (g *gate) release() {
 	next.wake <- struct{}{}
 }
 
-// Yield implements [harness.Gate].
+// Yield implements [core.Gate].
 func (s *seat) Yield() {
 	g := s.gate
 	if !g.wanted.Load() {
@@ -187,7 +187,7 @@ func (s *seat) Yield() {
 	s.enter()
 }
 
-// Block implements [harness.Gate]. If several goroutines of a task block at the
+// Block implements [core.Gate]. If several goroutines of a task block at the
 // same time, the gate is given up by the first and taken again by the last.
 func (s *seat) Block(wait func()) {
 	s.mu.Lock()
@@ -214,7 +214,7 @@ func (s *seat) Block(wait func()) {
 	wait()
 }
 
-// Free implements [harness.Gate].
+// Free implements [core.Gate].
 func (s *seat) Free(compute func()) {
 	if s.gate.interval == 0 {
 		compute()

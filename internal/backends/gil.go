@@ -4,26 +4,27 @@ import (
 	"context"
 	"time"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // switchInterval is CPython's (sys.getswitchinterval).
 const switchInterval = 5 * time.Millisecond
 
 // GIL runs tasks under an emulation of CPython's global interpreter lock.
-var GIL = &harness.Backend{
+var GIL = &core.Backend{
 	Name: "gil",
 	Doc: `emulated GIL: goroutines under one lock, as Python's threads
 
 A task holds the lock while it runs. It lets go of it while it waits (in
-harness.Blocking), in sections that do without the interpreter (in
-harness.NoGIL), and, when somebody has waited for 5 ms, at its next
-harness.Checkpoint. That is CPython's rule, and docs/gil.md compares the two. So
+executor.Blocking), in sections that do without the interpreter (in
+executor.NoGIL), and, when somebody has waited for 5 ms, at its next
+executor.Checkpoint. That is CPython's rule, and docs/gil.md compares the two. So
 computing gains nothing from more workers, waiting does, and I/O beside
 computation is late by the switch interval.`,
 	Shared: true,
 	Serial: true,
-	Open: func(ctx context.Context, cfg harness.Config) (harness.Executor, error) {
+	Turn:   "the interpreter lock",
+	Open: func(ctx context.Context, cfg core.Config) (core.Executor, error) {
 		interval := cfg.SwitchInterval
 		if interval <= 0 {
 			interval = switchInterval

@@ -5,11 +5,11 @@ import (
 	"runtime"
 	"sync"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // GOMAXPROCS1 runs tasks on goroutines that share one processor.
-var GOMAXPROCS1 = &harness.Backend{
+var GOMAXPROCS1 = &core.Backend{
 	Name: "gomaxprocs1",
 	Doc: `goroutines on one processor: GIL-like for computing
 
@@ -25,8 +25,9 @@ The setting belongs to the whole process and lasts until the executor is
 closed.`,
 	Shared:     true,
 	Serial:     true,
+	Turn:       "the one processor",
 	GOMAXPROCS: 1,
-	Open: func(ctx context.Context, cfg harness.Config) (harness.Executor, error) {
+	Open: func(ctx context.Context, cfg core.Config) (core.Executor, error) {
 		n := workers(cfg) // before there is one processor only
 		oneProcessor.acquire()
 		cfg.Workers = n

@@ -14,13 +14,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/f3f4c0de/harness"
-	"github.com/f3f4c0de/harness/executor"
 	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // spin tells that it runs, and where, and computes for ever.
-var spin = harness.NewTask("spin", func(ctx context.Context, started *harness.Queue[int]) (int, error) {
+var spin = core.NewTask("spin", func(ctx context.Context, started *core.Queue[int]) (int, error) {
 	if err := started.Put(ctx, os.Getpid()); err != nil {
 		return 0, err
 	}
@@ -30,7 +30,7 @@ var spin = harness.NewTask("spin", func(ctx context.Context, started *harness.Qu
 })
 
 // large tells that it runs, and waits until it is told to stop.
-var large = harness.NewTask("large", func(ctx context.Context, in largeIn) (int, error) {
+var large = core.NewTask("large", func(ctx context.Context, in largeIn) (int, error) {
 	if err := in.Started.Put(ctx, 1); err != nil {
 		return 0, err
 	}
@@ -40,11 +40,11 @@ var large = harness.NewTask("large", func(ctx context.Context, in largeIn) (int,
 
 type largeIn struct {
 	Data    []byte
-	Started *harness.Queue[int]
+	Started *core.Queue[int]
 }
 
 // deafen lets go of the end at which the worker hears its submitter.
-var deafen = harness.NewTask("deafen", func(context.Context, int) (int, error) {
+var deafen = core.NewTask("deafen", func(context.Context, int) (int, error) {
 	return os.Getpid(), syscall.Close(3)
 })
 
@@ -54,14 +54,14 @@ const parentEnv = "BACKENDS_TEST_PARENT"
 // beParent opens workers that wait, compute and do nothing, and prints their
 // processes. In a worker it serves.
 func beParent() {
-	executor.Main(tasks...)
+	backends.Divert(tasks, nil)
 	ctx := context.Background()
-	ex, err := backends.Processes.Open(ctx, harness.Config{Workers: 3, Tasks: tasks})
+	ex, err := backends.Processes.Open(ctx, core.Config{Workers: 3, Tasks: tasks})
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	started, never := harness.NewQueue[int](3), harness.NewQueue[int](1)
+	started, never := core.NewQueue[int](3), core.NewQueue[int](1)
 	gate.Submit(ctx, ex, gateIn{0, started, never})
 	spin.Submit(ctx, ex, started)
 	for range 2 {
@@ -124,8 +124,8 @@ func alive(pid int) bool {
 
 // Workers that are killed while they are idle fail no task.
 func TestIdleWorkersKilled(t *testing.T) {
-	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
-	m := ex.(harness.Manager)
+	ctx, ex := openProcesses(t, core.Config{Workers: 1})
+	m := ex.(core.Manager)
 	const kills = 4
 	for i := range kills {
 		victim, err := pid.Submit(ctx, ex, 0).Wait(ctx)
@@ -158,8 +158,8 @@ func TestIdleWorkersKilled(t *testing.T) {
 
 // An idempotent task is tried again, by another worker, and not for ever.
 func TestIdempotentTaskIsTriedAgain(t *testing.T) {
-	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
-	started, release := harness.NewQueue[int](3), harness.NewQueue[int](3)
+	ctx, ex := openProcesses(t, core.Config{Workers: 1})
+	started, release := core.NewQueue[int](3), core.NewQueue[int](3)
 	defer started.Close(ctx)
 	defer release.Close(ctx)
 	f := gate.Idempotent().Submit(ctx, ex, gateIn{5, started, release})
@@ -181,8 +181,8 @@ func TestIdempotentTaskIsTriedAgain(t *testing.T) {
 	if got, err := f.Wait(ctx); got != 5 || err != nil {
 		t.Errorf("a task whose first two workers were killed returned %d, %v; want 5, nil", got, err)
 	}
-	var lost *harness.WorkerLostError
-	if _, err := die.Idempotent().Submit(ctx, ex, 1).Wait(ctx); !errors.As(err, &lost) && !errors.Is(err, harness.ErrQuarantined) {
+	var lost *fault.WorkerLostError
+	if _, err := die.Idempotent().Submit(ctx, ex, 1).Wait(ctx); !errors.As(err, &lost) && !errors.Is(err, fault.ErrQuarantined) {
 		t.Errorf("a task that ends every worker: %v; want a *WorkerLostError after some tries", err)
 	}
 }
@@ -190,8 +190,8 @@ func TestIdempotentTaskIsTriedAgain(t *testing.T) {
 // A running task that does not stop when it is cancelled is stopped with its
 // worker, after the grace period, and only it.
 func TestCancelGrace(t *testing.T) {
-	ctx, ex := openProcesses(t, harness.Config{Workers: 1, CancelGrace: 10 * time.Millisecond})
-	started := harness.NewQueue[int](1)
+	ctx, ex := openProcesses(t, core.Config{Workers: 1, CancelGrace: 10 * time.Millisecond})
+	started := core.NewQueue[int](1)
 	defer started.Close(ctx)
 	f := spin.Submit(ctx, ex, started)
 	if _, err := started.Get(ctx); err != nil {
@@ -199,7 +199,7 @@ func TestCancelGrace(t *testing.T) {
 	}
 	behind := pid.Submit(ctx, ex, 0)
 	f.Cancel()
-	if _, err := f.Wait(ctx); !errors.Is(err, harness.ErrCancelled) || f.State() != harness.Cancelled {
+	if _, err := f.Wait(ctx); !errors.Is(err, fault.ErrCancelled) || f.State() != core.Cancelled {
 		t.Errorf("Wait() = %v, and it is %v; want ErrCancelled, cancelled", err, f.State())
 	}
 	if _, err := behind.Wait(ctx); err != nil {
@@ -209,7 +209,7 @@ func TestCancelGrace(t *testing.T) {
 
 // A worker that is alive and hears nothing any more is replaced.
 func TestDeafWorker(t *testing.T) {
-	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
+	ctx, ex := openProcesses(t, core.Config{Workers: 1})
 	before, err := deafen.Submit(ctx, ex, 0).Wait(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -225,8 +225,8 @@ func TestStopWhileAWorkerIsStopped(t *testing.T) {
 		t.Skip("whether a process has stopped is read from /proc")
 	}
 	sent := make(chan struct{}, 10)
-	ctx, ex := openProcesses(t, harness.Config{Workers: 1, CancelGrace: 10 * time.Millisecond, Observer: &harness.Observer{
-		Header: func(b []byte, _ *harness.Call) []byte { sent <- struct{}{}; return b },
+	ctx, ex := openProcesses(t, core.Config{Workers: 1, CancelGrace: 10 * time.Millisecond, Observer: &core.Observer{
+		Header: func(b []byte, _ *core.Call) []byte { sent <- struct{}{}; return b },
 	}})
 	worker, err := pid.Submit(ctx, ex, 0).Wait(ctx)
 	if err != nil {
@@ -242,7 +242,7 @@ func TestStopWhileAWorkerIsStopped(t *testing.T) {
 	f := pid.Submit(ctx, ex, 0)
 	<-sent
 	cause := errors.New("stopped by the test")
-	ex.(harness.Manager).Stop(cause)
+	ex.(core.Manager).Stop(cause)
 	if _, err := f.Wait(ctx); !errors.Is(err, cause) {
 		t.Errorf("Wait() = %v; want the cause of Stop", err)
 	}
@@ -266,20 +266,20 @@ func TestCancelWhatWasTakenFromAStoppedWorker(t *testing.T) {
 		t.Skip("whether a process has stopped is read from /proc")
 	}
 	sent := make(chan int, 10)
-	ctx, ex := openProcesses(t, harness.Config{Workers: 2, Timing: true, CancelGrace: 10 * time.Millisecond, Observer: &harness.Observer{
-		Header: func(b []byte, c *harness.Call) []byte {
+	ctx, ex := openProcesses(t, core.Config{Workers: 2, Timing: true, CancelGrace: 10 * time.Millisecond, Observer: &core.Observer{
+		Header: func(b []byte, c *core.Call) []byte {
 			if c.Task() == large.Name() {
 				sent <- c.Timing().Worker
 			}
 			return b
 		},
 	}})
-	var gates [2]*harness.Future[int]
-	var release [2]*harness.Queue[int]
+	var gates [2]*core.Future[int]
+	var release [2]*core.Queue[int]
 	var pids [2]int
 	for i := range gates {
-		started := harness.NewQueue[int](1)
-		release[i] = harness.NewQueue[int](1)
+		started := core.NewQueue[int](1)
+		release[i] = core.NewQueue[int](1)
 		gates[i] = gate.Submit(ctx, ex, gateIn{i, started, release[i]})
 		var err error
 		if pids[i], err = started.Get(ctx); err != nil {
@@ -299,11 +299,11 @@ func TestCancelWhatWasTakenFromAStoppedWorker(t *testing.T) {
 	for !stopped(t, pids[0]) {
 		runtime.Gosched()
 	}
-	started := harness.NewQueue[int](1)
+	started := core.NewQueue[int](1)
 	f := large.Submit(ctx, ex, largeIn{make([]byte, 20<<20), started})
 	for idle := gates[0].Timing().Worker; <-sent != idle; {
 	}
-	for ex.(harness.Manager).Stats().Queued != 1 { // at that worker, where it can be taken away
+	for ex.(core.Manager).Stats().Queued != 1 { // at that worker, where it can be taken away
 		runtime.Gosched()
 	}
 	if err := release[1].Put(ctx, 1); err != nil {
@@ -316,7 +316,7 @@ func TestCancelWhatWasTakenFromAStoppedWorker(t *testing.T) {
 	go func() { cancelled <- f.Cancel() }()
 	select {
 	case never := <-cancelled:
-		if _, err := f.Wait(ctx); never || !errors.Is(err, harness.ErrCancelled) {
+		if _, err := f.Wait(ctx); never || !errors.Is(err, fault.ErrCancelled) {
 			t.Errorf("Cancel() = %t, Wait() = %v; want false, as it runs, and that it is cancelled", never, err)
 		}
 	case <-ctx.Done():
@@ -331,15 +331,15 @@ func TestSlowWorkersDoNotTakeFromEachOther(t *testing.T) {
 		t.Skip("whether a process has stopped is read from /proc")
 	}
 	sent := make(chan struct{}, 1000)
-	ctx, ex := openProcesses(t, harness.Config{Workers: 2, Observer: &harness.Observer{
-		Header: func(b []byte, c *harness.Call) []byte {
+	ctx, ex := openProcesses(t, core.Config{Workers: 2, Observer: &core.Observer{
+		Header: func(b []byte, c *core.Call) []byte {
 			if c.Task() == mirror.Name() {
 				sent <- struct{}{}
 			}
 			return b
 		},
 	}})
-	started, release := harness.NewQueue[int](2), harness.NewQueue[int](2)
+	started, release := core.NewQueue[int](2), core.NewQueue[int](2)
 	var pids [2]int
 	for i := range pids {
 		gate.Submit(ctx, ex, gateIn{i, started, release})
@@ -353,7 +353,7 @@ func TestSlowWorkersDoNotTakeFromEachOther(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	untilIdle(ctx, t, ex.(harness.Manager))
+	untilIdle(ctx, t, ex.(core.Manager))
 	for _, pid := range pids {
 		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
@@ -396,20 +396,20 @@ func stopped(t *testing.T, pid int) bool {
 // Stop reaches a task for which a worker is just being started.
 func TestStopWhileAWorkerStarts(t *testing.T) {
 	spawning := make(chan struct{}, 10)
-	ctx, ex := openProcesses(t, harness.Config{Workers: 1, MaxTasksPerWorker: 1, Processes: &harness.ProcessObserver{
+	ctx, ex := openProcesses(t, core.Config{Workers: 1, MaxTasksPerWorker: 1, Processes: &core.ProcessObserver{
 		Spawning: func(int) []string { spawning <- struct{}{}; return nil },
 	}})
 	<-spawning
 	if _, err := pid.Submit(ctx, ex, 0).Wait(ctx); err != nil {
 		t.Fatal(err)
 	}
-	started, never := harness.NewQueue[int](1), harness.NewQueue[int](1)
+	started, never := core.NewQueue[int](1), core.NewQueue[int](1)
 	defer started.Close(ctx)
 	defer never.Close(ctx)
 	f := gate.Submit(ctx, ex, gateIn{0, started, never})
 	<-spawning // for the task
 	cause := errors.New("stopped by the test")
-	ex.(harness.Manager).Stop(cause)
+	ex.(core.Manager).Stop(cause)
 	if _, err := f.Wait(ctx); !errors.Is(err, cause) {
 		t.Errorf("Wait() = %v; want the cause of Stop", err)
 	}
@@ -420,8 +420,8 @@ func TestStopWhileAWorkerStarts(t *testing.T) {
 
 // A worker gets no more tasks than it may do, of what others have either.
 func TestMaxTasksPerWorkerHoldsForWhatIsTaken(t *testing.T) {
-	ctx, ex := openProcesses(t, harness.Config{Workers: 3, MaxTasksPerWorker: 3})
-	var futures []*harness.Future[int]
+	ctx, ex := openProcesses(t, core.Config{Workers: 3, MaxTasksPerWorker: 3})
+	var futures []*core.Future[int]
 	for range 60 {
 		futures = append(futures, pid.Submit(ctx, ex, 0))
 	}

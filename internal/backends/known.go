@@ -4,19 +4,20 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // known are the tasks that an executor's worker processes know. A worker is told
 // only the name, so a task of the same name that was not given to it is refused
 // here: it would run the other one's function. check is safe for concurrent use.
 type known struct {
-	byName map[string]*harness.TaskIdentity
-	last   atomic.Pointer[harness.TaskIdentity] // that was found to be known
+	byName map[string]*core.TaskIdentity
+	last   atomic.Pointer[core.TaskIdentity] // that was found to be known
 }
 
-func newKnown(tasks []harness.AnyTask) *known {
-	k := &known{byName: make(map[string]*harness.TaskIdentity)}
+func newKnown(tasks []core.AnyTask) *known {
+	k := &known{byName: make(map[string]*core.TaskIdentity)}
 	for _, t := range tasks {
 		k.byName[t.Name()] = t.Identity()
 	}
@@ -25,7 +26,7 @@ func newKnown(tasks []harness.AnyTask) *known {
 
 // check returns nil if the task is known, or else an error that wraps
 // ErrUnknownTask.
-func (k *known) check(id *harness.TaskIdentity) error {
+func (k *known) check(id *core.TaskIdentity) error {
 	if id == k.last.Load() {
 		return nil
 	}
@@ -41,5 +42,5 @@ func (k *known) check(id *harness.TaskIdentity) error {
 }
 
 func namesake(name string) error {
-	return fmt.Errorf("%w %s: the worker processes were given another task of that name, with another function or other types; give each task a name of its own, and all to executor.Main", harness.ErrUnknownTask, name)
+	return fmt.Errorf("%w %s: the worker processes were given another task of that name, with another function or other types; give each task a name of its own, and all to executor.Main", fault.ErrUnknownTask, name)
 }

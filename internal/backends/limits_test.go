@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 func TestAfford(t *testing.T) {
@@ -55,18 +55,18 @@ func TestLimitsAreRefused(t *testing.T) {
 			}
 		}
 		for _, n := range []int{1 << 40, math.MaxInt} {
-			_, err := b.Open(t.Context(), harness.Config{Workers: n})
+			_, err := b.Open(t.Context(), core.Config{Workers: n})
 			refused("Open", err)
 		}
 		if b == Threads {
-			_, err := b.Open(t.Context(), harness.Config{Workers: 12000})
+			_, err := b.Open(t.Context(), core.Config{Workers: 12000})
 			refused("Open with 12,000 threads", err)
 		}
-		ex, err := b.Open(t.Context(), harness.Config{Workers: 2})
+		ex, err := b.Open(t.Context(), core.Config{Workers: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := ex.(harness.Manager)
+		m := ex.(core.Manager)
 		refused("Resize", m.Resize(1<<40))
 		if err := m.Resize(3); err != nil {
 			t.Errorf("%s: Resize(3) after that = %v; want nil", b.Name, err)

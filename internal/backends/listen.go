@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
+	"github.com/f3f4c0de/harness/internal/wire"
 )
 
 // listen takes what the worker says until it says no more. Then the worker is
@@ -43,7 +45,7 @@ func (c *conn) listen(in *bufio.Reader) {
 	}
 	c.mu.Unlock()
 	if c.watch != nil && c.watch.Exited != nil {
-		c.spawn.Ended, c.spawn.Code, c.spawn.Cause = harness.Now(), c.exit.Code, c.exit.Cause
+		c.spawn.Ended, c.spawn.Code, c.spawn.Cause = core.Now(), c.exit.Code, c.exit.Cause
 		c.watch.Exited(c.spawn)
 	}
 	close(c.lost)
@@ -95,7 +97,7 @@ func (c *conn) arrived(r resultFrame) bool {
 		return int32(r.id-c.done) < 0
 	}
 	call := c.calls[r.id%slots]
-	return r.outcome == outcomePart && call != nil && harness.PartFirst(r.payload) < call.Answered()
+	return r.outcome == outcomePart && call != nil && core.PartFirst(r.payload) < call.Answered()
 }
 
 // recoverRoom takes the results of the batch that the worker was running.
@@ -109,7 +111,7 @@ func (c *conn) recoverRoom() {
 	if !running || room.id.Load() != id || int(room.first.Load()) != call.Answered() {
 		return
 	}
-	begun, _ := harness.SplitItems(c.claims.items[id%slots].Load())
+	begun, _ := core.SplitItems(c.claims.items[id%slots].Load())
 	_ = call.Room(begun-1, room.mem[:cap(room.mem)]) // what cannot be read was not there
 }
 
@@ -211,13 +213,13 @@ func (c *conn) result(f frame, r resultFrame) error {
 	switch {
 	case call == nil: // withdrawn
 	case r.outcome == outcomeFailed:
-		call.Fail(harness.DecodeError(r.payload), r.started, r.ended)
+		call.Fail(wire.DecodeError(r.payload), r.started, r.ended)
 	default:
 		if call.KeepsOutput() {
 			r.payload = f.own(r.payload)
 		}
 		if call.Complete(r.payload, r.started, r.ended) {
-			c.feeder.p.giveBack([]*harness.Call{call})
+			c.feeder.p.giveBack([]*core.Call{call})
 		}
 	}
 	return nil
@@ -233,13 +235,13 @@ func (c *conn) pace(ns float64) {
 // take long, and methods of the program's own may never return. There are as many at a time as the worker's task has goroutines
 // that ask.
 func (c *conn) answer(a askFrame) {
-	ctx, cancel := context.WithCancel(harness.OnWorker(c.ctx, c.self))
+	ctx, cancel := context.WithCancel(core.OnWorker(c.ctx, c.self))
 	c.mu.Lock()
 	c.asks[a.request] = cancel
 	c.mu.Unlock()
 	c.feeder.p.site.Go(func() {
 		var v []byte
-		err := fmt.Errorf("value of a queue %w: its own encoding called runtime.Goexit", harness.ErrEncode)
+		err := fmt.Errorf("value of a queue %w: its own encoding called runtime.Goexit", fault.ErrEncode)
 		defer func() { // also if that is so
 			c.mu.Lock()
 			delete(c.asks, a.request)
@@ -247,6 +249,6 @@ func (c *conn) answer(a askFrame) {
 			cancel()
 			_ = c.out.write(frameAnswer, answerOf(a.request, v, err).appendTo(nil))
 		}()
-		v, err = harness.AnswerQueue(ctx, a.op, a.queue, a.payload)
+		v, err = core.AnswerQueue(ctx, a.op, a.queue, a.payload)
 	})
 }

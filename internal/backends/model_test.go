@@ -9,12 +9,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // does calls its argument, which cannot cross a process.
-var does = harness.NewTask("does", func(ctx context.Context, f func(context.Context)) (int, error) {
+var does = core.NewTask("does", func(ctx context.Context, f func(context.Context)) (int, error) {
 	f(ctx)
 	return 0, nil
 })
@@ -23,7 +23,7 @@ var does = harness.NewTask("does", func(ctx context.Context, f func(context.Cont
 func pass(d time.Duration) { <-time.After(d) }
 
 // open opens a backend in a bubble of package synctest.
-func open(t *testing.T, b *harness.Backend, cfg harness.Config) harness.Executor {
+func open(t *testing.T, b *core.Backend, cfg core.Config) core.Executor {
 	t.Helper()
 	ex, err := b.Open(t.Context(), cfg)
 	if err != nil {
@@ -32,7 +32,7 @@ func open(t *testing.T, b *harness.Backend, cfg harness.Config) harness.Executor
 	return ex
 }
 
-func closeNow(t *testing.T, ex harness.Executor) {
+func closeNow(t *testing.T, ex core.Executor) {
 	t.Helper()
 	if err := ex.Close(); err != nil {
 		t.Errorf("Close() = %v", err)
@@ -53,7 +53,7 @@ func TestGILHandsOver(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ex := open(t, backends.GIL, harness.Config{Workers: 2, SwitchInterval: tt.interval})
+				ex := open(t, backends.GIL, core.Config{Workers: 2, SwitchInterval: tt.interval})
 				defer closeNow(t, ex)
 				var start time.Time
 				var got atomic.Int64
@@ -63,7 +63,7 @@ func TestGILHandsOver(t *testing.T) {
 					close(computing)
 					for got.Load() == 0 && time.Since(start) < time.Second {
 						pass(2 * time.Millisecond) // computes: the lock is held
-						harness.Checkpoint(ctx)
+						core.Checkpoint(ctx)
 					}
 				})
 				<-computing
@@ -81,7 +81,7 @@ func TestGILHandsOver(t *testing.T) {
 // Without a Checkpoint nobody else runs, however long they wait.
 func TestGILIsHeldBetweenCheckpoints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ex := open(t, backends.GIL, harness.Config{Workers: 3})
+		ex := open(t, backends.GIL, core.Config{Workers: 3})
 		defer closeNow(t, ex)
 		var order []int
 		for i := range 3 {
@@ -106,24 +106,24 @@ func TestWhatOverlaps(t *testing.T) {
 	holding := func(_ context.Context, f func()) { f() }
 	tests := []struct {
 		name    string
-		backend *harness.Backend
+		backend *core.Backend
 		run     func(context.Context, func())
 		want    time.Duration // for three tasks of a second
 	}{
 		{"gil computes", backends.GIL, holding, 3 * time.Second},
-		{"gil waits", backends.GIL, harness.Blocking, time.Second},
-		{"gil without the lock", backends.GIL, harness.NoGIL, time.Second},
+		{"gil waits", backends.GIL, core.Blocking, time.Second},
+		{"gil without the lock", backends.GIL, core.NoGIL, time.Second},
 		{"eventloop computes", backends.EventLoop, holding, 3 * time.Second},
-		{"eventloop waits", backends.EventLoop, harness.Blocking, time.Second},
-		{"eventloop has no lock to release", backends.EventLoop, harness.NoGIL, 3 * time.Second},
+		{"eventloop waits", backends.EventLoop, core.Blocking, time.Second},
+		{"eventloop has no lock to release", backends.EventLoop, core.NoGIL, 3 * time.Second},
 		{"goroutines compute", backends.Goroutines, holding, time.Second},
-		{"goroutines without a lock", backends.Goroutines, harness.NoGIL, time.Second},
-		{"sequential waits", backends.Sequential, harness.Blocking, 3 * time.Second},
+		{"goroutines without a lock", backends.Goroutines, core.NoGIL, time.Second},
+		{"sequential waits", backends.Sequential, core.Blocking, 3 * time.Second},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ex := open(t, tt.backend, harness.Config{Workers: 3})
+				ex := open(t, tt.backend, core.Config{Workers: 3})
 				start := time.Now()
 				for range 3 {
 					does.Submit(t.Context(), ex, func(ctx context.Context) { tt.run(ctx, second) })
@@ -141,22 +141,22 @@ func TestWhatOverlaps(t *testing.T) {
 // runs, whatever else it calls.
 func TestEventLoopTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ex := open(t, backends.EventLoop, harness.Config{Workers: 4})
+		ex := open(t, backends.EventLoop, core.Config{Workers: 4})
 		inside := 0
 		step := func(ctx context.Context) {
 			if inside++; inside != 1 {
 				t.Errorf("%d tasks are between two points without Blocking; want 1", inside)
 			}
 			pass(10 * time.Millisecond)
-			harness.Checkpoint(ctx)
-			harness.NoGIL(ctx, func() { pass(10 * time.Millisecond) })
+			core.Checkpoint(ctx)
+			core.NoGIL(ctx, func() { pass(10 * time.Millisecond) })
 			inside--
 		}
 		for range 4 {
 			does.Submit(t.Context(), ex, func(ctx context.Context) {
 				for range 5 {
 					step(ctx)
-					harness.Blocking(ctx, func() { pass(time.Millisecond) })
+					core.Blocking(ctx, func() { pass(time.Millisecond) })
 				}
 			})
 		}
@@ -167,14 +167,14 @@ func TestEventLoopTakesTurns(t *testing.T) {
 // Whoever has waited longest is next.
 func TestEventLoopIsFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ex := open(t, backends.EventLoop, harness.Config{Workers: 3})
+		ex := open(t, backends.EventLoop, core.Config{Workers: 3})
 		var order []int
 		for i := range 3 {
 			does.Submit(t.Context(), ex, func(ctx context.Context) {
 				for range 3 {
 					order = append(order, i)
 					pass(time.Second) // holds the turn, so that the others queue up
-					harness.Blocking(ctx, func() { pass(time.Millisecond) })
+					core.Blocking(ctx, func() { pass(time.Millisecond) })
 				}
 			})
 			synctest.Wait()
@@ -193,10 +193,10 @@ func TestEventLoopIsFair(t *testing.T) {
 // A task that waits in several goroutines gives the lock up once and takes it
 // again once, and a panic while it waits leaves it with the lock.
 func TestGateIsTakenAgain(t *testing.T) {
-	for _, b := range []*harness.Backend{backends.GIL, backends.EventLoop} {
+	for _, b := range []*core.Backend{backends.GIL, backends.EventLoop} {
 		t.Run(b.Name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ex := open(t, b, harness.Config{Workers: 2})
+				ex := open(t, b, core.Config{Workers: 2})
 				inside := 0
 				enter := func() {
 					if inside++; inside != 1 {
@@ -208,16 +208,16 @@ func TestGateIsTakenAgain(t *testing.T) {
 						var others sync.WaitGroup
 						for i := range 3 {
 							others.Go(func() {
-								harness.Blocking(ctx, func() { pass(time.Duration(i+1) * time.Second) })
+								core.Blocking(ctx, func() { pass(time.Duration(i+1) * time.Second) })
 							})
 						}
-						harness.Blocking(ctx, others.Wait)
+						core.Blocking(ctx, others.Wait)
 						enter()
 						pass(time.Second)
 						inside--
 						func() {
 							defer func() { _ = recover() }()
-							harness.Blocking(ctx, func() { panic("while it waits") })
+							core.Blocking(ctx, func() { panic("while it waits") })
 						}()
 						enter()
 						pass(time.Second)
@@ -238,27 +238,27 @@ func TestLeftBehindHasNoLock(t *testing.T) {
 		left func(ctx context.Context, begun chan<- struct{}, release <-chan struct{})
 	}{
 		{"it waits", func(ctx context.Context, begun chan<- struct{}, release <-chan struct{}) {
-			harness.Blocking(ctx, func() { close(begun); <-release })
+			core.Blocking(ctx, func() { close(begun); <-release })
 		}},
 		{"it waits from later on", func(ctx context.Context, begun chan<- struct{}, release <-chan struct{}) {
 			close(begun)
 			<-release
-			harness.Blocking(ctx, func() { pass(time.Second) })
+			core.Blocking(ctx, func() { pass(time.Second) })
 		}},
 		{"it computes", func(ctx context.Context, begun chan<- struct{}, release <-chan struct{}) {
 			close(begun)
 			<-release
 			for range 10 {
 				pass(10 * time.Millisecond)
-				harness.Checkpoint(ctx)
+				core.Checkpoint(ctx)
 			}
 		}},
 	}
-	for _, b := range []*harness.Backend{backends.GIL, backends.EventLoop} {
+	for _, b := range []*core.Backend{backends.GIL, backends.EventLoop} {
 		for _, tt := range tests {
 			t.Run(b.Name+"/"+tt.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					ex := open(t, b, harness.Config{Workers: 2})
+					ex := open(t, b, core.Config{Workers: 2})
 					release := make(chan struct{})
 					var left sync.WaitGroup
 					for range 2 {
@@ -297,7 +297,7 @@ func TestIdleTimeoutIsExact(t *testing.T) {
 		}
 		t.Run(b.Name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ex := open(t, b, harness.Config{Workers: 1, IdleTimeout: time.Minute}).(harness.Manager)
+				ex := open(t, b, core.Config{Workers: 1, IdleTimeout: time.Minute}).(core.Manager)
 				defer closeNow(t, ex)
 				for range 2 {
 					if _, err := does.Submit(t.Context(), ex, func(context.Context) {}).Wait(t.Context()); err != nil {

@@ -8,7 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // A mute cannot be encoded, or decoded, and the error that says so ends the goroutine
@@ -45,9 +46,9 @@ func (u untold) Error() string {
 }
 
 var (
-	takesMute = harness.NewTask("takes mute", func(context.Context, mute) (int, error) { return 0, nil })
-	givesMute = harness.NewTask("gives mute", func(_ context.Context, how string) (mute, error) { return mute{"result", how}, nil })
-	getsMute  = harness.NewTask("gets mute", func(ctx context.Context, q *harness.Queue[mute]) (int, error) {
+	takesMute = core.NewTask("takes mute", func(context.Context, mute) (int, error) { return 0, nil })
+	givesMute = core.NewTask("gives mute", func(_ context.Context, how string) (mute, error) { return mute{"result", how}, nil })
+	getsMute  = core.NewTask("gets mute", func(ctx context.Context, q *core.Queue[mute]) (int, error) {
 		_, err := q.Get(ctx)
 		return 0, err
 	})
@@ -56,12 +57,12 @@ var (
 // What the error of an encoding does when it is asked what it says, ends the task
 // with ErrEncode, or can be cancelled.
 func TestEncodingsWhoseErrorsDoNotTell(t *testing.T) {
-	ctx, ex := openProcesses(t, harness.Config{Workers: 2, CancelGrace: time.Millisecond})
-	submit := map[string]func(how string) harness.AnyFuture{
-		"argument": func(how string) harness.AnyFuture { return takesMute.Submit(ctx, ex, mute{"argument", how}) },
-		"result":   func(how string) harness.AnyFuture { return givesMute.Submit(ctx, ex, how) },
-		"value": func(how string) harness.AnyFuture {
-			q := harness.NewQueue[mute](1)
+	ctx, ex := openProcesses(t, core.Config{Workers: 2, CancelGrace: time.Millisecond})
+	submit := map[string]func(how string) core.AnyFuture{
+		"argument": func(how string) core.AnyFuture { return takesMute.Submit(ctx, ex, mute{"argument", how}) },
+		"result":   func(how string) core.AnyFuture { return givesMute.Submit(ctx, ex, how) },
+		"value": func(how string) core.AnyFuture {
+			q := core.NewQueue[mute](1)
 			t.Cleanup(func() { _ = q.Close(context.Background()) })
 			if err := q.Put(ctx, mute{"value", how}); err != nil {
 				t.Fatal(err)
@@ -72,14 +73,14 @@ func TestEncodingsWhoseErrorsDoNotTell(t *testing.T) {
 	for when, submit := range submit {
 		t.Run(when, func(t *testing.T) {
 			f := submit("ends")
-			if err := waited(ctx, f); !errors.Is(err, harness.ErrEncode) {
+			if err := waited(ctx, f); !errors.Is(err, fault.ErrEncode) {
 				t.Errorf("an error whose text ends the goroutine: the task fails with %v; want ErrEncode", err)
 			}
 			f = submit("hangs")
 			defer func() { told <- struct{}{} }()
 			<-asked
 			f.Cancel()
-			if err := waited(ctx, f); !errors.Is(err, harness.ErrCancelled) {
+			if err := waited(ctx, f); !errors.Is(err, fault.ErrCancelled) {
 				t.Errorf("an error whose text is never said: the cancelled task fails with %v; want ErrCancelled", err)
 			}
 		})
@@ -87,7 +88,7 @@ func TestEncodingsWhoseErrorsDoNotTell(t *testing.T) {
 }
 
 // waited waits for a future and returns its error, or that of ctx.
-func waited(ctx context.Context, f harness.AnyFuture) error {
+func waited(ctx context.Context, f core.AnyFuture) error {
 	select {
 	case <-f.Done():
 		return f.Err()

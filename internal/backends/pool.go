@@ -10,11 +10,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // workers returns how many workers cfg asks for.
-func workers(cfg harness.Config) int {
+func workers(cfg core.Config) int {
 	if cfg.Workers > 0 {
 		return cfg.Workers
 	}
@@ -45,9 +46,9 @@ func (m model) need() need {
 // a short one.
 type pool struct {
 	model   model
-	cfg     harness.Config
-	crew    harness.Crew
-	site    harness.Site
+	cfg     core.Config
+	crew    core.Crew
+	site    core.Site
 	running sync.WaitGroup // workers
 
 	mu       sync.Mutex
@@ -70,19 +71,19 @@ type pool struct {
 
 // A poolWorker is one worker of a pool.
 type poolWorker struct {
-	harness.Worker
-	seat  *seat         // nil without a gate
-	tasks int           // that it has taken
-	call  *harness.Call // the last of them
-	since time.Time     // when it became idle; zero if it is not
-	leave bool          // it has been idle for too long
-	extra bool          // it was started although there are enough, for one task
-	gone  bool          // it is no longer counted as alive
+	core.Worker
+	seat  *seat      // nil without a gate
+	tasks int        // that it has taken
+	call  *core.Call // the last of them
+	since time.Time  // when it became idle; zero if it is not
+	leave bool       // it has been idle for too long
+	extra bool       // it was started although there are enough, for one task
+	gone  bool       // it is no longer counted as alive
 }
 
-func openPool(ctx context.Context, cfg harness.Config, m model) (*pool, error) {
+func openPool(ctx context.Context, cfg core.Config, m model) (*pool, error) {
 	p := &pool{model: m, cfg: cfg}
-	p.site = harness.Site{Observer: cfg.Observer, Timing: cfg.Timing, Crew: &p.crew}
+	p.site = core.Site{Observer: cfg.Observer, Timing: cfg.Timing, Crew: &p.crew}
 	p.nonEmpty.L = &p.mu
 	p.door = newDoor(&p.mu, cfg, &p.crew, func() int { return p.calls.n - p.idle }, p.refused)
 	p.still = standstill{mu: &p.mu, crew: &p.crew, queued: func() bool { return p.calls.n > p.idle && p.broken == nil }, mend: p.mend}
@@ -147,7 +148,7 @@ func (p *pool) start(ready chan<- error) *poolWorker {
 	} else {
 		p.live = append(p.live, nil)
 	}
-	w := &poolWorker{Worker: harness.Worker{Index: index, PID: os.Getpid(), Crew: &p.crew}}
+	w := &poolWorker{Worker: core.Worker{Index: index, PID: os.Getpid(), Crew: &p.crew}}
 	if p.model.gate != nil {
 		w.seat = p.model.gate.seat()
 		w.Gate = w.seat
@@ -178,7 +179,7 @@ func (p *pool) work(w *poolWorker, ready chan<- error) {
 	}
 }
 
-func (p *pool) run(w *poolWorker, c *harness.Call) {
+func (p *pool) run(w *poolWorker, c *core.Call) {
 	if w.seat == nil {
 		c.Run(&w.Worker)
 		return
@@ -196,7 +197,7 @@ func (p *pool) prepare(w *poolWorker, ready chan<- error) (err error) {
 			err = w.call.Err() // it ended its goroutine, and so this one
 		}
 		if err != nil {
-			err = &harness.InitError{Worker: w.Index, Err: err}
+			err = &fault.InitError{Worker: w.Index, Err: err}
 			p.fail(err)
 		}
 		if ready != nil {
@@ -231,8 +232,8 @@ func (p *pool) fail(err error) {
 }
 
 // take empties the queue. The caller holds mu.
-func (p *pool) take() []*harness.Call {
-	var calls []*harness.Call
+func (p *pool) take() []*core.Call {
+	var calls []*core.Call
 	for p.calls.n > 0 {
 		calls = append(calls, p.calls.pop())
 	}
@@ -267,7 +268,7 @@ func (p *pool) supply() {
 	}
 }
 
-func (p *pool) Submit(ctx context.Context, c *harness.Call) {
+func (p *pool) Submit(ctx context.Context, c *core.Call) {
 	c.Enter(&p.site)
 	p.mu.Lock()
 	if err := p.door.admit(ctx); err != nil {
@@ -292,14 +293,14 @@ func (p *pool) Submit(ctx context.Context, c *harness.Call) {
 
 func (p *pool) refused() error {
 	if p.closed {
-		return harness.ErrClosed
+		return fault.ErrClosed
 	}
 	return p.broken
 }
 
 // next returns the next call for w. It blocks while there is none, and reports
 // false when w is to end.
-func (p *pool) next(w *poolWorker) (*harness.Call, bool) {
+func (p *pool) next(w *poolWorker) (*core.Call, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w.call = nil
@@ -342,7 +343,7 @@ func (p *pool) surplus() bool { return p.alive > p.size && p.alive-1 > p.crew.Wa
 
 // mend implements standstill: it starts a worker more than there are to be, for
 // the first call that may end the standstill. The caller holds mu.
-func (p *pool) mend(s *harness.Standstill) (refuse func()) {
+func (p *pool) mend(s *core.Standstill) (refuse func()) {
 	if s.Workers < p.alive {
 		return nil // one that is more than there are to be is at work
 	}
@@ -381,13 +382,13 @@ func (p *pool) reap() {
 	p.nonEmpty.Broadcast()
 }
 
-// Stop implements [harness.Manager].
+// Stop implements [core.Manager].
 func (p *pool) Stop(cause error) {
 	p.mu.Lock()
 	p.closed = true
 	p.nonEmpty.Broadcast()
 	p.door.shut()
-	var calls []*harness.Call
+	var calls []*core.Call
 	if cause != nil {
 		p.stopped = cause
 		calls = p.take()
@@ -403,7 +404,7 @@ func (p *pool) Stop(cause error) {
 	}
 }
 
-// Resize implements [harness.Manager].
+// Resize implements [core.Manager].
 func (p *pool) Resize(n int) error {
 	if n < 1 || p.model.maxWorkers > 0 && n > p.model.maxWorkers {
 		return resizeError(p.model.name, n, p.model.maxWorkers)
@@ -411,7 +412,7 @@ func (p *pool) Resize(n int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return harness.ErrClosed
+		return fault.ErrClosed
 	}
 	if err := afford(p.model.name, p.alive, n, p.model.need()); err != nil {
 		return err
@@ -432,11 +433,11 @@ func resizeError(backend string, n, most int) error {
 	return fmt.Errorf("cannot resize to %d workers: %s needs at least 1", n, backend)
 }
 
-// Stats implements [harness.Manager].
-func (p *pool) Stats() harness.Stats {
+// Stats implements [core.Manager].
+func (p *pool) Stats() core.Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := harness.Stats{Workers: p.size, Alive: p.alive, Queued: p.calls.n, Started: p.started}
+	s := core.Stats{Workers: p.size, Alive: p.alive, Queued: p.calls.n, Started: p.started}
 	if p.size == math.MaxInt {
 		s.Workers = 0
 	}

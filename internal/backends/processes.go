@@ -10,11 +10,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 // Processes runs tasks on worker processes, each with one processor.
-var Processes = &harness.Backend{
+var Processes = &core.Backend{
 	Name: "processes",
 	Doc: `worker processes, one task at a time in each
 
@@ -22,7 +23,7 @@ Each worker is this same program started again, with GOMAXPROCS=1 and a heap
 and a garbage collector of its own. Nothing is shared: arguments and results
 are encoded and cross a pipe, which is measured as a part of its own.
 CPU-bound work scales to the processors, waiting scales to the workers.`,
-	Open: func(ctx context.Context, cfg harness.Config) (harness.Executor, error) {
+	Open: func(ctx context.Context, cfg core.Config) (core.Executor, error) {
 		p, err := openProcesses(ctx, cfg)
 		if err != nil {
 			return nil, err
@@ -47,10 +48,10 @@ const (
 // scheduled. When the queue is empty, a worker with nothing to do is given what
 // others have been sent and have not started.
 type processes struct {
-	cfg     harness.Config
+	cfg     core.Config
 	known   *known
-	site    harness.Site
-	crew    harness.Crew // workers whose tasks wait for queues
+	site    core.Site
+	crew    core.Crew // workers whose tasks wait for queues
 	still   standstill
 	patrol  patrol
 	thefts  atomic.Int32              // see patience
@@ -76,7 +77,7 @@ type processes struct {
 	errs     []error
 }
 
-func openProcesses(ctx context.Context, cfg harness.Config) (*processes, error) {
+func openProcesses(ctx context.Context, cfg core.Config) (*processes, error) {
 	tasks, err := knownTasks(cfg.Tasks)
 	if err != nil {
 		return nil, err
@@ -95,7 +96,7 @@ func openProcesses(ctx context.Context, cfg harness.Config) (*processes, error) 
 			return nil, fmt.Errorf("Config.Init: %w", err)
 		}
 	}
-	p.site = harness.Site{Observer: cfg.Observer, Timing: cfg.Timing, Carrier: p}
+	p.site = core.Site{Observer: cfg.Observer, Timing: cfg.Timing, Carrier: p}
 	p.life, p.halt = context.WithCancelCause(context.Background())
 	p.needed, p.enough = context.WithCancel(p.life)
 	p.crew.Resize(n)
@@ -125,7 +126,7 @@ func openProcesses(ctx context.Context, cfg harness.Config) (*processes, error) 
 	return p, nil
 }
 
-func (p *processes) Submit(ctx context.Context, c *harness.Call) {
+func (p *processes) Submit(ctx context.Context, c *core.Call) {
 	c.Enter(&p.site)
 	if err := p.known.check(c.Origin()); err != nil {
 		c.Fail(err, 0, 0)
@@ -145,7 +146,7 @@ func (p *processes) Submit(ctx context.Context, c *harness.Call) {
 
 func (p *processes) refused() error {
 	if p.closed {
-		return harness.ErrClosed
+		return fault.ErrClosed
 	}
 	return p.broken
 }
@@ -176,13 +177,13 @@ func (p *processes) wakeAll() {
 	}
 }
 
-// Stop implements [harness.Manager].
+// Stop implements [core.Manager].
 func (p *processes) Stop(cause error) {
 	p.mu.Lock()
 	p.closed = true
 	p.door.shut()
 	p.slacken()
-	var queued []*harness.Call
+	var queued []*core.Call
 	if cause != nil {
 		queued = p.empty()
 		queued = slices.AppendSeq(queued, maps.Keys(p.apart.under))
@@ -201,7 +202,7 @@ func (p *processes) Stop(cause error) {
 }
 
 // empty empties the queue. The caller holds mu.
-func (p *processes) empty() (queued []*harness.Call) {
+func (p *processes) empty() (queued []*core.Call) {
 	for _, r := range []*ring{&p.calls, &p.apart.raw} {
 		for r.n > 0 {
 			queued = append(queued, r.pop())
@@ -210,14 +211,14 @@ func (p *processes) empty() (queued []*harness.Call) {
 	return queued
 }
 
-// Resize implements [harness.Manager].
+// Resize implements [core.Manager].
 func (p *processes) Resize(n int) error {
 	if n < 1 {
 		return resizeError("processes", n, 0)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if errors.Is(p.broken, harness.ErrBroken) && !p.closed {
+	if errors.Is(p.broken, fault.ErrBroken) && !p.closed {
 		p.broken = nil
 		for _, f := range *p.feeders.Load() {
 			f.afresh = true
@@ -272,10 +273,10 @@ func freeIndex(feeders []*feeder) int {
 	}
 }
 
-// Stats implements [harness.Manager]. The queue comes last: a call that is sent
+// Stats implements [core.Manager]. The queue comes last: a call that is sent
 // to a worker meanwhile is not counted twice.
-func (p *processes) Stats() harness.Stats {
-	var s harness.Stats
+func (p *processes) Stats() core.Stats {
+	var s core.Stats
 	for _, f := range *p.feeders.Load() {
 		if c := f.current(); c != nil && !c.isLost() {
 			s.Alive++
@@ -307,7 +308,7 @@ func (p *processes) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.unwatch() // all: nothing is in flight
-	p.halt(harness.ErrClosed)
+	p.halt(fault.ErrClosed)
 	return errors.Join(p.errs...)
 }
 
@@ -321,13 +322,13 @@ func (p *processes) note(err error) {
 // take removes up to n calls from the queue for f, and leaves as many for each
 // of the other workers. If there are none, f is woken when there are; more tells
 // whether there may be.
-func (p *processes) take(f *feeder, n int, batch []*harness.Call) (_ []*harness.Call, more prospect) {
+func (p *processes) take(f *feeder, n int, batch []*core.Call) (_ []*core.Call, more prospect) {
 	for {
 		batch, more = p.pop(f, n, batch[:0])
 		none := len(batch) == 0
 		// Without the lock: one that is not wanted any more is completed by
 		// this, and what its callbacks do is not known.
-		batch = slices.DeleteFunc(batch, func(c *harness.Call) bool { return !c.Wanted() })
+		batch = slices.DeleteFunc(batch, func(c *core.Call) bool { return !c.Wanted() })
 		if len(batch) > 0 || none {
 			return batch, more
 		}
@@ -335,7 +336,7 @@ func (p *processes) take(f *feeder, n int, batch []*harness.Call) (_ []*harness.
 }
 
 // pop is take before it is known whether the calls are still wanted.
-func (p *processes) pop(f *feeder, n int, batch []*harness.Call) (_ []*harness.Call, more prospect) {
+func (p *processes) pop(f *feeder, n int, batch []*core.Call) (_ []*core.Call, more prospect) {
 	p.mu.Lock()
 	woken := f.woken
 	if f.woken {
@@ -386,7 +387,7 @@ func (p *processes) dispensable(f *feeder) bool {
 
 // giveBack returns calls that were taken and not finished. They are the next to
 // be taken.
-func (p *processes) giveBack(calls []*harness.Call) {
+func (p *processes) giveBack(calls []*core.Call) {
 	p.mu.Lock()
 	broken := p.broken
 	if broken == nil {
@@ -406,7 +407,7 @@ func (p *processes) giveBack(calls []*harness.Call) {
 
 // steal takes what the busiest worker has been sent and not started, half of
 // it but no more than n, for a worker with nothing to do.
-func (p *processes) steal(n int, batch []*harness.Call) []*harness.Call {
+func (p *processes) steal(n int, batch []*core.Call) []*core.Call {
 	for {
 		victim, most, stuck := p.victim()
 		if victim == nil {
@@ -442,8 +443,8 @@ func (p *processes) stealable() bool {
 	return victim != nil && p.needed.Err() == nil
 }
 
-// Abort implements [harness.Carrier].
-func (p *processes) Abort(c *harness.Call, cause error) bool {
+// Abort implements [core.Carrier].
+func (p *processes) Abort(c *core.Call, cause error) bool {
 	text := textOf(cause) // beforehand, since it may take long
 	for _, f := range *p.feeders.Load() {
 		if conn := f.current(); conn != nil {
@@ -455,8 +456,8 @@ func (p *processes) Abort(c *harness.Call, cause error) bool {
 	return false // its claim was taken back; or see conn.send
 }
 
-// Cut implements [harness.Carrier].
-func (p *processes) Cut(c *harness.Call) (left int, ok bool) {
+// Cut implements [core.Carrier].
+func (p *processes) Cut(c *core.Call) (left int, ok bool) {
 	for _, f := range *p.feeders.Load() {
 		if conn := f.current(); conn != nil {
 			if left, ok = conn.cut(c); ok {
@@ -467,8 +468,8 @@ func (p *processes) Cut(c *harness.Call) (left int, ok bool) {
 	return 0, false
 }
 
-// Started implements [harness.Carrier].
-func (p *processes) Started(c *harness.Call) bool {
+// Started implements [core.Carrier].
+func (p *processes) Started(c *core.Call) bool {
 	for _, f := range *p.feeders.Load() {
 		if conn := f.current(); conn != nil && conn.started(c) {
 			return true
@@ -477,15 +478,15 @@ func (p *processes) Started(c *harness.Call) bool {
 	return false
 }
 
-// Control implements [harness.Controller].
-func (p *processes) Control(ctx context.Context, request string, payload []byte) ([]harness.Reply, error) {
+// Control implements [core.Controller].
+func (p *processes) Control(ctx context.Context, request string, payload []byte) ([]core.Reply, error) {
 	var conns []*conn
 	for _, f := range *p.feeders.Load() {
 		if c := f.current(); c != nil {
 			conns = append(conns, c)
 		}
 	}
-	replies := make([]*harness.Reply, len(conns))
+	replies := make([]*core.Reply, len(conns))
 	errs := make([]error, len(conns))
 	var asking sync.WaitGroup
 	for i, c := range conns {
@@ -493,7 +494,7 @@ func (p *processes) Control(ctx context.Context, request string, payload []byte)
 			b, err := c.control(ctx, request, payload)
 			switch {
 			case err == nil:
-				replies[i] = &harness.Reply{Worker: c.feeder.index, PID: c.proc.PID(), Payload: b}
+				replies[i] = &core.Reply{Worker: c.feeder.index, PID: c.proc.PID(), Payload: b}
 			case c.isLost() && c.exit.Code == 0: // it was one too many, or had done its share
 			default:
 				errs[i] = fmt.Errorf("worker %d (pid %d): request %s: %w", c.feeder.index, c.proc.PID(), request, err)
@@ -501,7 +502,7 @@ func (p *processes) Control(ctx context.Context, request string, payload []byte)
 		})
 	}
 	asking.Wait()
-	var answered []harness.Reply
+	var answered []core.Reply
 	for _, r := range replies {
 		if r != nil {
 			answered = append(answered, *r)

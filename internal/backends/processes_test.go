@@ -16,9 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/harnesstest"
 	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
 )
 
 func TestMain(m *testing.M) {
@@ -40,7 +41,7 @@ func TestMain(m *testing.M) {
 
 var (
 	// die ends the worker: with an exit code, or by the signal -code.
-	die = harness.NewTask("die", func(_ context.Context, code int) (int, error) {
+	die = core.NewTask("die", func(_ context.Context, code int) (int, error) {
 		fmt.Fprintln(os.Stderr, "about to end with", code)
 		if code < 0 {
 			syscall.Kill(os.Getpid(), syscall.Signal(-code))
@@ -49,9 +50,9 @@ var (
 		os.Exit(code)
 		return 0, nil
 	})
-	pid = harness.NewTask("pid", func(context.Context, int) (int, error) { return os.Getpid(), nil })
+	pid = core.NewTask("pid", func(context.Context, int) (int, error) { return os.Getpid(), nil })
 	// gate tells that it runs, and where, and waits until it is let go.
-	gate = harness.NewTask("gate", func(ctx context.Context, in gateIn) (int, error) {
+	gate = core.NewTask("gate", func(ctx context.Context, in gateIn) (int, error) {
 		if err := in.Started.Put(ctx, os.Getpid()); err != nil {
 			return 0, err
 		}
@@ -59,9 +60,9 @@ var (
 		return in.N, err
 	})
 	// unsendable takes what cannot leave the process.
-	unsendable = harness.NewTask("unsendable", func(context.Context, chan int) (int, error) { return 0, nil })
-	mirror     = harness.NewTask("mirror", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
-	environ    = harness.NewTask("environ", func(_ context.Context, name string) (string, error) {
+	unsendable = core.NewTask("unsendable", func(context.Context, chan int) (int, error) { return 0, nil })
+	mirror     = core.NewTask("mirror", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
+	environ    = core.NewTask("environ", func(_ context.Context, name string) (string, error) {
 		if name == "" {
 			return strconv.Itoa(runtime.GOMAXPROCS(0)), nil
 		}
@@ -69,26 +70,26 @@ var (
 	})
 	// where tells that it runs, waits until it is let go and returns the index
 	// of its worker.
-	where = harness.NewTask("where", func(ctx context.Context, in gateIn) (int, error) {
+	where = core.NewTask("where", func(ctx context.Context, in gateIn) (int, error) {
 		if err := in.Started.Put(ctx, os.Getpid()); err != nil {
 			return 0, err
 		}
 		_, err := in.Release.Get(ctx)
-		return harness.WorkerOf(ctx).Index, err
+		return core.WorkerOf(ctx).Index, err
 	})
-	submits = harness.NewTask("submits", func(ctx context.Context, n int) (int, error) {
+	submits = core.NewTask("submits", func(ctx context.Context, n int) (int, error) {
 		return pid.Submit(ctx, elsewhere, n).Wait(ctx)
 	})
 )
 
 type gateIn struct {
 	N                int
-	Started, Release *harness.Queue[int]
+	Started, Release *core.Queue[int]
 }
 
-var tasks = append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable, gets, fails, stands, takesMute, givesMute, getsMute)
+var tasks = core.TasksOf(append(slices.Clone(harnesstest.Tasks), die, pid, gate, environ, mirror, submits, where, spin, deafen, slowly, large, unsendable, gets, fails, stands, takesMute, givesMute, getsMute))
 
-func openProcesses(t *testing.T, cfg harness.Config) (context.Context, harness.Executor) {
+func openProcesses(t *testing.T, cfg core.Config) (context.Context, core.Executor) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
@@ -117,13 +118,13 @@ func TestWorkerLost(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			ctx, ex := openProcesses(t, harness.Config{Workers: 2})
+			ctx, ex := openProcesses(t, core.Config{Workers: 2})
 			before, err := pid.Submit(ctx, ex, 0).Wait(ctx)
 			if err != nil {
 				t.Fatal(err)
 			}
 			_, err = die.Submit(ctx, ex, tt.code).Wait(ctx)
-			var lost *harness.WorkerLostError
+			var lost *fault.WorkerLostError
 			if !errors.As(err, &lost) {
 				t.Fatalf("Wait() = %v; want a *WorkerLostError", err)
 			}
@@ -149,8 +150,8 @@ func TestWorkerLost(t *testing.T) {
 // Only the task that ran is lost; those sent ahead to the same worker are done
 // by another.
 func TestQueuedTasksSurviveTheirWorker(t *testing.T) {
-	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
-	started, release := harness.NewQueue[int](100), harness.NewQueue[int](100)
+	ctx, ex := openProcesses(t, core.Config{Workers: 1})
+	started, release := core.NewQueue[int](100), core.NewQueue[int](100)
 	defer started.Close(ctx)
 	defer release.Close(ctx)
 	first := gate.Submit(ctx, ex, gateIn{0, started, release})
@@ -158,14 +159,14 @@ func TestQueuedTasksSurviveTheirWorker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var rest []*harness.Future[int]
+	var rest []*core.Future[int]
 	for range 20 {
 		rest = append(rest, pid.Submit(ctx, ex, 0))
 	}
 	if err := syscall.Kill(victim, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	var lost *harness.WorkerLostError
+	var lost *fault.WorkerLostError
 	if _, err := first.Wait(ctx); !errors.As(err, &lost) || lost.PID != victim {
 		t.Errorf("the running task reports %v; want that worker %d was lost", err, victim)
 	}
@@ -178,10 +179,10 @@ func TestQueuedTasksSurviveTheirWorker(t *testing.T) {
 
 // openNoMore opens an executor with two workers, of which none can be replaced.
 // spawned has as many elements as processes were started.
-func openNoMore(t *testing.T) (_ context.Context, _ harness.Executor, spawned chan struct{}) {
+func openNoMore(t *testing.T) (_ context.Context, _ core.Executor, spawned chan struct{}) {
 	t.Helper()
 	spawned = make(chan struct{}, 100)
-	ctx, ex := openProcesses(t, harness.Config{Workers: 2, Processes: &harness.ProcessObserver{
+	ctx, ex := openProcesses(t, core.Config{Workers: 2, Processes: &core.ProcessObserver{
 		Spawning: func(int) []string {
 			if spawned <- struct{}{}; len(spawned) > 2 {
 				return []string{"BACKENDS_TEST_BROKEN=1"}
@@ -198,7 +199,7 @@ func TestWorkerNotReplaced(t *testing.T) {
 	if _, err := die.Submit(ctx, ex, 1).Wait(ctx); err == nil {
 		t.Fatal("a task that ended its worker did not fail")
 	}
-	started, release := harness.NewQueue[int](2), harness.NewQueue[int](2)
+	started, release := core.NewQueue[int](2), core.NewQueue[int](2)
 	defer started.Close(ctx)
 	first, second := gate.Submit(ctx, ex, gateIn{1, started, release}), gate.Submit(ctx, ex, gateIn{2, started, release})
 	for len(spawned) < 4 { // the third has failed, and is tried again
@@ -207,8 +208,8 @@ func TestWorkerNotReplaced(t *testing.T) {
 	if err := release.Close(ctx); err != nil { // for both
 		t.Fatal(err)
 	}
-	for i, f := range []*harness.Future[int]{first, second} {
-		if _, err := f.Wait(ctx); !errors.Is(err, harness.ErrQueueClosed) {
+	for i, f := range []*core.Future[int]{first, second} {
+		if _, err := f.Wait(ctx); !errors.Is(err, fault.ErrQueueClosed) {
 			t.Errorf("task %d: %v; want that the worker that is left does it", i, err)
 		}
 	}
@@ -222,7 +223,7 @@ func TestWorkerNotReplaced(t *testing.T) {
 func TestIdleWorkerBesideOneThatIsNotReplaced(t *testing.T) {
 	for which := range 2 {
 		ctx, ex, spawned := openNoMore(t)
-		started, release := harness.NewQueue[int](2), harness.NewQueue[int](2)
+		started, release := core.NewQueue[int](2), core.NewQueue[int](2)
 		pids := make([]int, 2)
 		for i := range pids {
 			gate.Submit(ctx, ex, gateIn{i, started, release})
@@ -231,7 +232,7 @@ func TestIdleWorkerBesideOneThatIsNotReplaced(t *testing.T) {
 		for range pids {
 			_ = release.Put(ctx, 0)
 		}
-		untilIdle(ctx, t, ex.(harness.Manager))
+		untilIdle(ctx, t, ex.(core.Manager))
 		_ = syscall.Kill(pids[which], syscall.SIGKILL)
 		for len(spawned) < 4 { // the third has failed, and is tried again
 			runtime.Gosched()
@@ -248,25 +249,25 @@ func TestIdleWorkerBesideOneThatIsNotReplaced(t *testing.T) {
 
 // A worker with nothing to do ends after the idle timeout, whatever others do.
 func TestIdleTimeoutBesideABusyWorker(t *testing.T) {
-	ctx, ex := openProcesses(t, harness.Config{Workers: 2, IdleTimeout: 200 * time.Millisecond})
-	started, release := harness.NewQueue[int](1), harness.NewQueue[int](1)
+	ctx, ex := openProcesses(t, core.Config{Workers: 2, IdleTimeout: 200 * time.Millisecond})
+	started, release := core.NewQueue[int](1), core.NewQueue[int](1)
 	f := gate.Submit(ctx, ex, gateIn{1, started, release})
 	if _, err := started.Get(ctx); err != nil {
 		t.Fatal(err)
 	}
-	for m := ex.(harness.Manager); m.Stats().Alive != 1; {
+	for m := ex.(core.Manager); m.Stats().Alive != 1; {
 		if runtime.Gosched(); ctx.Err() != nil {
 			t.Fatalf("Stats() = %+v; want one alive", m.Stats())
 		}
 	}
-	if f.State() != harness.Running {
+	if f.State() != core.Running {
 		t.Errorf("the task is %v; want running", f.State())
 	}
 	_, _ = started.Close(ctx), release.Close(ctx)
 }
 
 // stands does not return if it can remove a file.
-var stands = harness.NewTask("stands", func(_ context.Context, file string) (int, error) {
+var stands = core.NewTask("stands", func(_ context.Context, file string) (int, error) {
 	if os.Remove(file) == nil {
 		select {}
 	}
@@ -276,7 +277,7 @@ var stands = harness.NewTask("stands", func(_ context.Context, file string) (int
 // A worker whose start stands still keeps no task from others, and does not keep Close
 // waiting.
 func TestStartThatStandsStill(t *testing.T) {
-	for name, cfg := range map[string]harness.Config{
+	for name, cfg := range map[string]core.Config{
 		"after a task":    {MaxTasksPerWorker: 1},
 		"after idle time": {IdleTimeout: time.Millisecond},
 	} {
@@ -284,7 +285,7 @@ func TestStartThatStandsStill(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "stands")
 			cfg.Workers, cfg.Init = 2, stands.With(file)
 			ctx, ex := openProcesses(t, cfg)
-			for cfg.IdleTimeout > 0 && ex.(harness.Manager).Stats().Alive > 0 {
+			for cfg.IdleTimeout > 0 && ex.(core.Manager).Stats().Alive > 0 {
 				if runtime.Gosched(); ctx.Err() != nil {
 					t.Fatal("the workers did not end")
 				}
@@ -309,7 +310,7 @@ func TestStartThatStandsStill(t *testing.T) {
 				}
 			case <-ctx.Done():
 				t.Error("Close waits for a worker that nobody needs")
-				ex.(harness.Manager).Stop(errors.New("the test is over"))
+				ex.(core.Manager).Stop(errors.New("the test is over"))
 			}
 		})
 	}
@@ -322,7 +323,7 @@ func TestSignalWhileAWorkerStarts(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, ex := openProcesses(t, harness.Config{Workers: 2, Processes: &harness.ProcessObserver{
+	ctx, ex := openProcesses(t, core.Config{Workers: 2, Processes: &core.ProcessObserver{
 		Spawning: func(int) []string { return []string{"BACKENDS_TEST_ENDED=" + file} },
 	}})
 	if _, err := os.Stat(file); err == nil {
@@ -335,9 +336,9 @@ func TestSignalWhileAWorkerStarts(t *testing.T) {
 
 // What comes back to the queue after Stop, when there is no worker, keeps nobody.
 func TestStopWhileThereIsNoWorker(t *testing.T) {
-	ctx, ex := openProcesses(t, harness.Config{Workers: 1, IdleTimeout: time.Millisecond})
-	m := ex.(harness.Manager)
-	in := slowInput{make(chan *harness.Call)}
+	ctx, ex := openProcesses(t, core.Config{Workers: 1, IdleTimeout: time.Millisecond})
+	m := ex.(core.Manager)
+	in := slowInput{make(chan *core.Call)}
 	f := slowly.Submit(ctx, ex, in)
 	in.call <- f.Call() // it is being encoded, until it is done
 	for m.Stats().Alive > 0 {
@@ -363,7 +364,7 @@ func TestStopWhileThereIsNoWorker(t *testing.T) {
 }
 
 // untilIdle waits until no worker has a task.
-func untilIdle(ctx context.Context, t *testing.T, m harness.Manager) {
+func untilIdle(ctx context.Context, t *testing.T, m core.Manager) {
 	t.Helper()
 	for m.Stats().Busy > 0 {
 		if runtime.Gosched(); ctx.Err() != nil {
@@ -374,8 +375,8 @@ func untilIdle(ctx context.Context, t *testing.T, m harness.Manager) {
 
 // A task behind a long one is given to an idle worker.
 func TestNothingWaitsBehindALongTask(t *testing.T) {
-	ctx, ex := openProcesses(t, harness.Config{Workers: 2})
-	started, release := harness.NewQueue[int](100), harness.NewQueue[int](100)
+	ctx, ex := openProcesses(t, core.Config{Workers: 2})
+	started, release := core.NewQueue[int](100), core.NewQueue[int](100)
 	defer started.Close(ctx)
 	defer release.Close(ctx)
 	for range 20 {
@@ -385,7 +386,7 @@ func TestNothingWaitsBehindALongTask(t *testing.T) {
 		}
 		// One worker is taken. Were one of these kept behind it, it would
 		// wait for ever.
-		var short []*harness.Future[int]
+		var short []*core.Future[int]
 		for range 10 {
 			short = append(short, pid.Submit(ctx, ex, 0))
 		}
@@ -404,9 +405,9 @@ func TestNothingWaitsBehindALongTask(t *testing.T) {
 }
 
 // slowly has an input that is encoded only once its call is over.
-var slowly = harness.NewTask("slowly", func(context.Context, slowInput) (int, error) { return 0, nil })
+var slowly = core.NewTask("slowly", func(context.Context, slowInput) (int, error) { return 0, nil })
 
-type slowInput struct{ call chan *harness.Call }
+type slowInput struct{ call chan *core.Call }
 
 func (in *slowInput) AppendBinary(b []byte) ([]byte, error) {
 	<-(<-in.call).Done()
@@ -418,18 +419,18 @@ func (*slowInput) UnmarshalBinary([]byte) error { return nil }
 // A task whose argument's own methods encode it has not started, and is cancelled
 // however long they take.
 func TestCancelWhileItIsEncoded(t *testing.T) {
-	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
-	started, release := harness.NewQueue[int](1), harness.NewQueue[int](1)
+	ctx, ex := openProcesses(t, core.Config{Workers: 1})
+	started, release := core.NewQueue[int](1), core.NewQueue[int](1)
 	defer started.Close(ctx)
 	defer release.Close(ctx)
 	gate.Submit(ctx, ex, gateIn{1, started, release})
 	if _, err := started.Get(ctx); err != nil {
 		t.Fatal(err)
 	}
-	in := slowInput{make(chan *harness.Call)}
+	in := slowInput{make(chan *core.Call)}
 	f := slowly.Submit(ctx, ex, in)
 	in.call <- f.Call() // it is being encoded
-	if !f.Cancel() || f.State() != harness.Cancelled {
+	if !f.Cancel() || f.State() != core.Cancelled {
 		t.Errorf("Cancel() of a task that was being encoded left it %v; want true, and cancelled", f.State())
 	}
 }
@@ -437,20 +438,20 @@ func TestCancelWhileItIsEncoded(t *testing.T) {
 // However many encodings never end, they hold up no other task, of the same type or
 // of another.
 func TestEncodingsHoldUpNobody(t *testing.T) {
-	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
+	ctx, ex := openProcesses(t, core.Config{Workers: 1})
 	done := pid.Submit(ctx, ex, 0)
 	if _, err := done.Wait(ctx); err != nil {
 		t.Fatal(err)
 	}
 	var hang []slowInput
-	var hung []*harness.Future[int]
+	var hung []*core.Future[int]
 	for range 5 {
-		in := slowInput{make(chan *harness.Call, 1)}
+		in := slowInput{make(chan *core.Call, 1)}
 		hang, hung = append(hang, in), append(hung, slowly.Submit(ctx, ex, in))
 	}
-	quick := slowInput{make(chan *harness.Call, 1)}
+	quick := slowInput{make(chan *core.Call, 1)}
 	quick.call <- done.Call()
-	for i, f := range []*harness.Future[int]{pid.Submit(ctx, ex, 0), slowly.Submit(ctx, ex, quick), pid.Submit(ctx, ex, 0)} {
+	for i, f := range []*core.Future[int]{pid.Submit(ctx, ex, 0), slowly.Submit(ctx, ex, quick), pid.Submit(ctx, ex, 0)} {
 		if _, err := f.Wait(ctx); err != nil {
 			t.Errorf("task %d behind five that are encoded: %v", i, err)
 		}
@@ -464,9 +465,9 @@ func TestEncodingsHoldUpNobody(t *testing.T) {
 }
 
 // gets takes a value from a queue, and tells whether that was refused.
-var gets = harness.NewTask("gets", func(ctx context.Context, q *harness.Queue[leaves]) (bool, error) {
+var gets = core.NewTask("gets", func(ctx context.Context, q *core.Queue[leaves]) (bool, error) {
 	_, err := q.Get(ctx)
-	return errors.Is(err, harness.ErrEncode), nil
+	return errors.Is(err, fault.ErrEncode), nil
 })
 
 // The encoding of leaves ends its goroutine, or fails.
@@ -490,9 +491,9 @@ func (secret) Unwrap() error { runtime.Goexit(); return nil }
 // A worker that asks for a value whose encoding, or the error of that, ends the
 // goroutine is answered.
 func TestQueueWhoseValueEndsTheGoroutine(t *testing.T) {
-	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
+	ctx, ex := openProcesses(t, core.Config{Workers: 1})
 	for _, v := range []leaves{{nil}, {ending{}}, {secret{}}} {
-		q := harness.NewQueue[leaves](1)
+		q := core.NewQueue[leaves](1)
 		defer q.Close(ctx)
 		if err := q.Put(ctx, v); err != nil {
 			t.Fatal(err)
@@ -506,25 +507,25 @@ func TestQueueWhoseValueEndsTheGoroutine(t *testing.T) {
 // A task that the only worker was sent ahead, and for which the one that it runs
 // waits, is given to a worker of its own.
 func TestStandstillEndedByWhatWasSentAhead(t *testing.T) {
-	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
+	ctx, ex := openProcesses(t, core.Config{Workers: 1})
 	if _, err := pid.Submit(ctx, ex, 0).Wait(ctx); err != nil {
 		t.Fatal(err)
 	}
-	started, release, closed := harness.NewQueue[int](1), harness.NewQueue[int](1), harness.NewQueue[int](1)
+	started, release, closed := core.NewQueue[int](1), core.NewQueue[int](1), core.NewQueue[int](1)
 	_ = closed.Close(ctx)
 	consumer := gate.Submit(ctx, ex, gateIn{1, started, release})
 	producer := gate.Submit(ctx, ex, gateIn{2, release, closed})
 	if n, err := consumer.Wait(ctx); n != 1 || err != nil {
 		t.Errorf("the task that waits for the other returned %d, %v; want 1, nil; the other is %v", n, err, producer.State())
 	}
-	if _, err := producer.Wait(ctx); !errors.Is(err, harness.ErrQueueClosed) {
+	if _, err := producer.Wait(ctx); !errors.Is(err, fault.ErrQueueClosed) {
 		t.Errorf("the other failed with %v; want that a queue was closed", err)
 	}
 	_, _ = started.Close(ctx), release.Close(ctx)
 }
 
 // fails fails in a way whose methods end the goroutine.
-var fails = harness.NewTask("fails", func(_ context.Context, how string) (int, error) {
+var fails = core.NewTask("fails", func(_ context.Context, how string) (int, error) {
 	switch how {
 	case "error":
 		return 0, ending{}
@@ -540,13 +541,13 @@ func (ending) Error() string { runtime.Goexit(); return "" }
 
 // An argument of a batch whose failure cannot be described is the only one that fails.
 func TestBatchWhoseErrorEndsTheGoroutine(t *testing.T) {
-	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
-	near, err := backends.Goroutines.Open(ctx, harness.Config{Workers: 1})
+	ctx, ex := openProcesses(t, core.Config{Workers: 1})
+	near, err := backends.Goroutines.Open(ctx, core.Config{Workers: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer near.Close()
-	for _, ex := range []harness.Executor{ex, near} {
+	for _, ex := range []core.Executor{ex, near} {
 		for _, how := range []string{"error", "panic"} {
 			b, err := fails.SubmitBatch(ctx, ex, []string{"", how, "", ""}).Wait(ctx)
 			if err != nil || len(b.Errs) != 1 || b.Errs[1] == nil || b.Values[3] != 7 {
@@ -558,8 +559,8 @@ func TestBatchWhoseErrorEndsTheGoroutine(t *testing.T) {
 
 // A cause whose method ends the goroutine costs no worker that would stop at once.
 func TestCauseThatEndsTheGoroutine(t *testing.T) {
-	ctx, ex := openProcesses(t, harness.Config{Workers: 1, CancelGrace: 30 * time.Second})
-	started, release := harness.NewQueue[int](1), harness.NewQueue[int](1)
+	ctx, ex := openProcesses(t, core.Config{Workers: 1, CancelGrace: 30 * time.Second})
+	started, release := core.NewQueue[int](1), core.NewQueue[int](1)
 	defer started.Close(ctx)
 	defer release.Close(ctx)
 	theirs, cancel := context.WithCancelCause(ctx)
@@ -572,7 +573,7 @@ func TestCauseThatEndsTheGoroutine(t *testing.T) {
 	case <-f.Done():
 	case <-ctx.Done():
 	}
-	if lost := ex.(harness.Manager).Stats().Lost; f.State() != harness.Cancelled || lost != 0 {
+	if lost := ex.(core.Manager).Stats().Lost; f.State() != core.Cancelled || lost != 0 {
 		t.Errorf("the task is %v, and %d workers were lost; want cancelled, none", f.State(), lost)
 	}
 }
@@ -580,19 +581,19 @@ func TestCauseThatEndsTheGoroutine(t *testing.T) {
 // What is called when a task's input cannot be encoded may cancel the task that
 // the worker runs.
 func TestCancelInACallback(t *testing.T) {
-	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
-	started := harness.NewQueue[int](1)
+	ctx, ex := openProcesses(t, core.Config{Workers: 1})
+	started := core.NewQueue[int](1)
 	defer started.Close(ctx)
 	running := spin.Submit(ctx, ex, started)
 	if _, err := started.Get(ctx); err != nil {
 		t.Fatal(err)
 	}
 	bad := unsendable.Submit(ctx, ex, make(chan int))
-	bad.OnDone(func(*harness.Future[int]) { running.Cancel() })
-	if _, err := bad.Wait(ctx); !errors.Is(err, harness.ErrEncode) {
+	bad.OnDone(func(*core.Future[int]) { running.Cancel() })
+	if _, err := bad.Wait(ctx); !errors.Is(err, fault.ErrEncode) {
 		t.Errorf("a task whose input cannot be encoded: %v; want ErrEncode", err)
 	}
-	if _, err := running.Wait(ctx); !errors.Is(err, harness.ErrCancelled) {
+	if _, err := running.Wait(ctx); !errors.Is(err, fault.ErrCancelled) {
 		t.Errorf("the task that was cancelled: %v; want ErrCancelled", err)
 	}
 }
@@ -600,8 +601,8 @@ func TestCancelInACallback(t *testing.T) {
 // With fewer tasks than workers are sent ahead, every worker still finds one.
 func TestIdleWorkersFindWork(t *testing.T) {
 	for range 30 {
-		ctx, ex := openProcesses(t, harness.Config{Workers: 5})
-		started, release := harness.NewQueue[int](5), harness.NewQueue[int](5)
+		ctx, ex := openProcesses(t, core.Config{Workers: 5})
+		started, release := core.NewQueue[int](5), core.NewQueue[int](5)
 		for i := range 5 {
 			gate.Submit(ctx, ex, gateIn{i, started, release})
 		}
@@ -620,8 +621,8 @@ func TestIdleWorkersFindWork(t *testing.T) {
 // A call that kills its workers is tried three times if that does no harm, and no
 // other call of the task is blamed for it.
 func TestCallThatKillsIsQuarantined(t *testing.T) {
-	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
-	var futures, again []*harness.Future[int]
+	ctx, ex := openProcesses(t, core.Config{Workers: 1})
+	var futures, again []*core.Future[int]
 	for range 5 {
 		futures = append(futures, die.Submit(ctx, ex, 1))
 	}
@@ -630,19 +631,19 @@ func TestCallThatKillsIsQuarantined(t *testing.T) {
 	}
 	for i, f := range futures {
 		_, err := f.Wait(ctx)
-		var lost *harness.WorkerLostError
-		if !errors.As(err, &lost) || errors.Is(err, harness.ErrQuarantined) {
+		var lost *fault.WorkerLostError
+		if !errors.As(err, &lost) || errors.Is(err, fault.ErrQuarantined) {
 			t.Errorf("task %d failed with %v; want a lost worker", i, err)
 		}
 	}
 	for i, f := range again {
 		_, err := f.Wait(ctx)
-		var lost *harness.WorkerLostError
-		if !errors.As(err, &lost) || !errors.Is(err, harness.ErrQuarantined) {
+		var lost *fault.WorkerLostError
+		if !errors.As(err, &lost) || !errors.Is(err, fault.ErrQuarantined) {
 			t.Errorf("idempotent task %d failed with %v; want ErrQuarantined and a lost worker", i, err)
 		}
 	}
-	if got := ex.(harness.Manager).Stats().Lost; got != 5+2*3 {
+	if got := ex.(core.Manager).Stats().Lost; got != 5+2*3 {
 		t.Errorf("%d workers were lost; want 5 for those that are tried once, and 6 for two that are tried three times", got)
 	}
 	if _, err := pid.Submit(ctx, ex, 0).Wait(ctx); err != nil {
@@ -651,7 +652,7 @@ func TestCallThatKillsIsQuarantined(t *testing.T) {
 }
 
 func TestWorkersHaveOneProcessor(t *testing.T) {
-	ctx, ex := openProcesses(t, harness.Config{Workers: 1, Processes: &harness.ProcessObserver{
+	ctx, ex := openProcesses(t, core.Config{Workers: 1, Processes: &core.ProcessObserver{
 		Spawning: func(worker int) []string { return []string{fmt.Sprintf("GIVEN=to-%d", worker)} },
 	}})
 	if got, err := environ.Submit(ctx, ex, "").Wait(ctx); got != "1" || err != nil {
@@ -664,9 +665,9 @@ func TestWorkersHaveOneProcessor(t *testing.T) {
 
 func TestProcessObserver(t *testing.T) {
 	var mu sync.Mutex
-	var exits []harness.ProcessExit
-	ctx, ex := openProcesses(t, harness.Config{Workers: 2, Processes: &harness.ProcessObserver{
-		Exited: func(e harness.ProcessExit) {
+	var exits []core.ProcessExit
+	ctx, ex := openProcesses(t, core.Config{Workers: 2, Processes: &core.ProcessObserver{
+		Exited: func(e core.ProcessExit) {
 			mu.Lock()
 			defer mu.Unlock()
 			exits = append(exits, e)
@@ -684,7 +685,7 @@ func TestProcessObserver(t *testing.T) {
 	codes := make(map[int]int)
 	for _, e := range exits {
 		codes[e.Code]++
-		if !slices.IsSorted([]harness.Stamp{1, e.Started, e.Ready, e.Ended}) || e.PID == 0 {
+		if !slices.IsSorted([]core.Stamp{1, e.Started, e.Ready, e.Ended}) || e.PID == 0 {
 			t.Errorf("an exit was told as %+v; want its moments in order and its process", e)
 		}
 	}
@@ -694,21 +695,21 @@ func TestProcessObserver(t *testing.T) {
 }
 
 func TestUnknownTasks(t *testing.T) {
-	stranger := harness.NewTask("stranger", func(context.Context, int) (int, error) { return 0, nil })
-	_, err := backends.Processes.Open(t.Context(), harness.Config{Workers: 1, Tasks: []harness.AnyTask{stranger}})
-	if !errors.Is(err, harness.ErrUnknownTask) || !strings.Contains(err.Error(), "stranger") {
+	stranger := core.NewTask("stranger", func(context.Context, int) (int, error) { return 0, nil })
+	_, err := backends.Processes.Open(t.Context(), core.Config{Workers: 1, Tasks: []core.AnyTask{stranger}})
+	if !errors.Is(err, fault.ErrUnknownTask) || !strings.Contains(err.Error(), "stranger") {
 		t.Errorf("Open with a task that the worker does not know = %v; want ErrUnknownTask that names it", err)
 	}
-	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
-	if _, err := stranger.Submit(ctx, ex, 1).Wait(ctx); !errors.Is(err, harness.ErrUnknownTask) {
+	ctx, ex := openProcesses(t, core.Config{Workers: 1})
+	if _, err := stranger.Submit(ctx, ex, 1).Wait(ctx); !errors.Is(err, fault.ErrUnknownTask) {
 		t.Errorf("Wait() = %v; want ErrUnknownTask", err)
 	}
 }
 
 func TestWorkersKnowTheirIndex(t *testing.T) {
-	ctx, ex := openProcesses(t, harness.Config{Workers: 2, Timing: true})
-	in := gateIn{Started: harness.NewQueue[int](2), Release: harness.NewQueue[int](2)}
-	futures := []*harness.Future[int]{where.Submit(ctx, ex, in), where.Submit(ctx, ex, in)}
+	ctx, ex := openProcesses(t, core.Config{Workers: 2, Timing: true})
+	in := gateIn{Started: core.NewQueue[int](2), Release: core.NewQueue[int](2)}
+	futures := []*core.Future[int]{where.Submit(ctx, ex, in), where.Submit(ctx, ex, in)}
 	for range futures {
 		if _, err := in.Started.Get(ctx); err != nil {
 			t.Fatal(err)
@@ -730,19 +731,19 @@ func TestWorkersKnowTheirIndex(t *testing.T) {
 }
 
 func TestTwoTasksOfOneName(t *testing.T) {
-	other := harness.NewTask("pid", func(_ context.Context, n int) (int, error) { return n, nil })
-	stranger := harness.NewTask("stranger", func(_ context.Context, n int) (int, error) { return n, nil })
-	var none *harness.Task[int, int]
+	other := core.NewTask("pid", func(_ context.Context, n int) (int, error) { return n, nil })
+	stranger := core.NewTask("stranger", func(_ context.Context, n int) (int, error) { return n, nil })
+	var none *core.Task[int, int]
 	tests := []struct {
 		name  string
-		tasks []harness.AnyTask
+		tasks []core.AnyTask
 		want  string // of the panic
 	}{
-		{"twice, and its copy", []harness.AnyTask{pid, die, pid, pid.Idempotent()}, ""},
-		{"another of the name", []harness.AnyTask{pid, die, pid, other}, "two tasks are named pid"},
-		{"one that the first call was not given", []harness.AnyTask{pid, stranger}, "was not given task stranger"},
-		{"nil", []harness.AnyTask{pid, nil}, "of 2 tasks that were given to executor.Main or cli.Main, number 2 is nil"},
-		{"a nil task", []harness.AnyTask{none}, "number 1 is nil"},
+		{"twice, and its copy", []core.AnyTask{pid, die, pid, pid.Idempotent()}, ""},
+		{"another of the name", []core.AnyTask{pid, die, pid, other}, "two tasks are named pid"},
+		{"one that the first call was not given", []core.AnyTask{pid, stranger}, "was not given task stranger"},
+		{"nil", []core.AnyTask{pid, nil}, "of 2 tasks that were given to executor.Main or cli.Main, number 2 is nil"},
+		{"a nil task", []core.AnyTask{none}, "number 1 is nil"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -755,28 +756,28 @@ func TestTwoTasksOfOneName(t *testing.T) {
 			backends.Divert(tt.tasks, nil)
 		})
 	}
-	for name, cfg := range map[string]harness.Config{"Tasks": {Tasks: []harness.AnyTask{other}}, "Init": {Init: other.With(1)}} {
+	for name, cfg := range map[string]core.Config{"Tasks": {Tasks: []core.AnyTask{other}}, "Init": {Init: other.With(1)}} {
 		cfg.Workers = 1
-		if _, err := backends.Processes.Open(t.Context(), cfg); !errors.Is(err, harness.ErrUnknownTask) || !strings.Contains(err.Error(), "another task of that name") {
+		if _, err := backends.Processes.Open(t.Context(), cfg); !errors.Is(err, fault.ErrUnknownTask) || !strings.Contains(err.Error(), "another task of that name") {
 			t.Errorf("Open with another task of the name as Config.%s = %v; want ErrUnknownTask that tells why", name, err)
 		}
 	}
-	if _, err := backends.Processes.Open(t.Context(), harness.Config{Workers: 1, Tasks: []harness.AnyTask{none}}); err == nil {
+	if _, err := backends.Processes.Open(t.Context(), core.Config{Workers: 1, Tasks: []core.AnyTask{none}}); err == nil {
 		t.Error("Open with a nil task gave no error")
 	}
 }
 
 // An executor in a variable is there in the submitter's process only.
-var elsewhere harness.Executor
+var elsewhere core.Executor
 
 func TestSubmitWithoutExecutor(t *testing.T) {
-	ctx, ex := openProcesses(t, harness.Config{Workers: 1})
+	ctx, ex := openProcesses(t, core.Config{Workers: 1})
 	elsewhere = ex
 	_, err := submits.Submit(ctx, ex, 1).Wait(ctx)
-	if !errors.Is(err, harness.ErrNested) || !strings.Contains(err.Error(), "submitting task pid") {
+	if !errors.Is(err, fault.ErrNested) || !strings.Contains(err.Error(), "submitting task pid") {
 		t.Errorf("a task that submits another = %v; want ErrNested that names the other", err)
 	}
-	if _, err := pid.SubmitBatch(ctx, nil, []int{1}).Wait(ctx); err == nil || errors.Is(err, harness.ErrNested) {
+	if _, err := pid.SubmitBatch(ctx, nil, []int{1}).Wait(ctx); err == nil || errors.Is(err, fault.ErrNested) {
 		t.Errorf("SubmitBatch to nil = %v; want an error that is not ErrNested", err)
 	}
 }
@@ -785,15 +786,15 @@ func TestProgramWithoutDivert(t *testing.T) {
 	t.Setenv("BACKENDS_TEST_DEAF", "1")
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 200*time.Millisecond, errors.New("the test gave up"))
 	defer cancel()
-	_, err := backends.Processes.Open(ctx, harness.Config{Workers: 2})
+	_, err := backends.Processes.Open(ctx, core.Config{Workers: 2})
 	if err == nil || !strings.Contains(err.Error(), "starting worker") {
 		t.Errorf("Open() = %v; want an error about starting a worker", err)
 	}
 }
 
 func TestControl(t *testing.T) {
-	ctx, ex := openProcesses(t, harness.Config{Workers: 2})
-	_, err := ex.(harness.Controller).Control(ctx, "nonsense", nil)
+	ctx, ex := openProcesses(t, core.Config{Workers: 2})
+	_, err := ex.(core.Controller).Control(ctx, "nonsense", nil)
 	if err == nil || !strings.Contains(err.Error(), `knows no request "nonsense"`) {
 		t.Errorf("Control() = %v; want that the workers do not know the request", err)
 	}
@@ -801,10 +802,10 @@ func TestControl(t *testing.T) {
 
 // Payloads of every size come back as they went, by whichever way.
 func TestPayloads(t *testing.T) {
-	ctx, ex := openProcesses(t, harness.Config{Workers: 2})
+	ctx, ex := openProcesses(t, core.Config{Workers: 2})
 	for _, n := range []int{0, 32<<10 - 300, 32 << 10, 64 << 10, 1 << 20, 9 << 20, 17 << 20} {
 		in := bytes.Repeat([]byte("0123456789abcde\n"), n/16+1)[:n]
-		var futures []*harness.Future[[]byte]
+		var futures []*core.Future[[]byte]
 		for range 4 {
 			futures = append(futures, mirror.Submit(ctx, ex, in))
 		}

@@ -9,7 +9,9 @@ import (
 	"io"
 	"sync"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
+	"github.com/f3f4c0de/harness/internal/wire"
 )
 
 // The protocol between the submitter's process and a worker process.
@@ -128,7 +130,7 @@ func begin(b []byte, k frameKind) []byte { return append(b, 0, 0, 0, 0, byte(k))
 func end(b []byte, start int) ([]byte, error) {
 	n := len(b) - start - 4
 	if n > maxFrame {
-		return b[:start], fmt.Errorf("%d bytes %w in one message; the limit is %d", n, harness.ErrEncode, maxFrame)
+		return b[:start], fmt.Errorf("%d bytes %w in one message; the limit is %d", n, fault.ErrEncode, maxFrame)
 	}
 	binary.LittleEndian.PutUint32(b[start:], uint32(n))
 	return b, nil
@@ -325,7 +327,7 @@ func parseTask(b []byte) (f taskFrame, err error) {
 type resultFrame struct {
 	id             uint32
 	outcome        uint8
-	started, ended harness.Stamp
+	started, ended core.Stamp
 	payload        []byte
 }
 
@@ -348,7 +350,7 @@ func (f resultFrame) appendTo(b []byte) []byte {
 func parseResult(b []byte) (f resultFrame, err error) {
 	d := decoder{b: b}
 	f.id, f.outcome = d.uint32(), d.uint8()
-	f.started, f.ended = harness.Stamp(d.uint64()), harness.Stamp(d.uint64())
+	f.started, f.ended = core.Stamp(d.uint64()), core.Stamp(d.uint64())
 	f.payload = d.b
 	return f, d.err
 }
@@ -356,7 +358,7 @@ func parseResult(b []byte) (f resultFrame, err error) {
 // ask: request number, operation, queue, value.
 type askFrame struct {
 	request uint32
-	op      harness.QueueOp
+	op      core.QueueOp
 	queue   uint64
 	payload []byte
 }
@@ -370,7 +372,7 @@ func (f askFrame) appendTo(b []byte) []byte {
 
 func parseAsk(b []byte) (f askFrame, err error) {
 	d := decoder{b: b}
-	f.request, f.op, f.queue = d.uint32(), harness.QueueOp(d.uint8()), d.uint64()
+	f.request, f.op, f.queue = d.uint32(), core.QueueOp(d.uint8()), d.uint64()
 	f.payload = d.b
 	return f, d.err
 }
@@ -405,7 +407,7 @@ func parseAnswer(b []byte) (f answerFrame, err error) {
 func answerOf(request uint32, payload []byte, err error) answerFrame {
 	if err != nil {
 		told := make(chan []byte, 1)
-		go harness.TellError(err, func(b []byte) { told <- b }) // its methods may end the goroutine
+		go wire.TellError(err, func(b []byte) { told <- b }) // its methods may end the goroutine
 		return answerFrame{request, true, <-told}
 	}
 	return answerFrame{request, false, payload}
@@ -413,7 +415,7 @@ func answerOf(request uint32, payload []byte, err error) answerFrame {
 
 func (f answerFrame) value() ([]byte, error) {
 	if f.failed {
-		return nil, harness.DecodeError(f.payload)
+		return nil, wire.DecodeError(f.payload)
 	}
 	return f.payload, nil
 }

@@ -13,7 +13,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
+	"github.com/f3f4c0de/harness/internal/wire"
 )
 
 func TestFrames(t *testing.T) {
@@ -65,7 +67,7 @@ func TestFieldsRoundTrip(t *testing.T) {
 	result := resultFrame{id: 1 << 31, outcome: outcomeFailed, started: -5, ended: 1 << 62, payload: []byte("out")}
 	gotResult, err := parseResult(result.appendTo(nil))
 	compare(t, result, gotResult, err, all)
-	ask := askFrame{9, harness.QueueGet, 1 << 60, []byte("v")}
+	ask := askFrame{9, core.QueueGet, 1 << 60, []byte("v")}
 	gotAsk, err := parseAsk(ask.appendTo(nil))
 	compare(t, ask, gotAsk, err, all)
 	answer := answerFrame{9, true, []byte("v")}
@@ -99,32 +101,32 @@ func TestFailuresCross(t *testing.T) {
 		err  error
 		is   error
 	}{
-		{"task", &harness.TaskError{Task: "a", Err: fmt.Errorf("while: %w", mine)}, mine},
-		{"panic", &harness.PanicError{Task: "a", Value: "v", Stack: "s"}, nil},
-		{"encode", fmt.Errorf("result %w: %w", harness.ErrEncode, mine), harness.ErrEncode},
-		{"unknown", harness.ErrUnknownTask, harness.ErrUnknownTask},
+		{"task", &fault.TaskError{Task: "a", Err: fmt.Errorf("while: %w", mine)}, mine},
+		{"panic", &fault.PanicError{Task: "a", Value: "v", Stack: "s"}, nil},
+		{"encode", fmt.Errorf("result %w: %w", fault.ErrEncode, mine), fault.ErrEncode},
+		{"unknown", fault.ErrUnknownTask, fault.ErrUnknownTask},
 		{"cancelled", cancelled("no longer wanted"), context.Canceled},
-		{"queue closed", harness.ErrQueueClosed, harness.ErrQueueClosed},
+		{"queue closed", fault.ErrQueueClosed, fault.ErrQueueClosed},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			far := harness.DecodeError(harness.AppendError(nil, tt.err))
+			far := wire.DecodeError(wire.AppendError(nil, tt.err))
 			if far.Error() != tt.err.Error() || tt.is != nil && !errors.Is(far, tt.is) {
 				t.Errorf("%v arrived as %v; errors.Is(it, %v) = %v", tt.err, far, tt.is, errors.Is(far, tt.is))
 			}
-			var a, b *harness.PanicError
+			var a, b *fault.PanicError
 			if errors.As(tt.err, &a) != errors.As(far, &b) || a != nil && *a != *b {
 				t.Errorf("%#v arrived as %#v", a, b)
 			}
-			var c, d *harness.TaskError
+			var c, d *fault.TaskError
 			if errors.As(tt.err, &c) != errors.As(far, &d) || c != nil && c.Task != d.Task {
 				t.Errorf("%#v arrived as %#v", c, d)
 			}
 		})
 	}
 	for _, b := range []string{"", "{}", "null", "[]", `{"err":{}}`} {
-		if err := harness.DecodeError([]byte(b)); err == nil {
-			t.Errorf("harness.DecodeError(%q) = nil; want some error", b)
+		if err := wire.DecodeError([]byte(b)); err == nil {
+			t.Errorf("core.DecodeError(%q) = nil; want some error", b)
 		}
 	}
 }
@@ -149,7 +151,7 @@ func FuzzProtocol(f *testing.F) {
 		case frameResult:
 			v, err := parseResult(b)
 			check(v.appendTo(nil), err)
-			harness.DecodeError(v.payload)
+			wire.DecodeError(v.payload)
 		case frameAsk:
 			v, err := parseAsk(b)
 			check(v.appendTo(nil), err)
@@ -174,7 +176,7 @@ func FuzzProtocol(f *testing.F) {
 
 func TestRing(t *testing.T) {
 	var r ring
-	calls := make([]harness.Call, 1000)
+	calls := make([]core.Call, 1000)
 	in, out := 0, 0
 	for step := range 5000 { // push more than pop, then the other way round
 		if step%3 != 2 && in < len(calls) {
@@ -222,8 +224,8 @@ func TestCancelOfWhatWasAnswered(t *testing.T) {
 	}
 	defer shared.unmap()
 	f.Close()
-	task := harness.NewTask("backends.cancelled", func(_ context.Context, n int) (int, error) { return n, nil })
-	w := newWorker([]harness.AnyTask{task}, harness.WorkerHooks{}, shared, io.Discard)
+	task := core.NewTask("backends.cancelled", func(_ context.Context, n int) (int, error) { return n, nil })
+	w := newWorker([]core.AnyTask{task}, core.WorkerHooks{}, shared, io.Discard)
 	const id = 5 + slots
 	j := w.accept(frame{}, taskFrame{id: id, input: make([]byte, 8)})
 	for _, tt := range []struct {

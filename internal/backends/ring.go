@@ -1,16 +1,18 @@
 package backends
 
-import "github.com/f3f4c0de/harness"
+import (
+	"github.com/f3f4c0de/harness/internal/core"
+)
 
 // A ring holds calls, first in, first out, and grows as needed. A call may also
 // be put back in front. It is not safe for concurrent use.
 type ring struct {
-	buf  []*harness.Call // length is a power of two
-	head int             // index of the oldest
+	buf  []*core.Call // length is a power of two
+	head int          // index of the oldest
 	n    int
 }
 
-func (r *ring) push(c *harness.Call) {
+func (r *ring) push(c *core.Call) {
 	if r.n == len(r.buf) {
 		r.grow()
 	}
@@ -18,7 +20,7 @@ func (r *ring) push(c *harness.Call) {
 	r.n++
 }
 
-func (r *ring) pushFront(c *harness.Call) {
+func (r *ring) pushFront(c *core.Call) {
 	if r.n == len(r.buf) {
 		r.grow()
 	}
@@ -28,7 +30,7 @@ func (r *ring) pushFront(c *harness.Call) {
 }
 
 // pop removes the oldest call; there must be one.
-func (r *ring) pop() *harness.Call {
+func (r *ring) pop() *core.Call {
 	c := r.buf[r.head]
 	r.buf[r.head] = nil
 	r.head = (r.head + 1) & (len(r.buf) - 1)
@@ -37,7 +39,7 @@ func (r *ring) pop() *harness.Call {
 }
 
 // at returns the i-th oldest call.
-func (r *ring) at(i int) *harness.Call { return r.buf[(r.head+i)&(len(r.buf)-1)] }
+func (r *ring) at(i int) *core.Call { return r.buf[(r.head+i)&(len(r.buf)-1)] }
 
 // first makes the i-th oldest call the oldest.
 func (r *ring) first(i int) {
@@ -49,7 +51,7 @@ func (r *ring) first(i int) {
 }
 
 func (r *ring) grow() {
-	buf := make([]*harness.Call, max(64, 2*len(r.buf)))
+	buf := make([]*core.Call, max(64, 2*len(r.buf)))
 	n := copy(buf, r.buf[r.head:])
 	copy(buf[n:], r.buf[:r.head])
 	r.buf, r.head = buf, 0

@@ -5,7 +5,7 @@ import (
 	"context"
 	"slices"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // sendGroup is how many calls are encoded at a time. The others can be taken by
@@ -14,7 +14,7 @@ const sendGroup = 64
 
 // send sends calls to the worker, those that were not cancelled. If the worker
 // is lost, salvage finds them.
-func (c *conn) send(batch []*harness.Call) {
+func (c *conn) send(batch []*core.Call) {
 	c.mu.Lock()
 	c.unsent = append(c.unsent[:0], batch...)
 	c.mu.Unlock()
@@ -76,7 +76,7 @@ func (c *conn) sendSome() bool {
 // add claims a call and adds it to what is written next, or reports that it was
 // cancelled. The caller holds out.mu until it has been noted that the call is in
 // flight.
-func (c *conn) add(call *harness.Call, id uint32) (ok bool, err error) {
+func (c *conn) add(call *core.Call, id uint32) (ok bool, err error) {
 	if name := call.TaskName(); name != c.lastName {
 		index, ok := c.tasks[name]
 		if !ok {
@@ -105,11 +105,11 @@ func (c *conn) add(call *harness.Call, id uint32) (ok bool, err error) {
 // written notes that calls are in flight, after so many of those that were to be
 // sent were looked at, and writes them once there are enough, or no more. The caller
 // holds out.mu.
-func (c *conn) written(calls []*harness.Call, done int) {
+func (c *conn) written(calls []*core.Call, done int) {
 	c.mu.Lock()
 	for _, call := range calls {
 		if call.Batch() {
-			c.claims.items[c.next%slots].Store(harness.Items(call.Sending()))
+			c.claims.items[c.next%slots].Store(core.Items(call.Sending()))
 		}
 		c.claims.set(c.next, slotSent)
 		c.calls[c.next%slots] = call

@@ -3,12 +3,12 @@ package backends
 import (
 	"context"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // Sequential runs one task after the other, in the order of submission. It is
 // what every speed-up is measured against.
-var Sequential = &harness.Backend{
+var Sequential = &core.Backend{
 	Name: "sequential",
 	Doc: `one task after the other, on one goroutine
 
@@ -18,7 +18,7 @@ the other processors, as in any Go program.`,
 	Shared:     true,
 	Serial:     true,
 	MaxWorkers: 1,
-	Open: func(ctx context.Context, cfg harness.Config) (harness.Executor, error) {
+	Open: func(ctx context.Context, cfg core.Config) (core.Executor, error) {
 		return opened(openPool(ctx, cfg, model{name: "sequential", maxWorkers: 1}))
 	},
 }

@@ -3,7 +3,7 @@ package backends
 import (
 	"slices"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // maxSpares bounds the workers that are started beyond those that there are to be.
@@ -26,7 +26,7 @@ func (p *processes) pending() bool {
 // mend implements standstill: it starts a worker more than there are to be for the
 // first call that may end the standstill, wherever that waits. The worker ends when
 // the call is done. The caller holds mu.
-func (p *processes) mend(s *harness.Standstill) (refuse func()) {
+func (p *processes) mend(s *core.Standstill) (refuse func()) {
 	feeders := *p.feeders.Load()
 	if len(feeders) >= p.size+maxSpares {
 		return nil
@@ -40,7 +40,7 @@ func (p *processes) mend(s *harness.Standstill) (refuse func()) {
 	}
 	for _, f := range feeders {
 		if c := f.current(); c != nil {
-			if call := c.takeBack(func(call *harness.Call) bool { _, ok := call.MayEnd(s); return ok }); call != nil {
+			if call := c.takeBack(func(call *core.Call) bool { _, ok := call.MayEnd(s); return ok }); call != nil {
 				p.calls.pushFront(call)
 				p.startSpare(feeders)
 				return nil
@@ -60,7 +60,7 @@ func (p *processes) startSpare(feeders []*feeder) {
 
 // takeBack takes back the first call for which may is true of those that the worker
 // has been sent and has not begun, or returns nil.
-func (c *conn) takeBack(may func(*harness.Call) bool) *harness.Call {
+func (c *conn) takeBack(may func(*core.Call) bool) *core.Call {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id := c.done; id != c.next; id++ {

@@ -3,11 +3,11 @@ package backends
 import (
 	"context"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // Spawn runs each task on a goroutine of its own.
-var Spawn = &harness.Backend{
+var Spawn = &core.Backend{
 	Name: "spawn",
 	Doc: `a new goroutine for every task
 
@@ -17,7 +17,7 @@ long-lived workers of goroutines it shows what starting one costs: above all
 the growth of its stack, inside the task.`,
 	Shared:  true,
 	Variant: true,
-	Open: func(ctx context.Context, cfg harness.Config) (harness.Executor, error) {
+	Open: func(ctx context.Context, cfg core.Config) (core.Executor, error) {
 		return opened(openPool(ctx, cfg, model{name: "spawn", onDemand: true}))
 	},
 }

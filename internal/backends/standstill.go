@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // patience is how long all workers of an executor may wait, some of them on
@@ -17,12 +17,12 @@ const patience = time.Second
 // wait and calls are queued.
 type standstill struct {
 	mu     *sync.Mutex // the executor's
-	crew   *harness.Crew
+	crew   *core.Crew
 	queued func() bool // there are calls, and no worker is free; mu is held
 
 	// mend starts a worker for a call that may end the standstill, or returns
 	// what refuses a wait. mu is held.
-	mend func(s *harness.Standstill) (refuse func())
+	mend func(s *core.Standstill) (refuse func())
 
 	timer   *time.Timer // nil before the first
 	set     bool

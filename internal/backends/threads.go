@@ -3,11 +3,11 @@ package backends
 import (
 	"context"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // Threads runs tasks on as many OS threads as there are workers.
-var Threads = &harness.Backend{
+var Threads = &core.Backend{
 	Name: "threads",
 	Doc: `OS threads: each worker has one for itself
 
@@ -17,7 +17,7 @@ the processors, as goroutines do. What is added is the cost of waking a thread
 where a goroutine would only be switched to.`,
 	Shared:  true,
 	Variant: true,
-	Open: func(ctx context.Context, cfg harness.Config) (harness.Executor, error) {
+	Open: func(ctx context.Context, cfg core.Config) (core.Executor, error) {
 		return opened(openPool(ctx, cfg, model{name: "threads", locked: true}))
 	},
 }

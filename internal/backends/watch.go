@@ -4,7 +4,7 @@ import (
 	"context"
 	"slices"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // maxWatched bounds the contexts that are watched at a time, beside those of
@@ -13,7 +13,7 @@ const maxWatched = 256
 
 // watch sees to it that calls that were sent to a worker are cancelled when the
 // context ends that they were submitted with. Many calls share one.
-func (p *processes) watch(calls []*harness.Call) {
+func (p *processes) watch(calls []*core.Call) {
 	var last <-chan struct{}
 	for _, c := range calls {
 		if done := c.Context().Done(); done != last {

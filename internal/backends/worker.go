@@ -15,8 +15,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/child"
+	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
+	"github.com/f3f4c0de/harness/internal/wire"
 )
 
 // WorkerRole is the [child.Role] of a worker process.
@@ -27,7 +29,7 @@ const indexEnv = "HARNESS_WORKER_INDEX"
 
 // diverted are the tasks that this program's workers know; nil until Divert was
 // called.
-var diverted atomic.Pointer[[]harness.AnyTask]
+var diverted atomic.Pointer[[]core.AnyTask]
 
 // Divert makes this process a worker that runs the given tasks, and never
 // returns, if it was started as one. In any other process it notes that the
@@ -35,13 +37,13 @@ var diverted atomic.Pointer[[]harness.AnyTask]
 // executor.Main or cli.Main, first thing in main. hooks is called in a worker
 // only, and may be nil. Divert panics if two tasks have the same name, if one is
 // nil, and if it was called before without one of them.
-func Divert(tasks []harness.AnyTask, hooks func() (harness.WorkerHooks, error)) {
+func Divert(tasks []core.AnyTask, hooks func() (core.WorkerHooks, error)) {
 	checkNames(tasks)
 	if child.Role() != WorkerRole {
 		note(tasks)
 		return
 	}
-	var h harness.WorkerHooks
+	var h core.WorkerHooks
 	if hooks != nil {
 		var err error
 		if h, err = hooks(); err != nil {
@@ -54,21 +56,21 @@ func Divert(tasks []harness.AnyTask, hooks func() (harness.WorkerHooks, error)) 
 
 // checkNames panics if two tasks have the same name, since a worker process is
 // told only the name. A task may be given more than once.
-func checkNames(tasks []harness.AnyTask) {
-	named := make(map[string]harness.AnyTask)
+func checkNames(tasks []core.AnyTask) {
+	named := make(map[string]core.AnyTask)
 	for i, t := range tasks {
 		if t == nil || t.Identity() == nil {
-			panic(fmt.Sprintf("harness: of %d tasks that were given to executor.Main or cli.Main, number %d is nil", len(tasks), i+1))
+			panic(fmt.Sprintf("executor: of %d tasks that were given to executor.Main or cli.Main, number %d is nil", len(tasks), i+1))
 		}
 		if other, ok := named[t.Name()]; ok && !other.Identity().Is(t.Identity()) {
-			panic("harness: two tasks are named " + t.Name())
+			panic("executor: two tasks are named " + t.Name())
 		}
 		named[t.Name()] = t
 	}
 }
 
 // note notes that the program can be a worker for the tasks.
-func note(tasks []harness.AnyTask) {
+func note(tasks []core.AnyTask) {
 	before := diverted.Load()
 	if before == nil {
 		diverted.Store(&tasks)
@@ -77,7 +79,7 @@ func note(tasks []harness.AnyTask) {
 	first := newKnown(*before)
 	for _, t := range tasks {
 		if first.check(t.Identity()) != nil {
-			panic("harness: executor.Main or cli.Main was called before, and was not given task " + t.Name() +
+			panic("executor: executor.Main or cli.Main was called before, and was not given task " + t.Name() +
 				": a worker process serves tasks in the first call and never comes to another, so give all tasks to one call")
 		}
 	}
@@ -85,11 +87,11 @@ func note(tasks []harness.AnyTask) {
 
 // knownTasks returns the tasks that an executor is to be opened with: those
 // given, which the workers must know, or else all that they know.
-func knownTasks(tasks []harness.AnyTask) ([]harness.AnyTask, error) {
+func knownTasks(tasks []core.AnyTask) ([]core.AnyTask, error) {
 	known := diverted.Load()
 	switch {
 	case child.Role() == WorkerRole:
-		return nil, fmt.Errorf("%w: a worker process cannot start workers of its own; if this program did not mean to be a worker, call executor.Main or cli.Main first thing in main", harness.ErrNested)
+		return nil, fmt.Errorf("%w: a worker process cannot start workers of its own; if this program did not mean to be a worker, call executor.Main or cli.Main first thing in main", fault.ErrNested)
 	case known == nil:
 		return nil, errors.New("this program cannot be its own worker: call executor.Main, with the tasks, or cli.Main first thing in main, and likewise in the TestMain of its tests")
 	case tasks == nil:
@@ -107,7 +109,7 @@ func knownTasks(tasks []harness.AnyTask) ([]harness.AnyTask, error) {
 	return tasks, nil
 }
 
-func serveWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks) {
+func serveWorker(tasks []core.AnyTask, hooks core.WorkerHooks) {
 	// What ends a program reaches each of its processes if it is sent to a whole
 	// service. The parent decides what it means. They are not ignored, since the
 	// programs that tasks start would ignore them, too. Nor is a worker ended by
@@ -127,22 +129,22 @@ func serveWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks) {
 
 // A worker is the worker's end of the conversation.
 type worker struct {
-	tasks  []harness.AnyTask
-	hooks  harness.WorkerHooks
+	tasks  []core.AnyTask
+	hooks  core.WorkerHooks
 	claims *shared
 	todo   chan job
-	self   harness.Worker
-	site   harness.Site
+	self   core.Worker
+	site   core.Site
 
 	out     *frameWriter
-	flushed harness.Stamp // when out was last written to
-	late    *time.Timer   // writes results that were held back
-	held    bool          // late is set
+	flushed core.Stamp  // when out was last written to
+	late    *time.Timer // writes results that were held back
+	held    bool        // late is set
 
-	calls [slots]atomic.Pointer[harness.Call] // those not answered, by id
-	ids   [slots]uint32                       // their ids; for listen alone
-	input [slots][]byte                       // room for their arguments
-	free  harness.Stamp                       // when the last task ended, if nothing was done since
+	calls [slots]atomic.Pointer[core.Call] // those not answered, by id
+	ids   [slots]uint32                    // their ids; for listen alone
+	input [slots][]byte                    // room for their arguments
+	free  core.Stamp                       // when the last task ended, if nothing was done since
 
 	mu      sync.Mutex
 	asked   map[uint32]chan answerFrame
@@ -156,11 +158,11 @@ type job struct {
 	header []byte
 	frame  frame  // holds the argument until done
 	input  []byte // the argument
-	call   *harness.Call
+	call   *core.Call
 	err    error // why it cannot be run
 }
 
-func newWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks, shared *shared, out io.Writer) *worker {
+func newWorker(tasks []core.AnyTask, hooks core.WorkerHooks, shared *shared, out io.Writer) *worker {
 	w := &worker{
 		tasks:  tasks,
 		hooks:  hooks,
@@ -170,8 +172,8 @@ func newWorker(tasks []harness.AnyTask, hooks harness.WorkerHooks, shared *share
 		asked:  make(map[uint32]chan answerFrame),
 	}
 	index, _ := strconv.Atoi(os.Getenv(indexEnv))
-	w.self = harness.Worker{Index: index, PID: os.Getpid(), Link: w}
-	w.site = harness.Site{Observer: hooks.Observer}
+	w.self = core.Worker{Index: index, PID: os.Getpid(), Link: w}
+	w.site = core.Site{Observer: hooks.Observer}
 	w.late = time.AfterFunc(time.Hour, w.flushLate)
 	w.late.Stop()
 	return w
@@ -210,7 +212,7 @@ func (w *worker) serve(in io.Reader) error {
 
 // hello is what a worker that knows the tasks says first. Its parent compares it
 // with what it would say itself.
-func hello(tasks []harness.AnyTask) helloFrame {
+func hello(tasks []core.AnyTask) helloFrame {
 	h := helloFrame{version: protocolVersion, image: child.Image()}
 	for _, t := range tasks {
 		h.tasks = append(h.tasks, helloTask{t.Name(), t.Wire()})
@@ -286,7 +288,7 @@ func (w *worker) accept(f frame, t taskFrame) job {
 	}
 	index := int(t.task &^ batchTask)
 	if index >= len(w.tasks) {
-		j.err = harness.ErrUnknownTask
+		j.err = fault.ErrUnknownTask
 		return j
 	}
 	batch := t.task&batchTask != 0
@@ -347,7 +349,7 @@ func (w *worker) run(j job) (err error) {
 		if j.call.CutShort() {
 			j.err = nil
 		}
-		res.ended = harness.Now()
+		res.ended = core.Now()
 		if obs := w.hooks.Observer; obs != nil && !obs.Untimed { // without what the observer took
 			res.started, res.ended = j.call.Timing().Started, j.call.Timing().Ended
 		}
@@ -356,7 +358,7 @@ func (w *worker) run(j job) (err error) {
 		j.frame.done()
 		switch at {
 		case coding:
-			j.err = fmt.Errorf("data of task %s %w: its own encoding called runtime.Goexit", j.call.Task(), harness.ErrEncode)
+			j.err = fmt.Errorf("data of task %s %w: its own encoding called runtime.Goexit", j.call.Task(), fault.ErrEncode)
 		case running:
 			ran()
 		}
@@ -375,7 +377,7 @@ func (w *worker) run(j job) (err error) {
 	}
 	w.self.Header = j.header
 	if res.started = w.free; res.started == 0 || len(j.input) > quickInput {
-		res.started = harness.Now()
+		res.started = core.Now()
 	}
 	at = running
 	j.call.Run(&w.self)
@@ -405,7 +407,7 @@ func (w *worker) stream(j job) {
 	room := w.claims.room
 	room.id.Store(j.id)
 	room.first.Store(0)
-	j.call.Stream(harness.BatchStream{
+	j.call.Stream(core.BatchStream{
 		Claim: &w.claims.items[j.id%slots],
 		Room:  room.mem,
 		Send: func(part []byte, next int) error {
@@ -418,7 +420,7 @@ func (w *worker) stream(j job) {
 			if err != nil || len(w.out.buf) < holdBytes {
 				return err
 			}
-			w.flushed = harness.Now()
+			w.flushed = core.Now()
 			return w.out.flushKept()
 		},
 	})
@@ -442,7 +444,7 @@ func (w *worker) answer(j job, res resultFrame, out []byte) (err error) {
 	if j.err == nil {
 		return w.send(j, res, out, nil)
 	}
-	harness.TellError(j.err, func(failure []byte) { err = w.send(j, res, out, failure) })
+	wire.TellError(j.err, func(failure []byte) { err = w.send(j, res, out, failure) })
 	return err
 }
 
@@ -452,7 +454,7 @@ func (w *worker) send(j job, res resultFrame, out, failure []byte) error {
 	defer w.out.mu.Unlock()
 	err := w.add(j, res, out, failure)
 	if err != nil { // the result cannot be sent
-		err = w.add(j, res, nil, harness.AppendError(nil, err))
+		err = w.add(j, res, nil, wire.AppendError(nil, err))
 	}
 	if err != nil {
 		return err
@@ -465,7 +467,7 @@ func (w *worker) send(j job, res resultFrame, out, failure []byte) error {
 		w.free = res.ended
 		return nil
 	}
-	w.flushed = harness.Now()
+	w.flushed = core.Now()
 	return w.out.flushKept()
 }
 
@@ -517,8 +519,8 @@ func (w *worker) control(f controlFrame) error {
 	return w.out.write(frameReply, answerOf(f.request, payload, err).appendTo(nil))
 }
 
-// Ask implements [harness.Link].
-func (w *worker) Ask(ctx context.Context, op harness.QueueOp, queue uint64, payload []byte) ([]byte, error) {
+// Ask implements [core.Link].
+func (w *worker) Ask(ctx context.Context, op core.QueueOp, queue uint64, payload []byte) ([]byte, error) {
 	ch := make(chan answerFrame, 1)
 	w.mu.Lock()
 	w.lastAsk++

@@ -21,8 +21,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/child"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // Options say how much is measured. The zero Options are usable.
@@ -61,11 +61,11 @@ var (
 // A Subject is a model that is measured.
 type Subject struct {
 	Name    string
-	Backend *harness.Backend // nil is CPython
+	Backend *core.Backend // nil is CPython
 }
 
 // Subjects returns CPython's threads and the given backends.
-func Subjects(backends ...*harness.Backend) []Subject {
+func Subjects(backends ...*core.Backend) []Subject {
 	subjects := []Subject{{Name: "CPython threads"}}
 	for _, b := range backends {
 		subjects = append(subjects, Subject{b.Name, b})

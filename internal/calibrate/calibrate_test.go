@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 func TestMain(m *testing.M) {
@@ -16,7 +16,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func backend(t *testing.T, name string) *harness.Backend {
+func backend(t *testing.T, name string) *core.Backend {
 	t.Helper()
 	for _, b := range executor.Backends() {
 		if b.Name == name {
@@ -65,7 +65,7 @@ func TestRun(t *testing.T) {
 }
 
 func TestRunFails(t *testing.T) {
-	stranger := &harness.Backend{Name: "stranger", Shared: true}
+	stranger := &core.Backend{Name: "stranger", Shared: true}
 	_, err := Run(t.Context(), []Subject{{"stranger", stranger}}, Options{Rounds: 1, Pings: 1})
 	if err == nil || !strings.Contains(err.Error(), `backend "stranger" cannot be calibrated`) {
 		t.Errorf("Run with a backend that its processes do not know = %v; want an error that names it", err)

@@ -13,8 +13,8 @@ import (
 	"os/signal"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/child"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 //go:embed subject.py
@@ -25,7 +25,7 @@ const role = "calibrate"
 
 // Divert makes this process a subject and never returns, if it was started as
 // one. A program calls it first thing in main.
-func Divert(ctx context.Context, backends []*harness.Backend) {
+func Divert(ctx context.Context, backends []*core.Backend) {
 	if child.Role() != role {
 		return
 	}
@@ -39,13 +39,13 @@ func Divert(ctx context.Context, backends []*harness.Backend) {
 	os.Exit(0)
 }
 
-func serve(ctx context.Context, in io.Reader, out io.Writer, backends []*harness.Backend) error {
+func serve(ctx context.Context, in io.Reader, out io.Writer, backends []*core.Backend) error {
 	dec := json.NewDecoder(in)
 	var o order
 	if err := dec.Decode(&o); err != nil {
 		return fmt.Errorf("reading what to do: %w", err)
 	}
-	var backend *harness.Backend
+	var backend *core.Backend
 	for _, b := range backends {
 		if b.Name == o.Backend {
 			backend = b
@@ -56,7 +56,7 @@ func serve(ctx context.Context, in io.Reader, out io.Writer, backends []*harness
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ex, err := backend.Open(ctx, harness.Config{Workers: o.Threads + 1})
+	ex, err := backend.Open(ctx, core.Config{Workers: o.Threads + 1})
 	if err != nil {
 		return err
 	}
@@ -94,34 +94,34 @@ func steps(n int) (x uint32) {
 }
 
 var (
-	part = harness.NewTask("calibrate.part", func(ctx context.Context, strides int) (x uint32, _ error) {
+	part = core.NewTask("calibrate.part", func(ctx context.Context, strides int) (x uint32, _ error) {
 		for range strides {
 			x += steps(stride)
-			harness.Checkpoint(ctx)
+			core.Checkpoint(ctx)
 		}
 		return x, nil
 	})
 
-	hog = harness.NewTask("calibrate.hog", func(ctx context.Context, _ int) (x uint32, _ error) {
+	hog = core.NewTask("calibrate.hog", func(ctx context.Context, _ int) (x uint32, _ error) {
 		for ctx.Err() == nil {
 			x += steps(stride)
-			harness.Checkpoint(ctx)
+			core.Checkpoint(ctx)
 		}
 		return x, nil
 	})
 
 	// echo answers pings. CPython gives its lock up in both calls, too.
-	echo = harness.NewTask("calibrate.echo", func(ctx context.Context, sock *net.UDPConn) (int, error) {
+	echo = core.NewTask("calibrate.echo", func(ctx context.Context, sock *net.UDPConn) (int, error) {
 		buf := make([]byte, 64)
 		for {
 			var n int
 			var from netip.AddrPort
 			var err error
-			harness.Blocking(ctx, func() { n, from, err = sock.ReadFromUDPAddrPort(buf) })
+			core.Blocking(ctx, func() { n, from, err = sock.ReadFromUDPAddrPort(buf) })
 			if err != nil {
 				return 0, err
 			}
-			harness.Blocking(ctx, func() { _, err = sock.WriteToUDPAddrPort(buf[:n], from) })
+			core.Blocking(ctx, func() { _, err = sock.WriteToUDPAddrPort(buf[:n], from) })
 			if err != nil {
 				return 0, err
 			}
@@ -131,7 +131,7 @@ var (
 
 // computeFor has the work done that takes one thread so long, and returns how
 // many nanoseconds a stride took, all threads together.
-func computeFor(ctx context.Context, ex harness.Executor, o order) (float64, error) {
+func computeFor(ctx context.Context, ex core.Executor, o order) (float64, error) {
 	start := time.Now()
 	n := 0
 	for ; time.Since(start) < 20*time.Millisecond; n++ { // how fast is it?
@@ -141,7 +141,7 @@ func computeFor(ctx context.Context, ex harness.Executor, o order) (float64, err
 	}
 	total := int(float64(n) * float64(o.WorkNS) / float64(time.Since(start)))
 	each := max(1, total/o.Threads)
-	futures := make([]*harness.Future[uint32], o.Threads)
+	futures := make([]*core.Future[uint32], o.Threads)
 	start = time.Now()
 	for i := range futures {
 		futures[i] = part.Submit(ctx, ex, each)

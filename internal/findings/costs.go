@@ -1,6 +1,7 @@
 package findings
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -12,13 +13,10 @@ var Turns = &Rule{
 	Name: "turns",
 	Doc:  "on a model that runs one task's code at a time, tasks wait for their turn at least a fifth of their time",
 	Check: func(c *Cell) *Finding {
-		what, part := "the interpreter lock", results.PartGate
+		part := results.PartGate
 		waited := c.Ledger.Parts[part]
-		switch {
-		case c.Cell.Backend == "eventloop":
-			what = "the loop's turn"
-		case c.Backend.GOMAXPROCS == 1:
-			what, part = "the one processor", results.PartRunnable
+		if c.Backend.GOMAXPROCS == 1 {
+			part = results.PartRunnable
 			waited = c.Ledger.Parts[part] + c.Ledger.Parts[results.PartIOLate]
 		}
 		if !c.Backend.Serial || c.Workers < 2 || ratio(waited, c.Ledger.BusyNS) < 0.2 {
@@ -29,7 +27,7 @@ var Turns = &Rule{
 		return (&Finding{
 			Figure: waiting,
 			Says: fmt.Sprintf("One task's code runs at a time: each task computes for %v and waits %v for %s. Only what tasks wait for otherwise can overlap; more workers do not help.",
-				about(c.each(results.PartRunning)), about(time.Duration(waited/int64(c.Ledger.Tasks))), what),
+				about(c.each(results.PartRunning)), about(time.Duration(waited/int64(c.Ledger.Tasks))), cmp.Or(c.Backend.Turn, "its turn")),
 			Evidence: []string{
 				fmt.Sprintf("all tasks together run for %v of the %v that the program takes", about(running), about(time.Duration(c.Ledger.WallNS))),
 				c.spent(waiting),

@@ -6,8 +6,9 @@
 // with any program of the kind, such as taking turns, is a cost of the model: it
 // is the cause that a reader looks for, and no fault. The two are kept apart.
 //
-// To add a rule, write a file or a function with a [Rule] and add it to [All], or
-// to [Costs] if no change of the program would help.
+// To add a rule, write a file with a [Rule] and add a line to [All], or to [Costs]
+// if no change of the program would help. docs/causes.md is made from the rules:
+// go test ./internal/findings -update.
 package findings
 
 import (
@@ -138,12 +139,25 @@ type Rule struct {
 
 // All are the rules, in the order in which their findings are reported.
 var All = []*Rule{
-	AwaitInALoop, PollingLoop, SerialIO, LockConvoy, LateIO, HeadOfLine,
-	TooManyWorkers, IdleWorkers, Starved, IPCBound, TooSmall, GCBound,
+	AwaitInALoop,
+	PollingLoop,
+	SerialIO,
+	LockConvoy,
+	LateIO,
+	HeadOfLine,
+	TooManyWorkers,
+	IdleWorkers,
+	Starved,
+	IPCBound,
+	TooSmall,
+	GCBound,
 }
 
 // Costs are the rules that say what a model costs a program.
-var Costs = []*Rule{Turns, Carrying}
+var Costs = []*Rule{
+	Turns,
+	Carrying,
+}
 
 // Of returns the findings of a run.
 func Of(d *results.Data) []Finding { return check(d, All) }
@@ -181,7 +195,7 @@ func cellOf(d *results.Data, l *results.Ledger) (*Cell, bool) {
 	c := &Cell{Cell: d.Run.Cells[i], Ledger: *l, Cores: d.Run.Machine.Cores}
 	for _, b := range d.Run.Backends {
 		if b.Name == c.Cell.Backend {
-			c.Backend = b
+			c.Backend = withTurn(b)
 		}
 	}
 	cpu := make(map[string][]int64)
@@ -205,6 +219,22 @@ func cellOf(d *results.Data, l *results.Ledger) (*Cell, bool) {
 		}
 	}
 	return c, true
+}
+
+// olderTurns are what backends were recorded without, by name, before they said
+// it themselves.
+var olderTurns = map[string]results.BackendInfo{
+	"eventloop":   {Turn: "the loop's turn", Cooperative: true},
+	"gil":         {Turn: "the interpreter lock"},
+	"gomaxprocs1": {Turn: "the one processor"},
+}
+
+// withTurn completes the record of a serial backend in an older run.
+func withTurn(b results.BackendInfo) results.BackendInfo {
+	if b.Serial && b.Turn == "" {
+		b.Turn, b.Cooperative = olderTurns[b.Name].Turn, olderTurns[b.Name].Cooperative
+	}
+	return b
 }
 
 func median(v []int64) float64 {

@@ -75,6 +75,35 @@ func TestTakingTurnsIsNoFinding(t *testing.T) {
 	}
 }
 
+// What a model's turns are is told by its record, whatever its name; of runs that
+// were recorded before, by the names that there were.
+func TestTurnsByRecord(t *testing.T) {
+	tests := []struct {
+		backend     results.BackendInfo
+		waits       string
+		cooperative bool
+	}{
+		{results.BackendInfo{Name: "mine", Serial: true, Turn: "the baton", Cooperative: true}, "the baton", true},
+		{results.BackendInfo{Name: "mine", Serial: true}, "its turn", false},
+		{results.BackendInfo{Name: "eventloop", Serial: true}, "the loop's turn", true},
+		{results.BackendInfo{Name: "gil", Serial: true}, "the interpreter lock", false},
+		{results.BackendInfo{Name: "gomaxprocs1", Serial: true, GOMAXPROCS: 1}, "the one processor", false},
+	}
+	for _, tt := range tests {
+		d := healthy()
+		d.Run.Cells[0].Backend, d.Run.Backends[0] = tt.backend.Name, tt.backend
+		l := &d.Ledger[0]
+		l.Parts[results.PartGate], l.Parts[results.PartRunnable], l.BehindLong[results.PartGate] = 60*ms, 60*ms, 50*ms
+		costs := CostsOf(d)
+		if len(costs) != 1 || !strings.Contains(costs[0].Says, " for "+tt.waits+".") {
+			t.Errorf("CostsOf(%+v) = %+v; want that tasks wait for %s", tt.backend, costs, tt.waits)
+		}
+		if found := slices.ContainsFunc(Of(d), func(f Finding) bool { return f.Rule == HeadOfLine.Name }); found != tt.cooperative {
+			t.Errorf("Of(%+v) has %s: %v; want %v", tt.backend, HeadOfLine.Name, found, tt.cooperative)
+		}
+	}
+}
+
 func TestNothingToSay(t *testing.T) {
 	if got := both(healthy()); len(got) != 0 {
 		t.Errorf("both(a healthy run) = %+v; want nothing", got)
@@ -115,7 +144,7 @@ func TestRules(t *testing.T) {
 			l.BehindLong[results.PartIOLate] = 30 * ms // they take turns
 		}, 5},
 		{HeadOfLine, func(d *results.Data, l *results.Ledger) {
-			d.Run.Cells[0].Backend = "eventloop"
+			d.Run.Backends[0].Cooperative = true
 			l.Parts[results.PartGate], l.BehindLong[results.PartGate], l.Blockers = 60*ms, 50*ms, blockers
 		}, func(_ *results.Data, l *results.Ledger) { l.BehindLong[results.PartGate] = 20 * ms }, 5},
 		{TooManyWorkers, func(d *results.Data, l *results.Ledger) {

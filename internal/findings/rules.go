@@ -111,7 +111,7 @@ var LateIO = &Rule{
 		n := int64(c.Ledger.Waits.IO)
 		late, behindLong := c.behind(results.PartIOLate, results.PartGate)
 		service := c.Ledger.Parts[results.PartIOService] + c.Ledger.Parts[results.PartIOWait]
-		if c.Cell.Backend == "eventloop" || n == 0 || time.Duration(late/n) < time.Millisecond || 3*late < service || 2*behindLong < late {
+		if c.Backend.Cooperative || n == 0 || time.Duration(late/n) < time.Millisecond || 3*late < service || 2*behindLong < late {
 			return nil
 		}
 		return (&Finding{
@@ -131,7 +131,7 @@ var HeadOfLine = &Rule{
 	Doc:  "in an event loop, tasks wait for their turn at least a fifth of their time, at least half of it behind tasks that compute 4 times as long as they do",
 	Check: func(c *Cell) *Finding {
 		waited, behindLong := c.behind(results.PartGate, results.PartIOLate)
-		if c.Cell.Backend != "eventloop" || ratio(waited, c.Ledger.BusyNS) < 0.2 || 2*behindLong < waited {
+		if !c.Backend.Cooperative || ratio(waited, c.Ledger.BusyNS) < 0.2 || 2*behindLong < waited {
 			return nil
 		}
 		waiting := c.ofWorkers("waiting for the loop's turn", waited)

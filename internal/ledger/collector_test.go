@@ -18,9 +18,9 @@ import (
 
 	"golang.org/x/exp/trace"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/acceptance"
 	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/results"
 )
@@ -41,7 +41,7 @@ var (
 	garbage atomic.Pointer[tree]
 )
 
-var allocateTask = harness.NewTask("allocate", func(context.Context, int) (int, error) {
+var allocateTask = core.NewTask("allocate", func(context.Context, int) (int, error) {
 	for range 20 {
 		garbage.Store(grow(12))
 	}
@@ -74,7 +74,7 @@ func TestAcceptanceCollectorsShare(t *testing.T) {
 	kept = grow(17)
 	defer func() { kept = nil }()
 	for _, tt := range []struct {
-		backend *harness.Backend
+		backend *core.Backend
 		workers int
 	}{{backends.Sequential, 1}, {backends.Goroutines, 2}} {
 		t.Run(tt.backend.Name, func(t *testing.T) {
@@ -108,12 +108,12 @@ func TestAcceptanceCollectorsShare(t *testing.T) {
 type helped struct{ accounted, traced, ending, helping, all time.Duration }
 
 // allocate runs tasks that allocate.
-func allocate(t *testing.T, b *harness.Backend, workers int) (h helped) {
+func allocate(t *testing.T, b *core.Backend, workers int) (h helped) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "1.trace")
 	var number atomic.Uint64
-	obs := profile.MarkTasks(harness.Observer{Submit: func(c *harness.Call) { c.Number = number.Add(1) }}, workers)
-	ex, err := b.Open(t.Context(), harness.Config{Workers: workers, Observer: obs})
+	obs := profile.MarkTasks(core.Observer{Submit: func(c *core.Call) { c.Number = number.Add(1) }}, workers)
+	ex, err := b.Open(t.Context(), core.Config{Workers: workers, Observer: obs})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func allocate(t *testing.T, b *harness.Backend, workers int) (h helped) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var futures []*harness.Future[int]
+	var futures []*core.Future[int]
 	for i := range 8 {
 		futures = append(futures, allocateTask.Submit(t.Context(), ex, i))
 	}

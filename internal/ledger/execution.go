@@ -12,14 +12,14 @@ import (
 
 	"golang.org/x/exp/trace"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
 // An Interval is a time in which the goroutine of a task did one thing.
 type Interval struct {
-	From, To harness.Stamp
+	From, To core.Stamp
 	Part     results.Part
 
 	stack trace.Stack // of a wait
@@ -113,12 +113,12 @@ type task struct {
 }
 
 // stamp translates a time of the trace.
-func (x *executionReader) stamp(t trace.Time) harness.Stamp {
+func (x *executionReader) stamp(t trace.Time) core.Stamp {
 	since := int64(t - x.clock.Trace)
-	if harness.StampsCompare {
-		return harness.Stamp(int64(x.clock.Mono) + since)
+	if core.StampsCompare {
+		return core.Stamp(int64(x.clock.Mono) + since)
 	}
-	return harness.Stamp(x.clock.Wall.UnixNano() + since)
+	return core.Stamp(x.clock.Wall.UnixNano() + since)
 }
 
 func (x *executionReader) event(ev trace.Event) {
@@ -313,7 +313,7 @@ func (x *executionReader) log(ev trace.Event, l trace.Log) {
 	case g.task == nil || g.child:
 	case l.Category == profile.TaskServed:
 		x.now(g, ev.Time(), g.running(), trace.NoStack)
-		g.task.served(harness.Stamp(a), harness.Stamp(b))
+		g.task.served(core.Stamp(a), core.Stamp(b))
 	case g.task.Number == uint64(a):
 		x.now(g, ev.Time(), g.running(), trace.NoStack)
 		t := g.task
@@ -325,7 +325,7 @@ func (x *executionReader) log(ev trace.Event, l trace.Log) {
 
 // served splits what the task has waited since asked into the time of the one
 // whom it asked, until ready, and the time in which it could have gone on.
-func (t *task) served(asked, ready harness.Stamp) {
+func (t *task) served(asked, ready core.Stamp) {
 	var split []Interval
 	first := len(t.Intervals)
 	for first > 0 && t.Intervals[first-1].To > asked {
@@ -338,7 +338,7 @@ func (t *task) served(asked, ready harness.Stamp) {
 			continue
 		}
 		for _, piece := range []struct {
-			from, to harness.Stamp
+			from, to core.Stamp
 			part     results.Part
 		}{
 			{in.From, min(in.To, asked), in.Part},

@@ -22,7 +22,7 @@ import (
 
 	"golang.org/x/exp/trace"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/results"
 )
@@ -40,8 +40,8 @@ func Build(lanes *results.Lanes, spawnNS int64, dir string) (*results.Ledger, []
 	names := make(map[int]string)
 	x := executions{runs: make(map[uint64]*run), within: make(map[uint64]span), submitted: make(map[string]*results.Place)}
 	for _, lane := range lanes.Tasks {
-		began := harness.Stamp(lanes.BeganNS)
-		x.within[lane.Number] = span{began + harness.Stamp(lane.StartedNS), began + harness.Stamp(lane.EndedNS)}
+		began := core.Stamp(lanes.BeganNS)
+		x.within[lane.Number] = span{began + core.Stamp(lane.StartedNS), began + core.Stamp(lane.EndedNS)}
 	}
 	for _, p := range lanes.Processes {
 		names[p.PID] = p.Name
@@ -200,7 +200,7 @@ type wait struct {
 
 // A span is the time in which a task's function ran, by its time stamps. The
 // marks in the execution trace lie a little after it begins and after it ends.
-type span struct{ from, to harness.Stamp }
+type span struct{ from, to core.Stamp }
 
 // computes returns where the task used most of its processor time, by the
 // profiler's samples; nothing if there are none.
@@ -318,7 +318,7 @@ func stations(lane results.LaneTask) (p results.Parts) {
 	switch {
 	case lane.SentNS == 0: // it stayed in its process
 		p[results.PartQueue] = lane.StartedNS - lane.SubmittedNS
-	case lane.EncodingNS == 0 || lane.DecodingNS == 0 || !harness.StampsCompare:
+	case lane.EncodingNS == 0 || lane.DecodingNS == 0 || !core.StampsCompare:
 		p[results.PartQueue] = lane.SentNS - lane.SubmittedNS
 		p[results.PartTransport] = lane.ReceivedNS - lane.SentNS - (lane.EndedNS - lane.StartedNS)
 	default:
@@ -361,7 +361,7 @@ func note(l *results.Ledger) {
 	if n := l.Resolved - l.OnCPUKnown; n > 0 {
 		say("How much of their running %d of %d tasks were on a processor of the machine is unknown: they waited, or did not have a thread to themselves, so that no thread's clock is theirs. What their processes waited for one is known.", n, l.Tasks)
 	}
-	if !harness.StampsCompare {
+	if !core.StampsCompare {
 		say("Encoding, transport and decoding are one part here: the processes of this system share no clock that can be read.")
 	}
 	if !profile.KnowsRunQueue {

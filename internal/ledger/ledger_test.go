@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	pprof "github.com/google/pprof/profile"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/results"
 )
@@ -25,10 +25,10 @@ import (
 func TestServedDividesWaits(t *testing.T) {
 	const wait, run, runnable, lock = results.PartIOWait, results.PartRunning, results.PartRunnable, results.PartLock
 	type in = Interval
-	iv := func(from, to harness.Stamp, p results.Part) in { return in{From: from, To: to, Part: p} }
+	iv := func(from, to core.Stamp, p results.Part) in { return in{From: from, To: to, Part: p} }
 	tests := []struct {
 		name         string
-		asked, ready harness.Stamp
+		asked, ready core.Stamp
 		before, want []in
 	}{
 		{"a wait", 10, 40, []in{iv(0, 12, run), iv(12, 50, wait), iv(50, 55, runnable), iv(55, 57, run)},
@@ -94,13 +94,14 @@ func TestPartsAsJSON(t *testing.T) {
 }
 
 // inline runs each call where it is submitted.
-type inline struct{ obs *harness.Observer }
+type inline struct{ obs *core.Observer }
 
-func (e inline) Submit(_ context.Context, c *harness.Call) {
-	c.Enter(&harness.Site{Observer: e.obs})
-	c.Run(&harness.Worker{PID: os.Getpid()})
+func (e inline) Submit(_ context.Context, c *core.Call) {
+	c.Enter(&core.Site{Observer: e.obs})
+	c.Run(&core.Worker{PID: os.Getpid()})
 }
 func (inline) Close() error { return nil }
+func (inline) Stop(error)   {}
 
 //go:noinline
 func holdUp(mu *sync.Mutex) {
@@ -108,7 +109,7 @@ func holdUp(mu *sync.Mutex) {
 	mu.Unlock() //nolint:staticcheck // waiting is what it is for
 }
 
-var convoyTask = harness.NewTask("convoy", convoy)
+var convoyTask = core.NewTask("convoy", convoy)
 
 func convoy(context.Context, int) (int, error) {
 	var mu sync.Mutex
@@ -139,8 +140,8 @@ func record(t *testing.T) (dir string, lanes *results.Lanes) {
 	if _, err := profile.Execution(filepath.Join(dir, "2.trace")); err == nil {
 		t.Error("a second execution trace gave no error")
 	}
-	began := harness.Now()
-	obs := profile.MarkTasks(harness.Observer{Submit: func(c *harness.Call) { c.Number = 1 }}, 1)
+	began := core.Now()
+	obs := profile.MarkTasks(core.Observer{Submit: func(c *core.Call) { c.Number = 1 }}, 1)
 	f := convoyTask.Submit(t.Context(), inline{obs}, 0)
 	if err := stop(); err != nil {
 		t.Fatal(err)
@@ -149,7 +150,7 @@ func record(t *testing.T) (dir string, lanes *results.Lanes) {
 		t.Errorf("stopping twice = %v", err)
 	}
 	tm := f.Timing()
-	since := func(s harness.Stamp) int64 { return int64(s - began) }
+	since := func(s core.Stamp) int64 { return int64(s - began) }
 	return dir, &results.Lanes{
 		Cell: "c", Workers: 1, WallNS: int64(tm.Received - tm.Submitted), BeganNS: int64(began),
 		Tasks: []results.LaneTask{{
@@ -231,7 +232,7 @@ func FuzzReadExecution(f *testing.F) {
 }
 
 func TestOneAfterAnother(t *testing.T) {
-	at := func(from, to harness.Stamp) Interval { return Interval{From: from, To: to} }
+	at := func(from, to core.Stamp) Interval { return Interval{From: from, To: to} }
 	got := oneAfterAnother([]Interval{at(90, 120), at(115, 150), at(149, 150), at(160, 170), at(170, 250)}, 100, &results.LaneTask{StartedNS: 5, EndedNS: 90})
 	want := []Interval{at(5, 20), at(20, 50), at(60, 70), at(70, 90)}
 	if d := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Interval{})); d != "" {

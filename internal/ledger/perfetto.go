@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
@@ -126,7 +126,7 @@ func (p *perfetto) cell(l *results.Lanes, order int, dir string) error {
 		if proc.Execution == "" {
 			continue
 		}
-		if err := p.states(filepath.Join(dir, proc.Execution), harness.Stamp(l.BeganNS), lane); err != nil {
+		if err := p.states(filepath.Join(dir, proc.Execution), core.Stamp(l.BeganNS), lane); err != nil {
 			return err
 		}
 	}
@@ -134,7 +134,7 @@ func (p *perfetto) cell(l *results.Lanes, order int, dir string) error {
 }
 
 // states draws what the goroutines of the tasks did.
-func (p *perfetto) states(path string, began harness.Stamp, lane map[uint64]*results.LaneTask) error {
+func (p *perfetto) states(path string, began core.Stamp, lane map[uint64]*results.LaneTask) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -160,9 +160,9 @@ func (p *perfetto) states(path string, began harness.Stamp, lane map[uint64]*res
 // oneAfterAnother returns what a task's goroutine did, in the time of the lanes,
 // without what overlaps: a viewer drops that. Each second the execution trace
 // compares the clocks anew, which moves a moment by some nanoseconds.
-func oneAfterAnother(intervals []Interval, began harness.Stamp, t *results.LaneTask) []Interval {
+func oneAfterAnother(intervals []Interval, began core.Stamp, t *results.LaneTask) []Interval {
 	var drawn []Interval
-	last, end := harness.Stamp(t.StartedNS), harness.Stamp(t.EndedNS)
+	last, end := core.Stamp(t.StartedNS), core.Stamp(t.EndedNS)
 	for _, in := range intervals {
 		in.From, in.To = max(in.From-began, last), min(in.To-began, end)
 		if in.From < in.To {

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
@@ -48,7 +48,7 @@ func (t *turns) add(x *Executed, within span) {
 // settle holds the turns of one process against each other and forgets them.
 func (t *turns) settle(l *results.Ledger, runs map[uint64]*run) {
 	slices.SortFunc(t.ran, func(a, b turn) int { return cmp.Compare(a.from, b.from) })
-	ended := make([]harness.Stamp, len(t.ran)) // the latest end of this one and all before
+	ended := make([]core.Stamp, len(t.ran)) // the latest end of this one and all before
 	for i, r := range t.ran {
 		ended[i] = r.to
 		if i > 0 {

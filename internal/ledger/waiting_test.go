@@ -8,13 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-var waitTask = harness.NewTask("wait", func(_ context.Context, d time.Duration) (int, error) {
+var waitTask = core.NewTask("wait", func(_ context.Context, d time.Duration) (int, error) {
 	<-time.After(d)
 	return 0, nil
 })
@@ -24,8 +24,8 @@ var waitTask = harness.NewTask("wait", func(_ context.Context, d time.Duration) 
 func TestLongWaitsKeepTheirReason(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "1.trace")
 	var number atomic.Uint64
-	obs := profile.MarkTasks(harness.Observer{Submit: func(c *harness.Call) { c.Number = number.Add(1) }}, 1)
-	ex, err := backends.Sequential.Open(t.Context(), harness.Config{Workers: 1, Observer: obs})
+	obs := profile.MarkTasks(core.Observer{Submit: func(c *core.Call) { c.Number = number.Add(1) }}, 1)
+	ex, err := backends.Sequential.Open(t.Context(), core.Config{Workers: 1, Observer: obs})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ var keyDocs = []struct {
 	{keyOutcome, "`done`, `failed`; of tasks also `cancelled`"},
 	{keyPart, "of a task's time, as in the ledger"},
 	{keyRule, "of a finding"},
+	{keyVerdict, "a word that verdicts are given in"},
 	{keyRun, "the run, as in `run.json`"},
 	{keyPreset, "that of the run"},
 	{keyStatus, "`running`, `completed`, `failed` or `interrupted`"},

@@ -17,6 +17,7 @@ const (
 	keyOutcome  = attribute.Key("outcome")
 	keyPart     = attribute.Key("part")
 	keyRule     = attribute.Key("rule")
+	keyVerdict  = attribute.Key("verdict")
 	keyRun      = attribute.Key("run")
 	keyPreset   = attribute.Key("preset")
 	keyStatus   = attribute.Key("status")
@@ -80,9 +81,28 @@ var (
 		name: "harness.speedup", unit: "1", kind: gauge, keys: ofCell,
 		doc: "Speed-up over sequential; of sequential itself, its second trial over its first.",
 	}
+	speedupLow   = &instrument{name: "harness.speedup.low", unit: "1", kind: gauge, keys: ofCell, doc: "Low end of its 95 % interval."}
+	speedupHigh  = &instrument{name: "harness.speedup.high", unit: "1", kind: gauge, keys: ofCell, doc: "High end of its 95 % interval."}
 	speedupLimit = &instrument{name: "harness.speedup.limit", unit: "1", kind: gauge, keys: ofCell, doc: "Speed-up that no schedule can exceed."}
-	findings     = &instrument{name: "harness.findings", unit: "{finding}", kind: gauge, keys: []attribute.Key{keyCell, keyRule}, doc: "What stands out."}
-	workersBusy  = &instrument{
+	cpuCost      = &instrument{name: "harness.cpu_cost", unit: "1", kind: gauge, keys: ofCell, doc: "Processor time, as a multiple of sequential's."}
+	verdict      = &instrument{
+		name: "harness.verdict", kind: gauge, keys: ofCellAnd(keyVerdict),
+		doc: "The verdict on the cell: 1 for the word that it is, 0 for the others. Not given with fewer than 12 rounds.",
+	}
+	rounds     = &instrument{name: "harness.rounds", unit: "{round}", kind: gauge, keys: ofCell, doc: "Rounds that enter the figures."}
+	wallMedian = &instrument{name: "harness.trial.wall.median", unit: "s", kind: gauge, keys: ofCell, doc: "Measured part of the timed trials: the median over the rounds that count."}
+	cpuMedian  = &instrument{
+		name: "harness.trial.cpu.median", unit: "s", kind: gauge, keys: ofCell,
+		doc: "Processor time of a timed trial, all processes together: the median over the rounds that count.",
+	}
+	startMedian  = &instrument{name: "harness.trial.start.median", unit: "s", kind: gauge, keys: ofCell, doc: "Starting the workers: the median over the rounds that count."}
+	memoryMedian = &instrument{
+		name: "harness.trial.memory.median", unit: "By", kind: gauge, keys: ofCell,
+		doc: "Peak of the memory of a timed trial, the sum over its processes: the median over the rounds that count.",
+	}
+	capacity    = &instrument{name: "harness.capacity", unit: "{core}", kind: gauge, doc: "Processors' worth of work that ran at once, the median of the probes."}
+	findings    = &instrument{name: "harness.findings", unit: "{finding}", kind: gauge, keys: []attribute.Key{keyCell, keyRule}, doc: "What stands out."}
+	workersBusy = &instrument{
 		name: "harness.workers.busy", unit: "1", kind: gauge, keys: ofCell,
 		doc: "Share of the workers' time inside of tasks, in the traced trial.",
 	}
@@ -133,7 +153,8 @@ var (
 )
 
 var instruments = []*instrument{
-	runInfo, spansExpected, spansExported, workers, speedup, speedupLimit, findings, workersBusy,
+	runInfo, spansExpected, spansExported, capacity, workers, rounds, wallMedian, cpuMedian, startMedian, memoryMedian,
+	speedup, speedupLow, speedupHigh, speedupLimit, cpuCost, verdict, findings, workersBusy,
 	trials, trialWall, tasks, cpu, switches, collections,
 	taskDuration, taskQueue, taskRun, taskIPC, ledgerTime,
 	processCPU, processSwitches, processRunQueue,

@@ -33,6 +33,7 @@ import (
 
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/stats"
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
@@ -195,15 +196,11 @@ func (r *Recorder) figures(d *results.Data, rep *report.Report, cells map[string
 	r.show(runInfo, 1, nil, keyRun.String(d.Run.ID), keyPreset.String(d.Run.Preset), keyStatus.String(string(d.Run.Status)), keyGo.String(d.Run.Version.Go))
 	r.show(spansExpected, float64(rep.Spans.Expected), nil)
 	r.show(spansExported, float64(rep.Spans.Exported), nil)
+	if c := rep.Trust.Capacity; c != nil {
+		r.show(capacity, c.Median, nil)
+	}
 	for _, row := range rep.Rows {
-		of := cells[row.ID]
-		r.show(workers, float64(row.Workers), of)
-		if row.Speedup != nil {
-			r.show(speedup, row.Speedup.Value, of)
-		}
-		if row.Limit > 0 {
-			r.show(speedupLimit, row.Limit, of)
-		}
+		r.row(&row, cells[row.ID])
 	}
 	found := make(map[[2]string]float64)
 	for _, f := range rep.Findings {
@@ -214,6 +211,45 @@ func (r *Recorder) figures(d *results.Data, rep *report.Report, cells map[string
 	}
 	for _, l := range d.Ledger {
 		r.show(workersBusy, float64(l.BusyNS)/float64(max(1, l.WallNS*int64(l.Workers))), cells[l.Cell])
+	}
+}
+
+// row shows the figures of one cell, those that it has.
+func (r *Recorder) row(row *report.Row, of []attribute.KeyValue) {
+	r.show(workers, float64(row.Workers), of)
+	if e := row.Speedup; e != nil {
+		r.show(speedup, e.Value, of)
+		if e.Low != nil {
+			r.show(speedupLow, *e.Low, of)
+		}
+		if e.High != nil {
+			r.show(speedupHigh, *e.High, of)
+		}
+	}
+	if row.Limit > 0 {
+		r.show(speedupLimit, row.Limit, of)
+	}
+	if row.CPUCost != nil {
+		r.show(cpuCost, row.CPUCost.Value, of)
+	}
+	if row.NotApplicable == "" {
+		r.show(rounds, float64(row.Rounds), of)
+	}
+	if row.Rounds > 0 {
+		r.show(wallMedian, row.Wall.Median/1e9, of)
+		r.show(cpuMedian, row.CPU.Median/1e9, of)
+		r.show(startMedian, row.Start.Median/1e9, of)
+		r.show(memoryMedian, row.MaxRSS, of)
+	}
+	if row.Verdict == nil {
+		return
+	}
+	for _, word := range stats.Words {
+		is := 0.
+		if row.Verdict.Word == word {
+			is = 1
+		}
+		r.show(verdict, is, of, keyVerdict.String(string(word)))
 	}
 }
 
@@ -290,6 +326,20 @@ func inSpan(ctx context.Context, traceID, spanID string) context.Context {
 	}
 	c.TraceID, c.SpanID, c.TraceFlags = oteltrace.TraceID(t), oteltrace.SpanID(s), oteltrace.FlagsSampled
 	return oteltrace.ContextWithSpanContext(ctx, oteltrace.NewSpanContext(c))
+}
+
+// Text writes the metrics of a run as OpenMetrics, with the figures of the report
+// on it.
+//
+// (OpenMetrics 1.0, https://prometheus.io/docs/specs/om/open_metrics_spec/)
+func Text(ctx context.Context, w io.Writer, d *results.Data, rep *report.Report) (err error) {
+	r, err := New(ctx, &d.Run, trace.Destination{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	r.Update(d, rep)
+	return r.WriteText(w)
 }
 
 // WriteText writes the metrics as OpenMetrics. The same records give the same

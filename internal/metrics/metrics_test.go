@@ -18,6 +18,7 @@ import (
 
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
+	"github.com/f3f4c0de/harness/internal/stats"
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
@@ -189,7 +190,9 @@ func TestTextIsReadAsOpenMetrics(t *testing.T) {
 func TestInstruments(t *testing.T) {
 	d := records()
 	rep := report.Build(d)
-	rep.Findings = append(rep.Findings, rep.Findings...)
+	interval := rep.Rows[1].Speedup.Value // which so few rounds do not have
+	rep.Rows[1].Speedup.Low, rep.Rows[1].Speedup.High = &interval, &interval
+	rep.Rows[1].Verdict, rep.Trust.Capacity = &stats.Verdict{Word: stats.Faster}, &report.Spread{Median: 2}
 	r := newRecorder(t, d, trace.Destination{})
 	reader := sdkmetric.NewManualReader()
 	r.provider = sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader), sdkmetric.WithView(keepLastExemplar))

@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // maxExecution bounds an execution trace. A reader needs about twenty times as
@@ -27,7 +27,7 @@ const (
 	TaskSubmitted = "harness.task.submitted"
 	TaskBegins    = "harness.task.begins"
 	TaskEnds      = "harness.task.ends"
-	TaskServed    = "harness.served" // by [harness.Served]
+	TaskServed    = "harness.served" // by [core.MarkReady]
 
 	OwnThread = " own"
 )
@@ -91,11 +91,11 @@ func (b *boundedFile) Write(p []byte) (int, error) {
 // MarkTasks returns an observer that does what o does, and marks in the
 // execution trace, if one is under way, which goroutine runs which task from
 // when to when. "go tool trace" shows the tasks as regions.
-func MarkTasks(o harness.Observer, workers int) *harness.Observer {
+func MarkTasks(o core.Observer, workers int) *core.Observer {
 	submit, start, end := o.Submit, o.Start, o.End
 	regions := make([]atomic.Pointer[trace.Region], workers)
 	of := func(worker int) *atomic.Pointer[trace.Region] { return &regions[worker%len(regions)] }
-	o.Submit = func(c *harness.Call) {
+	o.Submit = func(c *core.Call) {
 		if submit != nil {
 			submit(c) // it numbers the call
 		}
@@ -103,21 +103,21 @@ func MarkTasks(o harness.Observer, workers int) *harness.Observer {
 			trace.Log(context.Background(), TaskSubmitted, strconv.FormatUint(c.Number, 10))
 		}
 	}
-	o.Start = func(ctx context.Context, c *harness.Call) context.Context {
+	o.Start = func(ctx context.Context, c *core.Call) context.Context {
 		if start != nil {
 			ctx = start(ctx, c) // in a worker process that numbers the call
 		}
 		if c.Number != 0 && trace.IsEnabled() {
 			of(c.Timing().Worker).Store(trace.StartRegion(ctx, "task "+c.Task()))
 			own := ""
-			if w := harness.WorkerOf(ctx); w != nil && w.Thread != 0 {
+			if w := core.WorkerOf(ctx); w != nil && w.Thread != 0 {
 				own = OwnThread
 			}
 			mark(TaskBegins, c.Number, own)
 		}
 		return ctx
 	}
-	o.End = func(c *harness.Call, err error) {
+	o.End = func(c *core.Call, err error) {
 		if t := c.Timing(); c.Number != 0 && t.PID == os.Getpid() && t.Started != 0 && trace.IsEnabled() {
 			mark(TaskEnds, c.Number, "")
 			if r := of(t.Worker).Swap(nil); r != nil {

@@ -22,7 +22,7 @@ import (
 
 	"github.com/google/pprof/profile"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // Kinds are the profiles that are collected, by the name of their files.
@@ -254,12 +254,12 @@ func (l *labeller) context(worker int, task string) context.Context {
 }
 
 // start labels the calling goroutine, which is about to run c.
-func (l *labeller) start(c *harness.Call) {
+func (l *labeller) start(c *core.Call) {
 	pprof.SetGoroutineLabels(l.context(c.Worker().Index, c.Task()))
 }
 
 // end labels the calling goroutine as its worker's, if it has run c.
-func (l *labeller) end(c *harness.Call) {
+func (l *labeller) end(c *core.Call) {
 	if w := c.Worker(); w != nil {
 		pprof.SetGoroutineLabels(l.context(w.Index, ""))
 	}
@@ -268,25 +268,25 @@ func (l *labeller) end(c *harness.Call) {
 // Observer returns an observer that labels the goroutine of every task while
 // the task runs, and afterwards as its worker's. Goroutines that the task starts
 // inherit the labels.
-func (l Labels) Observer() *harness.Observer {
+func (l Labels) Observer() *core.Observer {
 	goroutines := l.labeller()
-	return &harness.Observer{
+	return &core.Observer{
 		Untimed: true,
-		Start: func(ctx context.Context, c *harness.Call) context.Context {
+		Start: func(ctx context.Context, c *core.Call) context.Context {
 			goroutines.start(c)
 			return ctx
 		},
-		End: func(c *harness.Call, _ error) { goroutines.end(c) },
+		End: func(c *core.Call, _ error) { goroutines.end(c) },
 	}
 }
 
 // LabelTasks returns an observer that does what o does, and labels the goroutine
 // of every task while the task runs with what ids says of its context: the span
 // that it is.
-func (l Labels) LabelTasks(o harness.Observer, ids func(context.Context) (traceID, spanID string)) *harness.Observer {
+func (l Labels) LabelTasks(o core.Observer, ids func(context.Context) (traceID, spanID string)) *core.Observer {
 	goroutines := l.labeller()
 	start, end := o.Start, o.End
-	o.Start = func(ctx context.Context, c *harness.Call) context.Context {
+	o.Start = func(ctx context.Context, c *core.Call) context.Context {
 		if start != nil {
 			ctx = start(ctx, c)
 		}
@@ -297,7 +297,7 @@ func (l Labels) LabelTasks(o harness.Observer, ids func(context.Context) (traceI
 		}
 		return ctx
 	}
-	o.End = func(c *harness.Call, err error) {
+	o.End = func(c *core.Call, err error) {
 		if c.Number != 0 {
 			goroutines.end(c)
 		}

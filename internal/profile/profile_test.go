@@ -13,24 +13,25 @@ import (
 
 	"github.com/google/pprof/profile"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // inline runs each call where it is submitted.
-type inline struct{ obs *harness.Observer }
+type inline struct{ obs *core.Observer }
 
-func (e inline) Submit(_ context.Context, c *harness.Call) {
-	c.Enter(&harness.Site{Observer: e.obs})
-	c.Run(&harness.Worker{Index: 1, PID: os.Getpid()})
+func (e inline) Submit(_ context.Context, c *core.Call) {
+	c.Enter(&core.Site{Observer: e.obs})
+	c.Run(&core.Worker{Index: 1, PID: os.Getpid()})
 }
 func (inline) Close() error { return nil }
+func (inline) Stop(error)   {}
 
 var (
 	sink []byte
 
 	// burn computes for so much processor time, so that there are samples of it
 	// however busy the machine is.
-	burn = harness.NewTask("burn", func(_ context.Context, d time.Duration) (int, error) {
+	burn = core.NewTask("burn", func(_ context.Context, d time.Duration) (int, error) {
 		var mu sync.Mutex
 		block := make([]byte, 1<<16)
 		rounds := 0

@@ -188,7 +188,7 @@ func Own(function string) bool {
 	name, _, _ := strings.Cut(function[slash:], ".")
 	pkg := function[:slash] + name
 	if path, ok := strings.CutPrefix(pkg, "github.com/f3f4c0de/harness"); ok &&
-		slices.Contains([]string{"", "/executor", "/internal/backends", "/internal/experiment", "/internal/profile", "/internal/trace"}, path) {
+		slices.Contains([]string{"", "/executor", "/internal/backends", "/internal/experiment/trial", "/internal/profile", "/internal/trace"}, path) {
 		return false
 	}
 	first, _, _ := strings.Cut(pkg, "/")
@@ -361,7 +361,7 @@ func (v *View) pprof(args []string, w io.Writer, serve func(*driver.HTTPServerAr
 	f := &arguments{FlagSet: flag.NewFlagSet("pprof", flag.ContinueOnError), args: append(args, "profile")}
 	f.SetOutput(io.Discard)
 	ui := &silent{}
-	err := driver.PProf(&driver.Options{Flagset: f, Fetch: v, UI: ui, Writer: writer{w}, HTTPServer: serve})
+	err := driver.PProf(&driver.Options{Flagset: f, Fetch: v, Obj: noFiles{}, UI: ui, Writer: writer{w}, HTTPServer: serve})
 	if err != nil {
 		return fmt.Errorf("pprof: %w", errors.Join(append(ui.errs, err)...))
 	}

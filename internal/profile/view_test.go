@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/pprof/profile"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // made is a profile of two functions: main calls hot and, if it is not 0, cold.
@@ -176,7 +176,7 @@ func TestMarkedTasksAreRegions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	obs := MarkTasks(harness.Observer{Submit: func(c *harness.Call) { c.Number = 1 }}, 1)
+	obs := MarkTasks(core.Observer{Submit: func(c *core.Call) { c.Number = 1 }}, 1)
 	_, err = burn.Submit(t.Context(), inline{obs}, 0).Wait(t.Context())
 	if err := errors.Join(err, stop()); err != nil {
 		t.Fatal(err)
@@ -197,7 +197,7 @@ func TestLabelTasks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	obs := Labels{Workload: "w", Backend: "b"}.LabelTasks(harness.Observer{Submit: func(c *harness.Call) { c.Number = 1 }},
+	obs := Labels{Workload: "w", Backend: "b"}.LabelTasks(core.Observer{Submit: func(c *core.Call) { c.Number = 1 }},
 		func(context.Context) (string, string) { return "t1", "s1" })
 	if _, err := burn.Submit(t.Context(), inline{obs}, 300_000_000).Wait(t.Context()); err != nil {
 		t.Fatal(err)

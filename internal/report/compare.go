@@ -3,8 +3,8 @@ package report
 import (
 	"fmt"
 	"io"
-	"strings"
 
+	"github.com/f3f4c0de/harness/internal/report/document"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/stats"
 )
@@ -82,18 +82,13 @@ func (r *Report) params(workload string) string {
 
 // CompareText writes a comparison for a terminal.
 func CompareText(w io.Writer, c *Comparison) error {
-	var b strings.Builder
-	rows := [][]string{{"workload", "backend", "workers", "A", "B", "B is faster by", "95 % CI, unpaired"}}
+	t := document.NewTable(2, "workload", "backend", "workers", "A", "B", "B is faster by", "95 % CI, unpaired")
 	for _, row := range c.Rows {
-		rows = append(rows, []string{
-			row.Workload, row.Backend, fmt.Sprint(row.Workers), duration(row.A.Median), duration(row.B.Median), times(row.Ratio.Value), interval(&row.Ratio),
-		})
+		t.Add(row.Workload, row.Backend, fmt.Sprint(row.Workers), duration(row.A.Median), duration(row.B.Median), times(row.Ratio.Value), interval(&row.Ratio))
 	}
-	writeTable(&b, rows, 2)
-	fmt.Fprintf(&b, "\nA is run %s, B is run %s.\n", c.A, c.B)
+	blocks := []document.Block{t, document.Paragraph(fmt.Sprintf("A is run %s, B is run %s.", c.A, c.B))}
 	for _, warning := range c.Warnings {
-		writeWrapped(&b, "! "+warning)
+		blocks = append(blocks, document.Warning(warning))
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return document.Text(w, []document.Section{{Blocks: blocks}})
 }

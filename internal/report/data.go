@@ -96,12 +96,12 @@ func Bench(w io.Writer, d *results.Data) error {
 				{Value: float64(t.MaxRSSBytes), Unit: "peak-RSS-bytes"},
 			},
 		}
+		// The run is not among them: benchstat would not compare two that differ.
 		for _, kv := range [][2]string{
-			{"goos", d.Run.Machine.OS}, {"goarch", d.Run.Machine.Arch}, {"pkg", "github.com/f3f4c0de/harness"},
-			{"cpu", d.Run.Machine.CPU}, {"run", d.Run.ID},
+			{"goos", d.Run.Machine.OS}, {"goarch", d.Run.Machine.Arch}, {"pkg", "github.com/f3f4c0de/harness"}, {"cpu", d.Run.Machine.CPU},
 		} {
 			if kv[1] != "" {
-				res.SetConfig(kv[0], kv[1])
+				res.Config = append(res.Config, benchfmt.Config{Key: kv[0], Value: []byte(kv[1]), File: true})
 			}
 		}
 		if err := out.Write(res); err != nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/f3f4c0de/harness/internal/report/document"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/stats"
 )
@@ -113,16 +114,8 @@ func (r *Report) grid(workload string) (Grid, bool) {
 	if g, ok := alongAxis(workload, infos); ok {
 		return g.sorted()
 	}
-	var varied []string
-	for _, key := range slices.Sorted(maps.Keys(infos[0].Params)) {
-		for _, w := range infos[1:] {
-			if fmt.Sprint(w.Params[key]) != fmt.Sprint(infos[0].Params[key]) {
-				varied = append(varied, key)
-				break
-			}
-		}
-	}
 	g := Grid{Workload: workload, Vary: byWorkers}
+	varied := variedParams(infos)
 	switch len(varied) {
 	case 0:
 	case 1:
@@ -131,15 +124,8 @@ func (r *Report) grid(workload string) (Grid, bool) {
 		return Grid{}, false
 	}
 	for _, w := range infos {
-		var v float64
-		ok := true
-		if len(varied) == 0 {
-			for _, c := range r.Run.Cells {
-				if c.Workload == w.Label {
-					v = max(v, float64(c.Workers))
-				}
-			}
-		} else {
+		v, ok := float64(r.mostWorkers(w.Label)), true
+		if len(varied) > 0 {
 			v, g.Unit, ok = number(w.Params[g.Vary])
 		}
 		if !ok {
@@ -151,6 +137,28 @@ func (r *Report) grid(workload string) (Grid, bool) {
 		g.Points = append(g.Points, GridPoint{v, w.Label})
 	}
 	return g.sorted()
+}
+
+// variedParams are the parameters of which not all have the same value.
+func variedParams(infos []results.WorkloadInfo) (varied []string) {
+	for _, key := range slices.Sorted(maps.Keys(infos[0].Params)) {
+		if slices.ContainsFunc(infos[1:], func(w results.WorkloadInfo) bool {
+			return fmt.Sprint(w.Params[key]) != fmt.Sprint(infos[0].Params[key])
+		}) {
+			varied = append(varied, key)
+		}
+	}
+	return varied
+}
+
+// mostWorkers is the largest number of workers of a workload's cells.
+func (r *Report) mostWorkers(workload string) (n int) {
+	for _, c := range r.Run.Cells {
+		if c.Workload == workload {
+			n = max(n, c.Workers)
+		}
+	}
+	return n
 }
 
 // sorted returns the grid by value, if it is one.
@@ -370,8 +378,8 @@ func (g Grid) crossoverFinding(c Crossover, rounds int, doubt string) string {
 		g.Workload, state, c.A, c.B, span, same, c.B, speedupText(&last.Ratio), c.A)
 }
 
-// GridLines says in sentences what the grids show.
-func (r *Report) GridLines() []string {
+// gridLines says in sentences what the grids show.
+func (r *Report) gridLines() []string {
 	var lines []string
 	for _, c := range r.Crossovers {
 		lines = append(lines, c.Finding)
@@ -390,16 +398,16 @@ func CrossoverText(w io.Writer, found []Crossover) error {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		writeWrapped(&b, c.Finding)
-		rows := [][]string{{"  " + c.Vary, c.B + " is faster than " + c.A + " by", "95 % CI"}}
+		document.Wrap(&b, c.Finding)
+		t := document.NewTable(1, "  "+c.Vary, c.B+" is faster than "+c.A+" by", "95 % CI")
 		for _, p := range c.Points {
-			row := []string{"  " + c.value(p.Value), times(p.Ratio.Value), interval(&p.Ratio)}
+			at := "  " + c.value(p.Value)
 			if p.Waited != nil {
-				row[0] += fmt.Sprintf(" (measured %.0f %%)", 100**p.Waited)
+				at += fmt.Sprintf(" (measured %.0f %%)", 100**p.Waited)
 			}
-			rows = append(rows, row)
+			t.Add(at, times(p.Ratio.Value), interval(&p.Ratio))
 		}
-		writeTable(&b, rows, 1)
+		t.Text(&b)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -42,7 +42,7 @@ func TestCrossoverAlongAShare(t *testing.T) {
 	if err := CrossoverText(&b, []Crossover{c}); err != nil || !strings.Contains(b.String(), "\n  50 % (measured 6 %) ") {
 		t.Errorf("the text is\n%s%v; want the measured share beside the planned one", b.String(), err)
 	}
-	for _, chart := range Charts(r) {
+	for _, chart := range r.Document().Charts() {
 		if strings.Contains(chart.SVG(), "NaN") || strings.Contains(chart.SVG(), "Inf") {
 			t.Errorf("chart %s has a place that is none", chart.Name)
 		}

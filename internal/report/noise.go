@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strings"
+	"slices"
 
+	"github.com/f3f4c0de/harness/internal/report/document"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/stats"
 )
@@ -106,8 +107,28 @@ func variation(x []float64) float64 {
 
 // NoiseText writes it for a terminal.
 func NoiseText(w io.Writer, n *NoiseReport) error {
-	var b strings.Builder
-	rows := [][]string{{"program", "backend", "time", "variation", "A/A", "95 % CI", "verdict", "10 rounds", "20 rounds", "40 rounds", "CPU, 20"}}
+	blocks := []document.Block{n.table(), document.Note("A/A: a program against itself, in random order; 1 is the truth. The columns of rounds tell the smallest difference that so many rounds would show in four runs of five, on this machine as it is now; the last one that in processor time.")}
+	if c := n.Trust.Capacity; c != nil {
+		blocks = append(blocks, document.Paragraph(fmt.Sprintf("Capacity: %.2f of %d cores did work at once (%.2f to %.2f).", c.Median, n.Cores, c.Min, c.Max)))
+	}
+	for _, t := range n.Trust.Workloads {
+		if len(t.Disturbed) == 0 {
+			continue
+		}
+		what := "they are left out here, as in a run"
+		if slices.ContainsFunc(n.Arms, func(a NoiseArm) bool { return a.Workload == t.Workload && a.All }) {
+			what = "too few are left, so all are counted here; a run would give no verdict"
+		}
+		blocks = append(blocks, document.Warning(fmt.Sprintf("%s: other programs used more than %.2g of %d cores in %d of %d rounds: %s.", t.Workload, n.Trust.OtherCores, n.Cores, len(t.Disturbed), t.Rounds, what)))
+	}
+	if !n.Trust.LoadKnown {
+		blocks = append(blocks, document.Warning("What other programs did is not known on this system."))
+	}
+	return document.Text(w, []document.Section{{Blocks: blocks}})
+}
+
+func (n *NoiseReport) table() *document.Table {
+	t := document.NewTable(2, "program", "backend", "time", "variation", "A/A", "95 % CI", "verdict", "10 rounds", "20 rounds", "40 rounds", "CPU, 20")
 	effect := func(v float64) string {
 		if v == 0 {
 			return "–"
@@ -120,32 +141,8 @@ func NoiseText(w io.Writer, n *NoiseReport) error {
 			word = string(a.Verdict.Word)
 		}
 		d := a.Detectable
-		rows = append(rows, []string{
-			a.Workload, a.Backend, duration(a.Wall.Median), percent(a.Variation), times(a.Ratio.Value), interval(&a.Ratio), word,
-			effect(d[0].Wall), effect(d[1].Wall), effect(d[2].Wall), effect(d[1].CPU),
-		})
+		t.Add(a.Workload, a.Backend, duration(a.Wall.Median), percent(a.Variation), times(a.Ratio.Value), interval(&a.Ratio), word,
+			effect(d[0].Wall), effect(d[1].Wall), effect(d[2].Wall), effect(d[1].CPU))
 	}
-	writeTable(&b, rows, 2)
-	b.WriteByte('\n')
-	writeWrapped(&b, "A/A: a program against itself, in random order; 1 is the truth. The columns of rounds tell the smallest difference that so many rounds would show in four runs of five, on this machine as it is now; the last one that in processor time.")
-	if c := n.Trust.Capacity; c != nil {
-		fmt.Fprintf(&b, "Capacity: %.2f of %d cores did work at once (%.2f to %.2f).\n", c.Median, n.Cores, c.Min, c.Max)
-	}
-	for _, t := range n.Trust.Workloads {
-		if len(t.Disturbed) == 0 {
-			continue
-		}
-		what := "they are left out here, as in a run"
-		for _, a := range n.Arms {
-			if a.Workload == t.Workload && a.All {
-				what = "too few are left, so all are counted here; a run would give no verdict"
-			}
-		}
-		writeWrapped(&b, fmt.Sprintf("! %s: other programs used more than %.2g of %d cores in %d of %d rounds: %s.", t.Workload, n.Trust.OtherCores, n.Cores, len(t.Disturbed), t.Rounds, what))
-	}
-	if !n.Trust.LoadKnown {
-		b.WriteString("! What other programs did is not known on this system.\n")
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return t
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/f3f4c0de/harness/internal/report/document"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/stats"
 )
@@ -143,19 +144,17 @@ func (r *Report) grain(workload string) string {
 	return ""
 }
 
-// costTable is what observing costs, a row for each cell and a column for each
-// observer; nil if it was not measured.
-func (r *Report) costTable() (rows [][]string) {
+// observersSection is the table of what observing costs, a row for each cell and
+// a column for each observer.
+func observersSection(r *Report) document.Section {
 	if len(r.ObserverCosts) == 0 {
-		return nil
+		return document.Section{}
 	}
-	head := []string{"workload", "backend", "of"}
+	t := document.NewTable(3, "workload", "backend", "of")
 	for _, o := range r.Run.Observers {
-		head = append(head, o.Name)
+		t.Columns = append(t.Columns, document.Column{Name: o.Name})
 	}
-	rows = append(rows, head)
-	for i := 0; i < len(r.ObserverCosts); i += len(r.Run.Observers) {
-		cell := r.ObserverCosts[i : i+len(r.Run.Observers)]
+	for cell := range slices.Chunk(r.ObserverCosts, len(r.Run.Observers)) {
 		for _, of := range []string{"time", "CPU"} {
 			row := []string{cell[0].Workload, cell[0].Backend, of}
 			for _, c := range cell {
@@ -165,10 +164,10 @@ func (r *Report) costTable() (rows [][]string) {
 				}
 				row = append(row, costText(e))
 			}
-			rows = append(rows, row)
+			t.Rows = append(t.Rows, document.Row{Cells: row, Rule: of == "time"})
 		}
 	}
-	return rows
+	return document.Section{ID: "observers", Title: "What observing costs", Blocks: []document.Block{t, document.Note(costNote)}}
 }
 
 // costText writes a ratio as what is added.

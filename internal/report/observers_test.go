@@ -30,7 +30,7 @@ func TestCosts(t *testing.T) {
 			t.Errorf("%s on %s is %q; want %q", c.Observer, c.Cell, c.Verdict.Word, word)
 		}
 	}
-	lines := strings.Join(r.TrustLines(), "\n")
+	lines := strings.Join(r.trustLines(), "\n")
 	for _, want := range []string{"a dear observer adds 2", "slower on goroutines (+", "a <cheap> one adds", "nowhere is a difference shown"} {
 		if !strings.Contains(lines, want) {
 			t.Errorf("the report does not say %q:\n%s", want, lines)
@@ -61,7 +61,7 @@ func TestCostsOfFewRounds(t *testing.T) {
 			t.Errorf("of 3 rounds there is a verdict or an interval: %+v", c)
 		}
 	}
-	if lines := strings.Join(r.TrustLines(), "\n"); !strings.Contains(lines, "There is no verdict on it: that takes 12 rounds") {
+	if lines := strings.Join(r.trustLines(), "\n"); !strings.Contains(lines, "There is no verdict on it: that takes 12 rounds") {
 		t.Errorf("the report does not say that the rounds are too few:\n%s", lines)
 	}
 }

@@ -1,10 +1,11 @@
 // Package report turns the records of a run into what people and programs
-// read: a table for the terminal, Markdown, one HTML page with its charts as
-// SVG, JSON, CSV and the format of Go benchmarks. It is pure: the same records
-// give the same bytes.
+// read. [Build] computes the figures; a list of sections words and draws them as
+// a document, which is rendered for a terminal, as Markdown and as a page. Programs
+// get JSON, CSV and the format of Go benchmarks. It is pure: the same records give
+// the same bytes.
 //
-// To add a format, add a function of the same form as [Markdown]; to add a
-// chart, add a function that returns a [Chart] and a line in [Charts].
+// To add a section, with or without a chart, write a file with a function that
+// makes it, and add a line to the list in sections.go.
 package report
 
 import (

@@ -214,22 +214,21 @@ func TestGolden(t *testing.T) {
 // folder.
 func golden(t *testing.T, dir string, d *results.Data, but ...string) {
 	r := Build(d)
-	charts := Charts(r)
+	doc := r.Document()
 	files := map[string]func(w io.Writer) error{
 		"report.txt":   func(w io.Writer) error { return Text(w, r) },
-		"report.md":    func(w io.Writer) error { return Markdown(w, r, charts) },
-		"report.html":  func(w io.Writer) error { return HTML(w, r, charts) },
+		"report.md":    func(w io.Writer) error { return Markdown(w, doc) },
+		"report.html":  func(w io.Writer) error { return HTML(w, doc) },
 		"results.json": func(w io.Writer) error { return JSON(w, r) },
 		"results.csv":  func(w io.Writer) error { return CSV(w, d) },
 		"bench.txt":    func(w io.Writer) error { return Bench(w, d) },
-		"metrics.txt":  func(w io.Writer) error { return OpenMetrics(w, r) },
 	}
 	if len(d.Ledger) > 0 {
 		files["ledger.txt"] = func(w io.Writer) error {
 			return errors.Join(Ledgers(w, d.Ledger), LedgerText(w, &d.Ledger[2]), LedgerTaskText(w, "cpu-goroutines", aLedgerTask()))
 		}
 	}
-	for _, c := range charts {
+	for _, c := range doc.Charts() {
 		files[c.Name+".svg"] = func(w io.Writer) error {
 			_, err := io.WriteString(w, c.SVG())
 			return err
@@ -261,6 +260,26 @@ func golden(t *testing.T, dir string, d *results.Data, but ...string) {
 				t.Errorf("differs from %s; if that is meant, run go test -update and read the diff (-want +got):\n%s", path, d)
 			}
 		})
+	}
+}
+
+// A page can be linked to at every section, and every chart is a file of its own.
+func TestSectionsHaveNames(t *testing.T) {
+	for _, d := range []*results.Data{testData(), judgedData()} {
+		doc := Build(d).Document()
+		seen := make(map[string]bool)
+		for _, s := range doc.Sections {
+			if len(s.Blocks) > 0 && (!regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`).MatchString(s.ID) || seen[s.ID]) {
+				t.Errorf("section %q has the id %q; want lower-case words that no other section has", s.Title, s.ID)
+			}
+			seen[s.ID] = true
+		}
+		for _, c := range doc.Charts() {
+			if seen[c.Name+".svg"] {
+				t.Errorf("there are two charts %s", c.Name)
+			}
+			seen[c.Name+".svg"] = true
+		}
 	}
 }
 
@@ -364,8 +383,8 @@ func TestReportOfNothing(t *testing.T) {
 	empty.Trials, empty.Lanes = nil, nil
 	for name, d := range map[string]*results.Data{"no trials": empty, "no cells": {}} {
 		r := Build(d)
-		charts := Charts(r)
-		if err := errors.Join(Text(io.Discard, r), Markdown(io.Discard, r, charts), HTML(io.Discard, r, charts), JSON(io.Discard, r), CSV(io.Discard, d), Bench(io.Discard, d)); err != nil {
+		doc := r.Document()
+		if err := errors.Join(Text(io.Discard, r), Markdown(io.Discard, doc), HTML(io.Discard, doc), JSON(io.Discard, r), CSV(io.Discard, d), Bench(io.Discard, d)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -374,7 +393,7 @@ func TestReportOfNothing(t *testing.T) {
 func TestPageNeedsNothingElse(t *testing.T) {
 	r := Build(testData())
 	var b bytes.Buffer
-	if err := HTML(&b, r, Charts(r)); err != nil {
+	if err := HTML(&b, r.Document()); err != nil {
 		t.Fatal(err)
 	}
 	page := strings.ReplaceAll(b.String(), `xmlns="http://www.w3.org/2000/svg"`, "")
@@ -385,7 +404,7 @@ func TestPageNeedsNothingElse(t *testing.T) {
 
 // Every chart is well-formed and says what it shows.
 func TestChartsAreReadable(t *testing.T) {
-	for _, c := range Charts(Build(testData())) {
+	for _, c := range Build(testData()).Document().Charts() {
 		var svg struct {
 			Title string `xml:"title"`
 			Desc  string `xml:"desc"`
@@ -408,8 +427,11 @@ func TestLanesOfAMillionTasks(t *testing.T) {
 	for i := range int64(200_000) {
 		lanes.Tasks = append(lanes.Tasks, results.LaneTask{Task: "t", StartedNS: i * 500, EndedNS: i*500 + 400})
 	}
-	c, ok := workerLanes(Build(d), "cpu")
-	if n := len(c.SVG()); !ok || n > 500_000 {
+	c := workerLanes(Build(d), "cpu")
+	if c == nil {
+		t.Fatal("there is no chart")
+	}
+	if n := len(c.SVG()); n > 500_000 {
 		t.Errorf("the chart takes %d bytes; want at most 500,000", n)
 	}
 }
@@ -480,7 +502,7 @@ func TestSleepsAreInvalid(t *testing.T) {
 func TestPageShowsTheFigures(t *testing.T) {
 	r := Build(judgedData())
 	var b bytes.Buffer
-	if err := HTML(&b, r, nil); err != nil {
+	if err := HTML(&b, r.Document()); err != nil {
 		t.Fatal(err)
 	}
 	page := html.UnescapeString(b.String())
@@ -535,7 +557,7 @@ func TestTimeBudget(t *testing.T) {
 		keep(d, func(t results.Trial) bool { return t.Kind != results.Timed || t.Round < tt.rounds })
 		d.Run.BudgetNS, d.Run.Rounds, d.Run.AskedRounds, d.Run.Precision = int64(time.Minute), tt.rounds, tt.asked, tt.precision
 		r := Build(d)
-		if lines := strings.Join(r.TrustLines(), "\n"); !strings.Contains(lines, tt.line) {
+		if lines := strings.Join(r.trustLines(), "\n"); !strings.Contains(lines, tt.line) {
 			t.Errorf("%s: the report says\n%s\nwant %q", tt.name, lines, tt.line)
 		}
 		if got := r.Trust.Workloads[0].Doubt; (got == "") != (tt.noVerdict == "") || !strings.Contains(got, tt.noVerdict) {

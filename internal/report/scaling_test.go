@@ -94,7 +94,7 @@ func TestCauses(t *testing.T) {
 				t.Fatalf("the grids are %+v; want one with the Universal Scalability Law", r.Grids)
 			}
 			f := r.Grids[0].Scalings[0]
-			line := strings.Join(r.GridLines(), "\n")
+			line := strings.Join(r.gridLines(), "\n")
 			if !strings.Contains(line, tt.says) {
 				t.Errorf("it says:\n%s\nwant %q", line, tt.says)
 			}

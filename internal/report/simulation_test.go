@@ -8,7 +8,10 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness"
-	"github.com/f3f4c0de/harness/internal/experiment"
+	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/experiment/plan"
+	"github.com/f3f4c0de/harness/internal/experiment/spec"
 	"github.com/f3f4c0de/harness/internal/report"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/stats"
@@ -50,29 +53,29 @@ func (m *simulated) trial(rest float64) int64 {
 
 // run makes a run of a plan on the machine, on which the goroutines take that
 // share of the time of everything else.
-func (m *simulated) run(t *testing.T, seed uint64, faster float64, order func([]experiment.Step) []experiment.Step) *report.Report {
+func (m *simulated) run(t *testing.T, seed uint64, faster float64, order func([]plan.Step) []plan.Step) *report.Report {
 	t.Helper()
-	task := harness.NewTask("none", func(context.Context, int) (int, error) { return 0, nil })
-	kinds := experiment.Kinds{
-		Workloads: []*harness.Workload{{Name: "w", Tasks: []harness.AnyTask{task}}},
-		Backends:  []*harness.Backend{{Name: "sequential", MaxWorkers: 1}, {Name: "goroutines"}, {Name: "processes"}, {Name: "threads"}},
+	task := core.NewTask("none", func(context.Context, int) (int, error) { return 0, nil })
+	kinds := spec.Kinds{
+		Workloads: []*harness.Workload{{Name: "w", Tasks: []executor.AnyTask{task}}},
+		Backends:  []*core.Backend{{Name: "sequential", MaxWorkers: 1}, {Name: "goroutines"}, {Name: "processes"}, {Name: "threads"}},
 	}
-	spec, err := experiment.Settings{Preset: "standard", Seed: &seed, Workers: 2}.Resolve(kinds)
+	spec, err := spec.Settings{Preset: "standard", Seed: &seed, Workers: 2}.Resolve(kinds)
 	if err != nil {
 		t.Fatal(err)
 	}
 	spec.Cores = 2 // whatever this machine has
-	plan, err := experiment.NewPlan(spec)
+	p, err := plan.New(spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m.play(plan, faster, order)
+	return m.play(p, faster, order)
 }
 
-func (m *simulated) play(plan *experiment.Plan, faster float64, order func([]experiment.Step) []experiment.Step) *report.Report {
-	d := &results.Data{Run: plan.Run}
-	now := plan.Run.Started
-	for _, s := range order(plan.Steps) {
+func (m *simulated) play(p *plan.Plan, faster float64, order func([]plan.Step) []plan.Step) *report.Report {
+	d := &results.Data{Run: p.Run}
+	now := p.Run.Started
+	for _, s := range order(p.Steps) {
 		if s.Kind != results.Timed {
 			continue
 		}
@@ -92,12 +95,12 @@ func (m *simulated) play(plan *experiment.Plan, faster float64, order func([]exp
 }
 
 // shipped is the order of the plan.
-func shipped(steps []experiment.Step) []experiment.Step { return steps }
+func shipped(steps []plan.Step) []plan.Step { return steps }
 
 // inBlocks makes all trials of one cell, then all of the next, as one does who
 // runs a benchmark of each program.
-func inBlocks(steps []experiment.Step) []experiment.Step {
-	var sorted []experiment.Step
+func inBlocks(steps []plan.Step) []plan.Step {
+	var sorted []plan.Step
 	for _, again := range []bool{false, true} {
 		seen := make(map[string]bool)
 		for _, first := range steps {
@@ -124,7 +127,7 @@ func TestFalsePositives(t *testing.T) {
 		t.Skip("simulates a thousand runs")
 	}
 	const runs, few = 1000, 200
-	rate := func(runs int, order func([]experiment.Step) []experiment.Step) (found, words int) {
+	rate := func(runs int, order func([]plan.Step) []plan.Step) (found, words int) {
 		m := &simulated{rng: rand.New(rand.NewPCG(1, 2))}
 		for i := range runs {
 			r := m.run(t, uint64(i), 1, order)

@@ -7,9 +7,22 @@ import (
 	"strings"
 	"time"
 
+	"github.com/f3f4c0de/harness/internal/report/document"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/stats"
 )
+
+// trustSection says how far the figures can be trusted.
+func trustSection(r *Report) document.Section {
+	lines := r.trustLines()
+	verdicts := "Verdicts: none are given with fewer than 12 rounds; the figures are for looking around."
+	if r.Judged {
+		verdicts = "Verdicts: by 95 % intervals of paired ratios, a band of ±5 % and Holm's adjustment for all comparisons of the run."
+	}
+	return document.Section{ID: "trust", Title: "Can it be trusted?", Blocks: []document.Block{
+		document.Terminal{document.Facts(lines)}, document.Files{document.Facts(append(lines, verdicts))},
+	}}
+}
 
 // Trust says how far the figures of a run can be trusted.
 type Trust struct {
@@ -144,8 +157,8 @@ func (r *Report) trustOf(workload string) WorkloadTrust {
 	return WorkloadTrust{}
 }
 
-// TrustLines says in sentences how far the figures can be trusted.
-func (r *Report) TrustLines() []string {
+// trustLines says in sentences how far the figures can be trusted.
+func (r *Report) trustLines() []string {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	if c := r.Trust.Capacity; c != nil {
@@ -203,14 +216,6 @@ func (r *Report) budgetLine() string {
 		return fmt.Sprintf("Time budget: %d of the %d rounds that were asked for fitted into %v; none was cut short.", made, asked, budget)
 	}
 	return fmt.Sprintf("Time budget: %s fitted into %v; none was cut short.", rounds, budget)
-}
-
-// percent writes a share with two digits.
-func percent(v float64) string {
-	if math.Abs(v) < 0.0995 {
-		return fmt.Sprintf("%.1f %%", 100*v)
-	}
-	return fmt.Sprintf("%.0f %%", 100*v)
 }
 
 // warn collects what a reader must know before believing the figures.

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/f3f4c0de/harness/internal/report/document"
 	"github.com/f3f4c0de/harness/internal/results"
 	"github.com/f3f4c0de/harness/internal/stats"
 )
@@ -125,17 +126,29 @@ func (r *Report) finding(row Row, v stats.Verdict) string {
 	return fmt.Sprintf("Unclear: %s lies between %+.1f and %+.1f %% (95 %% CI, %d rounds); %s.", what, 100*(*e.Low-1), 100*(*e.High-1), e.N, settle)
 }
 
-// VerdictLines are the verdicts in sentences, those on a workload without any in
-// one.
-func (r *Report) VerdictLines() []string {
-	var lines []string
+// verdictsSection says the verdicts in sentences, those on a workload without any
+// in one. A terminal has those that its table of figures does not say in a word.
+func verdictsSection(r *Report) document.Section {
+	var all, terminal document.List
 	for _, row := range r.Rows {
-		line := row.Workload + ": " + row.Finding
-		if row.Finding != "" && !slices.Contains(lines, line) {
-			lines = append(lines, line)
+		if row.Verdict == nil {
+			continue
+		}
+		line := document.Item{Of: row.Workload, Says: row.Finding}
+		if !slices.Contains(all, line) {
+			all = append(all, line)
+		}
+		switch w := row.Verdict.Word; {
+		case w == stats.NoVerdict: // of those the warnings tell
+		case w == stats.Faster, w == stats.Slower, row.Baseline && w == stats.Same:
+		default:
+			terminal = append(terminal, line)
 		}
 	}
-	return lines
+	if all == nil {
+		return document.Section{}
+	}
+	return document.Section{ID: "verdicts", Title: "The verdicts", Blocks: []document.Block{document.Files{all}, document.Terminal{terminal}}}
 }
 
 func bandText() string { return fmt.Sprintf("%g %%", 100*stats.Band) }

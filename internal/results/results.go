@@ -180,11 +180,19 @@ func (p *Params) UnmarshalJSON(b []byte) error {
 
 // A BackendInfo is a backend of the run.
 type BackendInfo struct {
-	Name       string `json:"name"`
-	Doc        string `json:"doc"` // first line
-	Shared     bool   `json:"shared"`
-	Serial     bool   `json:"serial"`
-	GOMAXPROCS int    `json:"gomaxprocs,omitempty"`
+	Name   string `json:"name"`
+	Doc    string `json:"doc"` // first line
+	Shared bool   `json:"shared"`
+	Serial bool   `json:"serial"`
+
+	// Turn is what a task waits for while the code of another one runs. Older
+	// runs do not have it.
+	Turn string `json:"turn,omitempty"`
+	// Cooperative tells that a task has its turn until it waits. Older runs do
+	// not have it.
+	Cooperative bool `json:"cooperative,omitempty"`
+
+	GOMAXPROCS int `json:"gomaxprocs,omitempty"`
 }
 
 // A Cell is one workload with its parameters on one backend with its workers.

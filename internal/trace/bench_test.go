@@ -11,21 +11,22 @@ import (
 	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/grpc"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // A prepared runs a call as the executor inline does, with a site and a worker that
 // are there already.
 type prepared struct {
-	site   harness.Site
-	worker harness.Worker
+	site   core.Site
+	worker core.Worker
 }
 
-func (p *prepared) Submit(_ context.Context, c *harness.Call) {
+func (p *prepared) Submit(_ context.Context, c *core.Call) {
 	c.Enter(&p.site)
 	c.Run(&p.worker)
 }
 func (*prepared) Close() error { return nil }
+func (*prepared) Stop(error)   {}
 
 // BenchmarkTask is a task that does nothing, recorded and not: the difference is
 // what recording costs the submitter and the worker together.
@@ -37,7 +38,7 @@ func BenchmarkTask(b *testing.B) {
 		}
 		b.Run(name, func(b *testing.B) {
 			ctx := b.Context()
-			ex := &prepared{worker: harness.Worker{PID: 1}}
+			ex := &prepared{worker: core.Worker{PID: 1}}
 			if recorded {
 				rec := newBenchTrial(b, nil)
 				rec.Begin()
@@ -73,7 +74,7 @@ func BenchmarkExport(b *testing.B) {
 	defer w.Close()
 	rec := newBenchTrial(b, w)
 	rec.Begin()
-	ex := &prepared{site: harness.Site{Observer: rec.Observer()}}
+	ex := &prepared{site: core.Site{Observer: rec.Observer()}}
 	for range tasks {
 		plainTask.Submit(rec.Context(b.Context()), ex, 0)
 	}
@@ -112,7 +113,7 @@ func BenchmarkSend(b *testing.B) {
 	}
 	rec := newBenchTrial(b, w)
 	rec.Begin()
-	ex := &prepared{site: harness.Site{Observer: rec.Observer()}}
+	ex := &prepared{site: core.Site{Observer: rec.Observer()}}
 	for range tasks {
 		plainTask.Submit(rec.Context(b.Context()), ex, 0)
 	}

@@ -5,27 +5,27 @@ import (
 	"errors"
 	"sync/atomic"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // A crossing holds the moments of a call that goes to another process and back,
-// beside those of its [harness.Timing]. Each is written by one goroutine.
+// beside those of its [core.Timing]. Each is written by one goroutine.
 type crossing struct {
-	encoding, sent    harness.Stamp // the argument began to be encoded, and was
-	decoding, decoded harness.Stamp // and to be decoded by the worker
-	encoded           harness.Stamp // the result was encoded by the worker
-	arrived           harness.Stamp // and began to be decoded here
+	encoding, sent    core.Stamp // the argument began to be encoded, and was
+	decoding, decoded core.Stamp // and to be decoded by the worker
+	encoded           core.Stamp // the result was encoded by the worker
+	arrived           core.Stamp // and began to be decoded here
 }
 
-func (c *crossing) note(what harness.Coding, began, ended harness.Stamp) {
+func (c *crossing) note(what core.Coding, began, ended core.Stamp) {
 	switch what {
-	case harness.ArgumentEncoded:
+	case core.ArgumentEncoded:
 		c.encoding, c.sent = began, ended
-	case harness.ArgumentDecoded:
+	case core.ArgumentDecoded:
 		c.decoding, c.decoded = began, ended
-	case harness.ResultEncoded:
+	case core.ResultEncoded:
 		c.encoded = ended
-	case harness.ResultDecoded:
+	case core.ResultDecoded:
 		c.arrived = began
 	}
 }
@@ -62,7 +62,7 @@ const workerCrossingBytes = 4 * 8
 
 func appendWorkerCrossing(b []byte, n uint64, c *crossing) []byte {
 	b = binary.LittleEndian.AppendUint64(b, n)
-	for _, s := range []harness.Stamp{c.decoding, c.decoded, c.encoded} {
+	for _, s := range []core.Stamp{c.decoding, c.decoded, c.encoded} {
 		b = binary.LittleEndian.AppendUint64(b, uint64(s))
 	}
 	return b
@@ -73,8 +73,8 @@ func parseWorkerCrossing(b []byte) (n uint64, c crossing, err error) {
 		return 0, c, errors.New("too short")
 	}
 	n = binary.LittleEndian.Uint64(b)
-	for i, s := range []*harness.Stamp{&c.decoding, &c.decoded, &c.encoded} {
-		*s = harness.Stamp(binary.LittleEndian.Uint64(b[8*(i+1):]))
+	for i, s := range []*core.Stamp{&c.decoding, &c.decoded, &c.encoded} {
+		*s = core.Stamp(binary.LittleEndian.Uint64(b[8*(i+1):]))
 	}
 	return n, c, nil
 }

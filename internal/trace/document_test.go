@@ -7,7 +7,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 func TestAttributesAreDescribed(t *testing.T) {
@@ -50,7 +50,7 @@ func TestEverythingIsDocumented(t *testing.T) {
 	if err := hooks.Exit(func(topic string, payload []byte) error { watch.Message(0, topic, payload); return nil }); err != nil {
 		t.Fatal(err)
 	}
-	watch.Exited(harness.ProcessExit{})
+	watch.Exited(core.ProcessExit{})
 	_, path := export(t, rec)
 	for _, s := range readSpans(t, path) {
 		checkDocumented(t, s)

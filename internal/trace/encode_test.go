@@ -17,7 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // The encoder of recorded spans and the official exporter make the same of the
@@ -108,7 +108,7 @@ func TestSpanOfATask(t *testing.T) {
 	var got oteltrace.SpanContext
 	var kept context.Context
 	type key struct{}
-	look := harness.NewTask("look", func(ctx context.Context, _ int) (any, error) {
+	look := core.NewTask("look", func(ctx context.Context, _ int) (any, error) {
 		derived, cancel := context.WithCancel(ctx)
 		defer cancel()
 		got, kept = oteltrace.SpanContextFromContext(derived), ctx
@@ -132,8 +132,8 @@ func TestSpanOfATask(t *testing.T) {
 func TestRecordingAllocatesNothing(t *testing.T) {
 	rec := newTestTrial(t, "")
 	rec.Begin()
-	allocations := func(obs *harness.Observer) float64 {
-		ex := &prepared{site: harness.Site{Observer: obs}, worker: harness.Worker{PID: ownPID}}
+	allocations := func(obs *core.Observer) float64 {
+		ex := &prepared{site: core.Site{Observer: obs}, worker: core.Worker{PID: ownPID}}
 		ctx := rec.Context(t.Context())
 		return testing.AllocsPerRun(5000, func() { plainTask.Submit(ctx, ex, 0) })
 	}

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // A process is a worker process. A worker may have several, one after the other.
 type process struct {
-	harness.ProcessExit
+	core.ProcessExit
 	number uint64 // among those of the trial
 	ended  bool   // ProcessExit is known; false for ever if it did not start
 	count  Count  // what it sent, and what its tasks started
@@ -22,8 +22,8 @@ func (p *process) key() processKey { return processKey{p.Worker, p.PID} }
 type processKey struct{ worker, pid int }
 
 // Processes returns what a backend with worker processes is opened with.
-func (t *Trial) Processes() *harness.ProcessObserver {
-	return &harness.ProcessObserver{
+func (t *Trial) Processes() *core.ProcessObserver {
+	return &core.ProcessObserver{
 		Spawning: func(worker int) []string {
 			id := t.cfg.Identity
 			id.Role = "worker"
@@ -44,7 +44,7 @@ func (t *Trial) Processes() *harness.ProcessObserver {
 				t.fail(fmt.Errorf("message %q of worker %d: %w", topic, worker, err))
 			}
 		},
-		Exited: func(e harness.ProcessExit) {
+		Exited: func(e core.ProcessExit) {
 			t.mu.Lock()
 			defer t.mu.Unlock()
 			if p := t.current[e.Worker]; p != nil {
@@ -66,7 +66,7 @@ func WorkerName(worker, n int) string {
 // An Exit is the end of a worker process.
 type Exit struct {
 	Name string // as [WorkerName] has it
-	harness.ProcessExit
+	core.ProcessExit
 }
 
 // Exits returns the worker processes that have ended, in the order in which they

@@ -13,14 +13,14 @@ import (
 
 	"go.opentelemetry.io/otel"
 
-	"github.com/f3f4c0de/harness"
 	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
 // TestMain makes this program a worker process of itself, one that is traced.
 func TestMain(m *testing.M) {
-	backends.Divert([]harness.AnyTask{sayTask}, func() (harness.WorkerHooks, error) { return trace.WorkerHooks(context.Background()) })
+	backends.Divert([]core.AnyTask{sayTask}, func() (core.WorkerHooks, error) { return trace.WorkerHooks(context.Background()) })
 	if os.Getenv("GORACE") == "" {
 		_ = os.Setenv("GORACE", "atexit_sleep_ms=0") // children end at once
 	}
@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 // sayTask does what it is told, in a span of its own.
-var sayTask = harness.NewTask("say", func(ctx context.Context, what string) (string, error) {
+var sayTask = core.NewTask("say", func(ctx context.Context, what string) (string, error) {
 	_, span := otel.Tracer("test").Start(ctx, "inside")
 	defer span.End()
 	switch what {
@@ -48,13 +48,13 @@ var sayTask = harness.NewTask("say", func(ctx context.Context, what string) (str
 // A traced executor has worker processes, and its trial counts their spans.
 type traced struct {
 	*testing.T
-	harness.Manager
+	core.Manager
 	rec *trace.Trial
 	w   *trace.Writer
 	dir string
 }
 
-func open(t *testing.T, cfg harness.Config) *traced {
+func open(t *testing.T, cfg core.Config) *traced {
 	t.Helper()
 	o := &traced{T: t, dir: t.TempDir()}
 	var err error
@@ -68,12 +68,12 @@ func open(t *testing.T, cfg harness.Config) *traced {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Tasks, cfg.Observer, cfg.Processes = []harness.AnyTask{sayTask}, o.rec.Observer(), o.rec.Processes()
+	cfg.Tasks, cfg.Observer, cfg.Processes = []core.AnyTask{sayTask}, o.rec.Observer(), o.rec.Processes()
 	ex, err := backends.Processes.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Manager = ex.(harness.Manager)
+	o.Manager = ex.(core.Manager)
 	o.rec.Begin()
 	return o
 }
@@ -82,7 +82,7 @@ func open(t *testing.T, cfg harness.Config) *traced {
 func (o *traced) say(n int, what string) (failed int) {
 	o.Helper()
 	ctx := o.rec.Context(o.Context())
-	var futures []*harness.Future[string]
+	var futures []*core.Future[string]
 	for range n {
 		futures = append(futures, sayTask.Submit(ctx, o, what))
 	}
@@ -146,22 +146,22 @@ func (o *traced) export() (trace.Counts, map[string]int) {
 func TestWorkersThatAreReplacedLoseNoSpan(t *testing.T) {
 	tests := []struct {
 		name      string
-		cfg       harness.Config
+		cfg       core.Config
 		run       func(o *traced) (tasks int)
 		processes int // at least
 	}{
-		{"after so many tasks", harness.Config{Workers: 2, MaxTasksPerWorker: 3}, func(o *traced) int {
+		{"after so many tasks", core.Config{Workers: 2, MaxTasksPerWorker: 3}, func(o *traced) int {
 			o.say(20, "hello")
 			return 20
 		}, 7},
-		{"for having nothing to do", harness.Config{Workers: 2, IdleTimeout: time.Millisecond}, func(o *traced) int {
+		{"for having nothing to do", core.Config{Workers: 2, IdleTimeout: time.Millisecond}, func(o *traced) int {
 			for range 3 {
 				o.say(2, "hello")
 				o.until("the workers to end", func() bool { return o.Stats().Alive == 0 })
 			}
 			return 6
 		}, 4},
-		{"for being too many", harness.Config{Workers: 3}, func(o *traced) int {
+		{"for being too many", core.Config{Workers: 3}, func(o *traced) int {
 			tasks := 0
 			say := func() {
 				o.say(9, "hello")
@@ -181,13 +181,13 @@ func TestWorkersThatAreReplacedLoseNoSpan(t *testing.T) {
 			}
 			return tasks
 		}, 4},
-		{"when tasks fail", harness.Config{Workers: 2, MaxTasksPerWorker: 2}, func(o *traced) int {
+		{"when tasks fail", core.Config{Workers: 2, MaxTasksPerWorker: 2}, func(o *traced) int {
 			if failed := o.say(4, "fail") + o.say(4, "panic"); failed != 8 {
 				o.Errorf("%d tasks failed; want 8", failed)
 			}
 			return 8
 		}, 4},
-		{"when it is stopped", harness.Config{Workers: 2}, func(o *traced) int {
+		{"when it is stopped", core.Config{Workers: 2}, func(o *traced) int {
 			o.say(5, "hello")
 			o.Stop(errors.New("interrupted"))
 			return 5
@@ -226,7 +226,7 @@ func TestWorkersThatAreReplacedLoseNoSpan(t *testing.T) {
 // A worker that is killed takes with it what it had recorded. That is counted,
 // and said with its cause; its successor and the others lose nothing.
 func TestWhatAKilledWorkerLosesIsCounted(t *testing.T) {
-	o := open(t, harness.Config{Workers: 1})
+	o := open(t, core.Config{Workers: 1})
 	o.say(3, "hello")
 	if failed := o.say(1, "die"); failed != 1 {
 		t.Fatal("the worker survived")
@@ -235,7 +235,7 @@ func TestWhatAKilledWorkerLosesIsCounted(t *testing.T) {
 	counts, names := o.export()
 	const lost = 1 + 3 // the worker's own, and those of the tasks that were done
 	each := 2          // of a task, here
-	if harness.StampsCompare {
+	if core.StampsCompare {
 		each = 4
 	}
 	here := 1 + 2 + 5*each + 2 // with two processes; of the task that died, itself and its queue

@@ -8,14 +8,14 @@ import (
 
 	oteltrace "go.opentelemetry.io/otel/trace"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // A record is one call that is over. It holds no pointers, so the garbage
 // collector does not look at it.
 type record struct {
 	number                                    uint64
-	submitted, sent, started, ended, received harness.Stamp
+	submitted, sent, started, ended, received core.Stamp
 	pid                                       int32
 	worker                                    int32
 	task                                      int32 // its name: an index of the list's
@@ -110,7 +110,7 @@ type recordList struct {
 }
 
 // add appends a record. x may be empty.
-func (l *recordList) add(task string, tm harness.Timing, number uint64, x extra) {
+func (l *recordList) add(task string, tm core.Timing, number uint64, x extra) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := l.records.grow()
@@ -145,8 +145,8 @@ type call struct {
 	name string
 }
 
-func (r *record) timing() harness.Timing {
-	return harness.Timing{
+func (r *record) timing() core.Timing {
+	return core.Timing{
 		Worker: int(r.worker), PID: int(r.pid),
 		Submitted: r.submitted, Sent: r.sent, Started: r.started, Ended: r.ended, Received: r.received,
 	}

@@ -39,7 +39,7 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	oteltrace "go.opentelemetry.io/otel/trace"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // The attributes of our own, where no semantic convention exists. Times are
@@ -120,10 +120,10 @@ type Epoch int64
 
 // NewEpoch compares the two clocks.
 func NewEpoch() Epoch {
-	return Epoch(time.Now().UnixNano() - int64(harness.Now()))
+	return Epoch(time.Now().UnixNano() - int64(core.Now()))
 }
 
-func (e Epoch) time(s harness.Stamp) time.Time { return time.Unix(0, int64(e)+int64(s)) }
+func (e Epoch) time(s core.Stamp) time.Time { return time.Unix(0, int64(e)+int64(s)) }
 
 // ids makes span ids that can be known before the span is made: the k-th span
 // about thing number n.

@@ -23,28 +23,29 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // inline is an executor that runs each call where it is submitted.
-type inline struct{ obs *harness.Observer }
+type inline struct{ obs *core.Observer }
 
-func (e inline) Submit(_ context.Context, c *harness.Call) {
-	c.Enter(&harness.Site{Observer: e.obs})
-	c.Run(&harness.Worker{PID: os.Getpid()})
+func (e inline) Submit(_ context.Context, c *core.Call) {
+	c.Enter(&core.Site{Observer: e.obs})
+	c.Run(&core.Worker{PID: os.Getpid()})
 }
 func (inline) Close() error { return nil }
+func (inline) Stop(error)   {}
 
 // far is an executor whose only worker is far away: it records with the
 // worker's own hooks and answers by the same bytes as a process.
 type far struct {
-	obs   *harness.Observer
-	hooks harness.WorkerHooks
-	tasks []harness.AnyTask
+	obs   *core.Observer
+	hooks core.WorkerHooks
+	tasks []core.AnyTask
 }
 
-func (e far) Submit(_ context.Context, c *harness.Call) {
-	c.Enter(&harness.Site{Observer: e.obs, Carrier: e})
+func (e far) Submit(_ context.Context, c *core.Call) {
+	c.Enter(&core.Site{Observer: e.obs, Carrier: e})
 	if !c.Claim() {
 		return
 	}
@@ -55,14 +56,14 @@ func (e far) Submit(_ context.Context, c *harness.Call) {
 		c.Fail(err, 0, 0)
 		return
 	}
-	i := slices.IndexFunc(e.tasks, func(t harness.AnyTask) bool { return t.Name() == c.Task() })
+	i := slices.IndexFunc(e.tasks, func(t core.AnyTask) bool { return t.Name() == c.Task() })
 	there := e.tasks[i].Incoming(context.Background(), false)
-	there.Enter(&harness.Site{Observer: e.hooks.Observer})
+	there.Enter(&core.Site{Observer: e.hooks.Observer})
 	if err := there.DecodeInput(in); err != nil {
 		c.Fail(err, 0, 0)
 		return
 	}
-	there.Run(&harness.Worker{PID: pid, Header: e.obs.Header(nil, c)})
+	there.Run(&core.Worker{PID: pid, Header: e.obs.Header(nil, c)})
 	tm := there.Timing()
 	if err := there.Err(); err != nil {
 		c.Fail(err, tm.Started, tm.Ended)
@@ -75,22 +76,23 @@ func (e far) Submit(_ context.Context, c *harness.Call) {
 	}
 	c.Complete(out, tm.Started, tm.Ended)
 }
-func (far) Close() error                    { return nil }
-func (far) Abort(*harness.Call, error) bool { return false }
-func (far) Started(*harness.Call) bool      { return true }
+func (far) Close() error                 { return nil }
+func (far) Stop(error)                   {}
+func (far) Abort(*core.Call, error) bool { return false }
+func (far) Started(*core.Call) bool      { return true }
 
-func (far) Cut(*harness.Call) (int, bool) { return 0, false }
+func (far) Cut(*core.Call) (int, bool) { return 0, false }
 
 var (
-	plainTask = harness.NewTask("plain", func(context.Context, int) (int, error) { return 1, nil })
-	failTask  = harness.NewTask("fails", func(context.Context, int) (int, error) { return 0, errors.New("no\nsecond line") })
+	plainTask = core.NewTask("plain", func(context.Context, int) (int, error) { return 1, nil })
+	failTask  = core.NewTask("fails", func(context.Context, int) (int, error) { return 0, errors.New("no\nsecond line") })
 	// ownTask starts a span of its own through the global provider.
-	ownTask = harness.NewTask("own", func(ctx context.Context, _ int) (int, error) {
+	ownTask = core.NewTask("own", func(ctx context.Context, _ int) (int, error) {
 		_, span := otel.Tracer("test").Start(ctx, "inside")
 		span.End()
 		return 1, nil
 	})
-	allTasks = []harness.AnyTask{plainTask, failTask, ownTask}
+	allTasks = []core.AnyTask{plainTask, failTask, ownTask}
 )
 
 // aSpan is what the tests look at.
@@ -169,7 +171,7 @@ func newTestTrial(t *testing.T, cell string) *Trial {
 }
 
 // aWorker makes this process the worker 0 of a trial, as far as spans go.
-func aWorker(t *testing.T, rec *Trial) (*harness.ProcessObserver, harness.WorkerHooks) {
+func aWorker(t *testing.T, rec *Trial) (*core.ProcessObserver, core.WorkerHooks) {
 	t.Helper()
 	watch := rec.Processes()
 	for _, env := range watch.Spawning(0) {
@@ -267,7 +269,7 @@ func TestTrialAcrossProcesses(t *testing.T) {
 	rec := newTestTrial(t, "")
 	watch, hooks := aWorker(t, rec)
 	ex := far{rec.Observer(), hooks, allTasks}
-	started := harness.Now()
+	started := core.Now()
 	ctx := rec.Context(t.Context())
 	plainTask.Submit(ctx, ex, 0) // of the warm-up
 	rec.Begin()
@@ -280,7 +282,7 @@ func TestTrialAcrossProcesses(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	watch.Exited(harness.ProcessExit{Worker: 0, PID: 1, Started: started, Ready: started, Ended: harness.Now()})
+	watch.Exited(core.ProcessExit{Worker: 0, PID: 1, Started: started, Ready: started, Ended: core.Now()})
 	count, path := export(t, rec)
 	if want := 1 + 2 + 3*5 + 1; count.Err() != nil || count.Total().Expected != want {
 		t.Errorf("counted %+v; want %d of each", count, want)
@@ -317,7 +319,7 @@ func TestMissingSpansAreFound(t *testing.T) {
 	ex := far{rec.Observer(), hooks, allTasks}
 	rec.Begin()
 	plainTask.Submit(rec.Context(t.Context()), ex, 0)
-	watch.Exited(harness.ProcessExit{}) // killed before it could send anything
+	watch.Exited(core.ProcessExit{}) // killed before it could send anything
 	count, _ := export(t, rec)
 	if count.Err() == nil || count.Total().Expected-count.Total().Exported != 2 {
 		t.Errorf("counted %+v; want two missing: the worker and its run", count)
@@ -548,7 +550,7 @@ func TestReplacedWorkersDiffer(t *testing.T) {
 	watch := rec.Processes()
 	for range 2 {
 		watch.Spawning(0)
-		watch.Exited(harness.ProcessExit{Worker: 0})
+		watch.Exited(core.ProcessExit{Worker: 0})
 	}
 	_, path := export(t, rec) // readSpans fails if two spans have one id
 	if n := len(readSpans(t, path)); n != 3 {

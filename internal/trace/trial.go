@@ -19,7 +19,8 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	oteltrace "go.opentelemetry.io/otel/trace"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
+	"github.com/f3f4c0de/harness/internal/fault"
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
@@ -55,8 +56,8 @@ type Trial struct {
 	spawnIDs ids
 	traceID  oteltrace.TraceID
 	rootID   oteltrace.SpanID // of the trial's span
-	started  harness.Stamp
-	began    harness.Stamp // of the measured part
+	started  core.Stamp
+	began    core.Stamp // of the measured part
 	live     stash
 
 	recording atomic.Bool
@@ -79,7 +80,7 @@ func NewTrial(ctx context.Context, cfg TrialConfig) (*Trial, error) {
 		return nil, err
 	}
 	t := &Trial{
-		cfg: cfg, resource: res, started: harness.Now(),
+		cfg: cfg, resource: res, started: core.Now(),
 		ids: newIDs(), rootIDs: newIDs(), spawnIDs: newIDs(), traceID: newTraceID(),
 		lists: make([]recordList, cfg.Workers), current: make(map[int]*process),
 	}
@@ -119,19 +120,19 @@ func (t *Trial) Begin() {
 	for i := range t.lists {
 		t.lists[i].records.reserve(reserved)
 	}
-	t.began = harness.Now()
+	t.began = core.Now()
 	t.recording.Store(true)
 }
 
 // Observer returns what the executor is opened with.
-func (t *Trial) Observer() *harness.Observer {
-	return &harness.Observer{
-		Submit: func(c *harness.Call) {
+func (t *Trial) Observer() *core.Observer {
+	return &core.Observer{
+		Submit: func(c *core.Call) {
 			if t.recording.Load() {
 				c.Number = t.submitted.n.Add(1)
 			}
 		},
-		Header: func(b []byte, c *harness.Call) []byte {
+		Header: func(b []byte, c *core.Call) []byte {
 			if c.Number == 0 {
 				return b
 			}
@@ -139,14 +140,14 @@ func (t *Trial) Observer() *harness.Observer {
 			return taskHeader{parent.TraceID(), t.ids.span(c.Number, spanTask), c.Number}.appendTo(b)
 		},
 		// The span of a task is made if somebody asks for it: few do.
-		Value: func(c *harness.Call, key any) any {
+		Value: func(c *core.Call, key any) any {
 			if key != spanKey || c.Number == 0 {
 				return nil
 			}
 			run := spanContext(t.parent(c.Context(), c.Number).TraceID(), t.ids.span(c.Number, spanRun))
 			return oteltrace.SpanFromContext(oteltrace.ContextWithSpanContext(context.Background(), run))
 		},
-		End: func(c *harness.Call, err error) {
+		End: func(c *core.Call, err error) {
 			if c.Number == 0 {
 				return
 			}
@@ -164,9 +165,9 @@ func (t *Trial) Observer() *harness.Observer {
 			}
 			list.add(c.Task(), tm, c.Number, x)
 		},
-		Coded: func(c *harness.Call, what harness.Coding, began harness.Stamp) {
+		Coded: func(c *core.Call, what core.Coding, began core.Stamp) {
 			if c.Number != 0 {
-				t.crossings.at(c.Number).note(what, began, harness.Now())
+				t.crossings.at(c.Number).note(what, began, core.Now())
 			}
 		},
 	}
@@ -174,8 +175,8 @@ func (t *Trial) Observer() *harness.Observer {
 
 // outcome is how a call ended that has an error. One that the function returned
 // is its failure, whichever that is, unless the call was cancelled.
-func outcome(c *harness.Call, err error) string {
-	var own *harness.TaskError
+func outcome(c *core.Call, err error) string {
+	var own *fault.TaskError
 	if c.Cancelled() || !errors.As(err, &own) && errors.Is(err, context.DeadlineExceeded) {
 		return "cancelled"
 	}
@@ -319,7 +320,7 @@ const trialProcess = "trial"
 
 // expectedSpans counts the spans of a task by the stations that it passed:
 // those that are made in this process, and in the worker's.
-func expectedSpans(tm harness.Timing) (here, there int) {
+func expectedSpans(tm core.Timing) (here, there int) {
 	switch {
 	case tm.Sent == 0:
 		return 1, 0 // task
@@ -327,14 +328,14 @@ func expectedSpans(tm harness.Timing) (here, there int) {
 		return 2, 0 // task, queue
 	case !crossed(tm):
 		return 3, 0 // task, queue, run
-	case !harness.StampsCompare:
+	case !core.StampsCompare:
 		return 2, 1
 	}
 	return 4, 1 // task, queue, ipc send, ipc receive; run
 }
 
 // crossed reports whether the task ran in another process.
-func crossed(tm harness.Timing) bool { return tm.PID != ownPID }
+func crossed(tm core.Timing) bool { return tm.PID != ownPID }
 
 var ownPID = os.Getpid()
 
@@ -344,7 +345,7 @@ func (t *Trial) rootSpan(part, parts uint64, wallNS, cpuNS int64, failure error)
 		SpanContext: t.root(part),
 		SpanKind:    oteltrace.SpanKindInternal,
 		StartTime:   t.cfg.Epoch.time(t.started),
-		EndTime:     t.cfg.Epoch.time(harness.Now()),
+		EndTime:     t.cfg.Epoch.time(core.Now()),
 		Attributes: []attribute.KeyValue{
 			keyRunID.String(t.cfg.Identity.RunID), keyCellID.String(t.cfg.CellID), keyWorkload.String(t.cfg.Workload),
 			keyBackend.String(t.cfg.Backend), keyWorkers.Int(t.cfg.Workers), keyGOMAXPROCS.Int(t.cfg.GOMAXPROCS),
@@ -359,7 +360,7 @@ func (t *Trial) rootSpan(part, parts uint64, wallNS, cpuNS int64, failure error)
 		began := t.cfg.Epoch.time(t.began)
 		s.Events = []sdktrace.Event{
 			{Name: "measured part begins", Time: began},
-			{Name: "measured part ends", Time: t.cfg.Epoch.time(t.began + harness.Stamp(wallNS))},
+			{Name: "measured part ends", Time: t.cfg.Epoch.time(t.began + core.Stamp(wallNS))},
 		}
 	}
 	if cell := parseTraceparent(t.cfg.Cell); cell.IsValid() {
@@ -398,7 +399,7 @@ func (t *Trial) taskSpans(c call, enc *lineEncoder) error {
 	tm := c.timing()
 	parent := t.parentOf(c)
 	id := func(k uint64) oteltrace.SpanID { return t.ids.span(c.number, k) }
-	at := func(s harness.Stamp) int64 { return int64(t.cfg.Epoch) + int64(s) }
+	at := func(s core.Stamp) int64 { return int64(t.cfg.Epoch) + int64(s) }
 	var room [6]recordedAttribute
 	task := recorded{
 		trace: parent.TraceID(), id: id(spanTask), parent: parent.SpanID(), remote: parent.IsRemote(),
@@ -414,7 +415,7 @@ func (t *Trial) taskSpans(c call, enc *lineEncoder) error {
 	}
 	number(keyTaskQueueNS, int64(tm.Queue()))
 	number(keyWorkerIndex, int64(tm.Worker))
-	child := func(k uint64, name string, from, to harness.Stamp) error {
+	child := func(k uint64, name string, from, to core.Stamp) error {
 		return enc.add(&recorded{trace: task.trace, id: id(k), parent: task.id, prefix: name, kind: oteltrace.SpanKindInternal, from: at(from), to: at(max(from, to))})
 	}
 	err := child(spanQueue, "queue", tm.Submitted, tm.Sent)
@@ -424,7 +425,7 @@ func (t *Trial) taskSpans(c call, enc *lineEncoder) error {
 		task.kind = oteltrace.SpanKindProducer
 		number(keyTaskRunNS, int64(tm.Run()))
 		number(keyTaskIPCNS, int64(tm.IPC()))
-		if harness.StampsCompare {
+		if core.StampsCompare {
 			err = errors.Join(err, child(spanSend, "ipc send", tm.Sent, tm.Started), child(spanReceive, "ipc receive", tm.Ended, tm.Received))
 		}
 	default:
@@ -452,7 +453,7 @@ func runAttributes(to []recordedAttribute, task string, number uint64, worker in
 // executor has been closed.
 func (t *Trial) Tasks(most int) []results.LaneTask {
 	var tasks []results.LaneTask
-	since := func(s harness.Stamp) int64 {
+	since := func(s core.Stamp) int64 {
 		if s == 0 {
 			return 0
 		}
@@ -485,4 +486,4 @@ func (t *Trial) Tasks(most int) []results.LaneTask {
 func (t *Trial) Submitted() int { return int(t.submitted.n.Load()) }
 
 // Began returns the begin of the measured part.
-func (t *Trial) Began() harness.Stamp { return t.began }
+func (t *Trial) Began() core.Stamp { return t.began }

@@ -16,7 +16,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	oteltrace "go.opentelemetry.io/otel/trace"
 
-	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // workerEnv tells a worker process that its trial is traced, and how.
@@ -69,7 +69,7 @@ type workerRecorder struct {
 	self     oteltrace.SpanContext // the worker's own
 	resource *resource.Resource
 	ids      ids
-	started  harness.Stamp
+	started  core.Stamp
 	live     stash
 	current  taskHeader
 	way      crossing // of the current task
@@ -78,14 +78,14 @@ type workerRecorder struct {
 	errs     []string
 
 	mu       sync.Mutex
-	incoming map[*harness.Call]crossing // here, not started
+	incoming map[*core.Call]crossing // here, not started
 }
 
 // A workerRecord is one task that the worker has run. It holds no pointers, so
 // the garbage collector does not look at it.
 type workerRecord struct {
 	header         taskHeader
-	started, ended harness.Stamp
+	started, ended core.Stamp
 	way            crossing
 	task           int32 // its name
 	err            int32 // index of errs, from 1; 0 if it has none
@@ -94,34 +94,34 @@ type workerRecord struct {
 // WorkerHooks returns the hooks with which a worker process of a traced trial
 // records its tasks, and sends their spans to its parent when it ends. In any
 // other process they are empty.
-func WorkerHooks(ctx context.Context) (harness.WorkerHooks, error) {
+func WorkerHooks(ctx context.Context) (core.WorkerHooks, error) {
 	env := os.Getenv(workerEnv)
 	if env == "" {
-		return harness.WorkerHooks{}, nil
+		return core.WorkerHooks{}, nil
 	}
 	w := &workerRecorder{
-		ids: newIDs(), started: harness.Now(), parent: parseTraceparent(os.Getenv("TRACEPARENT")),
-		incoming: make(map[*harness.Call]crossing),
+		ids: newIDs(), started: core.Now(), parent: parseTraceparent(os.Getenv("TRACEPARENT")),
+		incoming: make(map[*core.Call]crossing),
 	}
 	if err := json.Unmarshal([]byte(env), &w.cfg); err != nil {
-		return harness.WorkerHooks{}, fmt.Errorf("%s: %w", workerEnv, err)
+		return core.WorkerHooks{}, fmt.Errorf("%s: %w", workerEnv, err)
 	}
 	w.self = spanContext(w.parent.TraceID(), newSpanID())
 	var err error
 	if w.resource, err = w.cfg.Identity.resource(ctx); err != nil {
-		return harness.WorkerHooks{}, err
+		return core.WorkerHooks{}, err
 	}
 	propagate()
 	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithResource(w.resource), sdktrace.WithSpanProcessor(&w.live)))
-	return harness.WorkerHooks{
-		Observer: &harness.Observer{Submit: w.arrived, Start: w.start, End: w.end, Coded: w.coded},
+	return core.WorkerHooks{
+		Observer: &core.Observer{Submit: w.arrived, Start: w.start, End: w.end, Coded: w.coded},
 		Exit:     w.exit,
 	}, nil
 }
 
 // arrived is called when a task is at the worker, beside other tasks.
-func (w *workerRecorder) arrived(c *harness.Call) {
-	now := harness.Now()
+func (w *workerRecorder) arrived(c *core.Call) {
+	now := core.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.incoming[c] = crossing{decoding: now, decoded: now}
@@ -131,9 +131,9 @@ func (w *workerRecorder) arrived(c *harness.Call) {
 // the next start. An argument is decoded when its task's turn has come; the record
 // has it decoded when it arrived, so that what it waited behind other tasks is one
 // piece, after that.
-func (w *workerRecorder) coded(c *harness.Call, what harness.Coding, began harness.Stamp) {
-	now := harness.Now()
-	if what == harness.ArgumentDecoded {
+func (w *workerRecorder) coded(c *core.Call, what core.Coding, began core.Stamp) {
+	now := core.Now()
+	if what == core.ArgumentDecoded {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		x := w.incoming[c]
@@ -146,12 +146,12 @@ func (w *workerRecorder) coded(c *harness.Call, what harness.Coding, began harne
 	}
 }
 
-func (w *workerRecorder) start(ctx context.Context, c *harness.Call) context.Context {
+func (w *workerRecorder) start(ctx context.Context, c *core.Call) context.Context {
 	w.mu.Lock()
 	w.way = w.incoming[c]
 	delete(w.incoming, c)
 	w.mu.Unlock()
-	h, ok := parseTaskHeader(harness.WorkerOf(ctx).Header)
+	h, ok := parseTaskHeader(core.WorkerOf(ctx).Header)
 	if !ok {
 		return ctx // of the warm-up
 	}
@@ -159,7 +159,7 @@ func (w *workerRecorder) start(ctx context.Context, c *harness.Call) context.Con
 	return oteltrace.ContextWithSpanContext(ctx, spanContext(h.trace, w.ids.span(h.number, spanRun)))
 }
 
-func (w *workerRecorder) end(c *harness.Call, err error) {
+func (w *workerRecorder) end(c *core.Call, err error) {
 	if c.Number == 0 {
 		return
 	}
@@ -233,7 +233,7 @@ func parseSpans(b []byte) (spans int, line []byte, err error) {
 func (w *workerRecorder) workerSpan() stub {
 	return stub{
 		Name: fmt.Sprintf("worker %d", w.cfg.Worker), SpanContext: w.self, Parent: w.parent,
-		SpanKind: oteltrace.SpanKindInternal, StartTime: w.cfg.Epoch.time(w.started), EndTime: w.cfg.Epoch.time(harness.Now()),
+		SpanKind: oteltrace.SpanKindInternal, StartTime: w.cfg.Epoch.time(w.started), EndTime: w.cfg.Epoch.time(core.Now()),
 		Attributes: []attribute.KeyValue{keyWorkerIndex.Int(w.cfg.Worker), keyWorkerTasks.Int(w.records.n)},
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // A wait that a workload needs is real I/O: a question to a server in another
@@ -84,7 +86,7 @@ type delayClient struct {
 // meanwhile.
 func (dc *delayClient) wait(ctx context.Context, addr string, d time.Duration) error {
 	var err error
-	harness.Blocking(ctx, func() { err = dc.exchange(ctx, addr, d) })
+	executor.Blocking(ctx, func() { err = dc.exchange(ctx, addr, d) })
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -118,7 +120,7 @@ func (dc *delayClient) exchange(ctx context.Context, addr string, d time.Duratio
 		c.Close()
 		return err
 	}
-	harness.Served(ctx, asked, harness.Stamp(binary.LittleEndian.Uint64(b[:])))
+	core.MarkReady(ctx, asked, harness.Stamp(binary.LittleEndian.Uint64(b[:])))
 	dc.mu.Lock()
 	dc.free[addr] = append(dc.free[addr], c)
 	dc.mu.Unlock()
@@ -156,12 +158,12 @@ type delayIn struct {
 }
 
 // delayTask waits; workloads warm up with it, to open connections.
-var delayTask = harness.NewTask("workloads.delay", func(ctx context.Context, in delayIn) (struct{}, error) {
+var delayTask = executor.NewTask("workloads.delay", func(ctx context.Context, in delayIn) (struct{}, error) {
 	return struct{}{}, delays.wait(ctx, in.Addr, in.Wait)
 })
 
 // warmDelays has every worker open its connection to the delay server: as many
 // waits as there are workers, long enough for each to get one.
-func warmDelays(ctx context.Context, ex harness.Executor, addr string, workers int) error {
+func warmDelays(ctx context.Context, ex *executor.Executor, addr string, workers int) error {
 	return warm(ctx, ex, delayTask, workers, delayIn{addr, 2 * time.Millisecond})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
 )
 
 // Factor is the book's computation: prime factors of random numbers.
@@ -20,7 +21,7 @@ and 100,000,000. How long one takes depends on its factors, so the tasks are
 of unequal length, and each returns lists. The book takes 10,000 numbers; in Go
 that is over in 30 ms, too soon to be measured well, so there are 40,000.`,
 	Params:  &factorParams{N: 40_000, Tasks: 20, Seed: 1},
-	Tasks:   []harness.AnyTask{factorTask},
+	Tasks:   []executor.AnyTask{factorTask},
 	Nominal: func(p any) time.Duration { return time.Duration(p.(*factorParams).N) * 3 * time.Microsecond },
 	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
 		p := *env.Params.(*factorParams)
@@ -50,12 +51,12 @@ func (p *factorParams) Validate() error {
 	return checkTasks(p.Tasks)
 }
 
-var factorTask = harness.NewTask("factor", func(ctx context.Context, numbers []uint32) ([][]uint32, error) {
+var factorTask = executor.NewTask("factor", func(ctx context.Context, numbers []uint32) ([][]uint32, error) {
 	out := make([][]uint32, len(numbers))
 	for i, n := range numbers {
 		out[i] = primeFactors(n)
 		if i%8 == 7 { // about 100 µs
-			harness.Checkpoint(ctx)
+			executor.Checkpoint(ctx)
 		}
 	}
 	return out, nil
@@ -84,11 +85,11 @@ type factorSession struct {
 	factors [][][]uint32
 }
 
-func (s *factorSession) Warm(ctx context.Context, ex harness.Executor) error {
+func (s *factorSession) Warm(ctx context.Context, ex *executor.Executor) error {
 	return warm(ctx, ex, factorTask, s.workers, s.parts[0])
 }
 
-func (s *factorSession) Run(ctx context.Context, ex harness.Executor) (err error) {
+func (s *factorSession) Run(ctx context.Context, ex *executor.Executor) (err error) {
 	s.factors, err = submitAll(ctx, ex, factorTask, s.parts)
 	return err
 }

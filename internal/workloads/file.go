@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
 )
 
 // File writes files to disk and reads them back.
@@ -26,7 +27,7 @@ and returns its checksum. File I/O is a blocking system call in Go: it keeps
 an OS thread, not a processor, so it overlaps even with GOMAXPROCS=1. How far
 it speeds up is up to the disk and its file system.`,
 	Params:  &fileParams{Files: 40, Size: 64 << 10},
-	Tasks:   []harness.AnyTask{fileTask},
+	Tasks:   []executor.AnyTask{fileTask},
 	Workers: always(8),
 	Nominal: func(p any) time.Duration { return time.Duration(p.(*fileParams).Files) * 3 * time.Millisecond },
 	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
@@ -53,12 +54,12 @@ type fileIn struct {
 	Size int    `json:"size"`
 }
 
-var fileTask = harness.NewTask("file", func(ctx context.Context, in fileIn) (uint32, error) {
+var fileTask = executor.NewTask("file", func(ctx context.Context, in fileIn) (uint32, error) {
 	buf, _ := fileBuffers.Get().(*[]byte)
 	defer fileBuffers.Put(buf)
 	*buf = appendFile((*buf)[:0], in.Seed, in.Size)
 	var err error
-	harness.Blocking(ctx, func() {
+	executor.Blocking(ctx, func() {
 		if err = writeThrough(in.Path, *buf); err == nil {
 			clear(*buf)
 			err = readBack(in.Path, *buf)
@@ -117,7 +118,7 @@ type fileSession struct {
 
 func (s *fileSession) path(i int) string { return filepath.Join(s.dir, fmt.Sprintf("%06d", i)) }
 
-func (s *fileSession) Run(ctx context.Context, ex harness.Executor) (err error) {
+func (s *fileSession) Run(ctx context.Context, ex *executor.Executor) (err error) {
 	in := make([]fileIn, s.p.Files)
 	for i := range in {
 		in[i] = fileIn{Path: s.path(i), Seed: i, Size: s.p.Size}

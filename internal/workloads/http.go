@@ -14,6 +14,8 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
+	"github.com/f3f4c0de/harness/internal/core"
 )
 
 // HTTP is the course's web scraping demo, on a server of its own.
@@ -26,7 +28,7 @@ own process and answers after a set delay, and parses its <h1>. Nearly all of
 the time is waiting, so it speeds up by the requests that a model can have
 under way, whatever the number of processors.`,
 	Params:  &httpParams{Pages: 40, Delay: 5 * time.Millisecond, Size: 4 << 10},
-	Tasks:   []harness.AnyTask{httpTask},
+	Tasks:   []executor.AnyTask{httpTask},
 	Workers: always(8),
 	Nominal: func(p any) time.Duration {
 		q := p.(*httpParams)
@@ -99,10 +101,10 @@ type httpIn struct {
 	URL string `json:"url"`
 }
 
-var httpTask = harness.NewTask("http", func(ctx context.Context, in httpIn) (string, error) {
+var httpTask = executor.NewTask("http", func(ctx context.Context, in httpIn) (string, error) {
 	var page []byte
 	var err error
-	harness.Blocking(ctx, func() { page, err = httpGet(ctx, in.URL) })
+	executor.Blocking(ctx, func() { page, err = httpGet(ctx, in.URL) })
 	if err != nil {
 		return "", err
 	}
@@ -130,7 +132,7 @@ func httpGet(ctx context.Context, url string) ([]byte, error) {
 	}
 	defer resp.Body.Close()
 	if ready, err := strconv.ParseInt(resp.Header.Get(stampHeader), 10, 64); err == nil {
-		harness.Served(ctx, asked, harness.Stamp(ready))
+		core.MarkReady(ctx, asked, harness.Stamp(ready))
 	}
 	page, err := io.ReadAll(resp.Body)
 	if err == nil && resp.StatusCode != http.StatusOK {
@@ -171,7 +173,7 @@ type httpSession struct {
 	titles  []string
 }
 
-func (s *httpSession) get(ctx context.Context, ex harness.Executor, n int) ([]string, error) {
+func (s *httpSession) get(ctx context.Context, ex *executor.Executor, n int) ([]string, error) {
 	in := make([]httpIn, n)
 	for i := range in {
 		in[i].URL = fmt.Sprintf("http://%s/page/%d", s.addr, i)
@@ -180,12 +182,12 @@ func (s *httpSession) get(ctx context.Context, ex harness.Executor, n int) ([]st
 }
 
 // Warm opens the connections: as many requests as there are workers.
-func (s *httpSession) Warm(ctx context.Context, ex harness.Executor) error {
+func (s *httpSession) Warm(ctx context.Context, ex *executor.Executor) error {
 	_, err := s.get(ctx, ex, s.workers)
 	return err
 }
 
-func (s *httpSession) Run(ctx context.Context, ex harness.Executor) (err error) {
+func (s *httpSession) Run(ctx context.Context, ex *executor.Executor) (err error) {
 	s.titles, err = s.get(ctx, ex, s.p.Pages)
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
 )
 
 // Mixed computes, waits and carries a payload, each as much as asked for.
@@ -23,7 +24,7 @@ P processors allow a speed-up of P/(1-f), and never more than there are
 workers; the payload is what a process backend has to carry.`,
 	Params:  &mixedParams{Tasks: 40, CPU: time.Millisecond, Wait: 4 * time.Millisecond, Payload: 4 << 10},
 	Axes:    []harness.Axis{mixedSize, mixedWait, mixedPayload},
-	Tasks:   []harness.AnyTask{mixedTask, delayTask},
+	Tasks:   []executor.AnyTask{mixedTask, delayTask},
 	Workers: always(8),
 	Nominal: func(p any) time.Duration {
 		q := p.(*mixedParams)
@@ -133,7 +134,7 @@ func (m *mixedIn) UnmarshalBinary(b []byte) error {
 
 // mixedTask returns the payload with the last state of the generator added to
 // every eight bytes.
-var mixedTask = harness.NewTask("mixed", func(ctx context.Context, in mixedIn) ([]byte, error) {
+var mixedTask = executor.NewTask("mixed", func(ctx context.Context, in mixedIn) ([]byte, error) {
 	x := in.Seed
 	for left := in.Steps; left > 0; {
 		n := min(left, 1<<16) // about 100 µs
@@ -141,7 +142,7 @@ var mixedTask = harness.NewTask("mixed", func(ctx context.Context, in mixedIn) (
 			x = xorshift(x)
 		}
 		left -= n
-		harness.Checkpoint(ctx)
+		executor.Checkpoint(ctx)
 	}
 	if in.Wait > 0 {
 		if err := delays.wait(ctx, in.Addr, in.Wait); err != nil {
@@ -178,14 +179,14 @@ type mixedSession struct {
 	out     [][]byte
 }
 
-func (s *mixedSession) Warm(ctx context.Context, ex harness.Executor) error {
+func (s *mixedSession) Warm(ctx context.Context, ex *executor.Executor) error {
 	if s.p.Wait == 0 {
 		return nil
 	}
 	return warmDelays(ctx, ex, s.addr, s.workers)
 }
 
-func (s *mixedSession) Run(ctx context.Context, ex harness.Executor) (err error) {
+func (s *mixedSession) Run(ctx context.Context, ex *executor.Executor) (err error) {
 	s.out, err = submitAll(ctx, ex, mixedTask, s.in)
 	return err
 }

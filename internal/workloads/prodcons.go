@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
 )
 
 // ProdCons is the course's producer and consumer demo.
@@ -24,7 +25,7 @@ the longer of the two sides: with one producer's waits adding up to 20 s and
 the consumer's to 20 s, 60 s against 20 s. The latency of an item is the time
 it lies in the queue.`,
 	Params:  &prodconsParams{Items: 20, Scale: 0.005, Seed: 1},
-	Tasks:   []harness.AnyTask{produceTask, consumeTask, delayTask},
+	Tasks:   []executor.AnyTask{produceTask, consumeTask, delayTask},
 	Workers: always(3),
 	Nominal: func(p any) time.Duration {
 		q := p.(*prodconsParams)
@@ -73,14 +74,14 @@ type item struct {
 }
 
 type produceIn struct {
-	Producer int                  `json:"producer"`
-	Queue    *harness.Queue[item] `json:"queue"`
-	Addr     string               `json:"addr"`
-	Waits    []time.Duration      `json:"waits_ns"` // one per item
+	Producer int                   `json:"producer"`
+	Queue    *executor.Queue[item] `json:"queue"`
+	Addr     string                `json:"addr"`
+	Waits    []time.Duration       `json:"waits_ns"` // one per item
 }
 
 // produceTask is generate_data. It returns how many items it put.
-var produceTask = harness.NewTask("prodcons.produce", func(ctx context.Context, in produceIn) (int64, error) {
+var produceTask = executor.NewTask("prodcons.produce", func(ctx context.Context, in produceIn) (int64, error) {
 	for i, w := range in.Waits {
 		n := i + 1
 		if err := in.Queue.Put(ctx, item{in.Producer, n, n * n, harness.Now()}); err != nil {
@@ -94,10 +95,10 @@ var produceTask = harness.NewTask("prodcons.produce", func(ctx context.Context, 
 })
 
 type consumeIn struct {
-	Queue *harness.Queue[item] `json:"queue"`
-	Addr  string               `json:"addr"`
-	Items int                  `json:"items"`
-	Wait  time.Duration        `json:"wait_ns"` // after each item
+	Queue *executor.Queue[item] `json:"queue"`
+	Addr  string                `json:"addr"`
+	Items int                   `json:"items"`
+	Wait  time.Duration         `json:"wait_ns"` // after each item
 }
 
 type consumed struct {
@@ -106,7 +107,7 @@ type consumed struct {
 }
 
 // consumeTask is process_data.
-var consumeTask = harness.NewTask("prodcons.consume", func(ctx context.Context, in consumeIn) (consumed, error) {
+var consumeTask = executor.NewTask("prodcons.consume", func(ctx context.Context, in consumeIn) (consumed, error) {
 	var out consumed
 	for range in.Items {
 		it, err := in.Queue.Get(ctx)
@@ -130,16 +131,16 @@ type prodconsSession struct {
 	out     consumed
 }
 
-func (s *prodconsSession) Warm(ctx context.Context, ex harness.Executor) error {
+func (s *prodconsSession) Warm(ctx context.Context, ex *executor.Executor) error {
 	return warmDelays(ctx, ex, s.addr, s.workers)
 }
 
-func (s *prodconsSession) Run(ctx context.Context, ex harness.Executor) (err error) {
+func (s *prodconsSession) Run(ctx context.Context, ex *executor.Executor) (err error) {
 	// The queue holds every item, since a model that runs one task after the
 	// other has put them all before it takes the first.
-	q := harness.NewQueue[item](producers * s.p.Items)
+	q := executor.NewQueue[item](producers * s.p.Items)
 	defer func() { err = errors.Join(err, q.Close(ctx)) }()
-	var puts []*harness.Future[int64]
+	var puts []*executor.Future[int64]
 	for i, w := range s.waits {
 		puts = append(puts, produceTask.Submit(ctx, ex, produceIn{i, q, s.addr, w}))
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
 )
 
 // SHA256 hashes blocks of memory.
@@ -24,7 +25,7 @@ Each task hashes a block of its own over and over, each time together with the
 hash before. The processor's own instructions do the work, with next to no
 allocation: what is left to differ between the models is their overhead.`,
 	Params: &sha256Params{Tasks: 32, Rounds: 100, Block: 64 << 10},
-	Tasks:  []harness.AnyTask{sha256Task},
+	Tasks:  []executor.AnyTask{sha256Task},
 	Nominal: func(p any) time.Duration {
 		q := p.(*sha256Params)
 		return time.Duration(q.Tasks * q.Rounds * q.Block / 2)
@@ -55,12 +56,12 @@ func (p *sha256Params) Validate() error {
 
 type chain struct{ Seed, Rounds, Block int64 }
 
-var sha256Task = harness.NewTask("sha256", func(ctx context.Context, c chain) ([]byte, error) {
+var sha256Task = executor.NewTask("sha256", func(ctx context.Context, c chain) ([]byte, error) {
 	block := c.block()
 	for range c.Rounds {
 		sum := sha256.Sum256(block)
 		copy(block, sum[:])
-		harness.Checkpoint(ctx)
+		executor.Checkpoint(ctx)
 	}
 	sum := sha256.Sum256(block)
 	return sum[:], nil
@@ -81,11 +82,11 @@ type sha256Session struct {
 	sums    [][]byte
 }
 
-func (s *sha256Session) Warm(ctx context.Context, ex harness.Executor) error {
+func (s *sha256Session) Warm(ctx context.Context, ex *executor.Executor) error {
 	return warm(ctx, ex, sha256Task, s.workers, chain{Seed: -1, Rounds: 50, Block: 64 << 10})
 }
 
-func (s *sha256Session) Run(ctx context.Context, ex harness.Executor) (err error) {
+func (s *sha256Session) Run(ctx context.Context, ex *executor.Executor) (err error) {
 	s.sums, err = submitAll(ctx, ex, sha256Task, s.chains)
 	return err
 }

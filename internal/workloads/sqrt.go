@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
 )
 
 // Sqrt is the computation of the course's CPU demo, do_math.
@@ -20,7 +21,7 @@ nothing but the processor, so it speeds up by the processors that a model can
 use at once. Every partial sum is a whole number that a float64 holds exactly,
 so the result does not depend on how the work was split.`,
 	Params:  &sqrtParams{N: 30_000_000, Tasks: 16},
-	Tasks:   []harness.AnyTask{sqrtTask},
+	Tasks:   []executor.AnyTask{sqrtTask},
 	Nominal: func(p any) time.Duration { return time.Duration(p.(*sqrtParams).N) * 3 },
 	Open: func(_ context.Context, env harness.Env) (harness.Session, error) {
 		return &sqrtSession{p: *env.Params.(*sqrtParams), workers: env.Workers}, nil
@@ -49,7 +50,7 @@ func checkTasks(n int) error {
 
 const sqrtCentre = 1_000_000
 
-var sqrtTask = harness.NewTask("sqrt", func(ctx context.Context, in span) (float64, error) {
+var sqrtTask = executor.NewTask("sqrt", func(ctx context.Context, in span) (float64, error) {
 	sum := 0.0
 	for from := in.From; from < in.To; {
 		to := min(from+1<<15, in.To) // about 100 µs
@@ -58,7 +59,7 @@ var sqrtTask = harness.NewTask("sqrt", func(ctx context.Context, in span) (float
 			sum += math.Sqrt(d * d)
 		}
 		from = to
-		harness.Checkpoint(ctx)
+		executor.Checkpoint(ctx)
 	}
 	return sum, nil
 })
@@ -69,11 +70,11 @@ type sqrtSession struct {
 	sums    []float64
 }
 
-func (s *sqrtSession) Warm(ctx context.Context, ex harness.Executor) error {
+func (s *sqrtSession) Warm(ctx context.Context, ex *executor.Executor) error {
 	return warm(ctx, ex, sqrtTask, s.workers, span{0, 1_000_000})
 }
 
-func (s *sqrtSession) Run(ctx context.Context, ex harness.Executor) (err error) {
+func (s *sqrtSession) Run(ctx context.Context, ex *executor.Executor) (err error) {
 	s.sums, err = submitAll(ctx, ex, sqrtTask, split(s.p.N, s.p.Tasks))
 	return err
 }

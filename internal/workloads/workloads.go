@@ -3,8 +3,8 @@
 // behind it.
 //
 // To add a workload, write one file with one exported value and add it to
-// [All]. Long computations call [harness.Checkpoint] about every 100
-// microseconds, and whatever waits does so inside [harness.Blocking], so that
+// [All]. Long computations call [executor.Checkpoint] about every 100
+// microseconds, and whatever waits does so inside [executor.Blocking], so that
 // the models with a lock know when to hand it over. The conformance suite in
 // package harnesstest then checks the workload on every backend.
 package workloads
@@ -14,6 +14,7 @@ import (
 	"slices"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
 )
 
 // All are the workloads, in the order in which they are listed and shown:
@@ -31,8 +32,8 @@ var All = []*harness.Workload{
 // submitAll submits one call of t for every input and waits for the results,
 // which come back in the order of the inputs. If a task fails, those that have
 // not started are cancelled and the first error in that order is returned.
-func submitAll[In, Out any](ctx context.Context, ex harness.Executor, t *harness.Task[In, Out], inputs []In) ([]Out, error) {
-	futures := make([]*harness.Future[Out], len(inputs))
+func submitAll[In, Out any](ctx context.Context, ex *executor.Executor, t *executor.Task[In, Out], inputs []In) ([]Out, error) {
+	futures := make([]*executor.Future[Out], len(inputs))
 	for i, in := range inputs {
 		futures[i] = t.Submit(ctx, ex, in)
 	}
@@ -54,7 +55,7 @@ func submitAll[In, Out any](ctx context.Context, ex harness.Executor, t *harness
 // warm has every worker run one task like in, before anything is measured: the
 // first task in a process also pays for memory and code that later ones find in
 // place. The task must take long enough for each worker to get one.
-func warm[In, Out any](ctx context.Context, ex harness.Executor, t *harness.Task[In, Out], workers int, in In) error {
+func warm[In, Out any](ctx context.Context, ex *executor.Executor, t *executor.Task[In, Out], workers int, in In) error {
 	_, err := submitAll(ctx, ex, t, slices.Repeat([]In{in}, workers))
 	return err
 }

@@ -10,11 +10,12 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness"
+	"github.com/f3f4c0de/harness/executor"
 	"github.com/f3f4c0de/harness/harnesstest"
 )
 
 func TestMain(m *testing.M) {
-	var tasks []harness.AnyTask
+	var tasks []executor.AnyTask
 	for _, w := range All {
 		tasks = append(tasks, w.Tasks...)
 	}

@@ -1,0 +1,141 @@
+package executor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/f3f4c0de/harness/internal/core"
+)
+
+// A Future is one task's pending result. The zero Future is not usable;
+// [Task.Submit] makes them. All methods are safe for concurrent use.
+type Future[Out any] core.Future[Out]
+
+func (f *Future[Out]) core() *core.Future[Out] { return (*core.Future[Out])(f) }
+
+// Wait blocks until the task is done or ctx ends. Then it returns the task's
+// result, or the error that tells why there is none:
+//
+//   - *[TaskError]: the function returned an error
+//   - *[PanicError]: the function panicked
+//   - [ErrCancelled]: Cancel was called
+//   - the cause of the context that the task was submitted with, if that ended
+//   - *[WorkerLostError], *[InitError], [ErrClosed], [ErrFull], [ErrEncode],
+//     [ErrUnknownTask], [ErrQuarantined]: the backend could not run it
+//
+// If ctx ends first, Wait returns context.Cause(ctx) and the task goes on. A task
+// that waits for another passes its own context. If that can never be done, because
+// all workers wait likewise, Wait returns an error that wraps [ErrNested].
+func (f *Future[Out]) Wait(ctx context.Context) (Out, error) { return f.core().Wait(ctx) }
+
+// Done returns a channel that is closed when the task is done. It may be used in a
+// select beside anything else. Within a task that belongs into [Blocking], and
+// nothing sees to it that the wait can end: prefer Wait.
+func (f *Future[Out]) Done() <-chan struct{} { return f.core().Done() }
+
+// Cancel asks for the task not to run, or to stop. A task that has not started
+// never will, and Cancel reports true: its future is done, with ErrCancelled. Of a
+// task that is running, the context is cancelled and Cancel reports false: the
+// future is done when the function returns, or when its worker process has been
+// killed after Config.CancelGrace. A task that is done is left alone, and Cancel
+// reports false. While the task's argument is being encoded for a worker process,
+// Cancel waits for the end of that: an argument's own encoding must not call it.
+func (f *Future[Out]) Cancel() bool { return f.core().Cancel() }
+
+// State tells how far the task has come.
+func (f *Future[Out]) State() State { return State(f.core().State()) }
+
+// OnDone calls fn once when the task is done, on a goroutine of its own, or at
+// once, on the caller's, if it already is. Callbacks of one future are called one
+// after the other, in the order in which they were added, so one that takes long
+// delays those after it and nothing else. A panic of one is reported on the default
+// logger of log/slog; like a call of runtime.Goexit it does not keep the others from
+// being called. The executor's Close waits for the callbacks, so calling it in one
+// is refused.
+func (f *Future[Out]) OnDone(fn func(*Future[Out])) { f.core().Call().OnDone(func() { fn(f) }) }
+
+// Err returns the error of a task that is done, and nil before.
+func (f *Future[Out]) Err() error { return f.core().Err() }
+
+// Timing returns when the task's phases began and ended, and where it ran. It is
+// complete once the task is done, and all zero unless the executor was opened with
+// Config.Timing or an Observer.
+func (f *Future[Out]) Timing() Timing { return timingOf(f.core().Timing()) }
+
+// An AnyFuture is a *Future whatever its type. See there.
+type AnyFuture interface {
+	Done() <-chan struct{}
+	Cancel() bool
+	State() State
+	Err() error
+	Timing() Timing
+	sealedFuture
+}
+
+type sealedFuture = core.SealedFuture
+
+// Then returns the future of fn applied to f's result. fn is called once, when f is
+// done, as a callback of f. If f fails, so does what Then returns, with the same
+// error, and fn is not called. A panic of fn becomes a *PanicError. Cancelling what
+// Then returns does not cancel f.
+func Then[Out, Next any](f *Future[Out], fn func(Out) (Next, error)) *Future[Next] {
+	return (*Future[Next])(core.Then(f.core(), fn))
+}
+
+// A State is how far a task has come.
+type State uint8
+
+// The states of a task. A cancelled task is done, too.
+const (
+	Pending   = State(core.Pending)   // not started
+	Running   = State(core.Running)   // started, not finished
+	Done      = State(core.Done)      // finished, with a result or an error
+	Cancelled = State(core.Cancelled) // ended because it was asked to
+)
+
+// String returns the state in lower case, as "pending".
+func (s State) String() string {
+	if s > Cancelled {
+		return fmt.Sprintf("State(%d)", uint8(s))
+	}
+	return core.State(s).String()
+}
+
+// A Timing holds the moments of one task's life; those that have not come are
+// zero. All are as this process sees them, also those that a worker process has
+// measured, to within some microseconds. Where no process is crossed Sent equals
+// Started and Received equals Ended.
+type Timing struct {
+	Submitted time.Time // Submit was called
+	Sent      time.Time // the backend gave it to a worker
+	Started   time.Time // the function began
+	Ended     time.Time // the function returned
+	Received  time.Time // the result was back with the submitter
+	Worker    int       // index of the worker that ran it
+	PID       int       // process that ran it
+}
+
+func timingOf(t core.Timing) Timing {
+	return Timing{
+		Submitted: timeOf(t.Submitted), Sent: timeOf(t.Sent), Started: timeOf(t.Started),
+		Ended: timeOf(t.Ended), Received: timeOf(t.Received), Worker: t.Worker, PID: t.PID,
+	}
+}
+
+func timeOf(s core.Stamp) time.Time {
+	if s == 0 {
+		return time.Time{}
+	}
+	return s.Time()
+}
+
+// Queue is the time between submission and a worker taking the task.
+func (t Timing) Queue() time.Duration { return t.Sent.Sub(t.Submitted) }
+
+// Run is the time inside the task's function.
+func (t Timing) Run() time.Duration { return t.Ended.Sub(t.Started) }
+
+// IPC is the time that the task and its result spent between processes, encoding
+// and decoding included; zero where no process was crossed.
+func (t Timing) IPC() time.Duration { return t.Received.Sub(t.Sent) - t.Run() }

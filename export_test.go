@@ -1,7 +1,0 @@
-package harness
-
-// For the tests that send random values to other processes.
-var (
-	RandomValue = randomValue
-	Difference  = difference
-)

@@ -1,0 +1,106 @@
+package core
+
+import (
+	"reflect"
+)
+
+// MayEnd reports whether the call, which has not begun, might end the standstill,
+// since its argument holds a queue that is waited on: as such, or in a struct, an
+// array, a slice, a map, an interface, or behind a pointer. refuse ends one of the
+// waits on that queue with fault.ErrNested. What has a lock or an atomic value is in use
+// by others and is not looked into, nor is a function. It is quick for small
+// arguments and looks at no more than some thousand values of a large one.
+func (c *Call) MayEnd(s *Standstill) (refuse func(), ok bool) {
+	m := c.completion()
+	if m == completed {
+		return nil, false
+	}
+	// Whoever settles the call sees that it is looked at, or is seen here: see
+	// finish.
+	m.looked.Store(true)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c.phase.Load() > running { // one that a worker was sent is claimed, and need not have begun
+		return nil, false
+	}
+	l := &look{waited: make(map[uintptr]*crewWait), seen: make(map[uintptr]bool)}
+	for store, w := range s.queues {
+		l.waited[reflect.ValueOf(store).Pointer()] = w
+	}
+	if w := l.at(c.body.argument()); w != nil {
+		return w.refuse, true
+	}
+	return nil, false
+}
+
+// A look goes through a value in search of queues.
+type look struct {
+	waited map[uintptr]*crewWait // by the address of their store
+	seen   map[uintptr]bool
+	n      int
+}
+
+// maxLook bounds how many values are looked at.
+const maxLook = 5000
+
+func (l *look) at(v reflect.Value) *crewWait {
+	if l.n++; l.n > maxLook || !v.IsValid() {
+		return nil
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		p := v.Pointer()
+		if w := l.waited[p]; w != nil {
+			return w
+		}
+		if p == 0 || l.seen[p] {
+			return nil
+		}
+		l.seen[p] = true
+		return l.at(v.Elem())
+	case reflect.Interface:
+		return l.at(v.Elem())
+	case reflect.Struct:
+		if inUse(v.Type()) {
+			return nil
+		}
+		for _, field := range v.Fields() {
+			if w := l.at(field); w != nil {
+				return w
+			}
+		}
+	case reflect.Array, reflect.Slice:
+		if scalar(v.Type().Elem().Kind()) {
+			return nil
+		}
+		for i := 0; i < v.Len() && l.n <= maxLook; i++ {
+			if w := l.at(v.Index(i)); w != nil {
+				return w
+			}
+		}
+	case reflect.Map:
+		for it := v.MapRange(); l.n <= maxLook && it.Next(); {
+			if w := l.at(it.Key()); w != nil {
+				return w
+			}
+			if w := l.at(it.Value()); w != nil {
+				return w
+			}
+		}
+	}
+	return nil
+}
+
+// inUse reports whether values of the struct type are made to be used by several
+// goroutines: whether it has a lock or something atomic.
+func inUse(t reflect.Type) bool {
+	for field := range t.Fields() {
+		switch f := field.Type; f.PkgPath() {
+		case "sync", "sync/atomic", "internal/sync":
+			return true
+		}
+	}
+	return false
+}
+
+func scalar(k reflect.Kind) bool { return k <= reflect.Complex128 || k == reflect.String }

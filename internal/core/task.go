@@ -1,0 +1,251 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/f3f4c0de/harness/internal/fault"
+	"github.com/f3f4c0de/harness/internal/wire"
+)
+
+// A Task is a named function that every backend can run. Inside a process its
+// argument and its result are passed as they are. A backend that crosses a
+// process boundary encodes them: a type with binary, gob, JSON or text methods of
+// its own by those, whatever else by what it consists of. What an interface holds
+// crosses if its type is built of predeclared types or was given to [Register].
+// Channels, functions, locks and structs with private fields that point somewhere
+// cannot cross, and are reported with [fault.ErrEncode].
+//
+// A closure cannot cross either, which is why a task that is to run in another
+// process is declared once, at package level, and uses nothing but its argument.
+//
+// A Task is immutable and safe for concurrent use.
+type Task[In, Out any] struct {
+	sealedTask
+	id    *TaskIdentity
+	name  string
+	fn    func(context.Context, In) (Out, error)
+	in    wire.Codec[In]
+	out   wire.Codec[Out]
+	again bool
+
+	traits callTraits // of its calls
+}
+
+// NewTask declares a task. The name identifies it to worker processes and in
+// every report, so it must be unique in the program; by convention it is the
+// workload's name, or starts with it and a dot.
+//
+// The context that fn receives ends when the task is cancelled, when the
+// context it was submitted with ends, and when fn returns. In a worker process
+// it has neither the values nor the deadline of the latter. It also tells
+// [Blocking] and [Checkpoint] which worker the task runs on.
+//
+// NewTask panics if fn is nil or if the name is empty, longer than 1,024 bytes, not
+// valid UTF-8, or has a control character.
+func NewTask[In, Out any](name string, fn func(context.Context, In) (Out, error)) *Task[In, Out] {
+	checkName(name)
+	if fn == nil {
+		panic("executor: NewTask of " + name + " needs a function")
+	}
+	t := &Task[In, Out]{id: identify(name, fn), name: name, fn: fn, in: wire.For[In](), out: wire.For[Out]()}
+	if t.in.Foreign {
+		t.traits |= foreignInput
+	}
+	if t.out.Foreign {
+		t.traits |= foreignOutput
+	}
+	t.machine = t
+	return t
+}
+
+// Name returns the name the task was declared with.
+func (t *Task[In, Out]) Name() string { return t.name }
+
+// Identity implements [AnyTask].
+func (t *Task[In, Out]) Identity() *TaskIdentity {
+	if t == nil {
+		return nil
+	}
+	return t.id
+}
+
+// declared panics if there is no task, on the goroutine of whoever uses it.
+func (t *Task[In, Out]) declared(use string) {
+	if t == nil || t.id == nil {
+		panic(fmt.Sprintf("executor: %s of a nil task, a %T: NewTask makes tasks", use, t))
+	}
+}
+
+// Submit hands one call of the task to ex and returns its future. It does not
+// block, unless the executor has a bounded queue, which is full, and was not
+// told to reject. It never fails by itself: whatever goes wrong is what the
+// future reports. The end of ctx cancels the task, so it should live as long as
+// the result is wanted; Submit panics if it, or the task, is nil. The argument must not be
+// changed until the future is done.
+func (t *Task[In, Out]) Submit(ctx context.Context, ex Executor, in In) *Future[Out] {
+	t.declared("Submit")
+	p := &pending[In, Out]{task: t, in: in}
+	p.call.init(ctx, p, t.traits)
+	submit(ctx, ex, &p.call)
+	return &p.Future
+}
+
+// submit hands a call to ex. That there is none is most often the mistake of a
+// task that uses a variable which is set in the submitter's process only.
+func submit(ctx context.Context, ex Executor, c *Call) {
+	if ctx == nil {
+		panic("executor: task " + c.Task() + " was submitted with a nil context")
+	}
+	if ex != nil {
+		ex.Submit(ctx, c)
+		return
+	}
+	err := errors.New("the executor is nil")
+	if w := WorkerOf(ctx); w != nil && w.Link != nil {
+		err = fmt.Errorf("%w: the executor is nil, since it stayed in the submitter's process", fault.ErrNested)
+	}
+	c.Fail(fmt.Errorf("submitting task %s: %w", c.Task(), err), 0, 0)
+}
+
+// Idempotent returns the same task, declared to do no harm if it is run again
+// after it was cut short: when a worker process is lost, the call that it ran
+// is given to another, at most twice.
+func (t *Task[In, Out]) Idempotent() *Task[In, Out] {
+	t.declared("Idempotent")
+	again := *t
+	again.again = true
+	again.machine = &again
+	return &again
+}
+
+// With returns the task together with its argument.
+func (t *Task[In, Out]) With(in In) Job {
+	t.declared("With")
+	return job[In, Out]{t, in}
+}
+
+// A Job is a task with its argument, whatever their types: something to be run
+// any number of times. It is immutable and safe for concurrent use.
+type Job interface {
+	// Task returns the task.
+	Task() AnyTask
+	// Start submits the task and returns at once.
+	Start(ctx context.Context, ex Executor) AnyFuture
+	// Call makes a call that has not been submitted, for those who write a
+	// backend.
+	Call(ctx context.Context) *Call
+}
+
+type job[In, Out any] struct {
+	task *Task[In, Out]
+	in   In
+}
+
+func (j job[In, Out]) Task() AnyTask { return j.task }
+
+func (j job[In, Out]) Start(ctx context.Context, ex Executor) AnyFuture {
+	return j.task.Submit(ctx, ex, j.in)
+}
+
+func (j job[In, Out]) Call(ctx context.Context) *Call {
+	p := &pending[In, Out]{task: j.task, in: j.in}
+	p.call.init(ctx, p, j.task.traits)
+	return &p.call
+}
+
+// Wire implements [AnyTask].
+func (t *Task[In, Out]) Wire() string {
+	return fmt.Sprintf("a function from %v to %v (%016x, %016x)", reflect.TypeFor[In](), reflect.TypeFor[Out](), t.in.Fingerprint(), t.out.Fingerprint())
+}
+
+// KeepsInput implements [AnyTask].
+func (t *Task[In, Out]) KeepsInput(batch bool) bool {
+	return batch || t.in.Keeps
+}
+
+// Incoming implements [AnyTask].
+func (t *Task[In, Out]) Incoming(ctx context.Context, batch bool) *Call {
+	if batch {
+		p := &servedBatch[In, Out]{task: t}
+		p.call.init(ctx, p, batched) // when it is answered all is encoded
+		return &p.call
+	}
+	p := &pending[In, Out]{task: t}
+	p.call.init(ctx, p, t.traits)
+	return &p.call
+}
+
+// An AnyTask is a *Task whatever its types: what a list of tasks holds.
+type AnyTask interface {
+	Name() string
+	// Identity tells the task from another of the same name. It is nil only if
+	// the task is a nil pointer, with which nothing else can be done.
+	Identity() *TaskIdentity
+	// Wire describes how arguments and results are encoded. It is equal in two
+	// processes that understand each other.
+	Wire() string
+	// Incoming makes the call that a worker process runs for a single call or
+	// for one of [Task.SubmitBatch]. Its argument is set by Call.DecodeInput.
+	Incoming(ctx context.Context, batch bool) *Call
+	// KeepsInput reports whether such a call keeps the bytes that it decodes. If
+	// not, they may be used again once it has run.
+	KeepsInput(batch bool) bool
+}
+
+// pending is one call of one task: the future that the submitter holds, the
+// call that the backend holds and the argument, in one allocation.
+type pending[In, Out any] struct {
+	Future[Out]
+	task *Task[In, Out]
+	in   In
+}
+
+func (p *pending[In, Out]) name() string { return p.task.name }
+
+func (p *pending[In, Out]) idempotent() bool { return p.task.again }
+
+func (p *pending[In, Out]) origin() *TaskIdentity { return p.task.id }
+
+func (p *pending[In, Out]) argument() reflect.Value { return reflect.ValueOf(&p.in).Elem() }
+
+func (p *pending[In, Out]) release() {
+	var none In
+	p.in = none
+}
+
+func (p *pending[In, Out]) run(ctx context.Context) (err error) {
+	p.out, err = p.task.fn(ctx, p.in)
+	return err
+}
+
+func (p *pending[In, Out]) appendInput(b []byte) ([]byte, error) {
+	if p.task.in.Foreign {
+		if in := p.call.encoded(); in != nil {
+			return append(b, in...), nil
+		}
+	}
+	return p.task.in.Append(b, &p.in)
+}
+
+func (p *pending[In, Out]) decodeInput(b []byte) error { return p.task.in.Decode(b, &p.in) }
+
+func (p *pending[In, Out]) appendOutput(b []byte) ([]byte, error) {
+	return p.task.out.Append(b, &p.out)
+}
+
+func (p *pending[In, Out]) inputSize() int  { return p.task.in.Size(&p.in) }
+func (p *pending[In, Out]) outputSize() int { return p.task.out.Size(&p.out) }
+
+func (p *pending[In, Out]) encoder() func(*[]byte, *error) {
+	in, codec := p.in, p.task.in
+	return func(b *[]byte, err *error) { *b, *err = codec.Append(nil, &in) }
+}
+
+func (p *pending[In, Out]) keepsOutput() bool { return p.task.out.Keeps || p.task.out.Foreign }
+
+func (p *pending[In, Out]) decodeOutput(b []byte) error {
+	return p.task.out.Decode(b, &p.out)
+}

@@ -1,0 +1,62 @@
+package web
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"html/template"
+	"net/http"
+
+	"github.com/f3f4c0de/harness/internal/inspect"
+)
+
+//go:embed pages
+var files embed.FS
+
+// stylesheet is in every page, and its hash in [pagePolicy].
+var stylesheet = func() string {
+	b, err := files.ReadFile("pages/style.css")
+	if err != nil {
+		panic(err) // it is part of the program
+	}
+	return string(b)
+}()
+
+// pages are the templates, by the names that they define.
+var pages = template.Must(template.New("").Funcs(template.FuncMap{
+	"stylesheet": func() template.CSS { return template.CSS(stylesheet) },
+}).ParseFS(files, "pages/*.html"))
+
+// A place is where a page is: what its links lead to, and the run that it is
+// about.
+type place struct {
+	Run    *inspect.Run // nil for the list of runs
+	Base   string       // path of the pages about the run's profiles, without a slash at its end; empty for the top
+	Report string       // path of the run's report; empty if that is not served
+}
+
+// render answers with a page, or with what went wrong: that what was asked for is
+// not there, or that it cannot be read.
+func (p place) render(w http.ResponseWriter, err error, name string, page any) {
+	code := http.StatusOK
+	if err != nil {
+		code = http.StatusNotFound
+		title := "Not found"
+		if unread := (*inspect.ReadError)(nil); errors.As(err, &unread) {
+			code, title = http.StatusInternalServerError, "Cannot be read"
+		}
+		name, page = "error", struct{ Title, Error string }{title, err.Error()}
+	}
+	var b bytes.Buffer
+	if err := pages.ExecuteTemplate(&b, name, struct {
+		place
+		Page any
+	}{p, page}); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	setPolicy(w, pagePolicy)
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(code)
+	_, _ = b.WriteTo(w) // the reader may have gone
+}
