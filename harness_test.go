@@ -111,7 +111,7 @@ func TestOwnWorkload(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the example: %v\n%s", err, out)
 	}
-	run := exec.Command(dir+"/own", "run", "--workloads", "collatz,sqrt", "--param", "collatz.below=50000", "--param", "sqrt.n=100000", "--rounds", "2", "--out", dir+"/out")
+	run := exec.Command(dir+"/own", "run", "--workloads", "collatz,sqrt", "--param", "collatz.below=50000", "--param", "sqrt.n=100000", "--backends", "processes", "--rounds", "2", "--out", dir+"/out")
 	var stdout, stderr strings.Builder
 	run.Stdout, run.Stderr = &stdout, &stderr
 	if err := run.Run(); err != nil {
