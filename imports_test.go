@@ -53,7 +53,7 @@ var mayImport = map[string][]string{
 	"internal/ledger":                   {"internal/core", "internal/profile", "internal/results"},
 	"internal/machine":                  {"internal/stats"},
 	"internal/metrics":                  {"internal/report", "internal/results", "internal/stats", "internal/trace"},
-	"internal/profile":                  {"internal/core"},
+	"internal/profile":                  {"internal/core", "internal/results"},
 	"internal/progress":                 {"internal/experiment/plan", "internal/experiment/run", "internal/results"},
 	"internal/report":                   {"internal/findings", "internal/report/chart", "internal/report/document", "internal/results", "internal/stats"},
 	"internal/report/chart":             {},
@@ -74,7 +74,8 @@ var alone = map[string][]string{
 	"go.opentelemetry.io/otel/exporters": {"internal/trace", "internal/metrics", "examples/health"},
 	"go.opentelemetry.io/contrib":        {"internal/trace", "examples/health"},
 	"go.opentelemetry.io/proto":          {"internal/trace"},
-	"go.opentelemetry.io/proto/slim":     {"internal/profile"}, // the profiles signal, which the SDK does not have
+	"go.opentelemetry.io/collector":      {"internal/trace"}, // OTLP JSON
+	"github.com/prometheus/procfs":       {"internal/machine", "internal/profile"},
 	"runtime/pprof":                      {"internal/profile"},
 	"github.com/google/pprof":            {"internal/profile"},
 	"github.com/spf13/":                  {"cli"},
@@ -86,7 +87,7 @@ var alone = map[string][]string{
 	"golang.org/x/sys":                   {"internal/workloads"},
 	"golang.org/x/term":                  {"internal/progress"},
 	"google.golang.org/":                 {"internal/trace", "internal/metrics"},
-	"google.golang.org/protobuf":         {"internal/profile", "internal/trace", "internal/metrics"},
+	"google.golang.org/protobuf":         {"internal/trace", "internal/metrics"},
 	"github.com/rogpeppe/go-internal":    {},
 	"github.com/google/go-cmp":           {},
 	"github.com/invopop/jsonschema":      {},

@@ -413,7 +413,7 @@ func record(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Check(folder.AddTrial(&results.Trial{
 					Cell: c.ID, Kind: results.Timed, Round: round, Copy: copies == 1, Started: run.Started.Add(time.Duration(n) * time.Second),
 					Load:     &results.Load{WindowNS: 1e9, BusyNS: 1e9 + int64(others)*1e7, OwnNS: 1e9},
-					Measured: results.Measured{WallNS: wall, UserNS: wall, StartNS: 1e6, Tasks: 1, Digest: "d"},
+					Measured: results.Measured{WallNS: wall, Usage: results.Usage{UserNS: wall}, StartNS: 1e6, Tasks: 1, Digest: "d"},
 				}))
 			}
 		}

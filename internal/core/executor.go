@@ -131,7 +131,7 @@ func (b *Backend) Validate() error {
 	switch {
 	case b == nil:
 		return errors.New("the backend is nil")
-	case b.Name == "" || strings.ContainsFunc(b.Name, func(r rune) bool { return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-') }):
+	case b.Name == "" || strings.ContainsFunc(b.Name, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' }):
 		return fmt.Errorf("a backend is named %q; want lower-case letters, digits and hyphens", b.Name)
 	case b.Open == nil:
 		return fmt.Errorf("backend %s has no Open", b.Name)

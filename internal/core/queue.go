@@ -32,9 +32,9 @@ import (
 // concurrent use. A Queue that was sent to a worker process is kept until it is
 // closed and drained, so close every queue.
 type Queue[T any] struct {
-	sealedQueue
-	store *store[T] // nil in another process
-	id    uint64    // names it there
+	sealedQueue           //nolint:unused // its method tells the codec what it is
+	store       *store[T] // nil in another process
+	id          uint64    // names it there
 }
 
 // NewQueue makes a queue that holds at most capacity values. It panics if

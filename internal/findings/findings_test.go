@@ -44,8 +44,8 @@ func healthy() *results.Data {
 			Backends: []results.BackendInfo{{Name: "goroutines", Shared: true}},
 		},
 		Trials: []results.Trial{
-			{Cell: "w-goroutines-w2", Kind: results.Timed, Measured: results.Measured{UserNS: 190 * ms, GCCycles: 2}},
-			{Cell: "w-lean-w2", Kind: results.Timed, Measured: results.Measured{UserNS: 180 * ms}},
+			{Cell: "w-goroutines-w2", Kind: results.Timed, Measured: results.Measured{Usage: results.Usage{UserNS: 190 * ms, GCCycles: 2}}},
+			{Cell: "w-lean-w2", Kind: results.Timed, Measured: results.Measured{Usage: results.Usage{UserNS: 180 * ms}}},
 			{Cell: "w-goroutines-w2", Kind: results.Profiled, Measured: results.Measured{CPUSamples: 100, GCSamples: 3, Allocates: &results.Allocations{Where: "main.place (f.go:1)", Share: 0.5}}},
 		},
 		Ledger: []results.Ledger{l},

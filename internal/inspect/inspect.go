@@ -85,7 +85,7 @@ func (r *Run) TraceID(cell string) string {
 // FindSpan finds a span of the run in a folder, by its id or by the beginning of
 // it.
 func FindSpan(dir, id string) (*trace.Found, error) {
-	return trace.Find(filepath.Join(dir, results.TracesFile), id)
+	return trace.Find(dir, id)
 }
 
 // MoreAbout names the command that says more about a span than its samples do.

@@ -219,7 +219,7 @@ func (x *executionReader) transition(ev trace.Event, st trace.StateTransition) {
 		if from == trace.GoWaiting {
 			return // it is told again, without the reason, about once a second
 		}
-		doing := waitingFor(st.Reason)
+		doing := results.WaitingFor(st.Reason)
 		if doing == results.PartChannel || doing == results.PartLock {
 			doing = cmp.Or(x.special(st.Stack, doing), doing)
 		}
@@ -241,47 +241,19 @@ func (x *executionReader) special(s trace.Stack, doing results.Part) (part resul
 			inRuntime, first = false, f.Func
 		}
 		switch {
-		case strings.HasSuffix(f.Func, "/internal/backends.(*seat).enter"), strings.HasSuffix(f.Func, "/internal/backends.(*seat).Yield"):
+		case profile.WaitsAtGate.Has(f.Func):
 			part = results.PartGate
-		case inRuntime && slices.ContainsFunc(collecting, func(prefix string) bool { return strings.HasPrefix(f.Func, prefix) }):
+		case inRuntime && profile.Allocates.Has(f.Func):
 			part = results.PartGC
 		}
 	}
 	// A program's locks are those of the standard library: who waits for one
 	// in the runtime has allocated, by whatever function.
-	locks := slices.ContainsFunc(locking, func(prefix string) bool { return strings.HasPrefix(first, prefix) })
-	if part == 0 && doing == results.PartLock && first != "" && !locks {
+	if part == 0 && doing == results.PartLock && first != "" && !profile.WaitsForLock.Has(first) {
 		part = results.PartGC
 	}
 	x.gates[s] = part
 	return part
-}
-
-// locking are the beginnings of the names of functions of the standard library
-// that wait for a lock.
-var locking = []string{"sync.", "internal/sync.", "internal/poll."}
-
-// collecting are the beginnings of the names of functions in which a goroutine
-// waits because it allocates.
-var collecting = []string{"runtime.gc", "runtime.GC", "runtime.malloc", "runtime.newobject", "runtime.makeslice", "runtime.growslice"}
-
-// waitingFor maps the runtime's reasons (runtime/traceruntime.go).
-func waitingFor(reason string) results.Part {
-	switch reason {
-	case "network":
-		return results.PartIOWait
-	case "sync", "sync.(*Cond).Wait":
-		return results.PartLock
-	case "chan send", "chan receive", "select":
-		return results.PartChannel
-	case "sleep":
-		return results.PartSleep
-	case "GC mark assist wait for work", "wait until GC ends", "GC background sweeper wait", "GC weak to strong wait":
-		return results.PartGC
-	case "preempted":
-		return results.PartRunnable
-	}
-	return results.PartOther
 }
 
 func (x *executionReader) log(ev trace.Event, l trace.Log) {
@@ -332,7 +304,7 @@ func (t *task) served(asked, ready core.Stamp) {
 		first--
 	}
 	for _, in := range t.Intervals[first:] {
-		waits := in.Part == results.PartIOWait || in.Part == results.PartChannel || in.Part == results.PartSleep || in.Part == results.PartOther
+		waits := results.PartInfo[in.Part].Reply
 		if !waits && in.Part != results.PartRunnable {
 			split = append(split, in)
 			continue

@@ -7,8 +7,8 @@
 // from the execution trace, whose clock is translated; what the two differ by
 // is the residual, and it is shown.
 //
-// To add a part, add it to package results and say in waitingFor, or in
-// stations, what belongs to it.
+// A part of a task's time is an entry of results.PartInfo. What the time stamps say
+// of it is in stations, what a stack says in special.
 package ledger
 
 import (
@@ -37,12 +37,8 @@ func Build(lanes *results.Lanes, spawnNS int64, dir string) (*results.Ledger, []
 	if profile.KnowsRunQueue {
 		l.RunQueueNS = new(int64)
 	}
+	x := executionsOf(lanes)
 	names := make(map[int]string)
-	x := executions{runs: make(map[uint64]*run), within: make(map[uint64]span), submitted: make(map[string]*results.Place)}
-	for _, lane := range lanes.Tasks {
-		began := core.Stamp(lanes.BeganNS)
-		x.within[lane.Number] = span{began + core.Stamp(lane.StartedNS), began + core.Stamp(lane.EndedNS)}
-	}
 	for _, p := range lanes.Processes {
 		names[p.PID] = p.Name
 		if l.RunQueueNS != nil {
@@ -58,9 +54,10 @@ func Build(lanes *results.Lanes, spawnNS int64, dir string) (*results.Ledger, []
 	}
 	tasks := make([]results.LedgerTask, 0, len(lanes.Tasks))
 	var most [len(results.PartInfo)]results.MostTask
-	for _, lane := range lanes.Tasks {
-		t := taskOf(lane, names[lane.PID], x.runs[lane.Number])
-		add(l, &t, lane.EndedNS-lane.StartedNS, x.runs[lane.Number] != nil)
+	for _, record := range lanes.Tasks {
+		r := x.runs[record.Number]
+		t := taskOf(record, names[record.PID], r)
+		add(l, &t, r != nil)
 		for p, ns := range t.Parts {
 			if ns > most[p].NS {
 				most[p] = results.MostTask{Part: results.Part(p).String(), Number: t.Number, SpanID: t.SpanID, NS: ns}
@@ -133,7 +130,6 @@ func largest(places map[string]*results.Place) []results.Place {
 
 // summary finds what stands out among the tasks.
 func summary(l *results.Ledger, lanes *results.Lanes) {
-
 	type change struct {
 		at int64
 		by int
@@ -223,6 +219,15 @@ type executions struct {
 	turns     turns
 }
 
+func executionsOf(lanes *results.Lanes) *executions {
+	x := &executions{runs: make(map[uint64]*run), within: make(map[uint64]span), submitted: make(map[string]*results.Place)}
+	began := core.Stamp(lanes.BeganNS)
+	for _, t := range lanes.Tasks {
+		x.within[t.Number] = span{began + core.Stamp(t.StartedNS), began + core.Stamp(t.EndedNS)}
+	}
+	return x
+}
+
 // read reads one of them.
 func (x *executions) read(path string) error {
 	f, err := os.Open(path)
@@ -257,17 +262,11 @@ func summarize(x *Executed, within span, places map[trace.Stack]place) *run {
 			continue
 		}
 		r.parts[in.Part] += ns
-		switch in.Part {
-		case results.PartIOWait:
-			r.waits.IO++
-		case results.PartLock:
-			r.waits.Lock++
-		case results.PartChannel:
-			r.waits.Channel++
-		case results.PartSleep:
-			r.waits.Sleep++
-		case results.PartIOService:
-		default:
+		info := &results.PartInfo[in.Part]
+		if info.Waits != nil {
+			*info.Waits(&r.waits)++
+		}
+		if !info.Placed {
 			continue
 		}
 		k := placeKey{in.Part, in.stack}
@@ -292,13 +291,10 @@ func summarize(x *Executed, within span, places map[trace.Stack]place) *run {
 }
 
 // taskOf is the ledger of one task.
-func taskOf(lane results.LaneTask, process string, r *run) results.LedgerTask {
-	t := results.LedgerTask{
-		Number: lane.Number, Task: lane.Task, Worker: lane.Worker, Process: process, SpanID: lane.SpanID,
-		StartedNS: lane.StartedNS, WallNS: lane.ReceivedNS - lane.SubmittedNS, Parts: stations(lane),
-	}
+func taskOf(record results.TaskRecord, process string, r *run) results.LedgerTask {
+	t := results.LedgerTask{TaskRecord: record, Process: process, WallNS: record.ReceivedNS - record.SubmittedNS, Parts: stations(&record)}
 	if r == nil {
-		t.Parts[results.PartUnresolved] = lane.EndedNS - lane.StartedNS
+		t.Parts[results.PartUnresolved] = record.RunNS()
 	} else {
 		t.Parts.Add(&r.parts)
 		t.CPUSamples = r.samples
@@ -314,29 +310,28 @@ func taskOf(lane results.LaneTask, process string, r *run) results.LedgerTask {
 }
 
 // stations is what the moments on a task's way say: all but its function.
-func stations(lane results.LaneTask) (p results.Parts) {
-	switch {
-	case lane.SentNS == 0: // it stayed in its process
-		p[results.PartQueue] = lane.StartedNS - lane.SubmittedNS
-	case lane.EncodingNS == 0 || lane.DecodingNS == 0 || !core.StampsCompare:
-		p[results.PartQueue] = lane.SentNS - lane.SubmittedNS
-		p[results.PartTransport] = lane.ReceivedNS - lane.SentNS - (lane.EndedNS - lane.StartedNS)
-	default:
-		p[results.PartQueue] = lane.EncodingNS - lane.SubmittedNS
-		p[results.PartEncode] = lane.SentNS - lane.EncodingNS + lane.EncodedNS - lane.EndedNS
-		p[results.PartTransport] = lane.DecodingNS - lane.SentNS + lane.ArrivedNS - lane.EncodedNS
-		p[results.PartDecode] = lane.DecodedNS - lane.DecodingNS + lane.ReceivedNS - lane.ArrivedNS
-		p[results.PartAhead] = lane.StartedNS - lane.DecodedNS
+func stations(t *results.TaskRecord) (p results.Parts) {
+	if !t.Crossed() || t.EncodingNS == 0 || t.DecodingNS == 0 || !core.StampsCompare {
+		p[results.PartQueue] = t.QueueNS()
+		if t.Crossed() {
+			p[results.PartTransport] = t.WayNS()
+		}
+		return p
 	}
+	p[results.PartQueue] = t.EncodingNS - t.SubmittedNS
+	p[results.PartEncode] = t.SentNS - t.EncodingNS + t.EncodedNS - t.EndedNS
+	p[results.PartTransport] = t.DecodingNS - t.SentNS + t.ArrivedNS - t.EncodedNS
+	p[results.PartDecode] = t.DecodedNS - t.DecodingNS + t.ReceivedNS - t.ArrivedNS
+	p[results.PartAhead] = t.StartedNS - t.DecodedNS
 	return p
 }
 
-func add(l *results.Ledger, t *results.LedgerTask, busy int64, resolved bool) {
+func add(l *results.Ledger, t *results.LedgerTask, resolved bool) {
 	l.Tasks++
 	l.TasksNS += t.WallNS
 	l.Parts.Add(&t.Parts)
 	l.ResidualNS += t.ResidualNS
-	l.BusyNS += busy
+	l.BusyNS += t.RunNS()
 	l.Waits.Add(t.Waits)
 	l.ChildrenNS += t.ChildrenNS
 	if resolved {

@@ -55,22 +55,22 @@ func TestServedDividesWaits(t *testing.T) {
 }
 
 func TestStationsAddUp(t *testing.T) {
-	here := results.LaneTask{SubmittedNS: 10, StartedNS: 40, EndedNS: 100, ReceivedNS: 100}
-	away := results.LaneTask{
+	here := results.TaskRecord{SubmittedNS: 10, StartedNS: 40, EndedNS: 100, ReceivedNS: 100}
+	away := results.TaskRecord{
 		SubmittedNS: 10, EncodingNS: 20, SentNS: 25, DecodingNS: 40, DecodedNS: 47, StartedNS: 60,
 		EndedNS: 100, EncodedNS: 110, ArrivedNS: 130, ReceivedNS: 134,
 	}
-	lost := results.LaneTask{SubmittedNS: 10, SentNS: 25, StartedNS: 60, EndedNS: 100, ReceivedNS: 134}
+	lost := results.TaskRecord{SubmittedNS: 10, SentNS: 25, StartedNS: 60, EndedNS: 100, ReceivedNS: 134}
 	for _, tt := range []struct {
 		name string
-		in   results.LaneTask
+		in   results.TaskRecord
 		want results.Parts
 	}{
 		{"in its process", here, results.Parts{results.PartQueue: 30}},
 		{"away and back", away, results.Parts{results.PartQueue: 10, results.PartEncode: 15, results.PartTransport: 35, results.PartDecode: 11, results.PartAhead: 13}},
 		{"the worker said nothing", lost, results.Parts{results.PartQueue: 15, results.PartTransport: 69}},
 	} {
-		got := stations(tt.in)
+		got := stations(&tt.in)
 		if got != tt.want {
 			t.Errorf("%s: stations are %v; want %v", tt.name, got, tt.want)
 		}
@@ -153,7 +153,7 @@ func record(t *testing.T) (dir string, lanes *results.Lanes) {
 	since := func(s core.Stamp) int64 { return int64(s - began) }
 	return dir, &results.Lanes{
 		Cell: "c", Workers: 1, WallNS: int64(tm.Received - tm.Submitted), BeganNS: int64(began),
-		Tasks: []results.LaneTask{{
+		Tasks: []results.TaskRecord{{
 			Task: "convoy", Number: 1, PID: os.Getpid(),
 			SubmittedNS: since(tm.Submitted), StartedNS: since(tm.Started), EndedNS: since(tm.Ended), ReceivedNS: since(tm.Received),
 		}},
@@ -233,7 +233,7 @@ func FuzzReadExecution(f *testing.F) {
 
 func TestOneAfterAnother(t *testing.T) {
 	at := func(from, to core.Stamp) Interval { return Interval{From: from, To: to} }
-	got := oneAfterAnother([]Interval{at(90, 120), at(115, 150), at(149, 150), at(160, 170), at(170, 250)}, 100, &results.LaneTask{StartedNS: 5, EndedNS: 90})
+	got := oneAfterAnother([]Interval{at(90, 120), at(115, 150), at(149, 150), at(160, 170), at(170, 250)}, 100, &results.TaskRecord{StartedNS: 5, EndedNS: 90})
 	want := []Interval{at(5, 20), at(20, 50), at(60, 70), at(70, 90)}
 	if d := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Interval{})); d != "" {
 		t.Errorf("(-want +got):\n%s", d)

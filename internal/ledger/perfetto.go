@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -93,9 +94,9 @@ func (p *perfetto) cell(l *results.Lanes, order int, dir string) error {
 		}
 	}
 	rows := map[[2]int]string{{home, rowProgram}: "submitted"}
-	lane := make(map[uint64]*results.LaneTask)
+	lane := make(map[uint64]*results.TaskRecord)
 	tasks := slices.Clone(l.Tasks)
-	slices.SortFunc(tasks, func(a, b results.LaneTask) int { return cmp.Compare(a.SubmittedNS, b.SubmittedNS) })
+	slices.SortFunc(tasks, func(a, b results.TaskRecord) int { return cmp.Compare(a.SubmittedNS, b.SubmittedNS) })
 	for i := range tasks {
 		t := &tasks[i]
 		lane[t.Number] = t
@@ -117,10 +118,8 @@ func (p *perfetto) cell(l *results.Lanes, order int, dir string) error {
 			}
 		}
 	}
-	for row, name := range rows {
-		if err := p.emit(event{Name: "thread_name", Phase: "M", PID: row[0], TID: row[1], Args: map[string]any{"name": name}}); err != nil {
-			return err
-		}
+	if err := p.names(rows); err != nil {
+		return err
 	}
 	for _, proc := range l.Processes {
 		if proc.Execution == "" {
@@ -133,8 +132,19 @@ func (p *perfetto) cell(l *results.Lanes, order int, dir string) error {
 	return nil
 }
 
+// names gives the rows their names, in an order that is always the same.
+func (p *perfetto) names(rows map[[2]int]string) error {
+	byProcess := func(a, b [2]int) int { return slices.Compare(a[:], b[:]) }
+	for _, row := range slices.SortedFunc(maps.Keys(rows), byProcess) {
+		if err := p.emit(event{Name: "thread_name", Phase: "M", PID: row[0], TID: row[1], Args: map[string]any{"name": rows[row]}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // states draws what the goroutines of the tasks did.
-func (p *perfetto) states(path string, began core.Stamp, lane map[uint64]*results.LaneTask) error {
+func (p *perfetto) states(path string, began core.Stamp, lane map[uint64]*results.TaskRecord) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -160,7 +170,7 @@ func (p *perfetto) states(path string, began core.Stamp, lane map[uint64]*result
 // oneAfterAnother returns what a task's goroutine did, in the time of the lanes,
 // without what overlaps: a viewer drops that. Each second the execution trace
 // compares the clocks anew, which moves a moment by some nanoseconds.
-func oneAfterAnother(intervals []Interval, began core.Stamp, t *results.LaneTask) []Interval {
+func oneAfterAnother(intervals []Interval, began core.Stamp, t *results.TaskRecord) []Interval {
 	var drawn []Interval
 	last, end := core.Stamp(t.StartedNS), core.Stamp(t.EndedNS)
 	for _, in := range intervals {

@@ -36,10 +36,10 @@ func (t *turns) add(x *Executed, within span) {
 		if at.to-at.from < shortTurn {
 			continue
 		}
-		switch in.Part {
-		case results.PartRunning:
+		switch {
+		case in.Part == results.PartRunning:
 			t.ran = append(t.ran, at)
-		case results.PartRunnable, results.PartGate, results.PartIOLate:
+		case results.PartInfo[in.Part].Turn:
 			t.waited = append(t.waited, at)
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/procfs"
+
 	"github.com/f3f4c0de/harness/internal/stats"
 )
 
@@ -121,7 +123,7 @@ func otherLoad(_ Host, f Facts) Check {
 // otherRuns looks for trials of other runs, as far as processes show what they
 // were started with.
 func otherRuns(h Host, _ Facts) Check {
-	names, _ := fs.Glob(h.FS, "proc/[0-9]*/environ")
+	names, _ := fs.Glob(h.fs(), "proc/[0-9]*/environ")
 	if len(names) == 0 {
 		return Check{Name: "other runs", Status: Unknown, Found: "the system does not tell"}
 	}
@@ -138,30 +140,29 @@ func otherRuns(h Host, _ Facts) Check {
 }
 
 func pressure(h Host, f Facts) Check {
-	s, ok := h.read("proc/pressure/cpu")
-	_, rest, found := strings.Cut(s, "avg60=")
-	if !ok || !found {
-		return h.loadAverage(f)
+	p, err := h.proc()
+	if err != nil {
+		return Check{Name: "pressure", Status: Unknown, Found: "the system does not tell"}
 	}
-	avg, _, _ := strings.Cut(rest, " ")
-	v, _ := strconv.ParseFloat(avg, 64)
-	c := Check{Name: "pressure", Status: OK, Found: fmt.Sprintf("in the last minute something waited for a processor %.1f %% of the time", v)}
-	if v > 10 {
+	psi, err := p.PSIStatsForResource("cpu")
+	if err != nil || psi.Some == nil {
+		return loadAverage(p, f)
+	}
+	c := Check{Name: "pressure", Status: OK, Found: fmt.Sprintf("in the last minute something waited for a processor %.1f %% of the time", psi.Some.Avg60)}
+	if psi.Some.Avg60 > 10 {
 		c.Status, c.Do = Warn, "other work was there a minute ago; it may come back"
 	}
 	return c
 }
 
 // loadAverage stands in for the pressure where the kernel does not tell it.
-func (h Host) loadAverage(f Facts) Check {
-	s, _ := h.read("proc/loadavg")
-	first, _, _ := strings.Cut(s, " ")
-	v, err := strconv.ParseFloat(first, 64)
+func loadAverage(p procfs.FS, f Facts) Check {
+	load, err := p.LoadAvg()
 	if err != nil {
 		return Check{Name: "pressure", Status: Unknown, Found: "the kernel does not tell (CONFIG_PSI)"}
 	}
-	c := Check{Name: "pressure", Status: OK, Found: fmt.Sprintf("in the last minute %.2g threads ran or waited at a time", v)}
-	if v > 0.5*float64(f.NumCPU) {
+	c := Check{Name: "pressure", Status: OK, Found: fmt.Sprintf("in the last minute %.2g threads ran or waited at a time", load.Load1)}
+	if load.Load1 > 0.5*float64(f.NumCPU) {
 		c.Status, c.Do = Warn, "other work was there a minute ago; it may come back"
 	}
 	return c
@@ -224,7 +225,7 @@ func clock(h Host, _ Facts) Check {
 }
 
 func governor(h Host, _ Facts) Check {
-	names, _ := fs.Glob(h.FS, "sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor")
+	names, _ := fs.Glob(h.fs(), "sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor")
 	if len(names) == 0 {
 		return Check{Name: "frequency", Status: Unknown, Found: "nothing governs it here; in a virtual machine the host does, unseen"}
 	}
@@ -267,24 +268,20 @@ func threads(h Host, _ Facts) Check {
 	return Check{Name: "hyper-threads", Status: OK, Found: "off"}
 }
 
-// meminfo returns a value of /proc/meminfo in bytes.
-func (h Host) meminfo(key string) (int64, bool) {
-	s, _ := h.read("proc/meminfo")
-	for line := range strings.Lines(s) {
-		name, value, _ := strings.Cut(line, ":")
-		if name == key {
-			kb, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
-			return kb << 10, err == nil
-		}
+// meminfo returns what the system says of its memory; what it does not say is nil.
+func (h Host) meminfo() (m procfs.Meminfo) {
+	if p, err := h.proc(); err == nil {
+		m, _ = p.Meminfo() // nothing is told of it then
 	}
-	return 0, false
+	return m
 }
 
 func memory(h Host, _ Facts) Check {
-	free, ok := h.meminfo("MemAvailable")
-	if !ok {
+	available := h.meminfo().MemAvailableBytes
+	if available == nil {
 		return Check{Name: "memory", Status: Unknown, Found: "the system does not tell"}
 	}
+	free := int64(*available)
 	c := Check{Name: "memory", Status: OK, Found: fmt.Sprintf("%d MiB available", free>>20)}
 	if left, bound := h.memoryLeft(); bound && left < free {
 		free = left
@@ -297,13 +294,13 @@ func memory(h Host, _ Facts) Check {
 }
 
 func swap(h Host, _ Facts) Check {
-	total, ok1 := h.meminfo("SwapTotal")
-	free, ok2 := h.meminfo("SwapFree")
-	if !ok1 || !ok2 {
+	m := h.meminfo()
+	if m.SwapTotalBytes == nil || m.SwapFreeBytes == nil {
 		return Check{Name: "swap", Status: Unknown, Found: "the system does not tell"}
 	}
-	c := Check{Name: "swap", Status: OK, Found: fmt.Sprintf("%d MiB in use", (total-free)>>20)}
-	if total-free > 64<<20 {
+	used := *m.SwapTotalBytes - *m.SwapFreeBytes
+	c := Check{Name: "swap", Status: OK, Found: fmt.Sprintf("%d MiB in use", used>>20)}
+	if used > 64<<20 {
 		c.Status, c.Do = Warn, "memory that was moved out comes back in the middle of a trial: sudo swapoff -a"
 	}
 	return c
@@ -380,7 +377,7 @@ func source(_ Host, f Facts) Check {
 }
 
 func battery(h Host, _ Facts) Check {
-	names, _ := fs.Glob(h.FS, "sys/class/power_supply/*/online")
+	names, _ := fs.Glob(h.fs(), "sys/class/power_supply/*/online")
 	for _, name := range names {
 		if s, _ := h.read(name); s == "0" && strings.HasPrefix(path.Base(path.Dir(name)), "A") { // AC, ADP1, ACAD
 			return Check{Name: "power", Status: Warn, Found: "on battery", Do: "plug it in: frequencies are lower without"}

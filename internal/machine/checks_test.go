@@ -116,7 +116,7 @@ func TestChecks(t *testing.T) {
 		{"version 1: few processes", "processes", file("sys/fs/cgroup/pids/p/pids.max", "100\n"), Warn, "100 by the control group"},
 		{"bounded memory", "memory", file("sys/fs/cgroup/a/memory.max", "105857600\n"), Warn, "100 MiB available, as the control group is bounded"},
 		{"few processes", "processes", file("sys/fs/cgroup/a/pids.max", "100\n"), Warn, "100 by the control group"},
-		{"few threads", "processes", file("proc/self/limits", "Max processes             128                  96365                processes\n"), Warn, "128 by ulimit"},
+		{"few threads", "processes", file("proc/self/limits", "Limit                     Soft Limit           Hard Limit           Units\nMax processes             128                  96365                processes\n"), Warn, "128 by ulimit"},
 		{"no bound on processes", "processes", file("sys/fs/cgroup/a/pids.max", "max\n"), OK, "no bound"},
 		{"huge pages", "huge pages", file("sys/kernel/mm/transparent_hugepage/enabled", "[always] madvise never\n"), Warn, "always"},
 		{"few ports", "ports", file("proc/sys/net/ipv4/ip_local_port_range", "60000 60999\n"), Warn, "1000 for connections"},
@@ -133,8 +133,9 @@ func TestChecks(t *testing.T) {
 		{"something else", "receivers", func(_ map[string]string, f *Facts) { f.Receivers[0].Wrong = "it answers 200 OK" }, Warn, "taken: it answers 200 OK"},
 		{"battery", "power", file("sys/class/power_supply/AC/online", "0\n"), Warn, "on battery"},
 	}
-	for version, files := range map[string]map[string]string{"2": quiet(), "1": version1()} {
-		for _, c := range host(files).Checks(quietFacts()) {
+	hosts := map[string]Host{"2": host(t, quiet()), "1": host(t, version1())}
+	for version, h := range hosts {
+		for _, c := range h.Checks(quietFacts()) {
 			if c.Status != OK || c.Found == "" || c.Do != "" {
 				t.Errorf("on a quiet machine with control groups of version %s there is %+v", version, c)
 			}
@@ -142,18 +143,21 @@ func TestChecks(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			files, facts := quiet(), quietFacts()
+			h, all := hosts["2"], quiet
 			if strings.HasPrefix(tt.name, "version 1: ") {
-				files = version1()
+				h, all = hosts["1"], version1
 			}
+			files, facts := all(), quietFacts()
 			tt.change(files, &facts)
+			change(t, h, all(), files)
+			defer change(t, h, files, all())
 			seen := false
 			defer func() {
 				if !seen {
 					t.Errorf("there is no check of %s", tt.check)
 				}
 			}()
-			for _, c := range host(files).Checks(facts) {
+			for _, c := range h.Checks(facts) {
 				seen = seen || c.Name == tt.check
 				switch {
 				case c.Name != tt.check:
@@ -169,7 +173,7 @@ func TestChecks(t *testing.T) {
 
 // What a system does not show is unknown, never ok and never an alarm.
 func TestChecksOfNothing(t *testing.T) {
-	for _, c := range host(nil).Checks(Facts{NumCPU: 4, GOMAXPROCS: 4, Others: -1, FreeBytes: -1, TempBytes: -1}) {
+	for _, c := range host(t, nil).Checks(Facts{NumCPU: 4, GOMAXPROCS: 4, Others: -1, FreeBytes: -1, TempBytes: -1}) {
 		if c.Status != Unknown && c.Name != "power" {
 			t.Errorf("without /proc and /sys there is %+v; want unknown", c)
 		}

@@ -92,13 +92,11 @@ func processes(h Host, f Facts) Check {
 	most := math.Inf(1)
 	by := "no bound"
 	known := false
-	limits, _ := h.read("proc/self/limits")
-	for line := range strings.Lines(limits) {
-		if rest, ok := strings.CutPrefix(line, "Max processes"); ok {
+	if self, err := h.self(); err == nil {
+		if limits, err := self.Limits(); err == nil && limits.Processes > 0 {
 			known = true
-			soft, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
-			if n, err := strconv.ParseFloat(soft, 64); err == nil {
-				most, by = n, fmt.Sprintf("%.0f by ulimit", n)
+			if limits.Processes < math.MaxUint64 { // which is no bound
+				most, by = float64(limits.Processes), fmt.Sprintf("%d by ulimit", limits.Processes)
 			}
 		}
 	}
@@ -131,18 +129,7 @@ func ports(h Host, _ Facts) Check {
 	if err1 != nil || err2 != nil {
 		return Check{Name: "ports", Status: Unknown, Found: "the system does not tell"}
 	}
-	waiting := 0
-	stat, _ := h.read("proc/net/sockstat")
-	for line := range strings.Lines(stat) {
-		if rest, ok := strings.CutPrefix(line, "TCP:"); ok {
-			fields := strings.Fields(rest)
-			for i := 0; i+1 < len(fields); i += 2 {
-				if fields[i] == "tw" {
-					waiting, _ = strconv.Atoi(fields[i+1])
-				}
-			}
-		}
-	}
+	waiting := h.timeWait()
 	all := to - from + 1
 	c := Check{Name: "ports", Status: OK, Found: fmt.Sprintf("%d for connections (%d to %d), %d of them in TIME_WAIT", all, from, to, waiting)}
 	switch {
@@ -152,6 +139,24 @@ func ports(h Host, _ Facts) Check {
 		c.Status, c.Do = Warn, "something opened and closed many connections: wait a minute"
 	}
 	return c
+}
+
+// timeWait counts the connections that have ended and keep their port for a while.
+func (h Host) timeWait() int {
+	p, err := h.proc()
+	if err != nil {
+		return 0
+	}
+	stat, err := p.NetSockstat()
+	if err != nil {
+		return 0
+	}
+	for _, of := range stat.Protocols {
+		if of.Protocol == "TCP" && of.TW != nil {
+			return *of.TW
+		}
+	}
+	return 0
 }
 
 func space(_ Host, f Facts) Check {

@@ -9,27 +9,45 @@ package machine
 import (
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
 // A Host is a machine as its file system shows it. What it cannot show, such as
 // everything on a system without /proc, is unknown.
 type Host struct {
-	FS fs.FS
+	Root string // of the file system
 }
 
 // This is the machine that the program runs on.
-var This = Host{os.DirFS("/")}
+var This = Host{"/"}
+
+func (h Host) fs() fs.FS { return os.DirFS(h.Root) }
+
+// proc is the machine's /proc, and self what it says of this process.
+func (h Host) proc() (procfs.FS, error) { return procfs.NewFS(filepath.Join(h.Root, "proc")) }
+
+func (h Host) self() (procfs.Proc, error) {
+	p, err := h.proc()
+	if err != nil {
+		return procfs.Proc{}, err
+	}
+	return p.Self()
+}
 
 // read returns a file's content without the space around it, and whether it
 // could be read.
 func (h Host) read(name string) (string, bool) {
-	b, err := fs.ReadFile(h.FS, name)
+	b, err := fs.ReadFile(h.fs(), name)
 	return strings.TrimSpace(string(b)), err == nil
 }
 
@@ -43,71 +61,58 @@ type Load struct {
 	Throttled time.Duration // in which this program's group was not let run
 }
 
-// jiffy is the unit of /proc/stat: USER_HZ is 100 on every system that Go runs
-// on.
-const jiffy = 10 * time.Millisecond
-
 // ReadLoad reads the accounting of the system.
 func (h Host) ReadLoad() (Load, error) {
 	l := Load{At: time.Now()}
-	stat, err := fs.ReadFile(h.FS, "proc/stat")
+	p, err := h.proc()
+	if err != nil {
+		return l, fmt.Errorf("reading what the machine does: %w", err)
+	}
+	stat, err := p.Stat()
 	if err != nil {
 		return l, fmt.Errorf("reading what the machine does: %w", err)
 	}
 	allowed := h.Allowed()
 	found := false
-	for line := range strings.Lines(string(stat)) {
-		fields := strings.Fields(line)
-		if len(fields) < 9 || !strings.HasPrefix(fields[0], "cpu") {
+	for n, c := range stat.CPU {
+		if len(allowed) > 0 && !allowed[int(n)] { // not ours
 			continue
 		}
-		n, err := strconv.Atoi(fields[0][len("cpu"):])
-		if err != nil || len(allowed) > 0 && !allowed[n] { // the sum, or not ours
-			continue
-		}
-		// user nice system idle iowait irq softirq steal
-		for i, field := range fields[1:9] {
-			v, err := strconv.ParseInt(field, 10, 64)
-			if err != nil {
-				return l, fmt.Errorf("proc/stat says %q of %s", field, fields[0])
-			}
-			if i != 3 && i != 4 {
-				l.Busy += time.Duration(v) * jiffy
-			}
-			if i == 7 {
-				l.Steal += time.Duration(v) * jiffy
-			}
-		}
+		l.Busy += seconds(c.User + c.Nice + c.System + c.IRQ + c.SoftIRQ + c.Steal)
+		l.Steal += seconds(c.Steal)
 		found = true
 	}
 	if !found {
 		return l, fmt.Errorf("proc/stat names none of the processors")
 	}
-	if s, ok := h.read("proc/pressure/cpu"); ok {
-		if _, total, ok := strings.Cut(firstLine(s), "total="); ok {
-			us, _ := strconv.ParseInt(total, 10, 64)
-			l.Pressure = time.Duration(us) * time.Microsecond
-		}
+	if psi, err := p.PSIStatsForResource("cpu"); err == nil && psi.Some != nil {
+		l.Pressure = time.Duration(psi.Some.Total) * time.Microsecond
 	}
 	_, l.Throttled = h.throttled()
 	return l, nil
 }
 
-func firstLine(s string) string {
-	s, _, _ = strings.Cut(s, "\n")
-	return s
+// seconds rounds to a hundredth, in which the system counts.
+func seconds(s float64) time.Duration {
+	return time.Duration(math.Round(100*s)) * (time.Second / 100)
 }
 
 // Allowed returns the processors that this program may run on, by number; none
 // if that is unknown.
 func (h Host) Allowed() map[int]bool {
-	s, _ := h.read("proc/self/status")
-	for line := range strings.Lines(s) {
-		if list, ok := strings.CutPrefix(line, "Cpus_allowed_list:"); ok {
-			return parseList(strings.TrimSpace(list))
-		}
+	self, err := h.self()
+	if err != nil {
+		return nil
 	}
-	return nil
+	status, err := self.NewStatus()
+	if err != nil {
+		return nil
+	}
+	all := make(map[int]bool)
+	for _, n := range status.CpusAllowedList {
+		all[int(n)] = true
+	}
+	return all
 }
 
 // parseList reads the kernel's lists, such as "0-3,8".
@@ -136,20 +141,21 @@ func parseList(s string) map[int]bool {
 // of version 2, or of version 1 if the controller is mounted there. Where the
 // file of that name is, the folder is: one for each version.
 func (h Host) group(controller, v1File, v2File string) (dir string, v2, ok bool) {
-	s, _ := h.read("proc/self/cgroup")
+	self, err := h.self()
+	if err != nil {
+		return "", false, false
+	}
+	groups, err := self.Cgroups()
+	if err != nil {
+		return "", false, false
+	}
 	unified := ""
-	for line := range strings.Lines(s) {
-		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(parts) != 3 {
-			continue
+	for _, g := range groups {
+		if slices.Contains(g.Controllers, controller) {
+			return h.existing(path.Join("sys/fs/cgroup", controller), g.Path, v1File, false)
 		}
-		for name := range strings.SplitSeq(parts[1], ",") {
-			if name == controller {
-				return h.existing(path.Join("sys/fs/cgroup", controller), parts[2], v1File, false)
-			}
-		}
-		if parts[0] == "0" {
-			unified = parts[2]
+		if g.HierarchyID == 0 {
+			unified = g.Path
 		}
 	}
 	if unified == "" {
@@ -162,7 +168,7 @@ func (h Host) group(controller, v1File, v2File string) (dir string, v2, ok bool)
 // which is what a container sees of its own group.
 func (h Host) existing(mount, group, file string, v2 bool) (string, bool, bool) {
 	for _, dir := range []string{path.Join(mount, group), mount} {
-		if _, err := fs.Stat(h.FS, path.Join(dir, file)); err == nil {
+		if _, err := fs.Stat(h.fs(), path.Join(dir, file)); err == nil {
 			return dir, v2, true
 		}
 	}

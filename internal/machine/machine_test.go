@@ -1,24 +1,57 @@
 package machine
 
 import (
+	"errors"
 	"maps"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
-	"testing/fstest"
 	"time"
 )
 
-func host(files map[string]string) Host {
-	m := fstest.MapFS{}
-	for name, content := range files {
-		m[name] = &fstest.MapFile{Data: []byte(content)}
+// host is a machine with these files.
+func host(t *testing.T, files map[string]string) Host {
+	t.Helper()
+	h := Host{t.TempDir()}
+	change(t, h, nil, files)
+	return h
+}
+
+// pid is the process that reads.
+const pid = "1"
+
+// change gives a machine other files. Those that stay are not written again.
+func change(t *testing.T, h Host, from, to map[string]string) {
+	t.Helper()
+	place := func(name string) string {
+		return filepath.Join(h.Root, strings.Replace(name, "proc/self/", "proc/"+pid+"/", 1))
 	}
-	return Host{m}
+	var errs []error
+	for name := range from {
+		if _, ok := to[name]; !ok {
+			errs = append(errs, os.Remove(place(name)))
+		}
+	}
+	for name, content := range to {
+		if was, ok := from[name]; !ok || was != content {
+			path := place(name)
+			errs = append(errs, os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(content), 0o600))
+		}
+	}
+	self := filepath.Join(h.Root, "proc", "self")
+	if _, err := os.Lstat(self); err != nil && len(to) > 0 {
+		errs = append(errs, os.MkdirAll(filepath.Dir(self), 0o700), os.Symlink(pid, self))
+	}
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestReadLoad(t *testing.T) {
-	h := host(map[string]string{
+	h := host(t, map[string]string{
 		"proc/stat": "cpu  9 9 9 9 9 9 9 9 9 9\n" +
 			"cpu0 100 10 20 5000 70 1 2 3 0 0\n" +
 			"cpu1 200 0 0 5000 0 0 0 4 0 0\n" +
@@ -42,7 +75,7 @@ func TestReadLoad(t *testing.T) {
 		"no processor": {"proc/stat": "cpu 1 2 3 4 5 6 7 8\n"},
 		"not a number": {"proc/stat": "cpu0 1 x 3 4 5 6 7 8\n"},
 	} {
-		if l, err := host(files).ReadLoad(); err == nil {
+		if l, err := host(t, files).ReadLoad(); err == nil {
 			t.Errorf("%s: ReadLoad() = %+v; want an error", name, l)
 		}
 	}
@@ -75,7 +108,7 @@ func TestQuota(t *testing.T) {
 		{"v2, the root", map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.stat": ""}, 0, true},
 	}
 	for _, tt := range tests {
-		if got, known := host(tt.files).Quota(); got != tt.want || known != tt.known {
+		if got, known := host(t, tt.files).Quota(); got != tt.want || known != tt.known {
 			t.Errorf("%s: Quota() = %v, %v; want %v, %v", tt.name, got, known, tt.want, tt.known)
 		}
 	}

@@ -45,11 +45,11 @@ func records() *results.Data {
 		for round := range 2 {
 			wall := 100 * ms / int64(c.Workers)
 			d.Trials = append(d.Trials, results.Trial{Cell: c.ID, Kind: results.Timed, Round: round, Measured: results.Measured{
-				Workers: c.Workers, WallNS: wall + int64(round)*ms, UserNS: 90 * ms, SystemNS: 10 * ms, VoluntarySwitches: 5, InvoluntarySwitches: 3, GCCycles: 1,
+				Workers: c.Workers, WallNS: wall + int64(round)*ms, Usage: results.Usage{UserNS: 90 * ms, SystemNS: 10 * ms, VoluntarySwitches: 5, InvoluntarySwitches: 3, GCCycles: 1},
 				Tasks: 2, Digest: "d",
 			}})
 		}
-		lanes := results.Lanes{Cell: c.ID, TraceID: traceID, WallNS: 50 * ms, Workers: c.Workers, Tasks: []results.LaneTask{
+		lanes := results.Lanes{Cell: c.ID, TraceID: traceID, WallNS: 50 * ms, Workers: c.Workers, Tasks: []results.TaskRecord{
 			{Task: "t", SubmittedNS: 0, StartedNS: 2 * ms, EndedNS: 30 * ms, ReceivedNS: 30 * ms, SpanID: "00f067aa0ba902b7"},
 			{Task: "t", SubmittedNS: 0, StartedNS: 30 * ms, EndedNS: 45 * ms, ReceivedNS: 45 * ms, SpanID: "00f067aa0ba902b8", Outcome: "failed"},
 		}, Runtime: map[string][]results.Point{"trial": {

@@ -1,9 +1,10 @@
 // Package profile collects pprof profiles of the processes of a trial and
-// merges them. It is the only package that knows runtime/pprof, and the
-// accounting of the operating system.
+// merges them, and reads what a process has used up. It is the only package that
+// knows runtime/pprof.
 //
 // To add a kind of profile, add it to [Kinds] and, if it counts since the
-// process started, to counted.
+// process started, to counted. The names of functions by which stacks are read are
+// in names.go.
 package profile
 
 import (
@@ -126,10 +127,7 @@ func Exclude(f func() error) error {
 func excluded(s *profile.Sample) bool {
 	return slices.ContainsFunc(s.Location, func(l *profile.Location) bool {
 		return slices.ContainsFunc(l.Line, func(l profile.Line) bool {
-			name := l.Function.Name
-			return strings.HasSuffix(name, "/internal/profile.Exclude") || strings.HasSuffix(name, "/internal/profile.snapshot") ||
-				strings.Contains(name, "/internal/profile.Labels.") || strings.Contains(name, "/internal/profile.(*labeller).") ||
-				strings.HasPrefix(name, "runtime/pprof.") && name != "runtime/pprof.Do"
+			return observes.Has(l.Function.Name) && !callsLabelled.Has(l.Function.Name)
 		})
 	})
 }

@@ -241,11 +241,11 @@ func TestUsage(t *testing.T) {
 		t.Fatal(err)
 	}
 	used := after.Since(before)
-	if used.User+used.System <= 0 || used.MaxRSS < 1<<20 || used.GCCycles < 0 {
+	if used.UserNS+used.SystemNS <= 0 || used.MaxRSSBytes < 1<<20 || used.GCCycles < 0 {
 		t.Errorf("20 ms of work used %+v", used)
 	}
 	sum := used.Plus(used)
-	if sum.User != 2*used.User || sum.MaxRSS != 2*used.MaxRSS {
+	if sum.UserNS != 2*used.UserNS || sum.MaxRSSBytes != 2*used.MaxRSSBytes {
 		t.Errorf("%+v and itself are %+v", used, sum)
 	}
 }

@@ -1,13 +1,12 @@
 package profile
 
 import (
-	"bytes"
 	"os"
-	"path/filepath"
-	"strconv"
 	"syscall"
 	"time"
 	"unsafe"
+
+	"github.com/prometheus/procfs"
 )
 
 const maxRSSUnit = 1024 // ru_maxrss is in kilobytes
@@ -19,20 +18,13 @@ const KnowsRunQueue = true
 // runQueueWait adds up the second field of every thread's schedstat, the time
 // spent waiting on a run queue (Documentation/scheduler/sched-stats.rst).
 func runQueueWait() (total time.Duration) {
-	const tasks = "/proc/self/task"
-	threads, err := os.ReadDir(tasks)
+	threads, err := procfs.AllThreads(os.Getpid())
 	if err != nil {
 		return 0
 	}
 	for _, t := range threads {
-		b, err := os.ReadFile(filepath.Join(tasks, t.Name(), "schedstat"))
-		if err != nil {
-			continue // it has ended
-		}
-		if fields := bytes.Fields(b); len(fields) == 3 {
-			if ns, err := strconv.ParseInt(string(fields[1]), 10, 64); err == nil {
-				total += time.Duration(ns)
-			}
+		if s, err := t.Schedstat(); err == nil { // or it has ended
+			total += time.Duration(s.WaitingNanoseconds)
 		}
 	}
 	return total

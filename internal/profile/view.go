@@ -112,21 +112,15 @@ func (v *View) Samples() (n int64) {
 // GCSamples counts the samples in which the garbage collector was at work.
 func (v *View) GCSamples() (n int64) {
 	for _, s := range v.p.Sample {
-		if slices.ContainsFunc(s.Location, collects) {
+		if slices.ContainsFunc(s.Location, collectorAt) {
 			n += s.Value[0]
 		}
 	}
 	return n
 }
 
-func collects(l *profile.Location) bool {
-	return slices.ContainsFunc(l.Line, func(l profile.Line) bool {
-		switch l.Function.Name {
-		case "runtime.gcBgMarkWorker", "runtime.gcAssistAlloc", "runtime.bgsweep", "runtime.gcStart":
-			return true
-		}
-		return false
-	})
+func collectorAt(l *profile.Location) bool {
+	return slices.ContainsFunc(l.Line, func(l profile.Line) bool { return collects.Has(l.Function.Name) })
 }
 
 // A Place is one in a program and how much of a profile's values is from there.
@@ -179,21 +173,6 @@ const maxStack = 8
 
 // shapes are the type arguments in the name of a generic function.
 var shapes = regexp.MustCompile(`\[.*\]`)
-
-// Own reports whether a function, by its name with the path of its package, is a
-// program's own, or of a library that it uses: not of the standard library and
-// not of the packages through which programs submit, run and wait.
-func Own(function string) bool {
-	slash := strings.LastIndexByte(function, '/') + 1
-	name, _, _ := strings.Cut(function[slash:], ".")
-	pkg := function[:slash] + name
-	if path, ok := strings.CutPrefix(pkg, "github.com/f3f4c0de/harness"); ok &&
-		slices.Contains([]string{"", "/executor", "/internal/backends", "/internal/experiment/trial", "/internal/profile", "/internal/trace"}, path) {
-		return false
-	}
-	first, _, _ := strings.Cut(pkg, "/")
-	return pkg == "main" || strings.Contains(first, ".")
-}
 
 // OfSpans returns the part of the profile that belongs to these spans.
 func (v *View) OfSpans(ids map[string]bool) *View {
@@ -274,7 +253,7 @@ func (v *View) Each(n int) *View {
 }
 
 func runsTask(l *profile.Location) bool {
-	return slices.ContainsFunc(l.Line, func(l profile.Line) bool { return strings.HasSuffix(l.Function.Name, "/harness.(*Call).Run") })
+	return slices.ContainsFunc(l.Line, func(l profile.Line) bool { return CallsTask.Has(l.Function.Name) })
 }
 
 // Minus returns what v has more than base, stack by stack.

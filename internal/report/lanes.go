@@ -69,13 +69,13 @@ func workerLanes(r *Report, workload string) *chart.Chart {
 // drawLane draws the tasks of one worker in a lane. Tasks too short to be seen
 // are drawn as one, so that a million of them make no more than a lane's width.
 func drawLane(c *chart.Chart, l results.Lanes, worker int, x chart.Scale, lane chart.Box) {
-	var tasks []results.LaneTask
+	var tasks []results.TaskRecord
 	for _, t := range l.Tasks {
 		if t.Worker == worker {
 			tasks = append(tasks, t)
 		}
 	}
-	slices.SortFunc(tasks, func(a, b results.LaneTask) int { return cmp.Compare(a.StartedNS, b.StartedNS) })
+	slices.SortFunc(tasks, func(a, b results.TaskRecord) int { return cmp.Compare(a.StartedNS, b.StartedNS) })
 	const least = 0.6 // of a pixel
 	width := func(from, to int64) float64 { return x.At(float64(to)) - x.At(float64(from)) }
 	for i, n := 0, 0; i < len(tasks); n++ {

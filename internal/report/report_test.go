@@ -60,7 +60,7 @@ func testData() *results.Data {
 			d.Trials = append(d.Trials, results.Trial{
 				Cell: c.ID, Kind: kind, Round: round, Copy: second, Started: d.Run.Started,
 				Measured: results.Measured{
-					GOMAXPROCS: 2, Workers: workers, StartNS: ms(3), WallNS: ms(wall), UserNS: ms(cpu), MaxRSSBytes: 20 << 20, Tasks: 8, Digest: "d",
+					GOMAXPROCS: 2, Workers: workers, StartNS: ms(3), WallNS: ms(wall), Usage: results.Usage{UserNS: ms(cpu), MaxRSSBytes: 20 << 20}, Tasks: 8, Digest: "d",
 					Metrics: []harness.Metric{{Name: "latency_mean", Unit: "ns", Value: wall * 1e5}},
 				},
 			})
@@ -93,7 +93,7 @@ func testData() *results.Data {
 		each := wall * float64(workers) / 8
 		for i := range 8 {
 			start := ms(each * float64(i/workers))
-			lanes.Tasks = append(lanes.Tasks, results.LaneTask{Task: workload, Worker: i % workers, StartedNS: start, EndedNS: start + ms(each)})
+			lanes.Tasks = append(lanes.Tasks, results.TaskRecord{Task: workload, Worker: i % workers, StartedNS: start, EndedNS: start + ms(each)})
 		}
 		d.Lanes = append(d.Lanes, lanes)
 	}
@@ -167,7 +167,7 @@ func judgedData() *results.Data {
 					d.Trials = append(d.Trials, results.Trial{
 						Cell: a.cell.ID, Kind: results.Timed, Round: round, Copy: again == 1, Order: 2*i + again, Started: now,
 						Load:     &results.Load{WindowNS: window, BusyNS: cpu + int64(float64(window)*busy(w.Label, round)), OwnNS: cpu},
-						Measured: results.Measured{GOMAXPROCS: 2, Workers: a.cell.Workers, StartNS: int64(2e6 * i), WarmNS: 1e6, WallNS: wall, UserNS: cpu, MaxRSSBytes: 20 << 20, Tasks: 8, Digest: "d", Repeats: 2},
+						Measured: results.Measured{GOMAXPROCS: 2, Workers: a.cell.Workers, StartNS: int64(2e6 * i), WarmNS: 1e6, WallNS: wall, Usage: results.Usage{UserNS: cpu, MaxRSSBytes: 20 << 20}, Tasks: 8, Digest: "d", Repeats: 2},
 					})
 					now = now.Add(time.Duration(window))
 				}
@@ -195,7 +195,7 @@ func addCosts(d *results.Data, rng *rand.Rand, rounds int) {
 				d.Trials = append(d.Trials, results.Trial{
 					Cell: c.ID, Kind: results.Cost, Observer: name, Round: round, Order: order, Started: d.Run.Started,
 					Load:     &results.Load{WindowNS: wall, BusyNS: wall, OwnNS: wall},
-					Measured: results.Measured{WallNS: wall, UserNS: wall + wall/10, Tasks: 8, Digest: "d"},
+					Measured: results.Measured{WallNS: wall, Usage: results.Usage{UserNS: wall + wall/10}, Tasks: 8, Digest: "d"},
 				})
 			}
 		}
@@ -425,7 +425,7 @@ func TestLanesOfAMillionTasks(t *testing.T) {
 	lanes := &d.Lanes[0]
 	lanes.Tasks = nil
 	for i := range int64(200_000) {
-		lanes.Tasks = append(lanes.Tasks, results.LaneTask{Task: "t", StartedNS: i * 500, EndedNS: i*500 + 400})
+		lanes.Tasks = append(lanes.Tasks, results.TaskRecord{Task: "t", StartedNS: i * 500, EndedNS: i*500 + 400})
 	}
 	c := workerLanes(Build(d), "cpu")
 	if c == nil {
@@ -532,7 +532,7 @@ func TestDuration(t *testing.T) {
 func aLedgerTask() *results.LedgerTask {
 	onCPU, queued := int64(4e6), int64(1e6)
 	return &results.LedgerTask{
-		Number: 3, Task: "t", Process: "trial", SpanID: "5f", WallNS: 10e6, ResidualNS: -1000, OnCPUNS: &onCPU, OSQueueNS: &queued,
+		TaskRecord: results.TaskRecord{Number: 3, Task: "t", SpanID: "5f"}, Process: "trial", WallNS: 10e6, ResidualNS: -1000, OnCPUNS: &onCPU, OSQueueNS: &queued,
 		Parts: results.Parts{results.PartQueue: 5e6 + 1000, results.PartRunning: 5e6}, Waits: results.Waits{Lock: 2},
 		Where: "main.f (f.go:1)", WhereNS: 5, Stack: []string{"main.f (f.go:1)"},
 	}

@@ -175,12 +175,6 @@ const (
 	idleBetween = "idle between tasks"
 )
 
-// inTask are the parts of a task's time in which it occupies a worker.
-var inTask = []results.Part{
-	results.PartRunning, results.PartRunnable, results.PartIOService, results.PartIOLate, results.PartIOWait, results.PartGate, results.PartLock,
-	results.PartChannel, results.PartSleep, results.PartSyscall, results.PartGC, results.PartOther, results.PartUnresolved,
-}
-
 // workerTime divides what all workers together take for a task into what they
 // do in tasks and between them. There are no ledgers if one of the rows has
 // none.
@@ -200,13 +194,17 @@ func (r *Report) workerTime(rows []Row) (parts []costPart, ledgers []*results.Le
 		parts = append(parts, p)
 	}
 	known := !slices.ContainsFunc(ledgers, func(l *results.Ledger) bool { return l.OnCPUKnown < l.Tasks })
-	for _, p := range inTask {
+	for i, info := range results.PartInfo {
+		p := results.Part(i)
+		if !p.AtWorker() {
+			continue
+		}
 		if p == results.PartRunning && known {
 			add("on a CPU", "running on a processor of the machine", func(l *results.Ledger) int64 { return l.OnCPUNS })
 			add("OS queue", "waiting for the system to give it a processor", func(l *results.Ledger) int64 { return l.OSQueueNS })
 			continue
 		}
-		add(p.String(), results.PartInfo[p].Doc, func(l *results.Ledger) int64 { return l.Parts[p] })
+		add(info.Name, info.Doc, func(l *results.Ledger) int64 { return l.Parts[p] })
 	}
 	add(idleEnd, "workers with nothing left to do", func(l *results.Ledger) int64 { return l.TailNS })
 	add(idleBetween, "workers to whom no task has come yet, or whose result is on its way", func(l *results.Ledger) int64 {

@@ -28,7 +28,7 @@ func scalingData(lost func(n float64) float64, book func(l *results.Ledger, lost
 				for again := range 2 - i {
 					d.Trials = append(d.Trials, results.Trial{
 						Cell: c.ID, Kind: results.Timed, Round: round, Copy: again == 1, Started: d.Run.Started,
-						Measured: results.Measured{Workers: c.Workers, WallNS: walls[i] * int64(1000+round%3) / 1000, UserNS: 1e6, Tasks: tasks, Digest: "d"},
+						Measured: results.Measured{Workers: c.Workers, WallNS: walls[i] * int64(1000+round%3) / 1000, Usage: results.Usage{UserNS: 1e6}, Tasks: tasks, Digest: "d"},
 					})
 				}
 			}

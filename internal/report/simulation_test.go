@@ -87,7 +87,7 @@ func (m *simulated) play(p *plan.Plan, faster float64, order func([]plan.Step) [
 		d.Trials = append(d.Trials, results.Trial{
 			Cell: s.Cell, Kind: s.Kind, Round: s.Round, Copy: s.Copy, Order: s.Order, Started: now,
 			Load:     &results.Load{WindowNS: wall, BusyNS: wall, OwnNS: wall},
-			Measured: results.Measured{WallNS: wall, UserNS: wall / 100, Digest: "d"}, // waiting, so that the limit is not reached
+			Measured: results.Measured{WallNS: wall, Usage: results.Usage{UserNS: wall / 100}, Digest: "d"}, // waiting, so that the limit is not reached
 		})
 		now = now.Add(time.Duration(wall))
 	}

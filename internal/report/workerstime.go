@@ -20,14 +20,6 @@ func workersTimeSection(r *Report) document.Section {
 	return s
 }
 
-// partColours are those of the ledger's chart. What computes is blue, what waits
-// for I/O green, what is in the way red.
-var partColours = map[results.Part]string{
-	results.PartRunning: "#0072b2", results.PartSyscall: "#56b4e9", results.PartIOService: "#009e73", results.PartIOWait: "#7bccb5",
-	results.PartIOLate: "#cc79a7", results.PartRunnable: "#e69f00", results.PartGate: "#d55e00", results.PartLock: "#a50026",
-	results.PartChannel: "#8c6bb1", results.PartSleep: "#b8a800", results.PartGC: "#f46d43", results.PartOther: "#777", results.PartUnresolved: "#aaa",
-}
-
 // ledgerChart shows for every cell what its workers' time went to.
 func ledgerChart(r *Report) *chart.Chart {
 	const left, right, rowHeight, gap = 210.0, chart.Width - chart.Margin - 70, 20.0, 8.0
@@ -37,7 +29,7 @@ func ledgerChart(r *Report) *chart.Chart {
 	}
 	var used []results.Part
 	for p := range results.PartInfo {
-		if partColours[results.Part(p)] != "" && slices.ContainsFunc(r.Ledger, func(l results.Ledger) bool { return l.Parts[p] > 0 }) {
+		if results.Part(p).AtWorker() && slices.ContainsFunc(r.Ledger, func(l results.Ledger) bool { return l.Parts[p] > 0 }) {
 			used = append(used, results.Part(p))
 		}
 	}
@@ -69,7 +61,7 @@ func ledgerChart(r *Report) *chart.Chart {
 func ledgerKey(c *chart.Chart, used []results.Part) {
 	at := chart.Box{X: chart.Margin, Y: 40, W: 11, H: 11, Class: "part"}
 	for _, p := range used {
-		at.Fill, at.Title = partColours[p], results.PartInfo[p].Doc
+		at.Fill, at.Title = results.PartInfo[p].Colour, results.PartInfo[p].Doc
 		c.Box(at)
 		c.Text(at.X+15, 50, "small", p.String())
 		at.X += 26 + 6.6*float64(len(p.String()))
@@ -91,7 +83,7 @@ func workersTimeBar(c *chart.Chart, l *results.Ledger, used []results.Part, whol
 		if share*whole.W < .3 {
 			continue
 		}
-		at.W, at.Fill = share*whole.W, partColours[p]
+		at.W, at.Fill = share*whole.W, results.PartInfo[p].Colour
 		at.Title = fmt.Sprintf("%s: %s of %s", results.PartInfo[p].Doc, ofWhole(share, 1), findings.WorkersTime)
 		c.Box(at)
 		at.X += at.W

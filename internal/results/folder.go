@@ -260,14 +260,14 @@ func Read(dir string) (*Data, error) {
 	return d, err
 }
 
-// ReadLedger reads what is known of each task of a cell's traced trial.
-func ReadLedger(dir, cell string) ([]LedgerTask, error) {
-	return readLines[LedgerTask](filepath.Join(dir, LedgerDir, cell+".ndjson"))
-}
-
 // readLines decodes a file of one JSON value per line. A last line without its
 // newline was being written when the run ended, and is left out.
 func readLines[T any](path string) ([]T, error) {
+	return readLinesWith[T](path, func([]byte) bool { return true })
+}
+
+// readLinesWith decodes those lines that are wanted.
+func readLinesWith[T any](path string, wanted func(line []byte) bool) ([]T, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -285,6 +285,9 @@ func readLines[T any](path string) ([]T, error) {
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", path, err)
+		}
+		if !wanted(line) {
+			continue
 		}
 		var v T
 		if err := json.Unmarshal(line, &v); err != nil {

@@ -17,55 +17,116 @@ type Part int
 
 // The parts, in the order in which a task passes them.
 const (
-	PartQueue      Part = iota // until a worker was chosen
-	PartEncode                 // argument and result, to bytes
-	PartTransport              // from process to process and back
-	PartDecode                 // argument and result, from bytes
-	PartAhead                  // at the worker, behind the task before it
-	PartRunning                // holding a processor of the Go scheduler
-	PartRunnable               // waiting for one
-	PartIOService              // until what it asked for was there
-	PartIOLate                 // from then until it ran again
-	PartIOWait                 // for I/O of which nobody said when it was there
-	PartGate                   // for the lock of the model: an interpreter's, an event loop's turn
-	PartLock                   // for a mutex, a condition or a wait group
-	PartChannel                // for a channel
-	PartSleep                  // for a timer
-	PartSyscall                // in a system call, working or blocked
-	PartGC                     // helping the garbage collector or waiting for it
-	PartOther                  // waiting for anything else
-	PartUnresolved             // in its function, which no execution trace shows
+	PartQueue Part = iota
+	PartEncode
+	PartTransport
+	PartDecode
+	PartAhead
+	PartRunning
+	PartRunnable
+	PartIOService
+	PartIOLate
+	PartIOWait
+	PartGate
+	PartLock
+	PartChannel
+	PartSleep
+	PartSyscall
+	PartGC
+	PartOther
+	PartUnresolved
 
 	parts = iota
 )
 
-// PartInfo describes the parts, in their order.
-var PartInfo = [parts]struct {
+// A PartDoc is all that there is to know of a part.
+type PartDoc struct {
 	Name   string
 	Doc    string
 	Source string // what says so
-}{
-	PartQueue:      {"queue", "submitted, and not yet given to a worker", "time stamps"},
-	PartEncode:     {"encode", "turning the argument and the result into bytes", "time stamps"},
-	PartTransport:  {"transport", "between the processes, there and back", "time stamps of one clock"},
-	PartDecode:     {"decode", "turning the bytes back into argument and result", "time stamps"},
-	PartAhead:      {"ahead", "already at the worker process, behind the task that it runs", "time stamps"},
-	PartRunning:    {"running", "holding a processor of the Go scheduler; being on a CPU is a part of that", "execution trace"},
-	PartRunnable:   {"runnable", "able to run, and waiting for the Go scheduler", "execution trace"},
-	PartIOService:  {"io_service", "waiting until what it asked for was there", "execution trace and the stamp in the reply"},
-	PartIOLate:     {"io_late", "what it asked for was there, and the task did not run yet", "execution trace and the stamp in the reply"},
-	PartIOWait:     {"io_wait", "waiting on the network; nobody said when the reply was there", "execution trace"},
-	PartGate:       {"gate", "waiting for the model's own lock: the GIL, or the turn of the event loop", "execution trace"},
-	PartLock:       {"lock", "waiting for a mutex, a condition or a wait group", "execution trace"},
-	PartChannel:    {"channel", "waiting for a channel", "execution trace"},
-	PartSleep:      {"sleep", "waiting for a timer", "execution trace"},
-	PartSyscall:    {"syscall", "in a system call; whether on a CPU or blocked is not known", "execution trace"},
-	PartGC:         {"gc", "helping the garbage collector, or waiting for it", "execution trace"},
-	PartOther:      {"other", "waiting for something else", "execution trace"},
-	PartUnresolved: {"unresolved", "in the task's function, of which there is no execution trace", "time stamps"},
+
+	// Colour is that of its bars in charts: what computes is blue, what waits for
+	// I/O green, what is in the way red. It is empty if a task then is at no worker:
+	// many can be there at once, so that is no share of the workers' time.
+	Colour string
+
+	// Reasons are those for which a goroutine waits, as the Go runtime gives them
+	// (runtime/traceruntime.go), that are this part, unless its stack says more.
+	Reasons []string
+	Waits   func(*Waits) *int // where such waits are counted; nil if they are not
+	Placed  bool              // the place at which a task waits is kept
+	Turn    bool              // it waits for its turn, which others have meanwhile
+	Reply   bool              // it may be a reply that it waits for
+}
+
+// PartInfo describes the parts, in their order. To add one, add it here, and, if it
+// is more than a wait for one of the runtime's reasons, what says so in package
+// ledger.
+var PartInfo = [parts]PartDoc{
+	PartQueue:     {Name: "queue", Doc: "submitted, and not yet given to a worker", Source: "time stamps"},
+	PartEncode:    {Name: "encode", Doc: "turning the argument and the result into bytes", Source: "time stamps"},
+	PartTransport: {Name: "transport", Doc: "between the processes, there and back", Source: "time stamps of one clock"},
+	PartDecode:    {Name: "decode", Doc: "turning the bytes back into argument and result", Source: "time stamps"},
+	PartAhead:     {Name: "ahead", Doc: "already at the worker process, behind the task that it runs", Source: "time stamps"},
+	PartRunning: {
+		Name: "running", Doc: "holding a processor of the Go scheduler; being on a CPU is a part of that", Source: "execution trace", Colour: "#0072b2",
+	},
+	PartRunnable: {
+		Name: "runnable", Doc: "able to run, and waiting for the Go scheduler", Source: "execution trace", Colour: "#e69f00",
+		Reasons: []string{"preempted"}, Turn: true,
+	},
+	PartIOService: {
+		Name: "io_service", Doc: "waiting until what it asked for was there", Source: "execution trace and the stamp in the reply", Colour: "#009e73", Placed: true,
+	},
+	PartIOLate: {
+		Name: "io_late", Doc: "what it asked for was there, and the task did not run yet", Source: "execution trace and the stamp in the reply", Colour: "#cc79a7", Turn: true,
+	},
+	PartIOWait: {
+		Name: "io_wait", Doc: "waiting on the network; nobody said when the reply was there", Source: "execution trace", Colour: "#7bccb5",
+		Reasons: []string{"network"}, Waits: func(w *Waits) *int { return &w.IO }, Placed: true, Reply: true,
+	},
+	PartGate: {
+		Name: "gate", Doc: "waiting for the model's own lock: the GIL, or the turn of the event loop", Source: "execution trace", Colour: "#d55e00", Turn: true,
+	},
+	PartLock: {
+		Name: "lock", Doc: "waiting for a mutex, a condition or a wait group", Source: "execution trace", Colour: "#a50026",
+		Reasons: []string{"sync", "sync.(*Cond).Wait"}, Waits: func(w *Waits) *int { return &w.Lock }, Placed: true,
+	},
+	PartChannel: {
+		Name: "channel", Doc: "waiting for a channel", Source: "execution trace", Colour: "#8c6bb1",
+		Reasons: []string{"chan send", "chan receive", "select"}, Waits: func(w *Waits) *int { return &w.Channel }, Placed: true, Reply: true,
+	},
+	PartSleep: {
+		Name: "sleep", Doc: "waiting for a timer", Source: "execution trace", Colour: "#b8a800",
+		Reasons: []string{"sleep"}, Waits: func(w *Waits) *int { return &w.Sleep }, Placed: true, Reply: true,
+	},
+	PartSyscall: {
+		Name: "syscall", Doc: "in a system call; whether on a CPU or blocked is not known", Source: "execution trace", Colour: "#56b4e9",
+	},
+	PartGC: {
+		Name: "gc", Doc: "helping the garbage collector, or waiting for it", Source: "execution trace", Colour: "#f46d43",
+		Reasons: []string{"GC mark assist wait for work", "wait until GC ends", "GC background sweeper wait", "GC weak to strong wait"},
+	},
+	PartOther:      {Name: "other", Doc: "waiting for something else", Source: "execution trace", Colour: "#777", Reply: true},
+	PartUnresolved: {Name: "unresolved", Doc: "in the task's function, of which there is no execution trace", Source: "time stamps", Colour: "#aaa"},
 }
 
 func (p Part) String() string { return PartInfo[p].Name }
+
+// AtWorker reports whether a task occupies a worker then.
+func (p Part) AtWorker() bool { return PartInfo[p].Colour != "" }
+
+// WaitingFor returns the part that a wait is for one of the Go runtime's reasons.
+func WaitingFor(reason string) Part {
+	for p, info := range PartInfo {
+		for _, r := range info.Reasons {
+			if r == reason {
+				return Part(p)
+			}
+		}
+	}
+	return PartOther
+}
 
 // Parts holds the nanoseconds of each part.
 type Parts [parts]int64
@@ -126,39 +187,6 @@ func (w *Waits) Add(v Waits) {
 	w.Lock += v.Lock
 	w.Channel += v.Channel
 	w.Sleep += v.Sleep
-}
-
-// A LedgerTask says where the time of one task went: a line of
-// ledger/CELL.ndjson.
-type LedgerTask struct {
-	Number  uint64 `json:"number"`
-	Task    string `json:"task"`
-	Worker  int    `json:"worker"`
-	Process string `json:"process"`
-	SpanID  string `json:"span_id"`
-
-	StartedNS  int64 `json:"started_ns"` // since the begin of the measured part
-	WallNS     int64 `json:"wall_ns"`    // submission until the result was back
-	Parts      Parts `json:"parts"`
-	ResidualNS int64 `json:"residual_ns"` // WallNS less the parts
-
-	// Of Running: on a processor of the machine, and waiting for the system to
-	// give it one. Null if unknown: it takes a task that stayed on its thread.
-	OnCPUNS   *int64 `json:"on_cpu_ns"`
-	OSQueueNS *int64 `json:"os_queue_ns"`
-	// CPUSamples are those of the profiler, one for each SamplePeriod of
-	// processor time, of the task's own goroutine.
-	CPUSamples int `json:"cpu_samples,omitempty"`
-
-	Waits Waits `json:"waits"`
-	// ChildrenNS is for how long goroutines that the task started were
-	// running, beside it.
-	ChildrenNS int64 `json:"children_running_ns,omitempty"`
-	// Where is the place at which the task waited longest for a lock, a
-	// channel or a timer, and Stack how it got there.
-	Where   string   `json:"where,omitempty"`
-	WhereNS int64    `json:"where_ns,omitempty"`
-	Stack   []string `json:"stack,omitempty"`
 }
 
 // A Ledger says where the time of a cell's traced trial went: a line of

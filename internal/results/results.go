@@ -282,13 +282,7 @@ type Measured struct {
 	CloseNS int64 `json:"close_ns"` // ending the workers
 
 	// Of all processes that ran the program, in the measured part.
-	UserNS              int64 `json:"user_ns"`
-	SystemNS            int64 `json:"system_ns"`
-	VoluntarySwitches   int64 `json:"voluntary_switches"`
-	InvoluntarySwitches int64 `json:"involuntary_switches"`
-	GCCycles            int64 `json:"gc_cycles"`
-	// MaxRSSBytes is the sum of the processes' peaks.
-	MaxRSSBytes int64 `json:"max_rss_bytes"`
+	Usage
 
 	Tasks   int              `json:"tasks"`
 	Digest  string           `json:"digest"`
@@ -328,17 +322,14 @@ type Allocations struct {
 // warming up the workers before it.
 func (m *Measured) ColdNS() int64 { return m.StartNS + m.WarmNS + m.WallNS }
 
-// CPUNS is the processor time of the measured part.
-func (m *Measured) CPUNS() int64 { return m.UserNS + m.SystemNS }
-
 // Lanes are what the workers of a traced trial did, task by task: a line of
 // lanes.ndjson. All times are nanoseconds since the start of the measured part.
 type Lanes struct {
-	Cell    string     `json:"cell"`
-	TraceID string     `json:"trace_id"`
-	WallNS  int64      `json:"wall_ns"`
-	Workers int        `json:"workers"`
-	Tasks   []LaneTask `json:"tasks"`
+	Cell    string       `json:"cell"`
+	TraceID string       `json:"trace_id"`
+	WallNS  int64        `json:"wall_ns"`
+	Workers int          `json:"workers"`
+	Tasks   []TaskRecord `json:"tasks"`
 	// Submitted is how many tasks there were, if Tasks has only the first.
 	Submitted int `json:"submitted,omitempty"`
 
@@ -366,27 +357,4 @@ type Point struct {
 	// in each.
 	Bounds []float64 `json:"bounds,omitempty"`
 	Counts []uint64  `json:"counts,omitempty"`
-}
-
-// A LaneTask is one task in a worker's lane.
-type LaneTask struct {
-	Task        string `json:"task"`
-	Worker      int    `json:"worker"`
-	SubmittedNS int64  `json:"submitted_ns"`
-	StartedNS   int64  `json:"started_ns"`
-	EndedNS     int64  `json:"ended_ns"`
-	SpanID      string `json:"span_id"`
-
-	Number     uint64 `json:"number,omitempty"`  // in the order of submission, from 1
-	Outcome    string `json:"outcome,omitempty"` // "failed" or "cancelled"; empty if it was done
-	PID        int    `json:"pid,omitempty"`
-	ReceivedNS int64  `json:"received_ns,omitempty"` // its result was back and decoded
-
-	// Of a task that crossed to another process.
-	EncodingNS int64 `json:"encoding_ns,omitempty"` // its argument began to be encoded
-	SentNS     int64 `json:"sent_ns,omitempty"`     // and was ready to be sent
-	DecodingNS int64 `json:"decoding_ns,omitempty"` // began to be decoded by the worker
-	DecodedNS  int64 `json:"decoded_ns,omitempty"`  // and was
-	EncodedNS  int64 `json:"encoded_ns,omitempty"`  // its result was encoded
-	ArrivedNS  int64 `json:"arrived_ns,omitempty"`  // and back, still encoded
 }

@@ -34,7 +34,7 @@ func TestFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	lanes := &Lanes{Cell: "c", Tasks: []LaneTask{{Task: "t", EndedNS: 3}}}
+	lanes := &Lanes{Cell: "c", Tasks: []TaskRecord{{Task: "t", EndedNS: 3}}}
 	if err := f.AddLanes(lanes); err != nil {
 		t.Fatal(err)
 	}

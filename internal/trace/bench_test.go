@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
 
 	"github.com/f3f4c0de/harness/internal/core"
@@ -100,6 +101,13 @@ func (c *counter) Export(_ context.Context, req *coltracepb.ExportTraceServiceRe
 		c.spans.Add(int64(countSpans(rs)))
 	}
 	return &coltracepb.ExportTraceServiceResponse{}, nil
+}
+
+func countSpans(rs *tracepb.ResourceSpans) (n int) {
+	for _, ss := range rs.ScopeSpans {
+		n += len(ss.Spans)
+	}
+	return n
 }
 
 // BenchmarkSend sends a file of spans to an OTLP receiver over gRPC, in the same

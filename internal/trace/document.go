@@ -135,10 +135,10 @@ the goroutine (allocs, heap, block, mutex), unless the worker is a process.
 | ` + "`OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`, `…_DEFAULT_HISTOGRAM_AGGREGATION`, `OTEL_METRICS_EXEMPLAR_FILTER`" + ` | as everywhere |
 | ` + "`OTEL_METRIC_EXPORT_INTERVAL`" + ` | milliseconds from one delivery of metrics to the next while a run goes on, 60000 without it. They are sent between trials, never during one |
 | ` + "`OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`" + ` | as everywhere |
-| ` + "`OTEL_PROPAGATORS`" + ` | ` + "`tracecontext`, `baggage`" + ` (both without it) or ` + "`none`" + `: what is read from the environment and what the tasks' own clients hand on |
+| ` + "`OTEL_PROPAGATORS`" + ` | ` + "`tracecontext`, `baggage`" + ` (both without it), ` + "`b3`, `b3multi`, `jaeger`, `xray`, `ottrace`" + ` or ` + "`none`" + `: what is read from the environment and what the tasks' own clients hand on |
 | ` + "`TRACEPARENT`, `TRACESTATE`" + ` | the span that the run is part of |
 
-Profiles are sent only by ` + "`harness profile --format otlp --otlp URL`" + ` (alpha), over HTTP, with ` + "`…_HEADERS` and `…_TIMEOUT`" + ` or those for profiles.
+Profiles are not sent: OpenTelemetry's signal for them is not stable. They are pprof files.
 
 A value that is not understood is an error before anything runs. A receiver that is down is a warning after the run, which says what was not
 delivered and with which command it can be: ` + "`harness trace DIR --otlp URL`, `harness metrics DIR --otlp URL`" + `. One that takes spans and no metrics, such

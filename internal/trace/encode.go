@@ -5,33 +5,45 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strconv"
 
+	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	oteltrace "go.opentelemetry.io/otel/trace"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 // An emit function takes a line of OTLP JSON, one TracesData with so many spans.
 // It does not keep the line.
 type emit func(line []byte, spans int) error
 
-// newExporter returns the official exporter, its output turned into lines.
-//
-// Note: it has no file output. Its HTTP client encodes OTLP JSON as the
-// specification wants it, so it is given a transport that takes the body.
-func newExporter(ctx context.Context, to func(line []byte) error) (*otlptrace.Exporter, error) {
-	return otlptrace.New(ctx, otlptracehttp.NewClient(
-		otlptracehttp.WithEndpoint("file"), otlptracehttp.WithInsecure(),
-		otlptracehttp.WithEncoding(otlptracehttp.EncodingJSON),
-		otlptracehttp.WithCompression(otlptracehttp.NoCompression),
-		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: false}),
-		otlptracehttp.WithHTTPClient(&http.Client{Transport: lineTransport(to)}),
-	))
+// A lineClient takes what the official exporter would deliver and makes a line of
+// it: the exporter has no output to a file, and its own JSON, which it only sends,
+// has ids in upper case.
+type lineClient func(line []byte) error
+
+func (lineClient) Start(context.Context) error { return nil }
+func (lineClient) Stop(context.Context) error  { return nil }
+
+// UploadTraces implements [otlptrace.Client].
+func (c lineClient) UploadTraces(_ context.Context, spans []*tracepb.ResourceSpans) error {
+	b, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans})
+	if err != nil {
+		return err
+	}
+	traces, err := new(ptrace.ProtoUnmarshaler).UnmarshalTraces(b)
+	if err != nil {
+		return err
+	}
+	line, err := new(ptrace.JSONMarshaler).MarshalTraces(traces)
+	if err != nil {
+		return err
+	}
+	return c(line)
 }
 
 // A lineEncoder makes lines of spans: those that were recorded with an encoder of
@@ -41,7 +53,8 @@ type lineEncoder struct {
 	emit     emit
 	resource *resource.Resource
 	exporter *otlptrace.Exporter
-	exported []byte // what exporter made
+	exported []byte                  // what exporter made
+	stubs    []sdktrace.ReadOnlySpan // for it
 
 	head, tail []byte // of a line of recorded spans
 	line       []byte
@@ -52,10 +65,10 @@ type lineEncoder struct {
 func newLineEncoder(ctx context.Context, res *resource.Resource, to emit) (*lineEncoder, error) {
 	e := &lineEncoder{emit: to, resource: res}
 	var err error
-	e.exporter, err = newExporter(ctx, func(line []byte) error {
-		e.exported = append(e.exported[:0], line...)
+	e.exporter, err = otlptrace.New(ctx, lineClient(func(line []byte) error {
+		e.exported = line
 		return nil
-	})
+	}))
 	if err != nil {
 		return nil, err
 	}
@@ -97,12 +110,28 @@ func (e *lineEncoder) export(ctx context.Context, spans []sdktrace.ReadOnlySpan)
 
 // exportStubs emits the spans, with the resource and the scope of ours.
 func (e *lineEncoder) exportStubs(ctx context.Context, stubs ...stub) error {
-	spans := make([]sdktrace.ReadOnlySpan, len(stubs))
-	for i, s := range stubs {
-		s.Resource, s.InstrumentationScope = e.resource, scope
-		spans[i] = s.Snapshot()
+	for _, s := range stubs {
+		if err := e.addStub(ctx, s); err != nil {
+			return err
+		}
 	}
-	return e.export(ctx, spans)
+	return e.flushStubs(ctx)
+}
+
+// addStub adds a span to a line of their own, and emits the line when it is full.
+// What is left is for flushStubs.
+func (e *lineEncoder) addStub(ctx context.Context, s stub) error {
+	s.Resource, s.InstrumentationScope = e.resource, scope
+	if e.stubs = append(e.stubs, s.Snapshot()); len(e.stubs) == batchSpans {
+		return e.flushStubs(ctx)
+	}
+	return nil
+}
+
+func (e *lineEncoder) flushStubs(ctx context.Context) error {
+	stubs := e.stubs
+	e.stubs = nil
+	return e.export(ctx, stubs)
 }
 
 // A recorded is a span that is made from a record.
@@ -137,20 +166,18 @@ func (e *lineEncoder) add(s *recorded) error {
 	} else {
 		b = append(b, ',')
 	}
-	const sampled, remoteKnown, remote = 0x1, 0x100, 0x200
 	b = append(b, `{"traceId":"`...)
 	b = hex.AppendEncode(b, s.trace[:])
 	b = append(b, `","spanId":"`...)
 	b = hex.AppendEncode(b, s.id[:])
 	b = append(b, `","parentSpanId":"`...)
 	b = hex.AppendEncode(b, s.parent[:])
+	flags := int64(flagSampled | flagRemoteKnown)
 	if s.remote {
-		b = append(b, `","flags":`...)
-		b = strconv.AppendInt(b, sampled|remoteKnown|remote, 10)
-	} else {
-		b = append(b, `","flags":`...)
-		b = strconv.AppendInt(b, sampled|remoteKnown, 10)
+		flags |= flagRemote
 	}
+	b = append(b, `","flags":`...)
+	b = strconv.AppendInt(b, flags, 10)
 	b = append(b, `,"name":`...)
 	b = appendStrings(b, s.prefix, s.task)
 	b = append(b, `,"kind":`...)
@@ -160,7 +187,32 @@ func (e *lineEncoder) add(s *recorded) error {
 	b = append(b, `","endTimeUnixNano":"`...)
 	b = strconv.AppendInt(b, s.to, 10)
 	b = append(b, '"')
-	for i, a := range s.attributes {
+	b = appendAttributes(b, s.attributes)
+	if s.link.IsValid() {
+		b = appendLink(b, s.link)
+	}
+	if s.err != "" {
+		b = append(b, `,"status":{"message":`...)
+		b = append(appendString(b, s.err), `,"code":2}}`...)
+	} else {
+		b = append(b, `,"status":{}}`...)
+	}
+	e.line = b
+	if e.spans++; e.spans == batchSpans {
+		return e.flush()
+	}
+	return nil
+}
+
+// The flags of a span and of a link (opentelemetry.proto.trace.v1.SpanFlags).
+const (
+	flagSampled     = 0x1
+	flagRemoteKnown = 0x100
+	flagRemote      = 0x200
+)
+
+func appendAttributes(b []byte, all []recordedAttribute) []byte {
+	for i, a := range all {
 		if i == 0 {
 			b = append(b, `,"attributes":[{"key":"`...)
 		} else {
@@ -179,29 +231,20 @@ func (e *lineEncoder) add(s *recorded) error {
 			b = append(strconv.AppendInt(b, a.n, 10), `"}}`...)
 		}
 	}
-	if len(s.attributes) > 0 {
+	if len(all) > 0 {
 		b = append(b, ']')
 	}
-	if s.link.IsValid() {
-		id, trace := s.link.SpanID(), s.link.TraceID()
-		b = append(b, `,"links":[{"traceId":"`...)
-		b = hex.AppendEncode(b, trace[:])
-		b = append(b, `","spanId":"`...)
-		b = hex.AppendEncode(b, id[:])
-		b = append(b, `","flags":`...)
-		b = append(strconv.AppendInt(b, sampled|remoteKnown, 10), `}]`...)
-	}
-	if s.err != "" {
-		b = append(b, `,"status":{"message":`...)
-		b = append(appendString(b, s.err), `,"code":2}}`...)
-	} else {
-		b = append(b, `,"status":{}}`...)
-	}
-	e.line = b
-	if e.spans++; e.spans == batchSpans {
-		return e.flush()
-	}
-	return nil
+	return b
+}
+
+func appendLink(b []byte, to oteltrace.SpanContext) []byte {
+	id, trace := to.SpanID(), to.TraceID()
+	b = append(b, `,"links":[{"traceId":"`...)
+	b = hex.AppendEncode(b, trace[:])
+	b = append(b, `","spanId":"`...)
+	b = hex.AppendEncode(b, id[:])
+	b = append(b, `","flags":`...)
+	return append(strconv.AppendInt(b, flagSampled|flagRemoteKnown, 10), `}]`...)
 }
 
 // flush emits the spans that were added and not yet emitted.

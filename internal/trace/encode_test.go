@@ -81,11 +81,11 @@ func TestRecordedSpansAreEncodedAsOthers(t *testing.T) {
 			}
 			var both []*tracepb.TracesData
 			for _, line := range lines {
-				spans, err := parseLine(line)
+				spans, err := decodeLine(line)
 				if err != nil {
 					t.Fatalf("%v: %s", err, line)
 				}
-				both = append(both, &tracepb.TracesData{ResourceSpans: spans})
+				both = append(both, spans)
 			}
 			if len(both) != 2 {
 				t.Fatalf("there are %d lines; want two", len(both))
@@ -118,7 +118,7 @@ func TestSpanOfATask(t *testing.T) {
 	if v, err := look.Submit(context.WithValue(rec.Context(t.Context()), key{}, 7), ex, 0).Wait(t.Context()); v != 7 || err != nil {
 		t.Errorf("the task's context holds %v, %v; want 7", v, err)
 	}
-	want := spanContext(rec.traceID, rec.ids.span(1, spanRun))
+	want := spanContext(rec.traceID, below(rec.ids.span(1), spanRun))
 	if !got.Equal(want) {
 		t.Errorf("the task is in span %v; want %v", got, want)
 	}

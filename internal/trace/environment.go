@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/contrib/propagators/autoprop"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/propagation"
 )
@@ -33,14 +34,13 @@ const (
 // FromEnv reads the standard variables, also those that the Go SDK leaves to
 // others: OTEL_SDK_DISABLED, OTEL_TRACES_EXPORTER and OTEL_METRICS_EXPORTER with
 // otlp, console or none, or several of them, prometheus for metrics, and
-// OTEL_PROPAGATORS with tracecontext, baggage or none. Without an exporter a
-// signal is sent if an endpoint is named. The run's folder gets its spans and
+// OTEL_PROPAGATORS. Without an exporter a signal is sent if an endpoint is named. The run's folder gets its spans and
 // metrics in any case: they are a record of the run.
 //
 // endpoint, if it is not empty, is what the user named in the place of
 // OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_TRACES_ENDPOINT.
 func FromEnv(endpoint string) (spans, metrics Destination, err error) {
-	if _, err := parsePropagators(os.Getenv("OTEL_PROPAGATORS")); err != nil {
+	if _, err := propagator(); err != nil {
 		return spans, metrics, err
 	}
 	disabled := false
@@ -132,38 +132,26 @@ func list(s string) (all []string) {
 	return all
 }
 
-func parsePropagators(s string) (propagation.TextMapPropagator, error) {
-	names := list(s)
+// propagator returns the one that OTEL_PROPAGATORS asks for, by the names that
+// OpenTelemetry's own registry has: tracecontext and baggage if it asks for none.
+func propagator() (propagation.TextMapPropagator, error) {
+	names := list(os.Getenv("OTEL_PROPAGATORS"))
 	if len(names) == 0 {
-		names = []string{"tracecontext", "baggage"}
+		return autoprop.NewTextMapPropagator(), nil
 	}
-	var all []propagation.TextMapPropagator
-	for _, name := range names {
-		switch name {
-		case "tracecontext":
-			all = append(all, propagation.TraceContext{})
-		case "baggage":
-			all = append(all, propagation.Baggage{})
-		case "none":
-		default:
-			return nil, fmt.Errorf("environment: OTEL_PROPAGATORS names %q; want tracecontext, baggage or none", name)
-		}
-	}
-	if len(names) > 1 && slices.Contains(names, "none") {
-		return nil, fmt.Errorf("environment: OTEL_PROPAGATORS is %q; none excludes the others", s)
-	}
-	return propagation.NewCompositeTextMapPropagator(all...), nil
-}
-
-// propagator is the one that OTEL_PROPAGATORS asks for.
-func propagator() propagation.TextMapPropagator {
-	p, err := parsePropagators(os.Getenv("OTEL_PROPAGATORS"))
+	p, err := autoprop.TextMapPropagator(names...)
 	if err != nil {
-		return propagation.TraceContext{} // FromEnv has refused it
+		return nil, fmt.Errorf("environment: OTEL_PROPAGATORS: %w; want tracecontext, baggage, b3, b3multi, jaeger, xray, ottrace or none", err)
 	}
-	return p
+	return p, nil
 }
 
 // propagate lets what tasks start by themselves, such as an instrumented HTTP
 // client, hand their context on as OTEL_PROPAGATORS asks.
-func propagate() { otel.SetTextMapPropagator(propagator()) }
+func propagate() error {
+	p, err := propagator()
+	if err == nil {
+		otel.SetTextMapPropagator(p)
+	}
+	return err
+}

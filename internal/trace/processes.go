@@ -36,7 +36,7 @@ func (t *Trial) Processes() *core.ProcessObserver {
 			t.processes = append(t.processes, p)
 			t.current[worker] = p
 			t.mu.Unlock()
-			sc := spanContext(t.traceID, t.spawnIDs.span(p.number, 0))
+			sc := spanContext(t.traceID, t.spawnIDs.span(p.number))
 			return []string{workerEnv + "=" + string(env), "TRACEPARENT=" + traceparent(sc)}
 		},
 		Message: func(worker int, topic string, payload []byte) {

@@ -125,11 +125,11 @@ func (o *traced) export() (trace.Counts, map[string]int) {
 		if err != nil {
 			o.Fatal(err)
 		}
-		for _, rs := range batch {
-			for _, ss := range rs.ScopeSpans {
-				for _, s := range ss.Spans {
-					seen[string(s.SpanId)] = true
-					name, _, _ := strings.Cut(s.Name, " ")
+		for _, rs := range batch.ResourceSpans().All() {
+			for _, ss := range rs.ScopeSpans().All() {
+				for _, s := range ss.Spans().All() {
+					seen[s.SpanID().String()] = true
+					name, _, _ := strings.Cut(s.Name(), " ")
 					names[name]++
 				}
 			}

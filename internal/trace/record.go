@@ -11,8 +11,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// A record is one call that is over. It holds no pointers, so the garbage
-// collector does not look at it.
+// A record is one call that is over, while the trial runs; afterwards it is a
+// [task]. It holds no pointers, so the garbage collector does not look at it.
 type record struct {
 	number                                    uint64
 	submitted, sent, started, ended, received core.Stamp
@@ -26,7 +26,7 @@ type record struct {
 type extra struct {
 	parent  oteltrace.SpanContext // valid if it is not the trial
 	err     string
-	outcome string // as LaneTask.Outcome
+	outcome string // as TaskRecord.Outcome
 }
 
 // chunks is a list that grows without moving what is in it.
@@ -119,36 +119,6 @@ func (l *recordList) add(task string, tm core.Timing, number uint64, x extra) {
 	if x.parent.IsValid() || x.err != "" || x.outcome != "" {
 		l.extras = append(l.extras, x)
 		r.more = int32(len(l.extras))
-	}
-}
-
-// all yields the records in the order in which the calls ended, while nobody
-// adds any.
-func (l *recordList) all() iter.Seq[call] {
-	return func(yield func(call) bool) {
-		for r := range l.records.each() {
-			c := call{record: r, name: l.names[r.task]}
-			if r.more > 0 {
-				c.extra = l.extras[r.more-1]
-			}
-			if !yield(c) {
-				return
-			}
-		}
-	}
-}
-
-// A call is a record with what it refers to.
-type call struct {
-	*record
-	extra
-	name string
-}
-
-func (r *record) timing() core.Timing {
-	return core.Timing{
-		Worker: int(r.worker), PID: int(r.pid),
-		Submitted: r.submitted, Sent: r.sent, Started: r.started, Ended: r.ended, Received: r.received,
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -39,7 +38,11 @@ func NewRun(ctx context.Context, id Identity) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Run{id: id, resource: res, started: time.Now(), parent: outer()}
+	parent, err := outer()
+	if err != nil {
+		return nil, err
+	}
+	r := &Run{id: id, resource: res, started: time.Now(), parent: parent}
 	traceID := newTraceID()
 	if r.parent.IsValid() {
 		traceID = r.parent.TraceID()
@@ -49,9 +52,13 @@ func NewRun(ctx context.Context, id Identity) (*Run, error) {
 }
 
 // outer returns the span that this program was started in, if it was in one.
-func outer() oteltrace.SpanContext {
+func outer() (oteltrace.SpanContext, error) {
+	p, err := propagator()
+	if err != nil {
+		return oteltrace.SpanContext{}, err
+	}
 	carrier := propagation.MapCarrier{"traceparent": os.Getenv("TRACEPARENT"), "tracestate": os.Getenv("TRACESTATE")}
-	return oteltrace.SpanContextFromContext(propagator().Extract(context.Background(), carrier))
+	return oteltrace.SpanContextFromContext(p.Extract(context.Background(), carrier)), nil
 }
 
 // Cell adds a cell and returns the traceparent of its span.
@@ -92,10 +99,8 @@ func (r *Run) Export(ctx context.Context, w *Writer, rounds int, seed uint64, st
 	if err != nil {
 		return nil, err
 	}
-	for batch := range slices.Chunk(spans, batchSpans) {
-		if err := enc.exportStubs(ctx, batch...); err != nil {
-			return nil, err
-		}
+	if err := enc.exportStubs(ctx, spans...); err != nil {
+		return nil, err
 	}
 	return Counts{"run": {Expected: 1 + len(r.cells), Exported: enc.total}}, nil
 }

@@ -4,16 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"iter"
 	"net/url"
 	"os"
 	"strings"
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 // A Signal is a kind of telemetry, as the variables and paths of OTLP name it.
@@ -137,17 +141,13 @@ func (t Target) SendFile(ctx context.Context, path string) (sent int, err error)
 		err = errors.Join(err, client.Stop(stopCtx))
 	}()
 	// A batch is decoded while the one before is under way.
-	type batch struct {
-		spans []*tracepb.ResourceSpans
-		err   error
-	}
 	batches, enough := make(chan batch, 1), make(chan struct{})
 	var decoding sync.WaitGroup
 	decoding.Go(func() {
 		defer close(batches)
-		for spans, err := range ReadLines(f) {
+		for b := range decoded(f) {
 			select {
-			case batches <- batch{spans, err}:
+			case batches <- b:
 			case <-enough:
 				return
 			}
@@ -159,12 +159,44 @@ func (t Target) SendFile(ctx context.Context, path string) (sent int, err error)
 		if b.err != nil {
 			return sent, fmt.Errorf("%s: %w", path, b.err)
 		}
-		if err := client.UploadTraces(ctx, b.spans); err != nil { // within the client's timeout
+		if err := client.UploadTraces(ctx, b.message); err != nil { // within the client's timeout
 			return sent, fmt.Errorf("sending spans to %s: %w", t.URL, err)
 		}
-		for _, rs := range b.spans {
-			sent += countSpans(rs)
-		}
+		sent += b.spans
 	}
 	return sent, nil
+}
+
+// A batch is what is sent at a time: a line.
+type batch struct {
+	message []*tracepb.ResourceSpans
+	spans   int
+	err     error
+}
+
+// decoded yields the batches of a file of spans; one with an error is the last.
+func decoded(r io.Reader) iter.Seq[batch] {
+	return func(yield func(batch) bool) {
+		for traces, err := range ReadLines(r) {
+			b := batch{err: err}
+			if err == nil {
+				b.spans = traces.SpanCount()
+				b.message, b.err = message(traces)
+			}
+			if !yield(b) || b.err != nil {
+				return
+			}
+		}
+	}
+}
+
+// message returns spans as the official exporter wants them.
+func message(traces ptrace.Traces) ([]*tracepb.ResourceSpans, error) {
+	b, err := new(ptrace.ProtoMarshaler).MarshalTraces(traces)
+	if err != nil {
+		return nil, err
+	}
+	var data tracepb.TracesData
+	err = proto.Unmarshal(b, &data)
+	return data.ResourceSpans, err
 }

@@ -1,6 +1,6 @@
 // Package trace turns what happened in a run into OpenTelemetry spans, writes
 // them to the run's folder and sends them to whoever collects them. It is the
-// only package that knows the OpenTelemetry SDK.
+// only package that knows the OpenTelemetry SDK for spans.
 //
 // Spans of tasks are recorded, not started: while a trial runs, a task costs
 // two readings of the clock and an entry in its worker's list, and the spans
@@ -125,24 +125,30 @@ func NewEpoch() Epoch {
 
 func (e Epoch) time(s core.Stamp) time.Time { return time.Unix(0, int64(e)+int64(s)) }
 
-// ids makes span ids that can be known before the span is made: the k-th span
-// about thing number n.
+// ids makes span ids that can be known before the span is made: that of thing
+// number n.
 type ids struct{ seed uint64 }
 
 func newIDs() ids { return ids{random64()} }
 
-// The spans that one task can have; also the step between two tasks.
+func (i ids) span(n uint64) oteltrace.SpanID { return spanID(i.seed + n) }
+
+// The spans below that of a task.
 const (
-	spanTask = iota
-	spanQueue
+	spanQueue = 1 + iota
 	spanSend
 	spanRun
 	spanReceive
-	spansPerTask
 )
 
-func (i ids) span(n uint64, k uint64) (id oteltrace.SpanID) {
-	binary.BigEndian.PutUint64(id[:], max(1, mix64(i.seed+n*spansPerTask+k)))
+// below returns the id of the k-th span below one. All processes that make spans
+// of a task know them so.
+func below(id oteltrace.SpanID, k uint64) oteltrace.SpanID {
+	return spanID(binary.BigEndian.Uint64(id[:]) + k)
+}
+
+func spanID(x uint64) (id oteltrace.SpanID) {
+	binary.BigEndian.PutUint64(id[:], max(1, mix64(x)))
 	return id
 }
 
@@ -165,7 +171,7 @@ func newTraceID() (id oteltrace.TraceID) {
 	return id
 }
 
-func newSpanID() oteltrace.SpanID { return newIDs().span(0, 0) }
+func newSpanID() oteltrace.SpanID { return newIDs().span(0) }
 
 func spanContext(t oteltrace.TraceID, s oteltrace.SpanID) oteltrace.SpanContext {
 	return oteltrace.NewSpanContext(oteltrace.SpanContextConfig{TraceID: t, SpanID: s, TraceFlags: oteltrace.FlagsSampled})

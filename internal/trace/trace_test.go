@@ -110,7 +110,11 @@ func readSpans(t *testing.T, path string) map[string]aSpan {
 	}
 	defer f.Close()
 	spans := make(map[string]aSpan)
-	for batch, err := range ReadLines(f) {
+	for traces, err := range ReadLines(f) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch, err := message(traces)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -263,6 +267,47 @@ func TestTrialInOneProcess(t *testing.T) {
 			t.Errorf("span %s has the status %v", s.Name, s.Status)
 		}
 	}
+	checkRecords(t, rec, spans, "plain", "plain", "plain", "fails", "own")
+}
+
+// checkRecords checks that the records of these tasks say what their spans say, to
+// the nanosecond.
+func checkRecords(t *testing.T, rec *Trial, spans map[string]aSpan, tasks ...string) {
+	t.Helper()
+	records := rec.Tasks(len(tasks) + 1)
+	if len(records) != len(tasks) {
+		t.Fatalf("there are %d records; want %d", len(records), len(tasks))
+	}
+	for i, r := range records {
+		failed := ""
+		if tasks[i] == "fails" {
+			failed = "failed task fails: no"
+		}
+		if got := strings.TrimSpace(r.Outcome + " " + r.Error); r.Task != tasks[i] || got != failed {
+			t.Errorf("record %d is of %s, which %q; want %s, which %q", i, r.Task, got, tasks[i], failed)
+		}
+		task, run := spans[r.SpanID], spans[r.RunSpanID]
+		if task.Span == nil || task.Name != "task "+r.Task || run.Span == nil || run.Name != "run "+r.Task {
+			t.Errorf("record %+v names spans %v and %v; want those of the task and its function", r, task, run)
+			continue
+		}
+		begin := int64(rec.cfg.Epoch) + int64(rec.began)
+		for _, m := range []struct {
+			what string
+			at   int64
+			want uint64
+		}{
+			{"submitted", r.SubmittedNS, task.StartTimeUnixNano}, {"started", r.StartedNS, run.StartTimeUnixNano},
+			{"ended", r.EndedNS, run.EndTimeUnixNano}, {"received", r.ReceivedNS, task.EndTimeUnixNano},
+		} {
+			if got := begin + m.at; got != int64(m.want) {
+				t.Errorf("%s was %s at %d; its spans say %d", r.Task, m.what, got, m.want)
+			}
+		}
+		if r.TraceID != "" || r.ParentSpanID != "" {
+			t.Errorf("record %+v has a trace or a parent of its own; want the trial's", r)
+		}
+	}
 }
 
 func TestTrialAcrossProcesses(t *testing.T) {
@@ -307,9 +352,7 @@ func TestTrialAcrossProcesses(t *testing.T) {
 			}
 		}
 	}
-	if lanes := rec.Tasks(3); len(lanes) != 3 || lanes[0].Task != "plain" || lanes[0].EndedNS < lanes[0].StartedNS || spans[lanes[0].SpanID].Name != "task plain" {
-		t.Errorf("lanes are %+v; want the three tasks with their spans", lanes)
-	}
+	checkRecords(t, rec, spans, "plain", "fails", "own")
 }
 
 // Spans that a worker did not send must be missed.
@@ -442,7 +485,7 @@ func TestFromEnv(t *testing.T) {
 		{"none and more", env{"OTEL_TRACES_EXPORTER": "otlp,none"}, "", false, "excludes"},
 		{"neither true nor false", env{"OTEL_SDK_DISABLED": "1"}, "", false, "want true or false"},
 		{"bad endpoint", env{"OTEL_EXPORTER_OTLP_ENDPOINT": "localhost"}, "", false, "want http"},
-		{"unknown propagator", env{"OTEL_PROPAGATORS": "b3"}, "", false, "want tracecontext, baggage or none"},
+		{"unknown propagator", env{"OTEL_PROPAGATORS": "tracecontext,nosuch"}, "", false, "unknown propagator: nosuch; want tracecontext, "},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -536,10 +579,11 @@ func TestMetricsFromEnv(t *testing.T) {
 
 func TestOuterSpan(t *testing.T) {
 	t.Setenv("TRACEPARENT", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-	for propagators, want := range map[string]string{"": "b7ad6b7169203331", "tracecontext": "b7ad6b7169203331", "none": "0000000000000000", "baggage": "0000000000000000"} {
+	for propagators, want := range map[string]string{"": "b7ad6b7169203331", "tracecontext": "b7ad6b7169203331", "none": "0000000000000000", "baggage": "0000000000000000", "b3": "0000000000000000", "b3, tracecontext": "b7ad6b7169203331"} {
 		t.Setenv("OTEL_PROPAGATORS", propagators)
-		if got := outer().SpanID().String(); got != want {
-			t.Errorf("with OTEL_PROPAGATORS=%q the run's parent is %s; want %s", propagators, got, want)
+		parent, err := outer()
+		if got := parent.SpanID().String(); got != want || err != nil {
+			t.Errorf("with OTEL_PROPAGATORS=%q the run's parent is %s, %v; want %s", propagators, got, err, want)
 		}
 	}
 }
@@ -672,13 +716,18 @@ func TestReadLinesRefuses(t *testing.T) {
 func FuzzReadLines(f *testing.F) {
 	f.Add([]byte(`{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","name":"x\"spanId\":\"zz"}]}]}]}`))
 	f.Add([]byte("\n\n{}\n"))
-	f.Fuzz(func(_ *testing.T, b []byte) {
-		for spans, err := range ReadLines(strings.NewReader(string(b))) {
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for traces, err := range ReadLines(strings.NewReader(string(b))) {
 			if err != nil {
 				return
 			}
+			spans, err := message(traces)
+			n := 0
 			for _, rs := range spans {
-				countSpans(rs)
+				n += countSpans(rs)
+			}
+			if err == nil && n != traces.SpanCount() {
+				t.Errorf("a line of %d spans is sent as %d", traces.SpanCount(), n)
 			}
 		}
 	})

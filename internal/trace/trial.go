@@ -20,8 +20,6 @@ import (
 	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"github.com/f3f4c0de/harness/internal/core"
-	"github.com/f3f4c0de/harness/internal/fault"
-	"github.com/f3f4c0de/harness/internal/results"
 )
 
 // tasksPerTrace bounds a trace: five spans a task make about 5,000, beyond
@@ -84,8 +82,10 @@ func NewTrial(ctx context.Context, cfg TrialConfig) (*Trial, error) {
 		ids: newIDs(), rootIDs: newIDs(), spawnIDs: newIDs(), traceID: newTraceID(),
 		lists: make([]recordList, cfg.Workers), current: make(map[int]*process),
 	}
-	t.rootID = t.rootIDs.span(0, 0)
-	propagate()
+	t.rootID = t.rootIDs.span(0)
+	if err := propagate(); err != nil {
+		return nil, err
+	}
 	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithResource(res), sdktrace.WithSpanProcessor(&t.live)))
 	return t, nil
 }
@@ -97,11 +97,11 @@ func (t *Trial) TraceID() string { return t.traceID.String() }
 func (t *Trial) root(part uint64) oteltrace.SpanContext {
 	id := t.traceID
 	if part > 0 {
-		for i, b := range t.rootIDs.span(part, 1) {
+		for i, b := range below(t.rootIDs.span(part), 1) {
 			id[8+i] ^= b
 		}
 	}
-	return spanContext(id, t.rootIDs.span(part, 0))
+	return spanContext(id, t.rootIDs.span(part))
 }
 
 // Context returns the context that the program runs with: its own spans become
@@ -137,14 +137,14 @@ func (t *Trial) Observer() *core.Observer {
 				return b
 			}
 			parent := t.parent(c.Context(), c.Number)
-			return taskHeader{parent.TraceID(), t.ids.span(c.Number, spanTask), c.Number}.appendTo(b)
+			return taskHeader{parent.TraceID(), t.ids.span(c.Number), c.Number}.appendTo(b)
 		},
 		// The span of a task is made if somebody asks for it: few do.
 		Value: func(c *core.Call, key any) any {
 			if key != spanKey || c.Number == 0 {
 				return nil
 			}
-			run := spanContext(t.parent(c.Context(), c.Number).TraceID(), t.ids.span(c.Number, spanRun))
+			run := spanContext(t.parent(c.Context(), c.Number).TraceID(), below(t.ids.span(c.Number), spanRun))
 			return oteltrace.SpanFromContext(oteltrace.ContextWithSpanContext(context.Background(), run))
 		},
 		End: func(c *core.Call, err error) {
@@ -173,16 +173,6 @@ func (t *Trial) Observer() *core.Observer {
 	}
 }
 
-// outcome is how a call ended that has an error. One that the function returned
-// is its failure, whichever that is, unless the call was cancelled.
-func outcome(c *core.Call, err error) string {
-	var own *fault.TaskError
-	if c.Cancelled() || !errors.As(err, &own) && errors.Is(err, context.DeadlineExceeded) {
-		return "cancelled"
-	}
-	return "failed"
-}
-
 // parent returns the span that task n belongs to: that of the submitter's
 // context. If it is the trial itself, the part that the task falls into.
 func (t *Trial) parent(ctx context.Context, n uint64) oteltrace.SpanContext {
@@ -190,14 +180,6 @@ func (t *Trial) parent(ctx context.Context, n uint64) oteltrace.SpanContext {
 		return sc
 	}
 	return t.root((n - 1) / tasksPerTrace)
-}
-
-// parentOf returns the same of a call that is over.
-func (t *Trial) parentOf(c call) oteltrace.SpanContext {
-	if c.parent.IsValid() {
-		return c.parent
-	}
-	return t.root((c.number - 1) / tasksPerTrace)
 }
 
 func (t *Trial) emit(line []byte, spans int) error {
@@ -221,18 +203,48 @@ func (t *Trial) Export(ctx context.Context, wallNS, cpuNS int64, failure error) 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	errs := slices.Clone(t.errs)
-	ended := t.unstarted.records.n
-	for i := range t.lists {
-		ended += t.lists[i].records.n
-	}
+	ended := t.ended()
 	own := t.live.take()
 	parts := uint64(max(1, (ended+tasksPerTrace-1)/tasksPerTrace))
+	counts := t.expected()
+	counts.add(trialProcess, int(parts)+len(own), 0)
+	if n := int(t.submitted.n.Load()); n != ended {
+		errs = append(errs, fmt.Errorf("%d tasks were submitted and %d ended", n, ended))
+	}
+	enc, err := newLineEncoder(ctx, t.resource, t.emit)
+	if err != nil {
+		return counts, errors.Join(append(errs, err)...)
+	}
+	for part := range parts {
+		errs = append(errs, enc.addStub(ctx, t.rootSpan(part, parts, wallNS, cpuNS, failure)))
+	}
+	for _, p := range t.processes {
+		if p.ended {
+			errs = append(errs, enc.addStub(ctx, t.spawnSpan(p)))
+		}
+	}
+	errs = append(errs, enc.flushStubs(ctx))
+	for task := range t.tasks() {
+		if err := task.spans(enc, t.cfg.Epoch); err != nil {
+			errs = append(errs, err)
+			break
+		}
+	}
+	errs = append(errs, enc.flush())
+	for batch := range slices.Chunk(own, batchSpans) {
+		errs = append(errs, enc.export(ctx, batch))
+	}
+	counts.add(trialProcess, 0, enc.total)
+	return counts, errors.Join(errs...)
+}
 
-	// What there should be follows from what was counted while it happened,
-	// not from the spans that are made below.
+// expected counts the spans that there should be of tasks and worker processes. It
+// follows from what was counted while it happened, not from the spans that are
+// made.
+func (t *Trial) expected() Counts {
 	counts := make(Counts)
 	exits := t.exits()
-	counts.add(trialProcess, int(parts)+len(exits)+len(own), 0)
+	counts.add(trialProcess, len(exits), 0)
 	names := make(map[processKey]string)
 	for _, e := range exits { // a process id that was used again counts for the last
 		names[processKey{e.Worker, e.PID}] = e.Name
@@ -249,67 +261,39 @@ func (t *Trial) Export(ctx context.Context, wallNS, cpuNS int64, failure error) 
 			counts[name] = n
 		}
 	}
-	there := make(map[processKey]int)
-	for c := range t.calls() {
-		atHome, away := expectedSpans(c.timing())
-		counts.add(trialProcess, atHome, 0)
+	here, there := 0, make(map[processKey]int)
+	for task := range t.tasks() {
+		atHome, away := task.expected()
+		here += atHome
 		if away > 0 {
-			there[processKey{int(c.worker), int(c.pid)}] += away
+			there[processKey{task.Worker, task.PID}] += away
 		}
 	}
+	counts.add(trialProcess, here, 0)
 	for key, n := range there {
 		counts.add(cmp.Or(names[key], WorkerName(key.worker, 0)), n, 0)
 	}
-	if n := int(t.submitted.n.Load()); n != ended {
-		errs = append(errs, fmt.Errorf("%d tasks were submitted and %d ended", n, ended))
-	}
-
-	enc, err := newLineEncoder(ctx, t.resource, t.emit)
-	if err != nil {
-		return counts, errors.Join(append(errs, err)...)
-	}
-	var others []stub
-	for p := range parts {
-		if others = append(others, t.rootSpan(p, parts, wallNS, cpuNS, failure)); len(others) == batchSpans {
-			errs = append(errs, enc.exportStubs(ctx, others...))
-			others = others[:0]
-		}
-	}
-	for _, p := range t.processes {
-		if p.ended {
-			others = append(others, t.spawnSpan(p))
-		}
-	}
-	for batch := range slices.Chunk(others, batchSpans) {
-		errs = append(errs, enc.exportStubs(ctx, batch...))
-	}
-	for c := range t.calls() {
-		if err := t.taskSpans(c, enc); err != nil {
-			errs = append(errs, err)
-			break
-		}
-	}
-	errs = append(errs, enc.flush())
-	for batch := range slices.Chunk(own, batchSpans) {
-		errs = append(errs, enc.export(ctx, batch))
-	}
-	counts.add(trialProcess, 0, enc.total)
-	return counts, errors.Join(errs...)
+	return counts
 }
 
-// calls yields the calls that are over, by worker.
-func (t *Trial) calls() iter.Seq[call] {
-	return func(yield func(call) bool) {
-		for c := range t.unstarted.all() {
-			if !yield(c) {
-				return
-			}
+// ended counts the calls that are over.
+func (t *Trial) ended() (n int) {
+	for l := range t.allLists() {
+		n += l.records.n
+	}
+	return n
+}
+
+// allLists yields the lists of records: of calls that never got to a worker, and of
+// each worker.
+func (t *Trial) allLists() iter.Seq[*recordList] {
+	return func(yield func(*recordList) bool) {
+		if !yield(&t.unstarted) {
+			return
 		}
 		for i := range t.lists {
-			for c := range t.lists[i].all() {
-				if !yield(c) {
-					return
-				}
+			if !yield(&t.lists[i]) {
+				return
 			}
 		}
 	}
@@ -317,25 +301,6 @@ func (t *Trial) calls() iter.Seq[call] {
 
 // trialProcess is what the spans of the process that submits are counted under.
 const trialProcess = "trial"
-
-// expectedSpans counts the spans of a task by the stations that it passed:
-// those that are made in this process, and in the worker's.
-func expectedSpans(tm core.Timing) (here, there int) {
-	switch {
-	case tm.Sent == 0:
-		return 1, 0 // task
-	case tm.Started == 0:
-		return 2, 0 // task, queue
-	case !crossed(tm):
-		return 3, 0 // task, queue, run
-	case !core.StampsCompare:
-		return 2, 1
-	}
-	return 4, 1 // task, queue, ipc send, ipc receive; run
-}
-
-// crossed reports whether the task ran in another process.
-func crossed(tm core.Timing) bool { return tm.PID != ownPID }
 
 var ownPID = os.Getpid()
 
@@ -379,7 +344,7 @@ func (t *Trial) rootSpan(part, parts uint64, wallNS, cpuNS int64, failure error)
 func (t *Trial) spawnSpan(e *process) stub {
 	s := stub{
 		Name:        fmt.Sprintf("spawn worker %d", e.Worker),
-		SpanContext: spanContext(t.traceID, t.spawnIDs.span(e.number, 0)),
+		SpanContext: spanContext(t.traceID, t.spawnIDs.span(e.number)),
 		Parent:      t.root(0),
 		SpanKind:    oteltrace.SpanKindClient,
 		StartTime:   t.cfg.Epoch.time(e.Started),
@@ -391,95 +356,6 @@ func (t *Trial) spawnSpan(e *process) stub {
 		s.Status = sdktrace.Status{Code: codes.Error, Description: e.Cause}
 	}
 	return s
-}
-
-// taskSpans makes the spans of one task that belong to this process, its own
-// last.
-func (t *Trial) taskSpans(c call, enc *lineEncoder) error {
-	tm := c.timing()
-	parent := t.parentOf(c)
-	id := func(k uint64) oteltrace.SpanID { return t.ids.span(c.number, k) }
-	at := func(s core.Stamp) int64 { return int64(t.cfg.Epoch) + int64(s) }
-	var room [6]recordedAttribute
-	task := recorded{
-		trace: parent.TraceID(), id: id(spanTask), parent: parent.SpanID(), remote: parent.IsRemote(),
-		prefix: "task ", task: c.name, kind: oteltrace.SpanKindInternal, err: c.err,
-		from: at(tm.Submitted), to: at(max(tm.Received, tm.Sent, tm.Submitted)),
-		attributes: append(room[:0], recordedAttribute{key: keyTaskName, s: c.name}, recordedAttribute{key: keyTaskNumber, n: int64(c.number)}),
-	}
-	if tm.Sent == 0 {
-		return enc.add(&task)
-	}
-	number := func(key attribute.Key, n int64) {
-		task.attributes = append(task.attributes, recordedAttribute{key: key, n: n})
-	}
-	number(keyTaskQueueNS, int64(tm.Queue()))
-	number(keyWorkerIndex, int64(tm.Worker))
-	child := func(k uint64, name string, from, to core.Stamp) error {
-		return enc.add(&recorded{trace: task.trace, id: id(k), parent: task.id, prefix: name, kind: oteltrace.SpanKindInternal, from: at(from), to: at(max(from, to))})
-	}
-	err := child(spanQueue, "queue", tm.Submitted, tm.Sent)
-	switch {
-	case tm.Started == 0: // it was lost or could not be encoded
-	case crossed(tm):
-		task.kind = oteltrace.SpanKindProducer
-		number(keyTaskRunNS, int64(tm.Run()))
-		number(keyTaskIPCNS, int64(tm.IPC()))
-		if core.StampsCompare {
-			err = errors.Join(err, child(spanSend, "ipc send", tm.Sent, tm.Started), child(spanReceive, "ipc receive", tm.Ended, tm.Received))
-		}
-	default:
-		number(keyTaskRunNS, int64(tm.Run()))
-		run := id(spanRun)
-		var room [4]recordedAttribute
-		err = errors.Join(err, enc.add(&recorded{
-			trace: task.trace, id: run, parent: task.id, prefix: "run ", task: c.name, kind: oteltrace.SpanKindInternal,
-			from: at(tm.Started), to: at(tm.Ended), err: c.err, attributes: runAttributes(room[:0], c.name, c.number, tm.Worker, run),
-		}))
-	}
-	return errors.Join(err, enc.add(&task))
-}
-
-// runAttributes appends those of the span of a task's function.
-func runAttributes(to []recordedAttribute, task string, number uint64, worker int, self oteltrace.SpanID) []recordedAttribute {
-	return append(to,
-		recordedAttribute{key: keyTaskName, s: task}, recordedAttribute{key: keyTaskNumber, n: int64(number)},
-		recordedAttribute{key: keyWorkerIndex, n: int64(worker)}, recordedAttribute{key: keyProfileID, id: self},
-	)
-}
-
-// Tasks returns the tasks that ran, in the order of submission, of the first
-// most that were submitted, for the records of the run. It is called when the
-// executor has been closed.
-func (t *Trial) Tasks(most int) []results.LaneTask {
-	var tasks []results.LaneTask
-	since := func(s core.Stamp) int64 {
-		if s == 0 {
-			return 0
-		}
-		return int64(s - t.began)
-	}
-	for c := range t.calls() {
-		tm := c.timing()
-		if tm.Started == 0 || c.number > uint64(most) {
-			continue
-		}
-		l := results.LaneTask{
-			Task: c.name, Worker: tm.Worker, SpanID: t.ids.span(c.number, spanTask).String(), Number: c.number, PID: tm.PID,
-			Outcome: c.outcome, SubmittedNS: since(tm.Submitted), StartedNS: since(tm.Started), EndedNS: since(tm.Ended), ReceivedNS: since(tm.Received),
-		}
-		if crossed(tm) {
-			c := t.crossings.at(c.number)
-			// An argument that was encoded apart waited afterwards: that counts as
-			// time in the queue, so that encoding ends when it is sent.
-			sent := max(tm.Sent, c.sent)
-			l.EncodingNS, l.SentNS, l.DecodingNS, l.DecodedNS = since(sent-(c.sent-c.encoding)), since(sent), since(c.decoding), since(c.decoded)
-			l.EncodedNS, l.ArrivedNS = since(c.encoded), since(c.arrived)
-		}
-		tasks = append(tasks, l)
-	}
-	slices.SortFunc(tasks, func(a, b results.LaneTask) int { return cmp.Compare(a.Number, b.Number) })
-	return tasks
 }
 
 // Submitted returns how many tasks were submitted since Begin.

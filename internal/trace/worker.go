@@ -68,7 +68,6 @@ type workerRecorder struct {
 	parent   oteltrace.SpanContext // the spawn span
 	self     oteltrace.SpanContext // the worker's own
 	resource *resource.Resource
-	ids      ids
 	started  core.Stamp
 	live     stash
 	current  taskHeader
@@ -100,7 +99,7 @@ func WorkerHooks(ctx context.Context) (core.WorkerHooks, error) {
 		return core.WorkerHooks{}, nil
 	}
 	w := &workerRecorder{
-		ids: newIDs(), started: core.Now(), parent: parseTraceparent(os.Getenv("TRACEPARENT")),
+		started: core.Now(), parent: parseTraceparent(os.Getenv("TRACEPARENT")),
 		incoming: make(map[*core.Call]crossing),
 	}
 	if err := json.Unmarshal([]byte(env), &w.cfg); err != nil {
@@ -111,7 +110,9 @@ func WorkerHooks(ctx context.Context) (core.WorkerHooks, error) {
 	if w.resource, err = w.cfg.Identity.resource(ctx); err != nil {
 		return core.WorkerHooks{}, err
 	}
-	propagate()
+	if err := propagate(); err != nil {
+		return core.WorkerHooks{}, err
+	}
 	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithResource(w.resource), sdktrace.WithSpanProcessor(&w.live)))
 	return core.WorkerHooks{
 		Observer: &core.Observer{Submit: w.arrived, Start: w.start, End: w.end, Coded: w.coded},
@@ -156,7 +157,7 @@ func (w *workerRecorder) start(ctx context.Context, c *core.Call) context.Contex
 		return ctx // of the warm-up
 	}
 	c.Number, w.current = h.number, h
-	return oteltrace.ContextWithSpanContext(ctx, spanContext(h.trace, w.ids.span(h.number, spanRun)))
+	return oteltrace.ContextWithSpanContext(ctx, spanContext(h.trace, below(h.task, spanRun)))
 }
 
 func (w *workerRecorder) end(c *core.Call, err error) {
@@ -239,17 +240,13 @@ func (w *workerRecorder) workerSpan() stub {
 }
 
 func (w *workerRecorder) runSpan(r *workerRecord, enc *lineEncoder) error {
-	self := w.ids.span(r.header.number, spanRun)
-	task := w.names[r.task]
-	s := recorded{
-		trace: r.header.trace, id: self, parent: r.header.task, remote: true, prefix: "run ", task: task, kind: oteltrace.SpanKindConsumer,
-		from: int64(w.cfg.Epoch) + int64(r.started), to: int64(w.cfg.Epoch) + int64(r.ended),
-		// The worker, not the parent: a link to a span's own parent would
-		// turn that into a "follows from" in Jaeger.
-		link: w.self,
-	}
 	var room [4]recordedAttribute
-	s.attributes = runAttributes(room[:0], task, r.header.number, w.cfg.Worker, self)
+	s := runSpan(room[:0], r.header.trace, r.header.task, w.names[r.task], r.header.number, w.cfg.Worker)
+	s.from, s.to = int64(w.cfg.Epoch)+int64(r.started), int64(w.cfg.Epoch)+int64(r.ended)
+	s.remote, s.kind = true, oteltrace.SpanKindConsumer
+	// The worker, not the parent: a link to a span's own parent would turn that
+	// into a "follows from" in Jaeger.
+	s.link = w.self
 	if r.err > 0 {
 		s.err = w.errs[r.err-1]
 	}

@@ -74,7 +74,7 @@ func (e *ends) ended(alive map[int]profile.Usage) (total profile.Usage) {
 		}
 	}
 	maps.Copy(e.last, alive)
-	total.MaxRSS = 0 // they need no memory any more
+	total.MaxRSSBytes = 0 // they need no memory any more
 	return total
 }
 

@@ -106,7 +106,7 @@ func (e *profiled) repeat(ctx context.Context, p *program) error {
 			if err != nil {
 				return fmt.Errorf("reading the accounting: %w", err)
 			}
-			least += min(now.RunQueue-e.before.RunQueue, mostAdded*least)
+			least += min(time.Duration(now.RunQueueNS-e.before.RunQueueNS), mostAdded*least)
 		}
 		if time.Since(e.started)-e.besides >= least {
 			return nil

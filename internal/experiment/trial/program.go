@@ -62,12 +62,7 @@ func (p *program) measure(ctx context.Context, begin func() error) error {
 	if err != nil {
 		return err
 	}
-	used := after.Since(before)
-	m := p.measured
-	m.WallNS = wall.Nanoseconds()
-	m.UserNS, m.SystemNS = used.User.Nanoseconds(), used.System.Nanoseconds()
-	m.VoluntarySwitches, m.InvoluntarySwitches = used.VoluntarySwitches, used.InvoluntarySwitches
-	m.GCCycles, m.MaxRSSBytes = used.GCCycles, used.MaxRSS
+	p.measured.WallNS, p.measured.Usage = wall.Nanoseconds(), after.Since(before)
 	return nil
 }
 
@@ -99,9 +94,8 @@ func (p *program) repeat(ctx context.Context) error {
 	if n == 1 {
 		return nil
 	}
-	for _, v := range []*int64{&total.WallNS, &total.UserNS, &total.SystemNS, &total.VoluntarySwitches, &total.InvoluntarySwitches, &total.GCCycles} {
-		*v /= int64(n)
-	}
+	total.WallNS /= int64(n)
+	total.Usage = total.Over(n)
 	for i := range total.Metrics {
 		total.Metrics[i].Value /= float64(n)
 	}
@@ -112,11 +106,7 @@ func (p *program) repeat(ctx context.Context) error {
 
 func add(total, one *results.Measured) {
 	total.WallNS += one.WallNS
-	total.UserNS += one.UserNS
-	total.SystemNS += one.SystemNS
-	total.VoluntarySwitches += one.VoluntarySwitches
-	total.InvoluntarySwitches += one.InvoluntarySwitches
-	total.GCCycles += one.GCCycles
+	total.Usage = total.Plus(one.Usage)
 	total.MaxRSSBytes = one.MaxRSSBytes // a peak so far
 	for i := range one.Metrics {
 		total.Metrics[i].Value += one.Metrics[i].Value

@@ -149,7 +149,7 @@ func (o executionOrder) observer(obs *core.Observer, workers int) *core.Observer
 // maxLaneTasks is of how many tasks of a trial the lanes, and so the ledger, tell.
 // Spans are made of all; these are held in memory, by several processes, and
 // read by people.
-const maxLaneTasks = 100_000
+const maxLaneTasks = results.MaxTasks
 
 // processes reads what each process of a trial has used so far.
 func processes(ctx context.Context, ex core.Executor) ([]results.Process, error) {
@@ -197,9 +197,9 @@ func runtimes(ctx context.Context, ex core.Executor) (map[int][]results.Point, e
 
 func processOf(name string, pid int, u profile.Usage) results.Process {
 	return results.Process{
-		Name: name, PID: pid, CPUNS: int64(u.User + u.System), RunQueueNS: int64(u.RunQueue), GCCycles: u.GCCycles,
+		Name: name, PID: pid, CPUNS: u.CPUNS(), RunQueueNS: u.RunQueueNS, GCCycles: u.GCCycles,
 		Switches: u.InvoluntarySwitches, Execution: executionFile(pid),
-		SystemNS: new(int64(u.System)), VoluntarySwitches: new(u.VoluntarySwitches),
+		SystemNS: new(u.SystemNS), VoluntarySwitches: new(u.VoluntarySwitches),
 	}
 }
 
