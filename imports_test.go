@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"executor/health":                   {"executor"},
 	"executor/pystyle":                  {"executor", "internal/core"},
 	"harnesstest":                       {"", "executor", "executor/backend", "internal/core"},
+	"internal/acceptance":               {"internal/machine"},
 	"internal/backends":                 {"internal/backends/inproc", "internal/backends/ipc", "internal/core"},
 	"internal/backends/admission":       {"internal/core", "internal/fault"},
 	"internal/backends/inproc":          {"internal/backends/admission", "internal/core", "internal/fault"},

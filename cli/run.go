@@ -95,6 +95,7 @@ func (a *app) run(ctx context.Context, s spec.Settings) error {
 			return s.At("listen", err)
 		}
 		defer func() { _ = server.Close() }() // nobody can be told any more
+		printer.Tell("Metrics: %s", server.URL()+web.MetricsPath)
 		a.publish = live.Set
 	}
 	if s.Jaeger {
