@@ -143,9 +143,9 @@ func (c *Call) Batch() bool { return c.traits&batched != 0 }
 // for anyone once the call is done.
 func (c *Call) Cancelled() bool { return c.failed != nil && c.failed.cancelled }
 
-// Crew returns the workers that the call was submitted to, or nil if they do not
+// Waits returns the tracker of the workers that the call was submitted to, or nil if they do not
 // wait for each other.
-func (c *Call) Crew() *Crew { return c.site.Crew }
+func (c *Call) Waits() *WaitTracker { return c.site.Waits }
 
 // Worker returns the worker of this process that runs the task, or has run it;
 // nil if none has. It is for the goroutine that drives the call.

@@ -79,7 +79,7 @@ func (c *Call) wait(ctx context.Context) error {
 		return nil
 	}
 	done := c.Done()
-	err := Await(ctx, c.site.Crew, c.unsettled, func() {
+	err := Await(ctx, c.site.Waits, c.unsettled, func() {
 		select {
 		case <-done:
 		case <-ctx.Done():

@@ -303,15 +303,15 @@ type WorkerHooks struct {
 
 // A Worker is one worker of an executor as the task that runs on it sees it.
 type Worker struct {
-	Index  int         // from 0
-	PID    int         // of the process that it is, or is in
-	Thread int         // id of the OS thread that it has for itself; 0 if it has none
-	Header []byte      // what the submitter's Observer sent along, in a worker process
-	Crew   *Crew       // the workers that it is one of; nil in a worker process
-	Gate   Gate        // what must be held while running; nil if nothing
-	Queues QueueClient // nil in the submitter's process, where the queues are
+	Index  int          // from 0
+	PID    int          // of the process that it is, or is in
+	Thread int          // id of the OS thread that it has for itself; 0 if it has none
+	Header []byte       // what the submitter's Observer sent along, in a worker process
+	Waits  *WaitTracker // of the workers that it is one of; nil in a worker process
+	Gate   Gate         // what must be held while running; nil if nothing
+	Queues QueueClient  // nil in the submitter's process, where the queues are
 
-	waits int // of its task, on the Crew and on queues; guarded by Crew.mu
+	waiting int // waits of its task, for tasks and on queues; guarded by Waits.mu
 }
 
 type workerKey struct{}

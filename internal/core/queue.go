@@ -249,8 +249,8 @@ func (s *store[T]) do(ctx context.Context, c *sync.Cond, try func() bool) error 
 		return nil
 	}
 	refused := false // guarded by s.mu
-	if w := WorkerOf(ctx); w != nil && w.Crew != nil {
-		defer w.Crew.leave(w.Crew.enterQueue(w, s, func() {
+	if w := WorkerOf(ctx); w != nil && w.Waits != nil {
+		defer w.Waits.leave(w.Waits.enterQueue(w, s, func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			refused = true

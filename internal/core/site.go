@@ -18,8 +18,8 @@ type Site struct {
 	// Timing has the calls timed even without an Observer.
 	Timing bool
 
-	// Crew are the workers that wait for each other, if they do.
-	Crew *Crew
+	// Waits tracks the waits of workers for each other, if they have such.
+	Waits *WaitTracker
 
 	// Transport takes calls to workers elsewhere; nil if they run in this process.
 	Transport Transport

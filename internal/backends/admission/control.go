@@ -22,7 +22,7 @@ type Control struct {
 	mu      *sync.Mutex // the executor's
 	limit   int         // calls that may be in the queue; 0: no bound
 	policy  core.FullPolicy
-	crew    *core.Crew
+	waits   *core.WaitTracker
 	queued  func() int   // calls for which no worker is ready
 	refused func() error // why the executor takes no calls
 	room    sync.Cond    // there is room, or the executor takes no more calls
@@ -33,10 +33,10 @@ type Control struct {
 // NewControl returns the admission control of an executor with the lock mu, for the
 // queue that cfg asks for. queued returns how many calls wait for a worker, and
 // refused why the executor takes no calls, or nil if it does; both are called with
-// mu held. A submitter that is a task of the crew and waits for room counts as a
-// worker that waits; crew may be nil.
-func NewControl(mu *sync.Mutex, cfg core.Config, crew *core.Crew, queued func() int, refused func() error) Control {
-	return Control{mu: mu, limit: cfg.Queue, policy: cfg.Full, crew: crew, queued: queued, refused: refused, room: sync.Cond{L: mu}}
+// mu held. A submitter that is a task of the same executor and waits for room counts as a
+// worker that waits; waits may be nil.
+func NewControl(mu *sync.Mutex, cfg core.Config, waits *core.WaitTracker, queued func() int, refused func() error) Control {
+	return Control{mu: mu, limit: cfg.Queue, policy: cfg.Full, waits: waits, queued: queued, refused: refused, room: sync.Cond{L: mu}}
 }
 
 func (c *Control) full() bool { return c.limit > 0 && c.queued()+c.coming >= c.limit }
@@ -60,7 +60,7 @@ func (c *Control) Admit(ctx context.Context) error {
 		return !in && c.full() && c.refused() == nil && ctx.Err() == nil
 	}
 	var err error
-	nested := core.Await(ctx, c.crew, stuck, func() {
+	nested := core.Await(ctx, c.waits, stuck, func() {
 		defer context.AfterFunc(ctx, func() {
 			c.mu.Lock()
 			defer c.mu.Unlock()

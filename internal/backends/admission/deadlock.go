@@ -17,28 +17,28 @@ const patience = time.Second
 // all workers wait and calls are queued.
 type DeadlockWatch struct {
 	mu     *sync.Mutex // the executor's
-	crew   *core.Crew
+	waits  *core.WaitTracker
 	queued func() bool
-	mend   func(s *core.Standstill) (refuse func())
+	mend   func(s *core.WaitSnapshot) (refuse func())
 
 	timer   *time.Timer // nil before the first
 	set     bool
-	changes uint64 // of the crew, when the timer was set
+	changes uint64 // of waits, when the timer was set
 }
 
-// NewDeadlockWatch returns a watch over the crew of an executor with the lock mu.
+// NewDeadlockWatch returns a watch over the waits of an executor's workers with the lock mu.
 // queued reports whether there are calls and no worker is free. mend starts a worker
 // for a call that may end the deadlock, or returns what refuses a wait, or nil if it
 // can do neither. Both are called with mu held. The watch must not be copied after
 // Start.
-func NewDeadlockWatch(mu *sync.Mutex, crew *core.Crew, queued func() bool, mend func(s *core.Standstill) (refuse func())) DeadlockWatch {
-	return DeadlockWatch{mu: mu, crew: crew, queued: queued, mend: mend}
+func NewDeadlockWatch(mu *sync.Mutex, waits *core.WaitTracker, queued func() bool, mend func(s *core.WaitSnapshot) (refuse func())) DeadlockWatch {
+	return DeadlockWatch{mu: mu, waits: waits, queued: queued, mend: mend}
 }
 
-// Start has the crew tell when all workers wait. It is called before the first
+// Start has the tracker tell when all workers wait. It is called before the first
 // worker is started.
 func (w *DeadlockWatch) Start() {
-	w.crew.OnStandstill(func() {
+	w.waits.OnAllWaiting(func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.Expect()
@@ -48,10 +48,10 @@ func (w *DeadlockWatch) Start() {
 // Expect sets the timer if all workers wait and calls are queued. An executor calls
 // it when it has queued a call. The caller holds the executor's lock.
 func (w *DeadlockWatch) Expect() {
-	if w.set || !w.crew.Standing() || !w.queued() {
+	if w.set || !w.waits.AllWaiting() || !w.queued() {
 		return
 	}
-	w.set, w.changes = true, w.crew.Changes()
+	w.set, w.changes = true, w.waits.Changes()
 	if w.timer == nil {
 		w.timer = time.AfterFunc(patience, w.look)
 	} else {
@@ -61,7 +61,7 @@ func (w *DeadlockWatch) Expect() {
 
 // look resolves a deadlock if nothing has moved since the timer was set.
 func (w *DeadlockWatch) look() {
-	now := w.crew.Standstill() // without mu, which is locked after the crew's own lock
+	now := w.waits.Snapshot() // without mu, which is locked after the tracker's own lock
 	w.mu.Lock()
 	var refuse func()
 	w.set = false

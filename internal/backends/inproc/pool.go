@@ -41,7 +41,7 @@ func (m model) need() admission.Need {
 type pool struct {
 	model   model
 	cfg     core.Config
-	crew    core.Crew
+	waits   core.WaitTracker
 	site    core.Site
 	running sync.WaitGroup // workers
 
@@ -79,10 +79,10 @@ type poolWorker struct {
 
 func openPool(ctx context.Context, cfg core.Config, m model) (*pool, error) {
 	p := &pool{model: m, cfg: cfg}
-	p.site = core.Site{Observer: cfg.Observer, Timing: cfg.Timing, Crew: &p.crew}
+	p.site = core.Site{Observer: cfg.Observer, Timing: cfg.Timing, Waits: &p.waits}
 	p.nonEmpty.L, p.prepared.L = &p.mu, &p.mu
-	p.admission = admission.NewControl(&p.mu, cfg, &p.crew, func() int { return p.calls.Len() - p.idle }, p.refused)
-	p.deadlock = admission.NewDeadlockWatch(&p.mu, &p.crew, func() bool { return p.calls.Len() > p.idle && p.broken == nil }, p.resolveDeadlock)
+	p.admission = admission.NewControl(&p.mu, cfg, &p.waits, func() int { return p.calls.Len() - p.idle }, p.refused)
+	p.deadlock = admission.NewDeadlockWatch(&p.mu, &p.waits, func() bool { return p.calls.Len() > p.idle && p.broken == nil }, p.resolveDeadlock)
 	p.deadlock.Start()
 	p.reaper = time.AfterFunc(time.Hour, p.reap)
 	p.reaper.Stop()
@@ -151,7 +151,7 @@ func (p *pool) setSize(n int) {
 	if n == math.MaxInt {
 		n = 0
 	}
-	p.crew.Resize(n)
+	p.waits.Resize(n)
 }
 
 // start starts a worker. The caller holds mu.
@@ -162,7 +162,7 @@ func (p *pool) start() *poolWorker {
 	} else {
 		p.live = append(p.live, nil)
 	}
-	w := &poolWorker{Worker: core.Worker{Index: index, PID: os.Getpid(), Crew: &p.crew}}
+	w := &poolWorker{Worker: core.Worker{Index: index, PID: os.Getpid(), Waits: &p.waits}}
 	if p.model.gate != nil {
 		w.waiter = p.model.gate.newWaiter()
 		w.Gate = w.waiter
@@ -300,7 +300,7 @@ func (p *pool) Submit(ctx context.Context, c *core.Call) {
 	if p.calls.Len() > p.idle {
 		if p.alive < p.size {
 			p.start()
-		} else if p.crew.Standing() {
+		} else if p.waits.AllWaiting() {
 			p.deadlock.Expect()
 		}
 	}
@@ -358,11 +358,11 @@ func (p *pool) next(w *poolWorker) (*core.Call, bool) {
 
 // surplus reports whether there is a worker too many. As long as all others
 // wait for tasks of the pool, the last one is not. The caller holds mu.
-func (p *pool) surplus() bool { return p.alive > p.size && p.alive-1 > p.crew.Waiting() }
+func (p *pool) surplus() bool { return p.alive > p.size && p.alive-1 > p.waits.Waiting() }
 
 // resolveDeadlock is for [admission.DeadlockWatch]. It starts an extra worker, for
 // the first call that may end the standstill. The caller holds mu.
-func (p *pool) resolveDeadlock(s *core.Standstill) (refuse func()) {
+func (p *pool) resolveDeadlock(s *core.WaitSnapshot) (refuse func()) {
 	if s.Workers < p.alive {
 		return nil // one that is more than there are to be is at work
 	}

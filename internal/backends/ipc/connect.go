@@ -92,7 +92,7 @@ func (d *dispatcher) connect(ctx context.Context) (*conn, error) {
 		return nil, err
 	}
 	c.spawn.PID = c.proc.PID()
-	c.self = &core.Worker{Index: d.index, PID: c.proc.PID(), Crew: &d.p.crew}
+	c.self = &core.Worker{Index: d.index, PID: c.proc.PID(), Waits: &d.p.waits}
 	c.out = newFrameWriter(workerInput{c}, shared.toWorker, nil)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.endOnce = sync.OnceValue(c.endNow)

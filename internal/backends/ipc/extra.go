@@ -22,7 +22,7 @@ func (p *processes) pending() bool {
 // resolveDeadlock is for [admission.DeadlockWatch]. It starts an extra worker, beyond
 // those that there are to be, for the first call that may end the deadlock, wherever
 // that call waits. The worker ends when the call is done. The caller holds mu.
-func (p *processes) resolveDeadlock(s *core.Standstill) (refuse func()) {
+func (p *processes) resolveDeadlock(s *core.WaitSnapshot) (refuse func()) {
 	dispatchers := *p.dispatchers.Load()
 	if len(dispatchers) >= p.size+maxExtra {
 		return nil

@@ -57,7 +57,7 @@ type processes struct {
 	cfg          core.Config
 	known        *taskSet
 	site         core.Site
-	crew         core.Crew // workers whose tasks wait for queues
+	waits        core.WaitTracker // workers whose tasks wait for queues
 	deadlock     admission.DeadlockWatch
 	watchdog     watchdog
 	steals       atomic.Int32                  // see patience
@@ -106,8 +106,8 @@ func openProcesses(ctx context.Context, cfg core.Config) (*processes, error) {
 	p.site = core.Site{Observer: cfg.Observer, Timing: cfg.Timing, Transport: p}
 	p.life, p.halt = context.WithCancelCause(context.Background())
 	p.needed, p.cancelNeeded = context.WithCancel(p.life)
-	p.crew.Resize(n)
-	p.deadlock = admission.NewDeadlockWatch(&p.mu, &p.crew, p.pending, p.resolveDeadlock)
+	p.waits.Resize(n)
+	p.deadlock = admission.NewDeadlockWatch(&p.mu, &p.waits, p.pending, p.resolveDeadlock)
 	p.deadlock.Start()
 	p.watchdog.timer = time.AfterFunc(time.Hour, p.check)
 	p.watchdog.timer.Stop() // until it is expected

@@ -13,11 +13,11 @@ import (
 // The executor is told when all workers wait and not all of them for tasks.
 func TestCrewStandstill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var crew Crew
-		crew.Resize(2)
+		var tracker WaitTracker
+		tracker.Resize(2)
 		told := 0
-		crew.OnStandstill(func() { told++ })
-		first, second := &Worker{Crew: &crew}, &Worker{Crew: &crew}
+		tracker.OnAllWaiting(func() { told++ })
+		first, second := &Worker{Waits: &tracker}, &Worker{Waits: &tracker}
 		full := NewQueue[int](1)
 		if err := full.Put(t.Context(), 1); err != nil {
 			t.Fatal(err)
@@ -25,20 +25,20 @@ func TestCrewStandstill(t *testing.T) {
 		put := make(chan error)
 		go func() { put <- full.Put(on(t.Context(), first), 2) }()
 		synctest.Wait()
-		if told != 0 || crew.Standing() {
-			t.Errorf("one of two workers waits on a queue: told %d times, Standing() = %v; want 0, false", told, crew.Standing())
+		if told != 0 || tracker.AllWaiting() {
+			t.Errorf("one of two workers waits on a queue: told %d times, AllWaiting() = %v; want 0, false", told, tracker.AllWaiting())
 		}
 		// The second is not refused: somebody outside may take from the queue.
 		release := make(chan struct{})
 		waited := make(chan error)
-		go func() { waited <- Await(on(t.Context(), second), &crew, always, func() { <-release }) }()
+		go func() { waited <- Await(on(t.Context(), second), &tracker, always, func() { <-release }) }()
 		synctest.Wait()
-		if told != 1 || !crew.Standing() {
-			t.Errorf("both wait: told %d times, Standing() = %v; want 1, true", told, crew.Standing())
+		if told != 1 || !tracker.AllWaiting() {
+			t.Errorf("both wait: told %d times, AllWaiting() = %v; want 1, true", told, tracker.AllWaiting())
 		}
-		s := crew.Standstill()
-		if s.Workers != 2 || s.Queues() != 1 || s.Changes != crew.Changes() {
-			t.Errorf("Standstill() = %+v with %d queues; want 2 workers and 1 queue", s, s.Queues())
+		s := tracker.Snapshot()
+		if s.Workers != 2 || s.Queues() != 1 || s.Changes != tracker.Changes() {
+			t.Errorf("Snapshot() = %+v with %d queues; want 2 workers and 1 queue", s, s.Queues())
 		}
 		take := NewTask("take", func(context.Context, *Queue[int]) (int, error) { return 0, nil })
 		other := take.With(NewQueue[int](1)).Call(t.Context())
@@ -60,8 +60,8 @@ func TestCrewStandstill(t *testing.T) {
 		if v, err := full.Get(on(t.Context(), first)); v != 1 || err != nil {
 			t.Errorf("Get() = %d, %v; want 1, nil: nothing else was put", v, err)
 		}
-		if crew.Standing() || crew.Waiting() != 0 || len(crew.waits) != 0 {
-			t.Errorf("when all waits are over Standing() = %v and %d wait", crew.Standing(), len(crew.waits))
+		if tracker.AllWaiting() || tracker.Waiting() != 0 || len(tracker.waits) != 0 {
+			t.Errorf("when all waits are over AllWaiting() = %v and %d wait", tracker.AllWaiting(), len(tracker.waits))
 		}
 	})
 }
@@ -78,7 +78,7 @@ func TestMayEnd(t *testing.T) {
 		q  *Queue[int]
 	}
 	q := NewQueue[int](1)
-	s := &Standstill{queues: map[any]*crewWait{q.store: {refuse: func() {}}}}
+	s := &WaitSnapshot{queues: map[any]*trackedWait{q.store: {refuse: func() {}}}}
 	cycle := &node{n: make([]int, 1<<20)}
 	cycle.Next = &node{Next: cycle}
 	found := &node{Next: &node{q: q}}
@@ -116,7 +116,7 @@ func TestMayEnd(t *testing.T) {
 // Looking at an argument and letting go of it do not meet.
 func TestMayEndWhileItIsCancelled(t *testing.T) {
 	q := NewQueue[int](1)
-	s := &Standstill{queues: map[any]*crewWait{q.store: {refuse: func() {}}}}
+	s := &WaitSnapshot{queues: map[any]*trackedWait{q.store: {refuse: func() {}}}}
 	task := NewTask("queue", func(context.Context, *Queue[int]) (int, error) { return 0, nil })
 	for i := range 500 {
 		c := task.With(q).Call(t.Context())
