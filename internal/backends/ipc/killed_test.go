@@ -388,17 +388,20 @@ func TestSlowWorkersDoNotTakeFromEachOther(t *testing.T) {
 		}
 	}
 	f := mirror.Submit(ctx, ex, make([]byte, 3<<20))
-	times := 0
-	for window := time.After(time.Second); window != nil; {
+	// It is sent to a worker and then to the other one, each time after twice as many
+	// rounds of the watchdog as before. Timers may be late, and are never early.
+	const period, rounds = 20 * time.Millisecond, 2 + 4 + 8 + 16
+	<-sent
+	first := time.Now()
+	for range 4 {
 		select {
 		case <-sent:
-			times++
-		case <-window:
-			window = nil
+		case <-ctx.Done():
+			t.Fatal("no worker started it, and none got it any more")
 		}
 	}
-	if times < 2 || times > 8 {
-		t.Errorf("within a second in which no worker started it, a task was sent %d times; want that another worker gets it, and ever more seldom", times)
+	if took := time.Since(first); took < (rounds-4)*period {
+		t.Errorf("while no worker started it, a task was sent 5 times within %v; want that other workers get it ever more seldom, within %v at least", took, (rounds-4)*period)
 	}
 	for _, pid := range pids {
 		_ = syscall.Kill(pid, syscall.SIGCONT)
