@@ -27,7 +27,7 @@ var (
 	CallsTask = Code{module + "/internal/core.(*Call).Run", module + ".(*Call).Run"}
 	// WaitsAtGate is where a task waits for the lock of its model: an interpreter's,
 	// or the turn of an event loop.
-	WaitsAtGate = Code{module + "/internal/backends.(*seat).enter", module + "/internal/backends.(*seat).Yield"}
+	WaitsAtGate = Code{module + "/internal/backends/inproc.(*waiter).enter", module + "/internal/backends/inproc.(*waiter).Yield"}
 
 	// WaitsForLock is where the standard library waits for a lock.
 	WaitsForLock = Code{"sync.*", "internal/sync.*", "internal/poll.*"}
@@ -49,7 +49,7 @@ var (
 
 // machinery are the packages of this module, below its path, through which programs
 // submit, run and wait.
-var machinery = []string{"", "/executor", "/executor/pystyle", "/internal/core", "/internal/backends", "/internal/experiment/trial", "/internal/experiment", "/internal/profile", "/internal/trace"}
+var machinery = []string{"", "/executor", "/executor/pystyle", "/internal/core", "/internal/backends", "/internal/backends/admission", "/internal/backends/inproc", "/internal/backends/ipc", "/internal/experiment/trial", "/internal/experiment", "/internal/profile", "/internal/trace"}
 
 // Own reports whether a function, by its name with the path of its package, is a
 // program's own, or of a library that it uses: not of the standard library and

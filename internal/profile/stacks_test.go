@@ -13,6 +13,7 @@ import (
 
 	"github.com/f3f4c0de/harness/executor"
 	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/backends/inproc"
 	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/profile"
 )
@@ -83,7 +84,7 @@ var stackTask = executor.NewTask("stack", func(context.Context, int) ([]string, 
 // Of two tasks that take turns, one waits for the lock of their model, in each of
 // the functions of WaitsAtGate.
 func TestNamesAtTheGate(t *testing.T) {
-	ex, err := executor.Open(t.Context(), backends.GIL.Name, executor.Config{Workers: 2})
+	ex, err := executor.Open(t.Context(), inproc.GIL.Name, executor.Config{Workers: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
