@@ -107,7 +107,7 @@ func perfetto(ts *testscript.TestScript, _ bool, args []string) {
 		return slices.ContainsFunc(drawn[row{e.PID, e.TID}], func(s slice) bool { return s.from <= ns(e.TS) && ns(e.TS) <= s.to && s.cat != "state" })
 	}
 	tasks, crossed := 0, 0
-	for _, l := range data.Lanes {
+	for _, l := range data.Timelines {
 		for _, p := range l.Processes {
 			if processes[p.PID] != l.Cell+": "+p.Name {
 				ts.Fatalf("process %d is named %q; want %s: %s", p.PID, processes[p.PID], l.Cell, p.Name)

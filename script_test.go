@@ -362,7 +362,7 @@ func says(ts *testscript.TestScript, _ bool, args []string) {
 func taskSpan(ts *testscript.TestScript, _ bool, args []string) {
 	data, err := results.Read(ts.MkAbs(args[0]))
 	ts.Check(err)
-	for _, l := range data.Lanes {
+	for _, l := range data.Timelines {
 		if l.Cell == args[1] {
 			ts.Setenv("SPAN", l.Tasks[0].SpanID)
 			return
@@ -411,7 +411,7 @@ func record(ts *testscript.TestScript, _ bool, args []string) {
 				n++
 				wall := int64(walls[c.ID]) * (1_000_000 + int64(n*7919%9001)) // up to 1 % more
 				ts.Check(folder.AddTrial(&results.Trial{
-					Cell: c.ID, Kind: results.Timed, Round: round, Copy: copies == 1, Started: run.Started.Add(time.Duration(n) * time.Second),
+					Cell: c.ID, Kind: results.Timed, Round: round, Replicate: copies == 1, Started: run.Started.Add(time.Duration(n) * time.Second),
 					Load:     &results.Load{WindowNS: 1e9, BusyNS: 1e9 + int64(others)*1e7, OwnNS: 1e9},
 					Measured: results.Measured{WallNS: wall, Usage: results.Usage{UserNS: wall}, StartNS: 1e6, Tasks: 1, Digest: "d"},
 				}))

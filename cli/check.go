@@ -19,13 +19,13 @@ func newCheckCommand(a *app) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "check DIR --assert 'speedup(goroutines, sqrt) >= 1.8'",
-		Short: "Hold a run's figures against what is expected of them",
-		Long: `check decides assertions on the bounds of intervals, never on the estimate
-alone: one has passed if its whole interval lies on the right side, and failed if
-the whole lies on the wrong one. Exit code 3 says that at least one has failed,
-on evidence; 4 that none has, but at least one cannot be decided: its interval
-reaches to both sides, or there is no verdict on the figure. Of several
-assertions each is held to a wider interval, so that all together have 95 %.
+		Short: "Check a run's figures against assertions",
+		Long: `check compares the interval of each figure with the bound of its assertion,
+never the estimate alone. An assertion passes if the whole interval satisfies it,
+and fails if no part of the interval does. Exit code 3 means that at least one
+failed, on evidence; 4 that none failed, but at least one cannot be decided: its
+interval reaches to both sides of the bound, or there is no verdict on the figure.
+With several assertions each has a wider interval, so that all together have 95 %.
 
 What can be asserted, with >=, >, <= and <:
 
@@ -79,7 +79,8 @@ func parseAssertions(asserts []string, file string) ([]report.Assertion, error) 
 	return all, nil
 }
 
-// check prints how the assertions fared, and fails as they did.
+// check prints the outcomes of the assertions, and returns an error with an exit code
+// of its own if one failed or cannot be decided.
 func (a *app) check(r *report.Report, assertions []report.Assertion, asJSON bool) error {
 	outcomes, err := r.Check(assertions)
 	if err != nil {

@@ -1,12 +1,12 @@
 // Package cli is the command line of harness, for its own workloads and backends and
-// for those that a program brings along:
+// for those of the program that calls it:
 //
 //	func main() { cli.Main(&myWorkload) }
 //
-// It is the one place that knows all workloads and backends, the flags and the
+// It is the only package that knows all workloads and backends, the flags and the
 // exit codes. To add a command, write a file with a function that returns it, and
-// add that to commands. It parses its flags in one function and does what they
-// ask for in another; about is for those that read the run in a folder.
+// add the function to commands. One function of a command parses its flags, another
+// does what they ask for. Commands that read the run in a folder use about.
 package cli
 
 import (
@@ -29,10 +29,9 @@ import (
 	"github.com/f3f4c0de/harness/internal/inspect"
 )
 
-// Main is the whole of a program's main: it runs the command line with the given
-// workloads and backends beside the built-in ones, and exits. In a process that was
-// started as a worker, a trial or a server it serves as that instead, so it
-// must be called first thing in main.
+// Main runs the command line with the given workloads and backends beside the
+// built-in ones, and exits. In a process that was started as a worker, a trial or a
+// server, it runs as that instead, so main must call it first. It never returns.
 func Main(more ...Kind) {
 	ctx := context.Background()
 	kinds, err := kindsWith(more)
@@ -46,9 +45,9 @@ func Main(more ...Kind) {
 	os.Exit(ExitCode(err))
 }
 
-// Run runs the command line with those arguments, without the program's name.
-// It does not exit, and returns the error that [ExitCode] knows the code of.
-// When ctx ends, what is under way is killed.
+// Run runs the command line with those arguments, without the program's name. It
+// does not exit; [ExitCode] returns the exit code for its error. When ctx ends, the
+// processes of a trial under way are killed.
 func Run(ctx context.Context, stdout, stderr io.Writer, args []string, more ...Kind) error {
 	kinds, err := kindsWith(more)
 	if err != nil {
@@ -61,21 +60,22 @@ func Run(ctx context.Context, stdout, stderr io.Writer, args []string, more ...K
 	return root.ExecuteContext(ctx)
 }
 
-// divert makes this process what it was started as, if that was by us.
+// divert runs this process as a worker, a trial or a subject, if it was started as
+// one. It then never returns.
 func divert(ctx context.Context, kinds spec.Kinds) {
 	ipc.Divert(kinds.Tasks(), func() (core.WorkerHooks, error) { return trial.WorkerHooks(ctx) })
 	trial.Divert(ctx, kinds)
 	calibrate.Divert(ctx, kinds.Backends)
 }
 
-// An app is what the commands work with.
+// An app has what all commands use.
 type app struct {
 	kinds          spec.Kinds
 	stdout, stderr io.Writer
-	publish        func(text []byte) // serves the metrics of a run; nil if it is not to be
+	publish        func(text []byte) // serves the metrics of a run as OpenMetrics; nil if they are not served
 }
 
-// commands are those of the command line. Each is a file of this package.
+// commands are the commands of the command line. Each has a file in this package.
 var commands = []func(*app) *cobra.Command{
 	newCalibrateCommand,
 	newCheckCommand,
@@ -110,7 +110,7 @@ physical limits where each model helps.
   harness run experiment.yaml      compare what the file asks for; harness init writes one
   harness list workloads           what can be run, with its parameters
   harness doctor                   what this machine would do to the figures
-  harness check DIR --assert ...   hold a run's figures against what is expected
+  harness check DIR --assert ...   check a run's figures against assertions
 
 Exit codes: 0 done, 1 a trial failed, 2 usage or configuration, 3 an assertion
 failed on evidence, 4 no verdict, 5 refused by doctor --strict, 130 interrupted.`,
@@ -132,7 +132,7 @@ failed on evidence, 4 no verdict, 5 refused by doctor --strict, 130 interrupted.
 	return root
 }
 
-// printJSON prints v as the one document of a command with --json.
+// printJSON prints v as the only output of a command with --json.
 func (a *app) printJSON(v any) error {
 	enc := json.NewEncoder(a.stdout)
 	enc.SetIndent("", "  ")
@@ -144,7 +144,7 @@ const (
 	exitFailed      = 1   // a trial failed, or something could not be written
 	exitUsage       = 2   // the command line or the configuration is wrong
 	exitAsserted    = 3   // an assertion failed on evidence
-	exitNoVerdict   = 4   // the evidence does not suffice: disturbed, too few rounds
+	exitNoVerdict   = 4   // the evidence does not suffice: rounds were disturbed, or too few
 	exitRefused     = 5   // by doctor --strict
 	exitInterrupted = 130 // by Ctrl-C, as shells report it
 )
@@ -157,7 +157,7 @@ type exitError struct {
 
 func (e exitError) Unwrap() error { return e.error }
 
-// failed marks an error that is not the user's.
+// failed marks an error that is not the user's fault, for [ExitCode].
 func failed(err error) error {
 	if err == nil {
 		return nil
@@ -165,9 +165,8 @@ func failed(err error) error {
 	return exitError{exitFailed, err}
 }
 
-// ExitCode returns the exit code for an error of [Run]: 0 for none. What has no
-// code of its own is an error of usage: the command line is parsed before
-// anything else can go wrong.
+// ExitCode returns the exit code for an error of [Run], 0 for nil. An error without a
+// code of its own is one of usage, since all other errors are marked.
 func ExitCode(err error) int {
 	var e exitError
 	var unread *inspect.ReadError

@@ -16,8 +16,8 @@ const (
 	published = "../results/2026-11-21-two-cores"
 )
 
-// Commands about runs, on runs that were made before: what they print, or what is
-// wrong, and how they end.
+// Commands that read recorded runs print what is expected, or say what is wrong, and
+// end with the right exit code.
 func TestCommands(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
@@ -49,7 +49,7 @@ func TestCommands(t *testing.T) {
 		{"profile " + canned + " --cell none", 2, `there are no profiles of cell "none"; there are those of sum-sequential-w1, sum-processes-w2`},
 		{"profile " + canned + " --kind none", 2, `--kind is "none"; want one of cpu, `},
 		{"profile " + canned + " --diff x", 2, `--diff is "x"; want two cells, A,B`},
-		{"profile " + canned + " --format otlp --out x", 2, "--format, --out and --otlp are no more"},
+		{"profile " + canned + " --format otlp --out x", 2, "--format, --out and --otlp were removed"},
 		{"profile " + canned + " --flame x.svg", 2, "--flame needs --cell, --span or --diff"},
 		{"profile " + canned + " --http 0.0.0.0:0", 2, `--http: "0.0.0.0:0" can be reached from elsewhere`},
 		{"profile " + canned + " --http 127.0.0.1:0 --jaeger x", 2, `--jaeger is "x"; want the URL of Jaeger's page, such as http://localhost:16686`},
@@ -102,7 +102,7 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// Commands that serve say where, and end with their context.
+// Commands that serve print their address, and end when their context ends.
 func TestServing(t *testing.T) {
 	for args, want := range map[string]struct{ says, page string }{
 		"serve " + canned + " --listen 127.0.0.1:0":    {"Serving 1 run: ", "<h1>Runs</h1>"},
@@ -148,7 +148,7 @@ func TestServing(t *testing.T) {
 	}
 }
 
-// Every command is documented, and one about a run completes its folder.
+// Every command is documented, and commands about a run complete its folder.
 func TestCommandsAreDocumented(t *testing.T) {
 	kinds, err := kindsWith(nil)
 	if err != nil {

@@ -15,15 +15,14 @@ import (
 	"github.com/f3f4c0de/harness/internal/web"
 )
 
-// What commands have in common: they are about a run, they end on Ctrl-C, they
-// serve pages.
+// What commands have in common: they read a run, end on Ctrl-C, or serve pages.
 
 // An action is what a command does with a run.
 type action func(ctx context.Context, run *inspect.Run) error
 
 // about returns the RunE of a command about the run in the folder that is its
-// argument. parse looks at the flags and returns what to do with the run, which is
-// then read. Reading it can fail only by the user's fault: it is no run.
+// argument. parse checks the flags, and returns what to do with the run after it was
+// read. An error of reading the run is one of usage: the folder is not that of a run.
 func about(parse func(cmd *cobra.Command) (action, error)) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		do, err := parse(cmd)
@@ -38,13 +37,13 @@ func about(parse func(cmd *cobra.Command) (action, error)) func(*cobra.Command, 
 	}
 }
 
-// untilSignal returns a context that Ctrl-C ends, for what can be stopped at any
-// moment.
+// untilSignal returns a context that Ctrl-C or SIGTERM ends, for work that can be
+// stopped at any moment.
 func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 }
 
-// open serves at an address that the user named. The caller closes the server.
+// open serves h at an address that the user gave. The caller closes the server.
 func open(ctx context.Context, addr string, h http.Handler) (*web.Server, error) {
 	if err := web.CheckAddr(addr); err != nil {
 		return nil, err
@@ -53,8 +52,8 @@ func open(ctx context.Context, addr string, h http.Handler) (*web.Server, error)
 	return s, failed(err)
 }
 
-// serveUntilSignal says what is served, and serves it until Ctrl-C or the end of
-// ctx. It closes s.
+// serveUntilSignal prints what is served, and waits for Ctrl-C or the end of ctx. It
+// closes s.
 func (a *app) serveUntilSignal(ctx context.Context, s *web.Server, says string) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()

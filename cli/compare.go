@@ -22,12 +22,12 @@ func newCompareCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "compare A B",
 		Short: "Compare two runs, or two builds of the program",
-		Long: `compare puts the folders of two runs side by side. They are of different
-times, so the comparison is unpaired and there are no verdicts.
+		Long: `compare sets two runs, named by their folders, side by side. They were made at
+different times, so the comparison is unpaired and has no verdicts.
 
 With --rerun, A and B are two builds of the program, or two revisions of its
-source that git knows here, which are built first. Their trials are made in
-turns, in rounds in random order, A twice in each, so that there are verdicts:
+source that git knows here, which are built first. Each round has two trials of A
+and one of B, in random order, so that there are verdicts:
 
   harness compare --rerun ./harness-before ./harness-after
   harness compare --rerun v1.2.0 HEAD --workloads sqrt --backends processes`,
@@ -62,11 +62,11 @@ turns, in rounds in random order, A twice in each, so that there are verdicts:
 	return cmd
 }
 
-// comparePreset is how much is measured unless something else is asked for:
-// enough for verdicts.
+// comparePreset is the default preset of --rerun. It makes enough rounds for
+// verdicts.
 const comparePreset = "standard"
 
-// compare puts two runs side by side.
+// compare prints two runs side by side.
 func (a *app) compare(dirs []string, asJSON bool) error {
 	var reports []*report.Report
 	for _, dir := range dirs {
@@ -86,7 +86,7 @@ func (a *app) compare(dirs []string, asJSON bool) error {
 	return failed(report.CompareText(a.stdout, c))
 }
 
-// rerun measures two builds in turns.
+// rerun measures two builds in one run.
 func (a *app) rerun(ctx context.Context, programs []string, pkg string, s spec.Settings) error {
 	if s.Preset == "" {
 		s.Preset = comparePreset
@@ -112,7 +112,7 @@ func (a *app) rerun(ctx context.Context, programs []string, pkg string, s spec.S
 		return err
 	}
 	if len(wanted.Programs) == 0 {
-		return errors.New("there is nothing to compare them on")
+		return errors.New("no workload is left to compare the builds on; name some with --workloads")
 	}
 	p, err := plan.New(wanted)
 	if err != nil {

@@ -19,7 +19,7 @@ func newCrossoverCommand(a *app) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "crossover DIR",
-		Short: "Tell where one model overtakes another as a parameter grows",
+		Short: "Find where one model overtakes another as a parameter grows",
 		Long: `crossover reads a run that varied something, such as one of
 
   harness run --preset standard --vary size                how long a task lasts
@@ -28,10 +28,11 @@ func newCrossoverCommand(a *app) *cobra.Command {
   harness run --preset standard --vary workers=1,2,4,8     how many work
   harness run --preset standard --vary sqrt.n=10000,1000000
 
-and tells where two models change places, with an interval from a bootstrap over
-rounds: warm, and cold, where starting and warming up the workers counts. It says
-so if they do not within what was measured, or if that is not established: if
-fewer than 95 of 100 resampled runs cross.`,
+and prints the value at which two models change places, with an interval from a
+bootstrap over rounds: once warm, and once cold, where the time of starting and
+warming up the workers counts. It also says if they do not change places within
+the measured values, or if that is not established: if fewer than 95 of 100
+resampled runs have a crossing.`,
 		Args: cobra.ExactArgs(1),
 		RunE: about(func(*cobra.Command) (action, error) {
 			var models []string
@@ -58,7 +59,7 @@ fewer than 95 of 100 resampled runs cross.`,
 	return cmd
 }
 
-// crossovers looks for them along the grids of a run.
+// crossovers returns the crossovers along the grids of a run.
 func crossovers(r *report.Report, vary string, models []string) ([]report.Crossover, error) {
 	var varied []string
 	var found []report.Crossover

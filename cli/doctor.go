@@ -16,10 +16,10 @@ func newDoctorCommand(a *app) *cobra.Command {
 	var strict, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Tell what this machine would do to the figures",
-		Long: `doctor looks at the machine and at this program for what spoils figures, and
-tells what to do about it. It changes nothing. Some checks take a look of a
-second. What the system does not show is unknown, which is not the same as ok.
+		Short: "Check this machine for what spoils figures",
+		Long: `doctor checks the machine and this program for what spoils figures, and says
+what to do about it. It changes nothing. Some checks measure for a second. What
+the system does not show is unknown, which is not the same as ok.
 
 With --strict it ends with exit code 5 if any check warns or fails.`,
 		Args: cobra.NoArgs,
@@ -30,8 +30,8 @@ With --strict it ends with exit code 5 if any check warns or fails.`,
 	return cmd
 }
 
-// doctor prints how the checks came out. If it is strict, it fails unless all are
-// ok or unknown.
+// doctor prints the results of the checks. If strict, it returns an error unless all
+// are ok or unknown.
 func (a *app) doctor(ctx context.Context, strict, asJSON bool) error {
 	checks := machine.This.Checks(facts(ctx))
 	if err := a.printChecks(checks, asJSON); err != nil {

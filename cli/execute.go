@@ -20,9 +20,9 @@ import (
 	"github.com/f3f4c0de/harness/internal/web"
 )
 
-// trials makes the trials of a plan, and returns the error of a run that was
-// interrupted. Between them it calls between. The first Ctrl-C ends it after the trial under way, the second at
-// once.
+// trials makes the trials of a plan, and calls between after each. The first Ctrl-C
+// ends it after the trial under way, the second at once; the error then has the exit
+// code of an interrupted run.
 func (a *app) trials(ctx context.Context, p *plan.Plan, folder *results.Folder, done []results.Trial, printer *progress.Printer, between func()) (results.Status, error) {
 	ctx, kill := context.WithCancel(ctx)
 	defer kill()
@@ -61,7 +61,8 @@ func (a *app) trials(ctx context.Context, p *plan.Plan, folder *results.Folder, 
 	return status, nil
 }
 
-// execute makes the trials, then the report, then sends the spans and the metrics.
+// execute makes the trials of a plan and the report, prints it, and sends the spans
+// and the metrics.
 func (a *app) execute(ctx context.Context, p *plan.Plan, folder *results.Folder, done []results.Trial, printer *progress.Printer, to destinations, asJSON bool) (err error) {
 	live, err := metrics.NewLive(ctx, &p.Run, to.metrics, a.publish, printer.Say)
 	if err != nil {
@@ -101,7 +102,7 @@ func (a *app) execute(ctx context.Context, p *plan.Plan, folder *results.Folder,
 	return noVerdict(r)
 }
 
-// noVerdict is the error of a run that was to give verdicts and cannot.
+// noVerdict returns an error if the run was planned to give verdicts and cannot.
 func noVerdict(r *report.Report) error {
 	var errs []error
 	for _, t := range r.NoVerdicts() {
@@ -113,7 +114,7 @@ func noVerdict(r *report.Report) error {
 	return exitError{exitNoVerdict, errors.Join(errs...)}
 }
 
-// nextSteps names what to look at.
+// nextSteps names the report, and the commands that show the evidence.
 func nextSteps(dir string, data *results.Data) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Report:   %s\n", filepath.Join(dir, results.HTMLFile))

@@ -17,11 +17,11 @@ func newInitCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init [FILE]",
 		Short: "Write an experiment file to begin with",
-		Long: `init writes a file for harness run, experiment.yaml unless another is named or -
-for standard output. It has every workload with its parameters as they are by
-default, and says what each is about. It overwrites nothing.
+		Long: `init writes an experiment file for harness run: FILE, experiment.yaml by default,
+or - for standard output. The file has every workload with its parameters, their
+default values and a description of each. init does not overwrite a file.
 
-Beside the file it puts the JSON schema of such files, ` + spec.SchemaFile + `, by which
+Beside the file it writes the JSON schema of such files, ` + spec.SchemaFile + `, with which
 editors complete and check it; see harness schema.`,
 		Args: cobra.MaximumNArgs(1),
 	}
@@ -41,7 +41,7 @@ editors complete and check it; see harness schema.`,
 	return cmd
 }
 
-// init writes a file to begin with, and its schema beside it.
+// init writes an experiment file, and its schema beside it.
 func (a *app) init(s spec.Settings, path string) error {
 	text, err := s.Example(a.kinds)
 	if err != nil {
@@ -55,7 +55,7 @@ func (a *app) init(s spec.Settings, path string) error {
 		return err
 	}
 	schema, err := experimentSchema(a.kinds)
-	if err == nil { // one that is there is of another program, or older
+	if err == nil { // a schema that exists may be of another program, or older
 		err = results.WriteFile(filepath.Join(filepath.Dir(path), spec.SchemaFile), schema)
 	}
 	if err != nil {
@@ -65,7 +65,7 @@ func (a *app) init(s spec.Settings, path string) error {
 	return failed(err)
 }
 
-// writeNew writes a file that is not there yet.
+// writeNew writes a file that does not exist yet.
 func writeNew(path, text string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if errors.Is(err, os.ErrExist) {

@@ -18,16 +18,16 @@ func newJaegerCommand(a *app) *cobra.Command {
 		Use:   "jaeger",
 		Short: "Start a Jaeger on this machine, with links to profiles",
 		Long: `jaeger starts the Jaeger that is on the PATH, or the one that "bash tools/build
-jaeger" has built, with everything in memory and on loopback, and waits for
-Ctrl-C. Then, elsewhere:
+jaeger" has built, and waits for Ctrl-C. Jaeger keeps everything in memory and
+listens on loopback. Then, in another terminal:
 
   harness run --otlp http://localhost:4318
   harness trace run-… --otlp http://localhost:4318
   harness profile run-… --http 127.0.0.1:7171    what the spans' links lead to
 
-The ports can be moved: JAEGER_QUERY_PORT (16686), JAEGER_OTLP_HTTP_PORT (4318),
-JAEGER_OTLP_GRPC_PORT (4317), JAEGER_QUERY_GRPC_PORT (16685) and
-JAEGER_HEALTH_PORT (13133).`,
+Environment variables change the ports: JAEGER_QUERY_PORT (16686),
+JAEGER_OTLP_HTTP_PORT (4318), JAEGER_OTLP_GRPC_PORT (4317),
+JAEGER_QUERY_GRPC_PORT (16685) and JAEGER_HEALTH_PORT (13133).`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return failed(a.jaeger(cmd.Context())) },
 	}
@@ -47,9 +47,8 @@ func (a *app) jaeger(ctx context.Context) error {
 	return j.Wait(ctx)
 }
 
-// show does what is to be done with a run when it is over: with --jaeger it
-// starts a Jaeger, gives it the run's spans, prints where each trial is to be
-// seen, and returns on Ctrl-C. ranErr is how the run went.
+// show ends a run whose error is ranErr. With --jaeger it starts a Jaeger, sends it
+// the run's spans, prints a link to each trial, and waits for Ctrl-C.
 func (a *app) show(ctx context.Context, printer *progress.Printer, dir string, inJaeger bool, ranErr error) error {
 	if !inJaeger || ExitCode(ranErr) == exitInterrupted {
 		return ranErr

@@ -11,15 +11,15 @@ import (
 	"github.com/f3f4c0de/harness/internal/workloads"
 )
 
-// A Kind is what a program adds to what is built in: a *harness.Workload or a
-// *backend.Backend.
+// A Kind is something that a program adds to the built-in kinds: a *harness.Workload
+// or a *backend.Backend.
 type Kind interface {
-	// Validate tells what is missing or wrong in the declaration.
+	// Validate returns an error if something in the declaration is missing or wrong.
 	Validate() error
 }
 
-// kindsWith returns the built-in kinds and the given ones. Workloads that are given
-// come before those that are built in, backends after them.
+// kindsWith returns the built-in kinds and the given ones. Given workloads come
+// before the built-in ones, given backends after them.
 func kindsWith(more []Kind) (spec.Kinds, error) {
 	k := spec.Kinds{Observers: trial.Observers()}
 	k.Backends = append(k.Backends, backends.All...)
@@ -50,7 +50,7 @@ func usageError(format string, args ...any) error {
 	return exitError{exitUsage, fmt.Errorf(format, args...)}
 }
 
-// duplicate returns a name that two have, or "".
+// duplicate returns a name that two of all have, or "".
 func duplicate[T any](all []T, name func(T) string) string {
 	names := make(map[string]bool)
 	for _, v := range all {

@@ -18,11 +18,12 @@ func newLedgerCommand(a *app) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "ledger DIR",
-		Short: "Say where the time of a run's tasks went",
-		Long: `ledger says what the time of the tasks went to, from submission to result and
-over process borders: the queue, encoding and transport, running, waiting for
-the scheduler, for I/O, for locks. The parts add up; what they leave is shown.
-It is about the traced trial of each cell, which the timings leave out.
+		Short: "Show where the time of a run's tasks went",
+		Long: `ledger divides the time of the tasks, from submission to result and across
+processes, into parts: the queue, encoding and transport, running, waiting for
+the scheduler, for I/O, for locks. The parts and the residual, which is shown, add
+up to the whole. It is made from the traced trial of each cell, not from the timed
+trials.
 
   harness ledger run-…                          a line for each cell
   harness ledger run-… --cell mixed-processes-w8
@@ -54,7 +55,7 @@ It is about the traced trial of each cell, which the timings leave out.
 	return cmd
 }
 
-// cellLedger prints the ledger of a cell and what was found in it.
+// cellLedger prints the ledger of a cell and the findings about it.
 func (a *app) cellLedger(run *inspect.Run, cell string, asJSON bool) error {
 	l, err := run.Ledger(cell)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/metrics"
 )
 
-// A listed is an entry of a list, as --json prints it.
+// A listed is an entry of a list. --json prints it as it is.
 type listed struct {
 	Name   string             `json:"name"`
 	Doc    string             `json:"doc"`
@@ -71,7 +71,7 @@ func (a *app) list(what string) ([]listed, error) {
 	return entries, nil
 }
 
-// describeMetric says what a metric's values are.
+// describeMetric describes the values of a metric.
 func describeMetric(m *metrics.Described) string {
 	s := m.Kind
 	if m.Unit != "" {

@@ -21,10 +21,10 @@ func newMetricsCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "metrics DIR",
 		Short: "Print a run's metrics, serve them for Prometheus, or send them",
-		Long: `metrics prints a run as OpenMetrics: trials, tasks, their times as histograms
-with exemplars, what they spent it on. With --listen it serves them on
-/metrics, where dashboards/prometheus.yaml reads them; with --otlp it sends them
-to an OTLP receiver, such as a collector, or Prometheus itself:
+		Long: `metrics prints the metrics of a run as OpenMetrics: trials, tasks, histograms of
+their times with exemplars, and where the time went. With --listen it serves them
+at /metrics, where dashboards/prometheus.yaml reads them. With --otlp it sends
+them to an OTLP receiver, such as a collector, or Prometheus itself:
 
   harness metrics run-… --listen 127.0.0.1:9464
   harness metrics run-… --otlp http://localhost:9090/api/v1/otlp`,
@@ -55,7 +55,7 @@ to an OTLP receiver, such as a collector, or Prometheus itself:
 	return cmd
 }
 
-// sendMetrics sends the metrics of a run that is over.
+// sendMetrics sends the metrics of a run that has ended.
 func (a *app) sendMetrics(ctx context.Context, data *results.Data, to trace.Destination) (err error) {
 	m, err := metrics.New(ctx, &data.Run, to)
 	if err != nil {
@@ -71,7 +71,7 @@ func (a *app) sendMetrics(ctx context.Context, data *results.Data, to trace.Dest
 	return err
 }
 
-// serveMetrics serves the metrics of a run that is over, until Ctrl-C.
+// serveMetrics serves the metrics of a run that has ended, until Ctrl-C.
 func (a *app) serveMetrics(ctx context.Context, run *inspect.Run, listen string) error {
 	var b bytes.Buffer
 	if err := metrics.Text(ctx, &b, run.Data, report.Build(run.Data)); err != nil {

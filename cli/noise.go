@@ -23,11 +23,11 @@ func newNoiseCommand(a *app) *cobra.Command {
 	var asJSON, quiet bool
 	cmd := &cobra.Command{
 		Use:   "noise",
-		Short: "Tell what differences could be seen on this machine now",
-		Long: `noise compares programs with themselves, as a run would compare them with each
-other: one that computes, on one processor and on all, and one that waits. What
-differs is noise. It tells how small a difference 10, 20 and 40 rounds would
-show, which is how many rounds to take.`,
+		Short: "Measure how small a difference can be seen on this machine now",
+		Long: `noise compares programs with themselves (A/A), as a run compares models with each
+other: one that computes, on one processor and on all, and one that waits. Any
+difference is noise. It says how small a difference 10, 20 and 40 rounds would
+show, and so how many rounds a run needs.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
@@ -39,15 +39,15 @@ show, which is how many rounds to take.`,
 			return a.noise(cmd.Context(), rounds, out, asJSON, quiet)
 		},
 	}
-	cmd.Flags().DurationVar(&length, "for", 20*time.Second, "about how long to look")
-	cmd.Flags().IntVar(&rounds, "rounds", 0, "how many rounds to make instead")
+	cmd.Flags().DurationVar(&length, "for", 20*time.Second, "about how long to measure")
+	cmd.Flags().IntVar(&rounds, "rounds", 0, "how many rounds to make, instead of --for")
 	cmd.Flags().StringVar(&out, "out", "", "keep the records in this folder, new or empty")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print what was found and what is wrong, and nothing else")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print only the result and what is wrong")
 	return cmd
 }
 
-// noiseRound is about what a round of it takes: eight trials and a probe.
+// noiseRound is about how long a round takes: eight trials and a probe.
 const noiseRound = 1700 * time.Millisecond
 
 func (a *app) noise(ctx context.Context, rounds int, out string, asJSON, quiet bool) (err error) {
@@ -115,8 +115,8 @@ func (a *app) planNoise(rounds int) (*plan.Plan, error) {
 	if err != nil {
 		return nil, failed(err)
 	}
-	wanted.Builds = []results.Build{build}  // against itself
-	wanted.Profile, wanted.MaxRounds = 0, 0 // nothing is explained, nothing made again
+	wanted.Builds = []results.Build{build}  // one build is compared with itself
+	wanted.Profile, wanted.MaxRounds = 0, 0 // no evidence, and no round is made again
 	p, err := plan.New(wanted)
 	return p, failed(err)
 }

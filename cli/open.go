@@ -6,8 +6,8 @@ import (
 	"runtime"
 )
 
-// openPage has the system open a page or a file in the user's browser. It does
-// not wait for the browser, which may be the process that it starts.
+// openPage opens a page or a file in the user's browser by the system's opener. It
+// does not wait for it, since the opener may be the browser itself.
 func openPage(url string) error {
 	opener := "xdg-open"
 	if runtime.GOOS == "darwin" {
@@ -17,6 +17,6 @@ func openPage(url string) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("no browser was opened: %w", err)
 	}
-	go func() { _ = cmd.Wait() }() // reaps it, however long it lives; the browser says itself what is wrong
+	go func() { _ = cmd.Wait() }() // reaps the process when it ends; the browser shows its own errors
 	return nil
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/experiment/spec"
 )
 
-// bindOptions gives a command the named options of a run as flags, or all, and
-// returns where what is given for them will stand.
+// bindOptions adds the named options of a run, or all without names, to a command as
+// flags. It returns the values that the user gives for them, once they are parsed.
 func (a *app) bindOptions(cmd *cobra.Command, names ...string) spec.Given {
 	options := spec.Options
 	if len(names) > 0 {
@@ -34,13 +34,13 @@ func (a *app) bindOptions(cmd *cobra.Command, names ...string) spec.Given {
 			values = append(values, cobra.CompletionWithDesc(v.Name, v.Doc))
 		}
 		if err := cmd.RegisterFlagCompletionFunc(o.Name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-			panic(err) // twice the same flag
+			panic(err) // two options have the same name
 		}
 	}
 	return given
 }
 
-// An optionValue is the value of a flag. It is checked when all of them are known.
+// An optionValue is the value of a flag. [spec.Read] checks it when all are known.
 type optionValue struct {
 	option *spec.Option
 	given  spec.Given
@@ -52,13 +52,13 @@ func (v optionValue) Set(text string) error {
 	return nil
 }
 
-// String implements pflag.Value: what the value is by default stands in the usage.
+// String implements pflag.Value. It returns no default, since the usage has it.
 func (v optionValue) String() string { return "" }
 
 // Type implements pflag.Value.
 func (v optionValue) Type() string { return v.option.Kind.Name }
 
-// settings puts the file, the environment and the flags together.
+// settings reads the settings from the file, the environment and the flags.
 func (a *app) settings(args []string, given spec.Given) (spec.Settings, error) {
 	from := spec.Sources{Flags: given, Getenv: os.Getenv}
 	if len(args) == 1 {

@@ -20,8 +20,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// What an option says is the same by flag, by variable and in a file, and every
-// place that lists options has it.
+// An option means the same as a flag, as a variable and in a file, and every list of
+// options has it.
 func TestOptions(t *testing.T) {
 	a := &app{kinds: must(kindsWith(nil))}
 	run := newRunCommand(a)
@@ -78,7 +78,7 @@ func helpOf(t *testing.T, cmd *cobra.Command) string {
 	return b.String()
 }
 
-// checkFlag checks that run has the flag, and that its help says it.
+// checkFlag checks that run has the flag, and that its help describes it.
 func checkFlag(t *testing.T, o *spec.Option, cmd *cobra.Command, help string) {
 	t.Helper()
 	f := cmd.Flags().Lookup(o.Name)
@@ -90,8 +90,8 @@ func checkFlag(t *testing.T, o *spec.Option, cmd *cobra.Command, help string) {
 	}
 }
 
-// checkSources checks that the option's example is taken from each place that can
-// give it, means the same in all, and is taken from no other place.
+// checkSources checks that the option's example is read from each source that the
+// option allows, means the same from all of them, and is refused from others.
 func checkSources(t *testing.T, o *spec.Option, kinds spec.Kinds) {
 	t.Helper()
 	example := o.Example
@@ -131,8 +131,7 @@ func same(a, b spec.Settings) bool {
 		cmp.Comparer(func(a, b *harness.Workload) bool { return a == b }), cmp.Comparer(func(a, b *core.Backend) bool { return a == b }))
 }
 
-// checkResume checks that a run that is resumed takes what says what it is from
-// its records alone.
+// checkResume checks that a resumed run refuses options that its records have.
 func checkResume(t *testing.T, o *spec.Option, kinds spec.Kinds) {
 	t.Helper()
 	if o.Name == "resume" {
@@ -157,7 +156,7 @@ func checkResume(t *testing.T, o *spec.Option, kinds spec.Kinds) {
 	}
 }
 
-// Every default is a value that the option can have, and is what it then has.
+// Every documented default is a possible value, and is the value without the option.
 func TestOptionDefaults(t *testing.T) {
 	kinds := must(kindsWith(nil))
 	filled, err := spec.Settings{}.Resolve(kinds)

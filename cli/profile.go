@@ -40,12 +40,12 @@ spends more than another on a task.
   harness profile run-… --diff A,B --flame diff.svg          a flame graph
   harness profile run-… --http 127.0.0.1:7171                pprof's own pages, with links to Jaeger
 
-A span's processor time is told from 30 samples on, 0.3 s; what a shorter one
-did is in the ledger.`,
+The profile of a span needs 30 samples, 0.3 s of processor time. For a shorter
+span, see harness ledger.`,
 		Args: cobra.ExactArgs(1),
 		RunE: about(func(cmd *cobra.Command) (action, error) {
 			if slices.ContainsFunc(otlpProfileFlags, cmd.Flags().Changed) {
-				return nil, errors.New("--format, --out and --otlp are no more: OpenTelemetry's signal for profiles is not stable. A run's profiles are pprof files, in its folder profiles")
+				return nil, errors.New("--format, --out and --otlp were removed: OpenTelemetry's signal for profiles is not stable. A run's profiles are pprof files, in its folder profiles")
 			}
 			return a.parseProfile(f)
 		}),
@@ -63,16 +63,16 @@ did is in the ledger.`,
 	flags.StringVar(&f.jaeger, "jaeger", string(jaeger.DefaultPage), "with --http: the Jaeger that the pages lead to")
 	for _, name := range otlpProfileFlags {
 		flags.String(name, "", "")
-		_ = flags.MarkHidden(name) // it is there
+		_ = flags.MarkHidden(name) // cannot fail: the flag exists
 	}
 	cmd.MarkFlagsMutuallyExclusive("cell", "span", "diff", "http")
 	return cmd
 }
 
-// otlpProfileFlags were flags of profile, and are refused with the reason.
+// otlpProfileFlags are former flags of profile, which are refused with the reason.
 var otlpProfileFlags = []string{"format", "out", "otlp"}
 
-// parseProfile returns what the flags ask for.
+// parseProfile returns the action that the flags ask for.
 func (a *app) parseProfile(f profileFlags) (action, error) {
 	if !slices.Contains(profile.Kinds, f.kind) {
 		return nil, fmt.Errorf("--kind is %q; want one of %s", f.kind, strings.Join(profile.Kinds, ", "))
@@ -92,7 +92,7 @@ func (a *app) parseProfile(f profileFlags) (action, error) {
 	case f.cell != "":
 		return func(_ context.Context, run *inspect.Run) error { return a.cellProfile(run, f) }, nil
 	case f.flame != "":
-		return nil, errors.New("--flame needs --cell, --span or --diff: whose flame graph?")
+		return nil, errors.New("--flame needs --cell, --span or --diff: what to draw")
 	}
 	return func(_ context.Context, run *inspect.Run) error { return a.listProfiles(run) }, nil
 }
@@ -106,7 +106,7 @@ func (a *app) serveProfiles(ctx context.Context, run *inspect.Run, jaeger jaeger
 	return a.serveUntilSignal(ctx, s, fmt.Sprintf("Profiles of %s: %s", run.Dir, s.URL()))
 }
 
-// spanProfile prints the samples of a span, or that there are too few.
+// spanProfile prints the profile of a span, or that it has too few samples.
 func (a *app) spanProfile(run *inspect.Run, f profileFlags) error {
 	v, span, err := run.Span(f.span)
 	if err != nil {
@@ -120,7 +120,8 @@ func (a *app) spanProfile(run *inspect.Run, f profileFlags) error {
 	return a.printProfile(v, nil, title, 0, f)
 }
 
-// diffProfiles prints what the second cell has more than the first, a task.
+// diffProfiles prints the profile of the second cell less that of the first, both per
+// task.
 func (a *app) diffProfiles(run *inspect.Run, first, second string, f profileFlags) error {
 	old, err := run.EachTask(first, f.kind)
 	if err != nil {
@@ -147,8 +148,9 @@ func (a *app) cellProfile(run *inspect.Run, f profileFlags) error {
 	return a.printProfile(v, nil, fmt.Sprintf("%s, %s of all its processes", f.cell, f.kind), run.Tasks(f.cell), f)
 }
 
-// printProfile prints or draws a profile, or its difference from a base. It is of
-// that many tasks together, if that is known and not one.
+// printProfile prints or draws a profile, or its difference from a base if that is
+// not nil. tasks is how many tasks the profile is of; 0 if it is unknown or the
+// profile is per task.
 func (a *app) printProfile(v, base *profile.View, title string, tasks int, f profileFlags) error {
 	if f.flame != "" {
 		var b strings.Builder
@@ -173,7 +175,7 @@ func (a *app) printProfile(v, base *profile.View, title string, tasks int, f pro
 	return failed(v.Top(a.stdout, f.top, f.lines))
 }
 
-// listProfiles prints what there is.
+// listProfiles prints the profiles of all cells.
 func (a *app) listProfiles(run *inspect.Run) error {
 	out := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, cell := range run.Profiled() {

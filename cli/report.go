@@ -21,7 +21,7 @@ func newReportCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "report DIR",
 		Short: "Make the report of a run again from its records",
-		Long: `report prints the report of a run, and writes all its forms into the run's
+		Long: `report prints the report of a run, and writes it in all formats into the run's
 folder. The same records give the same bytes.
 
 ` + strings.Join(files, "\n"),

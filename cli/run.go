@@ -35,15 +35,15 @@ func newRunCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-const runDoc = `run makes the trials of an experiment: rounds in random order, each trial a
-fresh process, every output verified. Then it makes the evidence, spans and
-profiles, and the report. Without a file and flags it compares all workloads
-on all backends.
+const runDoc = `run makes the trials of an experiment in rounds. The order in each round is
+random, each trial is a fresh process, and every output is verified. Then it
+makes the evidence, which is spans and profiles, and the report. Without a file
+and flags it compares all workloads on all backends.
 
-A flag has precedence over the environment, which has it over the file. The key
-of --time-budget in a file is time_budget, and its variable HARNESS_TIME_BUDGET;
-docs/options.md has them all, and harness init writes a file with every key.
-Every line of it may be left out:
+A flag has precedence over the environment, and the environment over the file. The
+key of --time-budget in a file is time_budget, and its variable
+HARNESS_TIME_BUDGET; docs/options.md lists them all, and harness init writes a file
+with every key. Every line of a file may be left out:
 
   workloads:
     - sqrt
@@ -54,24 +54,24 @@ Every line of it may be left out:
   backends: [sequential, goroutines, processes]
   preset: standard
 
-precision: 2% in the place of rounds goes on until the intervals are that
-narrow. time_budget: 10m makes as many rounds as fit, at least one, so that all
-is done by then; beside rounds or precision it makes at most what they ask for.
+precision: 2% instead of rounds makes rounds until the intervals are that narrow.
+time_budget: 10m makes as many rounds as fit into that time, at least one; with
+rounds or precision it makes at most the rounds that these ask for.
 vary: {cpu: [100us, 1ms]} or {workers: [1, 2, 4]} beside the params of
-a workload runs it with each of the values; {size: [1ms, 5ms]}, {wait: [0%, 90%]}
-and {payload: [1KiB, 1MiB]} are for those that list these axes.
+a workload runs it with each of the values. {size: [1ms, 5ms]}, {wait: [0%, 90%]}
+and {payload: [1KiB, 1MiB]} are for workloads that list these axes.
 
 The presets are quick (7 rounds, no verdicts), standard (20) and rigorous (40).
-From 12 rounds on, those during which other programs took more than a tenth of
-the machine are dropped whole and made again, until there are enough or twice
-as many have been made.
+In a run of 12 rounds or more, a round during which other programs used more than
+a tenth of the machine is left out and made again, until there are enough rounds
+or twice as many have been made.
 
-Nothing observes a timed trial. What observing costs is measured apart, with
---observers or observers: rounds of the first workload, in which each cell
+Nothing observes a timed trial. The cost of observing is measured separately, by
+--observers or observers: in rounds of the first workload, in which each cell
 runs with every observer (spans, execution trace, each kind of profile) and
-with none. The preset standard makes 12 of them, rigorous 20, quick none.`
+with none. The preset standard makes 12 of these rounds, rigorous 20, quick none.`
 
-// run makes a run, or goes on with one.
+// run makes a new run, or continues one.
 func (a *app) run(ctx context.Context, s spec.Settings) error {
 	wanted, err := s.Resolve(a.kinds)
 	if err != nil {
@@ -94,12 +94,12 @@ func (a *app) run(ctx context.Context, s spec.Settings) error {
 		if err != nil {
 			return s.At("listen", err)
 		}
-		defer func() { _ = server.Close() }() // nobody can be told any more
+		defer func() { _ = server.Close() }() // the run has ended: its error is no use to anybody
 		printer.Tell("Metrics: %s", server.URL()+web.MetricsPath)
 		a.publish = live.Set
 	}
 	if s.Jaeger {
-		if _, err := jaeger.Find(); err != nil { // rather now than when all is done
+		if _, err := jaeger.Find(); err != nil { // fail now rather than after the run
 			return s.At("jaeger", err)
 		}
 	}
@@ -133,7 +133,7 @@ func (a *app) begin(wanted spec.Spec, finish func(*plan.Plan, *results.Folder, [
 	return finish(p, folder, nil)
 }
 
-// resume goes on with the run of a folder.
+// resume continues the run in a folder.
 func (a *app) resume(ctx context.Context, dir string, finish func(*plan.Plan, *results.Folder, []results.Trial) error) error {
 	folder, data, err := results.Resume(dir)
 	if err != nil {
@@ -157,8 +157,8 @@ func (a *app) resume(ctx context.Context, dir string, finish func(*plan.Plan, *r
 	return finish(p, folder, data.Latest())
 }
 
-// createFolder makes the folder of a new run, named after it unless out says
-// otherwise.
+// createFolder makes the folder of a new run: out, or a folder named after the run if
+// out is empty.
 func createFolder(out string, p *plan.Plan) (*results.Folder, error) {
 	if out == "" {
 		out = "run-" + p.Run.ID

@@ -13,11 +13,11 @@ func newSchemaCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema experiment|results",
 		Short: "Print the JSON schema of an experiment file or of results.json",
-		Long: `schema prints a JSON schema: of the file that harness run takes, with the
-workloads and models of this program, or of the results.json that a run leaves.
+		Long: `schema prints a JSON schema: that of an experiment file for harness run, with the
+workloads and models of this program, or that of the results.json of a run.
 
-Editors complete and check an experiment by the first. harness init writes it
-beside the file, which names it in its first line; for a file without:
+With the first, editors complete and check experiment files. harness init writes
+it beside the file, whose first line names it. For a file without a schema:
 
   harness schema experiment > ` + spec.SchemaFile + `
   # yaml-language-server: $schema=` + spec.SchemaFile,

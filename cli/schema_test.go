@@ -12,7 +12,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/experiment/spec"
 )
 
-// The schema takes what init writes and what this repository runs.
+// The schema accepts what init writes and the experiments of this repository.
 func TestExperimentSchema(t *testing.T) {
 	kinds, err := kindsWith(nil)
 	if err != nil {

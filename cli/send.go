@@ -13,11 +13,11 @@ import (
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
-// destinations are where a run is told about beside its folder.
+// destinations say where the spans and the metrics of a run go beside its folder.
 type destinations struct{ spans, metrics trace.Destination }
 
-// destinationsOf returns where spans and metrics go. The flag has precedence
-// over the environment.
+// destinationsOf returns the destinations that the flag --otlp or the environment
+// names. The flag has precedence.
 func destinationsOf(flag string) (d destinations, err error) {
 	if flag != "" {
 		if _, err := trace.ParseTarget(flag, trace.Traces); err != nil {
@@ -28,8 +28,8 @@ func destinationsOf(flag string) (d destinations, err error) {
 	return d, err
 }
 
-// send delivers the spans of a run. A receiver that is down does not make a
-// run fail: its spans can be sent later.
+// send delivers the spans of a run, and prints a warning if that fails. A receiver
+// that is down does not make a run fail: the spans can be sent later.
 func (a *app) send(ctx context.Context, printer *progress.Printer, to trace.Destination, dir string) {
 	path := filepath.Join(dir, results.TracesFile)
 	if to.Console {

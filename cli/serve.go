@@ -12,7 +12,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/web"
 )
 
-// serveFlags are the flags of serve as they were given.
+// serveFlags are the values of the flags of serve.
 type serveFlags struct {
 	listen, jaeger string
 	open           bool
@@ -23,10 +23,10 @@ func newServeCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve DIR",
 		Short: "Serve runs to a browser: reports, profiles, files",
-		Long: `serve serves the run in a folder, or all runs in the folders in it, on this
-machine alone: for each its report, every file that it left, and the pages about
-its profiles, with pprof's own. Runs that are added meanwhile are there when the
-page is loaded again. Links from Jaeger to profiles lead here, too.
+		Long: `serve serves the run in a folder, or all runs in the folders in it, on loopback.
+Each run has its report, all of its files, and the pages about its profiles, with
+those of pprof. Runs that are added later appear when the page is loaded again.
+Links from Jaeger to profiles lead here, too.
 
   harness serve run-…
   harness serve .           every run-… here`,
@@ -40,12 +40,12 @@ page is loaded again. Links from Jaeger to profiles lead here, too.
 		},
 	}
 	cmd.Flags().StringVar(&f.listen, "listen", web.Addr, "loopback address to serve at; port 0 takes a free one")
-	cmd.Flags().StringVar(&f.jaeger, "jaeger", string(jaeger.DefaultPage), "the Jaeger that the pages lead to")
+	cmd.Flags().StringVar(&f.jaeger, "jaeger", string(jaeger.DefaultPage), "URL of the Jaeger that the pages link to")
 	cmd.Flags().BoolVar(&f.open, "open", false, "open it in the browser")
 	return cmd
 }
 
-// parseJaeger understands where Jaeger is.
+// parseJaeger parses the flag --jaeger.
 func parseJaeger(flag string) (jaeger.Page, error) {
 	page, ok := jaeger.ParsePage(flag)
 	if !ok {

@@ -70,15 +70,15 @@ func (a *app) sendTraces(ctx context.Context, dir string, to *trace.Target) erro
 
 // exportTrace writes the traced trials for Perfetto.
 func (a *app) exportTrace(run *inspect.Run, cell, out string) error {
-	lanes := run.Data.Lanes
+	timelines := run.Data.Timelines
 	if cell != "" {
-		lanes = slices.DeleteFunc(slices.Clone(lanes), func(l results.Lanes) bool { return l.Cell != cell })
-		if len(lanes) == 0 {
+		timelines = slices.DeleteFunc(slices.Clone(timelines), func(l results.Timeline) bool { return l.Cell != cell })
+		if len(timelines) == 0 {
 			return fmt.Errorf("--cell: the run has no traced trial of %q", cell)
 		}
 	}
 	var b bytes.Buffer
-	if err := ledger.Perfetto(&b, lanes, func(cell string) string { return filepath.Join(run.Dir, results.ExecDir, cell) }); err != nil {
+	if err := ledger.Perfetto(&b, timelines, func(cell string) string { return filepath.Join(run.Dir, results.ExecDir, cell) }); err != nil {
 		return failed(err)
 	}
 	if out == "" {

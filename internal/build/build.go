@@ -1,5 +1,5 @@
-// Package build makes programs from revisions of the source, to be compared with
-// one another. It runs git, tar and go.
+// Package build builds programs from revisions of the source, so that they can be
+// compared. It runs git, tar and go.
 package build
 
 import (
@@ -18,11 +18,11 @@ import (
 // ErrInterrupted is the error of a build whose context ended.
 var ErrInterrupted = errors.New("interrupted while building; nothing was measured")
 
-// Find returns the builds that args name, in their order and named A, B …: each
-// is the file of a program, or a revision of the source that git knows in this
-// folder. Of a revision it builds the package pkg in a new folder in dir, which
-// the caller removes when the programs are not needed any more. The working tree
-// is left alone. When ctx ends, the error is [ErrInterrupted].
+// Find returns the builds that args name, in their order, with the names A, B …
+// Each of args is the file of a program, or a revision of the source that git knows
+// in the working directory. Find builds the package pkg of a revision in a new folder
+// in dir, which the caller removes when the programs are no longer needed. It does
+// not change the working tree. If ctx ends, the error is [ErrInterrupted].
 func Find(ctx context.Context, args []string, pkg, dir string) (builds []results.Build, err error) {
 	for i, arg := range args {
 		name := string(rune('A' + i))
@@ -44,8 +44,8 @@ func Find(ctx context.Context, args []string, pkg, dir string) (builds []results
 	return builds, nil
 }
 
-// buildRevision builds a package as it was in a revision that git knows in this
-// folder.
+// buildRevision builds a package of a revision that git knows in the working
+// directory.
 func buildRevision(ctx context.Context, name, revision, pkg, dir string) (results.Build, error) {
 	wrap := func(err error) error {
 		return fmt.Errorf("%s is no file, and as a revision it cannot be built: %w", revision, err)
@@ -68,9 +68,9 @@ func buildRevision(ctx context.Context, name, revision, pkg, dir string) (result
 	return b, err
 }
 
-// buildSource builds a commit in a new folder and returns the program. It leaves
-// the working tree alone. The same commit gives the same bytes, wherever it is
-// built, if the tools are the same.
+// buildSource builds a commit in a new folder, and returns the path of the program.
+// It does not change the working tree. The same commit gives the same bytes
+// wherever it is built, if the tools are the same.
 func buildSource(ctx context.Context, from results.Source, dir string) (path string, err error) {
 	top, err := output(ctx, "", "git", "rev-parse", "--show-toplevel")
 	if err != nil {
@@ -100,7 +100,7 @@ func buildSource(ctx context.Context, from results.Source, dir string) (path str
 	return path, nil
 }
 
-// output returns what a command prints, without the space around it.
+// output runs a command in dir, and returns its output without surrounding space.
 func output(ctx context.Context, dir string, args ...string) (string, error) {
 	var stdout, stderr strings.Builder
 	c := exec.CommandContext(ctx, args[0], args[1:]...)
@@ -114,9 +114,9 @@ func output(ctx context.Context, dir string, args ...string) (string, error) {
 	return strings.TrimSpace(stdout.String()), nil
 }
 
-// Again builds the revisions of a run again, of which only the source is
-// recorded, each in a folder of its own in dir, and sets the Path of each.
-// Whether they are what they were, [plan.Resume] tells.
+// Again builds the builds of a run again that were made from revisions, each in a
+// folder of its own in dir, and sets their Path. [plan.Resume] checks that the
+// programs are the same as before.
 func Again(ctx context.Context, run *results.Run, dir string) (err error) {
 	for i := range run.Builds {
 		b := &run.Builds[i]

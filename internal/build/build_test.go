@@ -65,7 +65,7 @@ func TestFind(t *testing.T) {
 		}
 	}
 
-	// A file is taken as it is, and the same commit gives the same program.
+	// A file is used as it is, and the same commit gives the same program.
 	again, err := Find(t.Context(), []string{builds[0].Path, "one"}, "./program", t.TempDir())
 	if err != nil {
 		t.Fatal(err)

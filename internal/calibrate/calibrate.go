@@ -1,10 +1,10 @@
-// Package calibrate compares the lock-based models with CPython's own lock, in
-// the two respects in which programmers meet it: whether computation gains
-// from more threads, and how late I/O is beside threads that compute.
+// Package calibrate compares the GIL-like models with CPython's own lock (GIL). It
+// measures the two effects that programmers see: how much computation gains from
+// more threads, and how late I/O is beside threads that compute.
 //
-// A subject is a process, of this program or of Python, that computes on a
-// number of threads, or answers pings beside them. The pings come from this
-// process. To add a subject, add it to the list in Subjects.
+// A subject is a process of this program or of Python. It computes on a number of
+// threads, or answers pings from this process beside them. To add a subject, add it
+// to the list in Subjects.
 package calibrate
 
 import (
@@ -27,13 +27,13 @@ import (
 
 // Options say how much is measured. The zero Options are usable.
 type Options struct {
-	Rounds int           // each with every measurement of every subject; zero is 3
+	Rounds int           // each has every measurement of every subject once; zero is 3
 	Pings  int           // in each measurement of latency; zero is 100
 	Pause  time.Duration // between a reply and the next ping; zero is 2 ms
 	Work   time.Duration // of computation on one thread; zero is 300 ms
 	Seed   uint64        // of the order
 
-	// Progress is called before each round; nil if nobody cares.
+	// Progress is called before each round; it may be nil.
 	Progress func(round, of int)
 }
 
@@ -52,7 +52,7 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// What is measured of each subject.
+// The numbers of threads with which each subject is measured.
 var (
 	threadCounts = []int{1, 2, 4}
 	hogCounts    = []int{0, 1, 2}
@@ -82,7 +82,7 @@ type Result struct {
 	Latency []Latency `json:"latency,omitempty"`
 }
 
-// Scaling is how much faster the same computation is on several threads.
+// Scaling is the speed-up of a computation on several threads.
 type Scaling struct {
 	Threads int     `json:"threads"`
 	Speedup float64 `json:"speedup"` // over one thread, in the same round; median over the rounds
@@ -92,50 +92,31 @@ type Scaling struct {
 
 // Latency is how long a ping takes beside threads that compute.
 type Latency struct {
-	Hogs  int   `json:"hogs"`
+	Hogs  int   `json:"hogs"`   // threads that compute
 	P50NS int64 `json:"p50_ns"` // medians over the rounds
 	P95NS int64 `json:"p95_ns"`
-	LowNS int64 `json:"low_ns"` // the median of the round in which it was least, and most
+	LowNS int64 `json:"low_ns"` // the smallest and the largest median of a round
 	HiNS  int64 `json:"high_ns"`
 }
 
-// job is one measurement.
+// A job is one measurement of a subject, in every round.
 type job struct {
 	subject int
 	order   order
 }
 
-// An order is what a subject is told.
+// An order tells the process of a subject what to do.
 type order struct {
 	Backend string `json:"backend,omitempty"`
 	Threads int    `json:"threads"` // that compute
-	WorkNS  int64  `json:"work_ns"` // how much, in all; 0 is until the input ends, and pings are answered
+	WorkNS  int64  `json:"work_ns"` // how much to compute in all; 0 means compute and answer pings until the input ends
 }
 
-// Run measures. It blocks for about half a minute by default, or until ctx
-// ends. A subject that is not on this machine is reported as absent.
+// Run measures the subjects. It blocks for about half a minute by default, or until
+// ctx ends. A subject that this machine does not have is reported as absent.
 func Run(ctx context.Context, subjects []Subject, opt Options) ([]Result, error) {
 	opt.setDefaults()
-	results := make([]Result, len(subjects))
-	var jobs []job
-	for i, s := range subjects {
-		results[i].Subject = s.Name
-		backend := ""
-		if s.Backend != nil {
-			backend = s.Backend.Name
-		} else if version, err := pythonVersion(ctx); err != nil {
-			results[i].Absent = err.Error()
-			continue
-		} else {
-			results[i].Version = version
-		}
-		for _, n := range threadCounts {
-			jobs = append(jobs, job{i, order{backend, n, int64(opt.Work)}})
-		}
-		for _, n := range hogCounts {
-			jobs = append(jobs, job{i, order{backend, n, 0}})
-		}
-	}
+	results, jobs := jobsOf(ctx, subjects, opt)
 	random := rand.New(rand.NewPCG(opt.Seed, 1))
 	figures := make(map[job][]figure)
 	for round := range opt.Rounds {
@@ -151,26 +132,51 @@ func Run(ctx context.Context, subjects []Subject, opt Options) ([]Result, error)
 			figures[j] = append(figures[j], f)
 		}
 	}
-	for j, f := range figures {
-		r := &results[j.subject]
-		if j.order.WorkNS == 0 {
-			r.Latency = append(r.Latency, latencyOf(j.order.Threads, f))
-			continue
-		}
-		one := j
-		one.order.Threads = 1
-		r.Scaling = append(r.Scaling, scalingOf(j.order.Threads, f, figures[one]))
-	}
-	for i := range results {
-		slices.SortFunc(results[i].Scaling, func(a, b Scaling) int { return a.Threads - b.Threads })
-		slices.SortFunc(results[i].Latency, func(a, b Latency) int { return a.Hogs - b.Hogs })
+	for _, j := range jobs {
+		results[j.subject].add(j, figures)
 	}
 	return results, nil
 }
 
-// A figure is what one measurement gave.
+// jobsOf returns the jobs of the subjects, with results that have no figures yet.
+func jobsOf(ctx context.Context, subjects []Subject, opt Options) (results []Result, jobs []job) {
+	for i, s := range subjects {
+		r := Result{Subject: s.Name}
+		backend := ""
+		var err error
+		if s.Backend != nil {
+			backend = s.Backend.Name
+		} else if r.Version, err = pythonVersion(ctx); err != nil {
+			r.Absent = err.Error()
+		}
+		results = append(results, r)
+		if r.Absent != "" {
+			continue
+		}
+		for _, n := range threadCounts {
+			jobs = append(jobs, job{i, order{backend, n, int64(opt.Work)}})
+		}
+		for _, n := range hogCounts {
+			jobs = append(jobs, job{i, order{backend, n, 0}})
+		}
+	}
+	return results, jobs
+}
+
+// add adds the figures of a job to the result of its subject.
+func (r *Result) add(j job, figures map[job][]figure) {
+	if j.order.WorkNS == 0 {
+		r.Latency = append(r.Latency, latencyOf(j.order.Threads, figures[j]))
+		return
+	}
+	one := j
+	one.order.Threads = 1
+	r.Scaling = append(r.Scaling, scalingOf(j.order.Threads, figures[j], figures[one]))
+}
+
+// A figure is the result of one measurement.
 type figure struct {
-	perUnit  float64       // time of a unit of the computation
+	perUnit  float64       // nanoseconds for a unit of the computation
 	p50, p95 time.Duration // of the pings
 }
 
@@ -193,8 +199,8 @@ func latencyOf(hogs int, f []figure) Latency {
 	return Latency{hogs, int64(quantile(p50, .5)), int64(quantile(p95, .5)), int64(p50[0]), int64(p50[len(p50)-1])}
 }
 
-// quantile returns the q-quantile of sorted values, between two of them if
-// need be (R's type 7).
+// quantile returns the q-quantile of sorted values by linear interpolation (R's
+// type 7).
 func quantile[T ~int64 | ~float64](sorted []T, q float64) T {
 	at := q * float64(len(sorted)-1)
 	i := int(at)
@@ -204,10 +210,10 @@ func quantile[T ~int64 | ~float64](sorted []T, q float64) T {
 	return sorted[i] + T((at-float64(i))*float64(sorted[i+1]-sorted[i]))
 }
 
-// limit bounds a measurement.
+// limit bounds the time of a measurement.
 const limit = time.Minute
 
-// measure starts a subject, has it do what it is told and ends it.
+// measure starts the process of a subject, measures it and ends it.
 func measure(ctx context.Context, s Subject, o order, opt Options) (f figure, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v", limit))
 	defer cancel()
@@ -236,15 +242,15 @@ func measure(ctx context.Context, s Subject, o order, opt Options) (f figure, er
 	return ping(ctx, reply.Addr, opt)
 }
 
-// A reply is what a subject answers: where it can be pinged, or what a unit of
-// the computation took, whatever its unit is.
+// A reply is the answer of a subject: the address for pings, or the time of a unit
+// of its computation. Each subject has its own unit.
 type reply struct {
 	Addr      string  `json:"addr,omitempty"`
 	PerUnitNS float64 `json:"per_unit_ns,omitempty"`
 	Error     string  `json:"error,omitempty"`
 }
 
-// ping sends pings, one after the other.
+// ping sends pings, one after the other, and returns quantiles of their times.
 func ping(ctx context.Context, addr string, opt Options) (f figure, err error) {
 	conn, err := net.Dial("udp", addr)
 	if err != nil {
@@ -276,7 +282,7 @@ func ping(ctx context.Context, addr string, opt Options) (f figure, err error) {
 	return figure{p50: quantile(times, .5), p95: quantile(times, .95)}, nil
 }
 
-// A process is a subject that was started.
+// A process is the process of a subject. end ends it and waits for it.
 type process struct {
 	out io.Reader
 	end func() error

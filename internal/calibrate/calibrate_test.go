@@ -27,7 +27,7 @@ func backend(t *testing.T, name string) *core.Backend {
 	return nil
 }
 
-// Every subject there is answers, and every figure is one that can be.
+// Every subject on this machine answers, and every figure is plausible.
 func TestRun(t *testing.T) {
 	rounds := 0
 	results, err := Run(t.Context(), Subjects(backend(t, "gil"), backend(t, "goroutines")), Options{

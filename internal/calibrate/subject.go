@@ -23,8 +23,8 @@ var subjectPy string
 // role is the [child.Role] of a subject.
 const role = "calibrate"
 
-// Divert makes this process a subject and never returns, if it was started as
-// one. A program calls it first thing in main.
+// Divert runs this process as a subject and never returns, if it was started as one.
+// A program calls it at the beginning of main.
 func Divert(ctx context.Context, backends []*core.Backend) {
 	if child.Role() != role {
 		return
@@ -33,7 +33,7 @@ func Divert(ctx context.Context, backends []*core.Backend) {
 	in, out := child.Parent()
 	err := serve(ctx, in, out, backends)
 	if err != nil {
-		_ = json.NewEncoder(out).Encode(reply{Error: err.Error()}) // or else the exit code tells
+		_ = json.NewEncoder(out).Encode(reply{Error: err.Error()}) // if this fails, the exit code remains
 		os.Exit(1)
 	}
 	os.Exit(0)
@@ -78,14 +78,14 @@ func serve(ctx context.Context, in io.Reader, out io.Writer, backends []*core.Ba
 	if err := json.NewEncoder(out).Encode(reply{Addr: sock.LocalAddr().String()}); err != nil {
 		return err
 	}
-	_, err = io.Copy(io.Discard, in) // until the parent has seen enough
-	return err                       // and the process ends, with all that still runs
+	_, err = io.Copy(io.Discard, in) // until the parent closes it
+	return err                       // the process then ends with all tasks that still run
 }
 
-// stride is how many steps are between two checkpoints: about 100 µs.
+// stride is the number of steps between two checkpoints; it takes about 100 µs.
 const stride = 50_000
 
-// steps does for Go what the function of that name does in subject.py.
+// steps does the same computation as the function of that name in subject.py.
 func steps(n int) (x uint32) {
 	for range n {
 		x = (x*1103515245 + 12345) & 0x7fffffff
@@ -110,7 +110,7 @@ var (
 		return x, nil
 	})
 
-	// echo answers pings. CPython gives its lock up in both calls, too.
+	// echo answers pings. CPython releases its lock in both calls, too.
 	echo = core.NewTask("calibrate.echo", func(ctx context.Context, sock *net.UDPConn) (int, error) {
 		buf := make([]byte, 64)
 		for {
@@ -129,8 +129,8 @@ var (
 	})
 )
 
-// computeFor has the work done that takes one thread so long, and returns how
-// many nanoseconds a stride took, all threads together.
+// computeFor does the work that takes one thread o.WorkNS, divided among the
+// threads, and returns the nanoseconds per stride.
 func computeFor(ctx context.Context, ex core.Executor, o order) (float64, error) {
 	start := time.Now()
 	n := 0

@@ -8,8 +8,8 @@ import (
 	"text/tabwriter"
 )
 
-// Text writes the results of a run with those options as two tables, with what
-// they were measured on.
+// Text writes results as two tables, with the versions and options of the
+// measurement.
 func Text(out io.Writer, results []Result, opt Options) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	table := func(title string, columns []string, cells func(Result) []string) {

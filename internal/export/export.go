@@ -1,7 +1,7 @@
-// Package export writes a run in the forms that people and other programs read:
-// the files of its folder, and what harness export prints.
+// Package export writes a run in the formats that people and other programs read:
+// as files of its folder, and for harness export.
 //
-// To add a form, add a [Format] to [All].
+// To add a format, add a [Format] to [All].
 package export
 
 import (
@@ -18,25 +18,26 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// A Run is what is written: the records, and what the report says of them.
+// A Run is a run to be written: its records and its report.
 type Run struct {
 	Data     *results.Data
 	Report   *report.Report
 	Document *document.Document
 }
 
-// NewRun returns the run of those records. r is their report.
+// NewRun returns the run of the records d, whose report is r.
 func NewRun(d *results.Data, r *report.Report) *Run { return &Run{d, r, r.Document()} }
 
-// A Format is a form that a run is written in.
+// A Format is a format that a run can be written in.
 type Format struct {
-	Name  string // that users type
-	Doc   string // a line
-	File  string // in the run's folder
+	Name  string // in harness export --format
+	Doc   string // one line
+	File  string // name in the run's folder
 	Write func(ctx context.Context, w io.Writer, r *Run) error
 }
 
-// All are the formats, by name. The same records give the same bytes.
+// All are the formats, in the order of their names. The same records give the same
+// bytes.
 var All = []Format{
 	{"benchfmt", "Go benchmarks, for benchstat: a result per trial", results.BenchFile, func(_ context.Context, w io.Writer, r *Run) error { return report.Bench(w, r.Data) }},
 	{"csv", "a line per trial, with all that it measured", results.CSVFile, func(_ context.Context, w io.Writer, r *Run) error { return report.CSV(w, r.Data) }},
@@ -46,8 +47,8 @@ var All = []Format{
 	{"openmetrics", "the run's metrics with exemplars, for Prometheus", results.MetricsFile, func(ctx context.Context, w io.Writer, r *Run) error { return metrics.Text(ctx, w, r.Data, r.Report) }},
 }
 
-// Files writes the run in all formats, and the report's charts, into its folder.
-// Each file is replaced as a whole.
+// Files writes the run in all formats, and the report's charts, into the folder
+// dir. Each file is replaced as a whole.
 func Files(ctx context.Context, dir string, r *Run) error {
 	for _, f := range All {
 		var b bytes.Buffer

@@ -90,7 +90,7 @@ func TestFiles(t *testing.T) {
 		}
 	}
 	if len(charts) < 10 {
-		t.Errorf("there are %d charts; want a map, intervals, lanes of seven workloads, the workers' time and the course of the run", len(charts))
+		t.Errorf("there are %d charts; want a map, intervals, task timelines of seven workloads, the workers' time and the course of the run", len(charts))
 	}
 }
 

@@ -21,7 +21,7 @@ func Document() string {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", r.Name, r.Doc)
 	}
 	b.WriteString("\n## What models cost\n\n" + documentCosts + "\n| cost | when |\n| --- | --- |\n")
-	for _, r := range Costs {
+	for _, r := range ModelCosts {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", r.Name, r.Doc)
 	}
 	return b.String()
@@ -29,8 +29,8 @@ func Document() string {
 
 const documentHead = `# Causes
 
-Where the time of tasks goes, and what the report makes of it. This page is made from the code (` + "`go test ./internal/findings -update`" + `) and
-held against it.
+Where the time of tasks goes, and what the report concludes from it. This page is made from the code (` + "`go test ./internal/findings -update`" + `); a
+test compares the two.
 
 ` + "`harness ledger DIR [--cell CELL] [--task N] [--json]`" + ` divides the time of every task of a cell's traced trial, from its submission until its result
 was back, into parts. They do not overlap; together with the residual they are the whole time, to the nanosecond.
@@ -56,21 +56,21 @@ encoding, decoding, a forced collection) is found in its part to 2 % and 0.2 ms,
 machine a task may be stopped between its clock and the trace's, by as much as the OS queue says. ` + "`go test . -run TestAcceptance/amounts`" + ` repeats it, and
 ` + "`go test ./internal/ledger -run GoToolTrace`" + ` compares with what ` + "`go tool trace`" + ` computes from the same file (1 %).
 
-For how long tasks were made to help the garbage collector, in a program that allocates faster than its garbage is collected, is what an execution trace says of
-their goroutines, and within 15 % of what the runtime itself accounts for (` + "`/cpu/classes/gc/mark/assist:cpu-seconds`" + `): ` + "`go test ./internal/ledger -run CollectorsShare`" + `.
-On a busy machine it can be half as much again, since a thread that the system stops at the edge of helping counts here and not there, as does the
-end of a collection, which falls to whoever helps last. The part ` + "`gc`" + ` also has waiting for the collector, which the runtime accounts for nowhere. What the collector does beside
-the tasks, a quarter of the processors while it runs, is in no task's time: tasks are ` + "`runnable`" + ` meanwhile, and the CPU samples have it.
+The time for which tasks had to help the garbage collector is measured by the execution trace of their goroutines. In a program that allocates faster than its
+garbage is collected, it is within 15 % of the runtime's own figure (` + "`/cpu/classes/gc/mark/assist:cpu-seconds`" + `): ` + "`go test ./internal/ledger -run CollectorsShare`" + `.
+On a busy machine it can be half as much again. A thread that the system stops while it begins or ends helping counts here and not in the runtime's figure, and so does the
+end of a collection, which the task that helps last has to do. The part ` + "`gc`" + ` also contains waiting for the collector, for which the runtime has no figure. What the collector does beside
+the tasks, with a quarter of the processors while it runs, is in no task's time: meanwhile tasks are ` + "`runnable`" + `, and the CPU samples show the collector.
 `
 
 const documentFindings = `A finding is about the program: something that its author can change. It has numbers, the span that shows it best, a stack where one is known, and
-the command that shows it. A rule that is not sure says nothing. Who computes is told by processor time, which other programs do not add to. The report
-tells a cause once for each program, with the models that it was found on and its figure on each.
+the command that shows it. A rule that is not sure reports nothing. Rules tell which tasks compute by their processor time, which other programs do not add to. The report
+states a cause once for each program, with the models that it was found on and its figure on each.
 
-Rules compare with the time that tasks take, each from the begin of its function to its end. Every share of time that is shown is one of *the workers'
+Rules compare with the time that tasks take, each from the begin of its function to its end. Every share of time that is shown is a share of *the workers'
 time*: all workers of the cell, for as long as the measured part took, whether or not they had a task. The evidence has both. Queue, encoding and transport
-are in no worker's time, since many tasks can be there at once; they are given for each task. What is told from CPU samples is a share of the processor time.
+are not in the workers' time, since many tasks can be in them at once; they are given for each task. Figures from CPU samples are shares of the processor time.
 `
 
-const documentCosts = `Taking turns, or crossing to another process, is what a model does with any program. It explains a cell, and is no fault of the program.
+const documentCosts = `What a model does with any program, such as running one task's code at a time or carrying tasks to another process. It explains a result, and is no fault of the program.
 `

@@ -1,12 +1,13 @@
 // Package findings reads the ledgers of a run and says in plain language what is
-// wrong with a program, each with its evidence. It is pure. A rule that is not
-// sure says nothing.
+// wrong with its programs. Every finding has evidence. A rule that is not sure
+// reports nothing. The package is pure.
 //
-// A finding is something that the program's author can change. What a model does
-// with any program of the kind, such as taking turns, is a cost of the model: it
-// is the cause that a reader looks for, and no fault. The two are kept apart.
+// A finding about a program is something that its author can change. What a model
+// does with any program of the kind, such as running one task's code at a time, is
+// a cost of the model: it explains a result, but is no fault of the program. The two
+// are reported apart.
 //
-// To add a rule, write a file with a [Rule] and add a line to [All], or to [Costs]
+// To add a rule, write a file with a [Rule] and add a line to [All], or to [ModelCosts]
 // if no change of the program would help. docs/causes.md is made from the rules:
 // go test ./internal/findings -update.
 package findings
@@ -28,11 +29,11 @@ type Finding struct {
 	Workload string `json:"workload"`
 	Model    string `json:"model"` // backend and workers: "gil×4"
 	Says     string `json:"says"`
-	// Figure is the number that it is about: the larger, the worse.
+	// Figure is the amount that was found: the larger, the worse.
 	Figure   Figure   `json:"figure"`
 	Evidence []string `json:"evidence"`
-	// Stack is how the program got to the place that it is about, innermost
-	// first; empty if there is none, or too little was sampled.
+	// Stack is the call stack of the place that the finding names, innermost first;
+	// empty if it names none, or if too few samples were taken.
 	Stack []string `json:"stack,omitempty"`
 	// Task is the number of the task that shows it best, and SpanID its span.
 	Task   uint64 `json:"task,omitempty"`
@@ -41,12 +42,12 @@ type Finding struct {
 	Command string `json:"command"`
 }
 
-// A Figure is an amount of time for each of something, or a share.
+// A Figure is a share, or an amount of time per task, reply or other thing.
 type Figure struct {
-	What  string  `json:"what"` // is measured: "waiting for a lock"
+	What  string  `json:"what"` // is measured, such as "waiting for a lock"
 	Value float64 `json:"value"`
 	Unit  string  `json:"unit"` // "ns", or "1" for a share
-	Of    string  `json:"of"`   // what it is a share of, or what there is so much time for each of
+	Of    string  `json:"of"`   // the whole of a share, or the thing of an amount per thing: "task"
 }
 
 // Amount returns the value alone: "35 %", "2.03ms".
@@ -57,7 +58,7 @@ func (f Figure) Amount() string {
 	return percent(f.Value)
 }
 
-// Each is what the value is for, behind it: "of the workers' time", "a task".
+// Each returns the text that follows the value: "of the workers' time", "a task".
 func (f Figure) Each() string {
 	if f.Unit == "ns" {
 		return "a " + f.Of
@@ -65,8 +66,8 @@ func (f Figure) Each() string {
 	return "of " + f.Of
 }
 
-// WorkersTime is what shares are of, wherever they are shares of time: all
-// workers of the cell, for as long as the measured part of its traced trial took.
+// WorkersTime is the whole of every share of time: all workers of the cell, for as
+// long as the measured part of its traced trial took.
 const WorkersTime = "the workers' time"
 
 // A Group is what one rule found in one program, on several models.
@@ -75,8 +76,8 @@ type Group struct {
 	Findings       []Finding // the largest figure first
 }
 
-// Groups puts findings together that are about the same thing, so that a cause is
-// told once. They are in the order of their first ones.
+// Groups groups the findings of the same rule about the same program, so that each
+// cause is reported once. Groups are in the order of their first findings.
 func Groups(all []Finding) (groups []Group) {
 	for _, f := range all {
 		i := slices.IndexFunc(groups, func(g Group) bool { return g.Rule == f.Rule && g.Workload == f.Workload })
@@ -95,7 +96,7 @@ func Groups(all []Finding) (groups []Group) {
 // Worst returns the finding with the largest figure.
 func (g Group) Worst() Finding { return g.Findings[0] }
 
-// Models says on which models it holds, and how large its figure is on each:
+// Models says on which models the cause was found, and its figure on each:
 // "waiting for a lock 22 to 35 % of the workers' time: 35 % on goroutines×4, 22 %
 // on gomaxprocs1×4".
 func (g Group) Models() string {
@@ -114,7 +115,7 @@ func (g Group) Models() string {
 	return fmt.Sprintf("on %d models: %s %s %s: %s", len(on), worst.What, amounts, worst.Each(), strings.Join(on, ", "))
 }
 
-// A Cell is what a rule looks at.
+// A Cell is what a rule checks: a cell of the run with its ledger.
 type Cell struct {
 	results.Cell
 	Ledger  results.Ledger
@@ -122,19 +123,20 @@ type Cell struct {
 	Cores   int
 	// Profiled is the profiled trial; nil if there is none.
 	Profiled *results.Trial
-	// CPUNS is the median processor time of a timed trial, and LeastCPUNS the
-	// least of the workload's cells: what the work itself needs.
+	// CPUNS is the median processor time of a timed trial. LeastCPUNS is the
+	// smallest of these medians over the workload's cells: what the work itself
+	// needs.
 	CPUNS, LeastCPUNS float64
 	// Collections is the median number of garbage collections in the measured
 	// part of a timed trial, set-up not included.
 	Collections float64
 }
 
-// A Rule looks for one thing.
+// A Rule looks for one cause.
 type Rule struct {
 	Name  string
 	Doc   string
-	Check func(c *Cell) *Finding // nil if it is not there
+	Check func(c *Cell) *Finding // returns nil if the cause is not there
 }
 
 // All are the rules, in the order in which their findings are reported.
@@ -153,17 +155,17 @@ var All = []*Rule{
 	GCBound,
 }
 
-// Costs are the rules that say what a model costs a program.
-var Costs = []*Rule{
-	Turns,
+// ModelCosts are the rules that say what a model costs the programs that it runs.
+var ModelCosts = []*Rule{
+	SerialExecution,
 	Carrying,
 }
 
 // Of returns the findings of a run.
 func Of(d *results.Data) []Finding { return check(d, All) }
 
-// CostsOf returns what the models cost the programs of a run.
-func CostsOf(d *results.Data) []Finding { return check(d, Costs) }
+// ModelCostsOf returns what the models cost the programs of a run.
+func ModelCostsOf(d *results.Data) []Finding { return check(d, ModelCosts) }
 
 func check(d *results.Data, rules []*Rule) []Finding {
 	var all []Finding
@@ -221,15 +223,15 @@ func cellOf(d *results.Data, l *results.Ledger) (*Cell, bool) {
 	return c, true
 }
 
-// olderTurns are what backends were recorded without, by name, before they said
-// it themselves.
+// olderTurns has, by the name of the backend, the fields that older runs did not
+// record.
 var olderTurns = map[string]results.BackendInfo{
 	"eventloop":   {Turn: "the loop's turn", Cooperative: true},
 	"gil":         {Turn: "the interpreter lock"},
 	"gomaxprocs1": {Turn: "the one processor"},
 }
 
-// withTurn completes the record of a serial backend in an older run.
+// withTurn completes the record of a serial backend of an older run.
 func withTurn(b results.BackendInfo) results.BackendInfo {
 	if b.Serial && b.Turn == "" {
 		b.Turn, b.Cooperative = olderTurns[b.Name].Turn, olderTurns[b.Name].Cooperative
@@ -245,7 +247,7 @@ func median(v []int64) float64 {
 	return float64(v[len(v)/2]+v[(len(v)-1)/2]) / 2
 }
 
-// model names what the cell runs on.
+// model returns the model of the cell, such as "gil×4".
 func (c *Cell) model() string {
 	name := fmt.Sprintf("%s×%d", c.Cell.Backend, c.Workers)
 	if c.Build != "" {
@@ -254,24 +256,24 @@ func (c *Cell) model() string {
 	return name
 }
 
-// whole is the workers' time.
+// whole returns the workers' time.
 func (c *Cell) whole() int64 { return c.Ledger.WallNS * int64(c.Workers) }
 
-// idle is how much of the workers' time they were in no task.
+// idle returns how much of their time the workers had no task.
 func (c *Cell) idle() int64 { return max(0, c.whole()-c.Ledger.BusyNS) }
 
-// ofWorkers makes a figure of an amount of the workers' time.
+// ofWorkers returns an amount of the workers' time as a figure.
 func (c *Cell) ofWorkers(what string, ns int64) Figure {
 	return Figure{What: what, Value: ratio(ns, c.whole()), Unit: "1", Of: WorkersTime}
 }
 
-// aTask makes a figure of an amount of time that all tasks took together.
+// aTask returns an amount of time of all tasks together as a figure per task.
 func (c *Cell) aTask(what string, ns int64) Figure {
 	return Figure{What: what, Value: float64(ns) / float64(c.Ledger.Tasks), Unit: "ns", Of: "task"}
 }
 
-// spent says what a figure is a share of, and how much of that tasks took: a rule
-// compares the two.
+// spent formats a share of the workers' time as evidence, with the share that tasks
+// took of it.
 func (c *Cell) spent(f Figure) string {
 	s := fmt.Sprintf("%s %s %s (%d workers for %v)", f.What, f.Amount(), f.Each(), c.Workers, about(time.Duration(c.Ledger.WallNS)))
 	if f.What != noTask {
@@ -280,10 +282,10 @@ func (c *Cell) spent(f Figure) string {
 	return s
 }
 
-// noTask is what workers are in that have none.
+// noTask describes the time of workers that have no task.
 const noTask = "in no task"
 
-// share returns what part of the time inside of tasks was spent so.
+// share returns the share of the parts in the time inside of tasks.
 func (c *Cell) share(parts ...results.Part) float64 {
 	var ns int64
 	for _, p := range parts {
@@ -292,7 +294,7 @@ func (c *Cell) share(parts ...results.Part) float64 {
 	return ratio(ns, c.Ledger.BusyNS)
 }
 
-// busy returns for what part of the trial the workers were inside of tasks.
+// busy returns the share of the workers' time inside of tasks.
 func (c *Cell) busy() float64 {
 	return ratio(c.Ledger.BusyNS, c.Ledger.WallNS*int64(c.Workers))
 }
@@ -312,7 +314,8 @@ func ratio(part, whole int64) float64 {
 	return float64(part) / float64(whole)
 }
 
-// extra says what the model costs more than the leanest one.
+// extra formats the processor time of a task as evidence, beside that on the
+// leanest model.
 func (c *Cell) extra() string {
 	n := float64(c.Ledger.Tasks)
 	return fmt.Sprintf("processor time in the timed trials: %v a task, %v on the leanest model", about(time.Duration(c.CPUNS/n)), about(time.Duration(c.LeastCPUNS/n)))
@@ -333,7 +336,8 @@ func (c *Cell) most(p results.Part) results.MostTask {
 	return results.MostTask{}
 }
 
-// place returns where the tasks spent the most of a part, and its share of it.
+// place returns the place where the tasks spent most of a part, and its share of the
+// part.
 func (c *Cell) place(p results.Part) (results.Place, float64) {
 	for _, at := range c.Ledger.Places {
 		if at.Part == p.String() {
@@ -356,8 +360,9 @@ func first(places []results.Place) results.Place {
 	return places[0]
 }
 
-// behind returns the time that tasks waited for their turn, as these parts, and
-// how much of it behind tasks that compute far longer than they do.
+// behind returns how long tasks were in these parts because other tasks ran
+// (scheduling interference), and how much of that was behind tasks that compute
+// far longer than they do.
 func (c *Cell) behind(parts ...results.Part) (waited, behindLong int64) {
 	for _, p := range parts {
 		waited += c.Ledger.Parts[p]
@@ -366,13 +371,13 @@ func (c *Cell) behind(parts ...results.Part) (waited, behindLong int64) {
 	return waited, behindLong
 }
 
-// show makes a finding point at one task.
+// show sets the task that shows the finding best.
 func (f *Finding) show(m results.MostTask) *Finding {
 	f.Task, f.SpanID = m.Number, m.SpanID
 	return f
 }
 
-// at says in the evidence where in the program that is, and keeps the stack.
+// at adds a place in the program to the evidence, and sets the stack.
 func (f *Finding) at(what, where string, stack []string) *Finding {
 	if where != "" {
 		f.Evidence, f.Stack = append(f.Evidence, what+" at "+where), stack
@@ -380,7 +385,7 @@ func (f *Finding) at(what, where string, stack []string) *Finding {
 	return f
 }
 
-// blamed makes a finding point at the task that others wait behind.
+// blamed adds the task that held up the others most to the evidence, and shows it.
 func (f *Finding) blamed(c *Cell) *Finding {
 	if len(c.Ledger.Blockers) == 0 {
 		return f
@@ -393,7 +398,7 @@ func (f *Finding) blamed(c *Cell) *Finding {
 
 func percent(v float64) string { return fmt.Sprintf("%.0f %%", 100*v) }
 
-// about rounds a duration to three digits or so.
+// about rounds a duration to about three digits.
 func about(d time.Duration) time.Duration {
 	for unit := time.Duration(1); ; unit *= 10 {
 		if d < 1000*unit {

@@ -28,7 +28,7 @@ func TestDocument(t *testing.T) {
 	}
 }
 
-// healthy is a run of one cell of which nothing is to be said.
+// healthy is a run of one cell that has no finding.
 func healthy() *results.Data {
 	l := results.Ledger{
 		Cell: "w-goroutines-w2", Workers: 2, WallNS: 100 * ms, Tasks: 20, Resolved: 20, BusyNS: 190 * ms, MaxInFlight: 20,
@@ -52,12 +52,13 @@ func healthy() *results.Data {
 	}
 }
 
-// share is how a share is written: with what it is one of.
+// share matches a share with its whole.
 var share = regexp.MustCompile(`% (of (the workers' time|the processor time|the bytes that are allocated)|more than on the leanest model)`)
 
-func both(d *results.Data) []Finding { return append(Of(d), CostsOf(d)...) }
+func both(d *results.Data) []Finding { return append(Of(d), ModelCostsOf(d)...) }
 
-// What a model costs is no finding: a clean program on one that takes turns has none.
+// What a model costs is no finding about the program: a clean program on a serial
+// model has none.
 func TestTakingTurnsIsNoFinding(t *testing.T) {
 	for _, backend := range []string{"goroutines", "eventloop"} {
 		d := healthy()
@@ -69,14 +70,14 @@ func TestTakingTurnsIsNoFinding(t *testing.T) {
 		if got := Of(d); len(got) != 0 {
 			t.Errorf("%s: Of(equal tasks that take turns) = %+v; want nothing", backend, got)
 		}
-		if got := CostsOf(d); len(got) != 1 || got[0].Rule != Turns.Name {
-			t.Errorf("%s: CostsOf(equal tasks that take turns) = %+v; want %s", backend, got, Turns.Name)
+		if got := ModelCostsOf(d); len(got) != 1 || got[0].Rule != SerialExecution.Name {
+			t.Errorf("%s: ModelCostsOf(equal tasks that take turns) = %+v; want %s", backend, got, SerialExecution.Name)
 		}
 	}
 }
 
-// What a model's turns are is told by its record, whatever its name; of runs that
-// were recorded before, by the names that there were.
+// What tasks on a serial model wait for is in the model's record, whatever its name;
+// in older runs it follows from the name.
 func TestTurnsByRecord(t *testing.T) {
 	tests := []struct {
 		backend     results.BackendInfo
@@ -94,9 +95,9 @@ func TestTurnsByRecord(t *testing.T) {
 		d.Run.Cells[0].Backend, d.Run.Backends[0] = tt.backend.Name, tt.backend
 		l := &d.Ledger[0]
 		l.Parts[results.PartGate], l.Parts[results.PartRunnable], l.BehindLong[results.PartGate] = 60*ms, 60*ms, 50*ms
-		costs := CostsOf(d)
+		costs := ModelCostsOf(d)
 		if len(costs) != 1 || !strings.Contains(costs[0].Says, " for "+tt.waits+".") {
-			t.Errorf("CostsOf(%+v) = %+v; want that tasks wait for %s", tt.backend, costs, tt.waits)
+			t.Errorf("ModelCostsOf(%+v) = %+v; want that tasks wait for %s", tt.backend, costs, tt.waits)
 		}
 		if found := slices.ContainsFunc(Of(d), func(f Finding) bool { return f.Rule == HeadOfLine.Name }); found != tt.cooperative {
 			t.Errorf("Of(%+v) has %s: %v; want %v", tt.backend, HeadOfLine.Name, found, tt.cooperative)
@@ -113,7 +114,7 @@ func TestNothingToSay(t *testing.T) {
 	}
 }
 
-// Each rule is found when its case is there, and not when it only just is not.
+// Each rule reports its case, and does not report a case just below its threshold.
 func TestRules(t *testing.T) {
 	at := func(part results.Part, ns int64, waits int) []results.Place {
 		return []results.Place{{Part: part.String(), Where: "main.place (f.go:1)", NS: ns, Waits: waits, Stack: []string{"main.place (f.go:1)"}}}
@@ -168,7 +169,7 @@ func TestRules(t *testing.T) {
 		}, func(d *results.Data, _ *results.Ledger) { d.Trials[0].UserNS = 120 * ms }, 7},
 		{GCBound, func(d *results.Data, _ *results.Ledger) { d.Trials[2].GCSamples = 30 },
 			func(d *results.Data, _ *results.Ledger) { d.Trials[2].GCSamples = 25 }, 7},
-		{Turns, func(d *results.Data, l *results.Ledger) {
+		{SerialExecution, func(d *results.Data, l *results.Ledger) {
 			d.Run.Backends[0].Serial = true
 			l.Parts[results.PartRunning], l.Parts[results.PartGate] = 95*ms, 95*ms
 		}, func(d *results.Data, _ *results.Ledger) { d.Run.Backends[0].Serial = false }, 0},
@@ -201,12 +202,12 @@ func TestRules(t *testing.T) {
 			}
 		})
 	}
-	if len(tests) != len(All)+len(Costs) {
-		t.Errorf("%d of %d rules are tested", len(tests), len(All)+len(Costs))
+	if len(tests) != len(All)+len(ModelCosts) {
+		t.Errorf("%d of %d rules are tested", len(tests), len(All)+len(ModelCosts))
 	}
 }
 
-// A cause is told once, with the models that it holds on.
+// A cause is reported once, with the models on which it was found.
 func TestGroups(t *testing.T) {
 	of := func(rule, workload, model string, share float64) Finding {
 		return Finding{Rule: rule, Workload: workload, Model: model, Figure: Figure{What: "asleep", Value: share, Unit: "1", Of: WorkersTime}}

@@ -8,8 +8,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/stats"
 )
 
-// AwaitInALoop finds a program that submits each task when the one before it is
-// done.
+// AwaitInALoop finds a program that submits each task only when the one before it
+// is done.
 var AwaitInALoop = &Rule{
 	Name: "await-in-a-loop",
 	Doc:  "there was never more than one task at a time, though there were several workers and tasks",
@@ -80,7 +80,7 @@ var SerialIO = &Rule{
 	},
 }
 
-// LockConvoy finds tasks that queue up for a lock of their own.
+// LockConvoy finds tasks that queue up for a lock of the program.
 var LockConvoy = &Rule{
 	Name: "lock-convoy",
 	Doc:  "tasks wait at one lock for at least a fifth of their time",
@@ -102,7 +102,8 @@ var LockConvoy = &Rule{
 	},
 }
 
-// LateIO finds replies that lie about because another task computes.
+// LateIO finds tasks that go on late after their reply has come, because another
+// task computes.
 var LateIO = &Rule{
 	Name: "late-io",
 	Doc: "outside of an event loop, tasks go on at least 1 ms after their replies have come, on average, and at least a third as long after as they waited for them; " +
@@ -214,7 +215,8 @@ var Starved = &Rule{
 	},
 }
 
-// IPCBound finds tasks that are carried for longer than they run.
+// IPCBound finds tasks whose transport between processes takes longer than their
+// work.
 var IPCBound = &Rule{
 	Name: "ipc-bound",
 	Doc:  "carrying the tasks to other processes and back takes longer than running them, and workers are idle meanwhile, or encoding and decoding alone takes half as long; and the timed trials cost half as much processor time again as the leanest model needs",
@@ -242,8 +244,8 @@ var IPCBound = &Rule{
 	},
 }
 
-// smallTask is how long a task must last for its overhead not to matter on any
-// model, and tooMuch the share of overhead from which it does.
+// smallTask is the duration from which a task's overhead does not matter on any
+// model. tooMuch is the overhead, as a share of the work, from which it matters.
 const (
 	smallTask = 20 * time.Microsecond
 	tooMuch   = 0.5

@@ -58,8 +58,8 @@ func write(t *testing.T, path string, p *profile.Profile) {
 	}
 }
 
-// made makes a profile of some processes of a cell: 100 samples of each, those of
-// the traced trial 40 of the first task and 10 of the second.
+// made makes a profile of some processes of a cell: 100 samples of each, or in the
+// traced trial 40 of the first task and 10 of the second.
 func made(cell, kind string, processes ...string) *profile.Profile {
 	period := map[string]string{"cpu": "cpu nanoseconds", tracedCPU: "cpu nanoseconds", "allocs": "alloc_space bytes", "heap": "inuse_space bytes", "goroutine": ""}
 	p := &profile.Profile{SampleType: []*profile.ValueType{{Type: "samples", Unit: "count"}}}

@@ -1,9 +1,9 @@
-// Package inspect finds things in the records of a run: the profiles of a cell,
-// the samples of a span, what the time of a task went to. Commands print what it
-// finds, and pages show it.
+// Package inspect looks things up in the records of a run: the profiles of a cell,
+// the samples of a span, the ledger of a task. Commands print what it returns, and
+// pages show it.
 //
-// Errors are of two kinds: a [ReadError] says that a file cannot be read, every
-// other that the run does not have what was asked for.
+// There are two kinds of errors. A [ReadError] means that a file cannot be read; any
+// other error means that the run does not have what was asked for.
 package inspect
 
 import (
@@ -20,8 +20,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
-// A Run is the records of a run and the folder that they are from. It is not
-// changed by its methods, which several goroutines may call.
+// A Run has the records of a run, and the folder that they are from. Its methods do
+// not change it, and are safe for concurrent use.
 type Run struct {
 	Dir  string
 	Data *results.Data
@@ -41,7 +41,7 @@ type ReadError struct{ Err error }
 
 func (e *ReadError) Error() string { return e.Err.Error() }
 
-// Unwrap returns what the file system or the decoder said.
+// Unwrap returns the error of the file system or of the decoder.
 func (e *ReadError) Unwrap() error { return e.Err }
 
 // Ledger returns the ledger of a cell.
@@ -82,13 +82,13 @@ func (r *Run) TraceID(cell string) string {
 	return ""
 }
 
-// FindSpan finds a span of the run in a folder, by its id or by the beginning of
-// it.
+// FindSpan finds a span of the run in a folder by its id, or by the beginning of its
+// id.
 func FindSpan(dir, id string) (*trace.Found, error) {
 	return trace.Find(dir, id)
 }
 
-// MoreAbout names the command that says more about a span than its samples do.
+// MoreAbout returns the command that shows the ledger of a span.
 func (r *Run) MoreAbout(span *trace.Found) string {
 	switch {
 	case span.Task != 0:
@@ -99,17 +99,17 @@ func (r *Run) MoreAbout(span *trace.Found) string {
 	return "harness ledger " + r.Dir
 }
 
-// TooFew says that the processor time of a span is not known from n samples.
+// TooFew returns the message that n samples are too few to know what a span spent
+// its processor time on.
 func (r *Run) TooFew(span *trace.Found, n int64) string {
 	return fmt.Sprintf("%s (span %s) has %d CPU samples; fewer than %d say nothing. See: %s", span.Name, span.ID, n, results.MinSamples, r.MoreAbout(span))
 }
 
-// extension is that of the files of profiles.
+// extension is the extension of profile files.
 const extension = ".pb.gz"
 
-// Profiles are the names of the profiles that a cell has of all its processes
-// together: one of each kind, and that of the processors in the traced trial,
-// which knows the spans.
+// Profiles are the names of a cell's profiles of all its processes together: one of
+// each kind, and the CPU profile of the traced trial, whose samples name spans.
 var Profiles = append(slices.Clone(profile.Kinds), tracedCPU)
 
 var tracedCPU = strings.TrimSuffix(results.TracedCPUFile, extension)
@@ -134,8 +134,8 @@ func (r *Run) ProfiledCell(id string) (results.Cell, error) {
 	return r.Data.Run.Cells[i], nil
 }
 
-// path returns where a profile of a cell lies: of all its processes or, as
-// "cpu.worker-0", of one.
+// path returns the path of a profile of a cell. name is a kind, or for one process a
+// kind with its name: "cpu.worker-0".
 func (r *Run) path(cell, name string) string {
 	return filepath.Join(r.Dir, results.ProfilesDir, cell, name+extension)
 }
@@ -179,7 +179,8 @@ func (r *Run) Files(cell string) (files []File, err error) {
 	return files, nil
 }
 
-// byProcess puts all of them first, then the trial, then its workers by number.
+// byProcess orders the names of processes: empty for all together, then the trial,
+// then its workers by number.
 func byProcess(a, b string) int {
 	if len(a) != len(b) && a != "trial" && b != "trial" {
 		return len(a) - len(b)
@@ -187,8 +188,8 @@ func byProcess(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-// Profile reads a profile of a cell by its name: of all its processes, as "cpu",
-// or of one, as "cpu.worker-0".
+// Profile reads a profile of a cell by its name: "cpu" is that of all its processes
+// together, "cpu.worker-0" that of one.
 func (r *Run) Profile(cell, name string) (*profile.View, error) {
 	files, err := r.Files(cell)
 	if err != nil {
@@ -223,7 +224,8 @@ func (r *Run) profiledTrial(cell string) *results.Trial {
 	return nil
 }
 
-// Tasks counts those that a cell's profiles are about; 0 if that is not known.
+// Tasks returns how many tasks ran while a cell's profiles were made; 0 if that is
+// not known.
 func (r *Run) Tasks(cell string) int {
 	if t := r.profiledTrial(cell); t != nil {
 		return t.Tasks * max(1, t.Repeats)
@@ -231,8 +233,8 @@ func (r *Run) Tasks(cell string) int {
 	return 0
 }
 
-// Collector says how much of a cell's processor time the garbage collector took;
-// nothing if there are too few samples.
+// Collector says how much of a cell's processor time the garbage collector took. It
+// returns "" if there are too few samples.
 func (r *Run) Collector(cell string) string {
 	t := r.profiledTrial(cell)
 	if t == nil || t.CPUSamples < results.MinSamples {
@@ -241,8 +243,8 @@ func (r *Run) Collector(cell string) string {
 	return fmt.Sprintf("In the garbage collector: %d of %d CPU samples, %.0f %% of the processor time", t.GCSamples, t.CPUSamples, 100*float64(t.GCSamples)/float64(t.CPUSamples))
 }
 
-// EachTask returns the profile of a cell of that kind, divided by the tasks that
-// ran.
+// EachTask returns the profile of a cell of that kind, divided by the number of
+// tasks that ran.
 func (r *Run) EachTask(cell, kind string) (*profile.View, error) {
 	if !slices.Contains(profile.Kinds, kind) {
 		return nil, fmt.Errorf("there are no profiles of kind %q; want one of %s", kind, strings.Join(profile.Kinds, ", "))
@@ -258,8 +260,8 @@ func (r *Run) EachTask(cell, kind string) (*profile.View, error) {
 	return v.Each(n), nil
 }
 
-// Span returns the CPU samples of a span and of those below it: from the traced
-// trial, or, for a cell's own span, from the profiled one.
+// Span returns the CPU samples of a span and of the spans below it: from the traced
+// trial, or from the profiled trial if the span is that of a cell.
 func (r *Run) Span(id string) (*profile.View, *trace.Found, error) {
 	found, err := FindSpan(r.Dir, id)
 	if err != nil {
@@ -268,7 +270,7 @@ func (r *Run) Span(id string) (*profile.View, *trace.Found, error) {
 	if found.Cell == "" {
 		return nil, nil, fmt.Errorf("%s (%s) is of no cell, so it has no profile; name one of a cell, a trial or a task", found.ID, found.Name)
 	}
-	if _, err := r.ProfiledCell(found.Cell); err != nil { // the file of spans may name any
+	if _, err := r.ProfiledCell(found.Cell); err != nil { // the file of spans may name any cell
 		return nil, nil, err
 	}
 	var v *profile.View
@@ -284,8 +286,8 @@ func (r *Run) Span(id string) (*profile.View, *trace.Found, error) {
 	return v, found, nil
 }
 
-// SampledSpans returns the spans of a cell's traced trial that have CPU samples,
-// those with the most first; none if there is no traced trial.
+// SampledSpans returns the spans of a cell's traced trial that have CPU samples, in
+// descending order of samples; none if there is no traced trial.
 func (r *Run) SampledSpans(cell string) ([]profile.SpanSamples, error) {
 	v, err := read(r.path(cell, tracedCPU))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -27,7 +27,7 @@ func TestOpen(t *testing.T) {
 	if _, err := Open(t.TempDir()); err == nil || !strings.Contains(err.Error(), "is not the folder of a run") {
 		t.Errorf("Open of an empty folder = %v", err)
 	}
-	// An old run without profiles and spans is read, too.
+	// An older run without profiles and spans can be read, too.
 	r, err := Open("../../results/2026-11-21-two-cores")
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +146,7 @@ func TestLedger(t *testing.T) {
 	}
 }
 
-// What the run does not have is told from what cannot be read.
+// Errors distinguish what the run does not have from what cannot be read.
 func TestErrors(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(canned)); err != nil {

@@ -1,8 +1,8 @@
-// Package jaeger starts a Jaeger on this machine, finds out which receivers of
-// spans run here, and knows where Jaeger's page shows a trace.
+// Package jaeger starts a Jaeger on this machine, finds the receivers of spans that
+// run here, and knows the URLs at which Jaeger shows traces.
 //
-// All ports are listed in this file. To look for another receiver, add its port
-// here and its look to [Receivers].
+// All ports are in this file. To look for another receiver, add its port here, and
+// add the receiver with its check to [Receivers].
 package jaeger
 
 import (
@@ -14,13 +14,13 @@ import (
 	"strings"
 )
 
-// DefaultPage is where Jaeger's page is if nobody says otherwise.
+// DefaultPage is where Jaeger's page is by default.
 const DefaultPage Page = "http://localhost:16686"
 
-// A Page is the URL of Jaeger's page, without a slash at its end.
+// A Page is the URL of a Jaeger's page, without a slash at its end.
 type Page string
 
-// ParsePage understands the URL of a Jaeger's page. ok is false if it is none.
+// ParsePage parses the URL of a Jaeger's page. ok is false if s is not such a URL.
 func ParsePage(s string) (page Page, ok bool) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
@@ -32,17 +32,15 @@ func ParsePage(s string) (page Page, ok bool) {
 // Trace returns the URL at which a trace is shown.
 func (p Page) Trace(traceID string) string { return string(p) + "/trace/" + url.PathEscape(traceID) }
 
-// Span returns the URL at which a trace is shown with one of its spans picked
-// out.
+// Span returns the URL at which a trace is shown with one of its spans highlighted.
 func (p Page) Span(traceID, spanID string) string {
 	return p.Trace(traceID) + "?uiFind=" + url.QueryEscape(spanID)
 }
 
-// A port is one of Jaeger's, which a variable of the environment can move.
+// A port is a port of Jaeger, which an environment variable can change.
 type port struct{ variable, usual string }
 
-// The ports of a Jaeger. Its configuration in dashboards/ names the same
-// variables.
+// The ports of Jaeger. Its configuration in dashboards/ uses the same variables.
 var (
 	queryPort  = port{"JAEGER_QUERY_PORT", "16686"}
 	httpPort   = port{"JAEGER_OTLP_HTTP_PORT", "4318"}
@@ -58,7 +56,7 @@ func (p port) addr() string {
 	return "127.0.0.1:" + p.usual
 }
 
-// get returns the status and the first megabyte of a page.
+// get requests a page, and returns its status and first megabyte.
 func get(ctx context.Context, url string) (status int, body []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -30,7 +30,7 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// A Jaeger without its page is told from one that has it.
+// Note distinguishes a Jaeger without its page from one that has it.
 func TestNote(t *testing.T) {
 	for body, want := range map[string]string{
 		"<h1>Not it</h1><p>This is a placeholder for the Jaeger UI home page.": "built without its page",
@@ -51,7 +51,7 @@ func answer(status int, body string) http.HandlerFunc {
 	}
 }
 
-// serve starts a server and moves a port to it. It returns its address.
+// serve starts a server and changes a port to its port. It returns its address.
 func serve(t *testing.T, p port, h http.Handler) string {
 	t.Helper()
 	s := httptest.NewServer(h)
@@ -83,7 +83,7 @@ func TestReceivers(t *testing.T) {
 		{
 			"others", answer(http.StatusOK, "hello"), answer(http.StatusOK, "hello"),
 			[2]machine.Receiver{
-				{Running: true, Wrong: "it answers a request for /v1/traces with 200, a receiver would with 405"},
+				{Running: true, Wrong: "it answers a request for /v1/traces with 200; a receiver answers with 405"},
 				{Running: true, Wrong: "its page is not Jaeger's"},
 			},
 		},
@@ -100,8 +100,8 @@ func TestReceivers(t *testing.T) {
 	}
 }
 
-// fake puts a program on the PATH in the place of Jaeger, and a page of health
-// that answers when the program has made the file $READY.
+// fake puts a program on the PATH instead of Jaeger, and serves a health page that
+// answers when the program has made the file $READY.
 func fake(t *testing.T, script string) (ready string) {
 	t.Helper()
 	dir := t.TempDir()

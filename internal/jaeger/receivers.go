@@ -15,9 +15,9 @@ import (
 // receiverWait bounds how long a receiver on this machine may take to answer.
 const receiverWait = 5 * time.Second
 
-// Receivers finds out which receivers of spans, and which Jaeger, run on this
-// machine, at the ports of [Start]. It asks for pages only, sends no span, and
-// takes 5 seconds at most.
+// Receivers checks which receivers of spans, and which Jaeger, run on this machine
+// at the ports of [Start]. It only requests pages, sends no span, and takes 5
+// seconds at most.
 func Receivers(ctx context.Context) []machine.Receiver {
 	all := []machine.Receiver{
 		{Name: "OTLP over gRPC", Addr: grpcPort.addr()},
@@ -35,7 +35,7 @@ func Receivers(ctx context.Context) []machine.Receiver {
 	return all
 }
 
-// lookAtGRPC can tell only that something listens.
+// lookAtGRPC checks only whether something listens.
 func lookAtGRPC(ctx context.Context, r *machine.Receiver) {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "tcp", r.Addr)
@@ -46,7 +46,8 @@ func lookAtGRPC(ctx context.Context, r *machine.Receiver) {
 	r.Running = true
 }
 
-// lookAtOTLP knows a receiver by its refusal: spans are posted, not got.
+// lookAtOTLP checks for the status with which a receiver refuses a GET request: spans
+// are sent by POST.
 func lookAtOTLP(ctx context.Context, r *machine.Receiver) {
 	status, _, err := get(ctx, "http://"+r.Addr+"/v1/traces")
 	switch {
@@ -58,7 +59,7 @@ func lookAtOTLP(ctx context.Context, r *machine.Receiver) {
 	case status == http.StatusMethodNotAllowed:
 		r.Running = true
 	default:
-		r.Running, r.Wrong = true, fmt.Sprintf("it answers a request for /v1/traces with %d, a receiver would with %d", status, http.StatusMethodNotAllowed)
+		r.Running, r.Wrong = true, fmt.Sprintf("it answers a request for /v1/traces with %d; a receiver answers with %d", status, http.StatusMethodNotAllowed)
 	}
 }
 

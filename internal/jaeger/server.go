@@ -16,19 +16,20 @@ import (
 	"github.com/f3f4c0de/harness/dashboards"
 )
 
-// A Server is a Jaeger that this process has started. Its fields do not change.
+// A Server is a Jaeger that this process has started. Its exported fields do not
+// change.
 type Server struct {
 	Page       Page   // where it shows traces
 	HTTP, GRPC string // the URLs at which it takes spans
 
-	cmd   *exec.Cmd
-	ended chan struct{} // closed when it has; how it ended is in the command's ProcessState
-	dir   string
-	last  bytes.Buffer // its standard error; read when it has ended
+	cmd    *exec.Cmd
+	ended  chan struct{} // closed when the process has ended; cmd.ProcessState says how
+	dir    string        // of its configuration
+	stderr bytes.Buffer  // to be read only after ended is closed
 }
 
-// Find returns the path of a Jaeger: the one on the PATH, or the one that
-// tools/build has built.
+// Find returns the path of a Jaeger program: the one on the PATH, or else the one
+// that tools/build has built.
 func Find() (string, error) {
 	if path, err := exec.LookPath("jaeger"); err == nil {
 		return path, nil
@@ -43,12 +44,13 @@ func Find() (string, error) {
 	return "", errors.New(`there is no jaeger on the PATH. In the source of harness, "bash tools/build jaeger" builds one in 4 to 7 minutes; https://www.jaegertracing.io/download has others, version 2; or: docker compose -f dashboards/compose.yaml up`)
 }
 
-// startLimit bounds how long it may take until it listens; it takes 0.1 s.
+// startLimit is how long Jaeger may take until it is ready; it takes about 0.1 s.
 const startLimit = time.Minute
 
-// Start starts the Jaeger that [Find] finds, with everything in memory and on
-// loopback, and waits until it is ready. The caller ends it with [Server.Wait]
-// or [Server.Close]. It fails if a Jaeger runs at these ports already.
+// Start starts the Jaeger that [Find] finds, and waits until it is ready. It keeps
+// everything in memory and listens on loopback. The caller ends it with
+// [Server.Wait] or [Server.Close]. Start fails if a Jaeger already runs at these
+// ports.
 func Start(ctx context.Context) (_ *Server, err error) {
 	path, err := Find()
 	if err != nil {
@@ -89,12 +91,12 @@ func (s *Server) command(path string) error {
 	}
 	s.cmd = exec.Command(path, "--config", config)
 	s.cmd.Env = append(os.Environ(), "JAEGER_UI_CONFIG="+ui, "JAEGER_HOST=127.0.0.1")
-	s.cmd.Stdout, s.cmd.Stderr = io.Discard, &s.last
+	s.cmd.Stdout, s.cmd.Stderr = io.Discard, &s.stderr
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C ends this process first, which then ends the server
 	return nil
 }
 
-// waitReady waits until the server answers at its page of health.
+// waitReady waits until the server answers at its health page.
 func (s *Server) waitReady(ctx context.Context, health string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("it was not ready within %v", startLimit))
 	defer cancel()
@@ -104,7 +106,7 @@ func (s *Server) waitReady(ctx context.Context, health string) error {
 		select {
 		case <-tick.C:
 		case <-s.ended:
-			return fmt.Errorf("it ended at once (%v):\n%s", s.cmd.ProcessState, tail(s.last.String()))
+			return fmt.Errorf("it ended at once (%v):\n%s", s.cmd.ProcessState, tail(s.stderr.String()))
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -119,17 +121,17 @@ func ready(ctx context.Context, url string) bool {
 	return err == nil && status == http.StatusOK
 }
 
-// placeholder is in the page of a Jaeger that was built from its Go module, which
-// does not hold the real one.
+// placeholder is in the page of a Jaeger that was built from its Go module, since
+// the module does not contain the real page.
 const placeholder = "This is a placeholder for the Jaeger UI"
 
-// noPage is what to say of it.
+// noPage is the note about a Jaeger with the placeholder.
 const noPage = `This Jaeger was built without its page; it answers queries only (/api/v3). For the
 page put a release on the PATH: https://www.jaegertracing.io/download
 `
 
-// Note returns what a user has to know about the server's page: that it has
-// none, or nothing. It takes a second at most.
+// Note returns a note for the user if the server has no page, and "" otherwise. It
+// takes a second at most.
 func (s *Server) Note(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -140,21 +142,22 @@ func (s *Server) Note(ctx context.Context) string {
 	return noPage
 }
 
-// tail is the end of what a program has said.
+// tail returns the end of a program's output.
 func tail(s string) string { return s[max(0, len(s)-2000):] }
 
-// Wait waits for ctx to end, and then ends the server. It returns an error if
-// the server ended before.
+// Wait waits until ctx ends, and then ends the server. It returns an error if the
+// server ends earlier.
 func (s *Server) Wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return s.Close()
 	case <-s.ended:
-		return errors.Join(fmt.Errorf("jaeger ended by itself (%v):\n%s", s.cmd.ProcessState, tail(s.last.String())), os.RemoveAll(s.dir))
+		return errors.Join(fmt.Errorf("jaeger ended by itself (%v):\n%s", s.cmd.ProcessState, tail(s.stderr.String())), os.RemoveAll(s.dir))
 	}
 }
 
-// Close ends the server, by force after 5 seconds, and removes its files.
+// Close ends the server, by force after 5 seconds, waits for its end, and removes its
+// files.
 func (s *Server) Close() error {
 	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 	force := time.AfterFunc(5*time.Second, func() { _ = s.cmd.Process.Kill() })

@@ -29,7 +29,7 @@ import (
 
 // Build makes the ledger of a traced trial and of each of its tasks, from its
 // lanes and from the execution traces of its processes, which lie in dir.
-func Build(lanes *results.Lanes, spawnNS int64, dir string) (*results.Ledger, []results.LedgerTask) {
+func Build(lanes *results.Timeline, spawnNS int64, dir string) (*results.Ledger, []results.LedgerTask) {
 	l := &results.Ledger{
 		Cell: lanes.Cell, TraceID: lanes.TraceID, Workers: lanes.Workers, WallNS: lanes.WallNS,
 		SpawnNS: spawnNS, Processes: lanes.Processes,
@@ -129,7 +129,7 @@ func largest(places map[string]*results.Place) []results.Place {
 }
 
 // summary finds what stands out among the tasks.
-func summary(l *results.Ledger, lanes *results.Lanes) {
+func summary(l *results.Ledger, lanes *results.Timeline) {
 	type change struct {
 		at int64
 		by int
@@ -219,7 +219,7 @@ type executions struct {
 	turns     turns
 }
 
-func executionsOf(lanes *results.Lanes) *executions {
+func executionsOf(lanes *results.Timeline) *executions {
 	x := &executions{runs: make(map[uint64]*run), within: make(map[uint64]span), submitted: make(map[string]*results.Place)}
 	began := core.Stamp(lanes.BeganNS)
 	for _, t := range lanes.Tasks {

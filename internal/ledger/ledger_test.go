@@ -130,7 +130,7 @@ func convoy(context.Context, int) (int, error) {
 }
 
 // record makes an execution trace of one task, and its lanes.
-func record(t *testing.T) (dir string, lanes *results.Lanes) {
+func record(t *testing.T) (dir string, lanes *results.Timeline) {
 	t.Helper()
 	dir = t.TempDir()
 	stop, err := profile.Execution(filepath.Join(dir, "1.trace"))
@@ -151,7 +151,7 @@ func record(t *testing.T) (dir string, lanes *results.Lanes) {
 	}
 	tm := f.Timing()
 	since := func(s core.Stamp) int64 { return int64(s - began) }
-	return dir, &results.Lanes{
+	return dir, &results.Timeline{
 		Cell: "c", Workers: 1, WallNS: int64(tm.Received - tm.Submitted), BeganNS: int64(began),
 		Tasks: []results.TaskRecord{{
 			Task: "convoy", Number: 1, PID: os.Getpid(),
@@ -244,7 +244,7 @@ func TestOneAfterAnother(t *testing.T) {
 func TestPerfetto(t *testing.T) {
 	dir, lanes := record(t)
 	var b bytes.Buffer
-	if err := Perfetto(&b, []results.Lanes{*lanes}, func(string) string { return dir }); err != nil {
+	if err := Perfetto(&b, []results.Timeline{*lanes}, func(string) string { return dir }); err != nil {
 		t.Fatal(err)
 	}
 	var doc struct {
@@ -272,7 +272,7 @@ func TestPerfetto(t *testing.T) {
 		}
 	}
 	lanes.Processes = nil
-	if err := Perfetto(&b, []results.Lanes{*lanes}, func(string) string { return dir }); err == nil {
+	if err := Perfetto(&b, []results.Timeline{*lanes}, func(string) string { return dir }); err == nil {
 		t.Error("a run of an older harness gave no error")
 	}
 }

@@ -42,7 +42,7 @@ const (
 // these what their goroutine did. Arrows lead from a task's submission to its
 // run. All trials begin at 0, so that cells can be compared. The execution
 // traces of a cell lie in the folder that dir returns.
-func Perfetto(w io.Writer, all []results.Lanes, dir func(cell string) string) error {
+func Perfetto(w io.Writer, all []results.Timeline, dir func(cell string) string) error {
 	p := perfetto{first: true}
 	p.WriteString(`{"displayTimeUnit":"ns","traceEvents":[`)
 	for i := range all {
@@ -81,7 +81,7 @@ func lasts(ns int64) *float64 {
 	return &us
 }
 
-func (p *perfetto) cell(l *results.Lanes, order int, dir string) error {
+func (p *perfetto) cell(l *results.Timeline, order int, dir string) error {
 	if len(l.Processes) == 0 {
 		return fmt.Errorf("the run was made by an older harness, which did not record its processes")
 	}

@@ -39,7 +39,7 @@ func (t *turns) add(x *Executed, within span) {
 		switch {
 		case in.Part == results.PartRunning:
 			t.ran = append(t.ran, at)
-		case results.PartInfo[in.Part].Turn:
+		case results.PartInfo[in.Part].Interference:
 			t.waited = append(t.waited, at)
 		}
 	}
@@ -84,7 +84,7 @@ func (t *turns) settle(l *results.Ledger, runs map[uint64]*run) {
 }
 
 // blockers returns those that held up the others most.
-func (t *turns) blockers(lanes *results.Lanes, runs map[uint64]*run) []results.Blocker {
+func (t *turns) blockers(lanes *results.Timeline, runs map[uint64]*run) []results.Blocker {
 	var all []results.Blocker
 	for _, lane := range lanes.Tasks {
 		b := t.heldUp[lane.Number]

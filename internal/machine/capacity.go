@@ -7,21 +7,22 @@ import (
 	"time"
 )
 
-// spins is the work of a spinner: about 10 ms.
+// spins is the number of steps of a spinner: about 10 ms.
 const spins = 1 << 23
 
-// Capacity measures how much runs at once: it times some work alone on one
-// thread, then the same work on each of that many threads together. The
-// capacity is processors*alone/together: what hyper-threads, a quota, a busy
-// neighbour or a host that sold its processors twice have left of them.
+// Capacity measures how much work the machine does at once. It times a piece of work
+// on one thread alone, then on as many threads as there are processors together. The
+// capacity is processors*alone/together. It is smaller than processors if these are
+// hyper-threads, or if a quota, other programs or an overcommitted host take time
+// from them.
 func Capacity(processors int) (alone, together time.Duration) {
-	spinners(1) // wake the processor up
+	spinners(1) // raises the frequency of an idle processor
 	alone = spinners(1)
 	together = spinners(processors)
 	return min(alone, spinners(1)), together
 }
 
-// spinners returns how long it takes n threads to do the work, each its own.
+// spinners returns how long n threads take if each does the work.
 func spinners(n int) time.Duration {
 	begin := make(chan struct{})
 	var ready, done sync.WaitGroup
@@ -38,7 +39,7 @@ func spinners(n int) time.Duration {
 				x ^= x >> 7
 				x ^= x << 17
 			}
-			sink.Store(x) // so that the work is needed
+			sink.Store(x) // keeps the compiler from removing the work
 		})
 	}
 	ready.Wait()

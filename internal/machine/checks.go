@@ -16,13 +16,14 @@ import (
 	"github.com/f3f4c0de/harness/internal/stats"
 )
 
-// A Status is how a check came out. What cannot be seen is unknown, not ok.
+// A Status is the result of a check. What the system does not show is unknown, not
+// ok.
 type Status string
 
-// The outcomes of checks.
+// The results of checks.
 const (
 	OK      Status = "ok"
-	Warn    Status = "warn"    // figures will be wider, or true for less
+	Warn    Status = "warn"    // intervals will be wider, or figures less general
 	Fail    Status = "fail"    // figures will be wrong
 	Unknown Status = "unknown" // the system does not tell
 )
@@ -35,20 +36,20 @@ type Check struct {
 	Do     string `json:"do,omitempty"` // what to do about it
 }
 
-// Facts are what the checks need to know and files do not tell.
+// Facts are what the checks need to know besides what files of the system say.
 type Facts struct {
 	NumCPU, GOMAXPROCS int
-	Capacity           float64                         // processors' worth of work that ran at once; 0 is unknown
-	Others             float64                         // processors that other programs used just now; negative is unknown
+	Capacity           float64                         // how many processors did work at once; 0 is unknown
+	Others             float64                         // how many processors other programs use now; negative is unknown
 	Sleeps             map[time.Duration]time.Duration // how long sleeps of some lengths took
 	Build              *debug.BuildInfo                // of the program; nil is unknown
-	FreeBytes          int64                           // where results go; negative is unknown
-	TempBytes          int64                           // where trials put their files; negative is unknown
-	OpenFiles          uint64                          // that a process may have open; 0 is unknown
-	Receivers          []Receiver                      // of spans, on this machine; none is unknown
+	FreeBytes          int64                           // free space where results go; negative is unknown
+	TempBytes          int64                           // free space where trials put their files; negative is unknown
+	OpenFiles          uint64                          // most files that a process may have open; 0 is unknown
+	Receivers          []Receiver                      // receivers of spans on this machine; none is unknown
 }
 
-// Checks makes all checks. They read only.
+// Checks makes all checks. They only read.
 func (h Host) Checks(f Facts) []Check {
 	var all []Check
 	for _, check := range []func(Host, Facts) Check{
@@ -75,7 +76,7 @@ func cores(h Host, f Facts) Check {
 	c.Found = fmt.Sprintf("system %s, affinity %s, %s, Go %d (GOMAXPROCS %d)", count(len(parseList(online))), count(allowed), bound, f.NumCPU, f.GOMAXPROCS)
 	switch {
 	case quota > 0 && quota < float64(f.NumCPU):
-		c.Status, c.Do = Fail, fmt.Sprintf("the quota of the control group is below the %d processors that programs see: they are stopped in the middle of a trial. Raise it, or give the group whole processors (cpuset)", f.NumCPU)
+		c.Status, c.Do = Fail, fmt.Sprintf("the quota of the control group is below the %d processors that programs see: programs are stopped in the middle of a trial. Raise the quota, or give the group whole processors (cpuset)", f.NumCPU)
 	case allowed > 0 && allowed != f.NumCPU:
 		c.Status, c.Do = Warn, "the processors that may be used and those that Go sees differ"
 	case f.GOMAXPROCS != f.NumCPU:
@@ -99,9 +100,9 @@ func capacity(_ Host, f Facts) Check {
 	case f.Capacity <= 0:
 		return Check{Name: "capacity", Status: Unknown, Found: "it could not be measured"}
 	case f.Capacity < 0.75*float64(f.NumCPU):
-		c.Status, c.Do = Fail, "what the machine has is not what it names: other programs, hyper-threads, a quota, or a host that sold its processors twice"
+		c.Status, c.Do = Fail, "the machine does less work at once than its number of processors suggests, because of other programs, hyper-threads, a quota or an overcommitted host"
 	case f.Capacity < 0.95*float64(f.NumCPU):
-		c.Status, c.Do = Warn, "look at both limits in the report; the second is at this capacity"
+		c.Status, c.Do = Warn, "look at both limits in the report; the second is for this capacity"
 	}
 	return c
 }
@@ -115,13 +116,13 @@ func otherLoad(_ Host, f Facts) Check {
 	case f.Others > allowed:
 		c.Status, c.Do = Fail, fmt.Sprintf("end what uses the processors, or wait: rounds during which others use more than %.2g cores are left out", allowed)
 	case f.Others > allowed/2:
-		c.Status, c.Do = Warn, "it is close to what a round may have beside it"
+		c.Status, c.Do = Warn, "it is more than half of the load at which a round is left out"
 	}
 	return c
 }
 
-// otherRuns looks for trials of other runs, as far as processes show what they
-// were started with.
+// otherRuns looks for trials of other runs, as far as the environments of processes
+// can be read.
 func otherRuns(h Host, _ Facts) Check {
 	names, _ := fs.Glob(h.fs(), "proc/[0-9]*/environ")
 	if len(names) == 0 {
@@ -134,7 +135,7 @@ func otherRuns(h Host, _ Facts) Check {
 		}
 	}
 	if n > 0 {
-		return Check{Name: "other runs", Status: Fail, Found: fmt.Sprintf("%d trials of another run are under way", n), Do: "wait until it has ended: each is the other's noise"}
+		return Check{Name: "other runs", Status: Fail, Found: fmt.Sprintf("%d trials of another run are under way", n), Do: "wait until it has ended: two runs disturb each other"}
 	}
 	return Check{Name: "other runs", Status: OK, Found: "none under way"}
 }
@@ -155,7 +156,7 @@ func pressure(h Host, f Facts) Check {
 	return c
 }
 
-// loadAverage stands in for the pressure where the kernel does not tell it.
+// loadAverage checks the load average, if the kernel does not report pressure.
 func loadAverage(p procfs.FS, f Facts) Check {
 	load, err := p.LoadAvg()
 	if err != nil {
@@ -186,7 +187,7 @@ func steal(h Host, _ Facts) Check {
 
 func throttling(h Host, _ Facts) Check {
 	if _, _, ok := h.group("cpu", "cpu.stat", "cpu.stat"); !ok {
-		return Check{Name: "throttling", Status: Unknown, Found: "no control group is to be seen"}
+		return Check{Name: "throttling", Status: Unknown, Found: "no control group was found"}
 	}
 	times, d := h.throttled()
 	c := Check{Name: "throttling", Status: OK, Found: fmt.Sprintf("the control group was stopped %d times, for %v", times, d)}
@@ -227,7 +228,7 @@ func clock(h Host, _ Facts) Check {
 func governor(h Host, _ Facts) Check {
 	names, _ := fs.Glob(h.fs(), "sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor")
 	if len(names) == 0 {
-		return Check{Name: "frequency", Status: Unknown, Found: "nothing governs it here; in a virtual machine the host does, unseen"}
+		return Check{Name: "frequency", Status: Unknown, Found: "there is no governor here; in a virtual machine the host sets the frequency"}
 	}
 	governors := make(map[string]bool)
 	for _, name := range names {
@@ -268,10 +269,10 @@ func threads(h Host, _ Facts) Check {
 	return Check{Name: "hyper-threads", Status: OK, Found: "off"}
 }
 
-// meminfo returns what the system says of its memory; what it does not say is nil.
+// meminfo returns the memory statistics of the system. Unknown fields are nil.
 func (h Host) meminfo() (m procfs.Meminfo) {
 	if p, err := h.proc(); err == nil {
-		m, _ = p.Meminfo() // nothing is told of it then
+		m, _ = p.Meminfo() // after an error all fields are nil
 	}
 	return m
 }
@@ -288,7 +289,7 @@ func memory(h Host, _ Facts) Check {
 		c.Found = fmt.Sprintf("%d MiB available, as the control group is bounded", free>>20)
 	}
 	if free < 512<<20 {
-		c.Status, c.Do = Warn, "worker processes need some; end what is not needed"
+		c.Status, c.Do = Warn, "worker processes need memory; end programs that are not needed"
 	}
 	return c
 }
@@ -301,7 +302,7 @@ func swap(h Host, _ Facts) Check {
 	used := *m.SwapTotalBytes - *m.SwapFreeBytes
 	c := Check{Name: "swap", Status: OK, Found: fmt.Sprintf("%d MiB in use", used>>20)}
 	if used > 64<<20 {
-		c.Status, c.Do = Warn, "memory that was moved out comes back in the middle of a trial: sudo swapoff -a"
+		c.Status, c.Do = Warn, "swapped memory is read back in the middle of a trial: sudo swapoff -a"
 	}
 	return c
 }
@@ -312,7 +313,7 @@ func randomisation(h Host, _ Facts) Check {
 		return Check{Name: "address layout", Status: Unknown, Found: "the system does not tell"}
 	}
 	if s != "2" {
-		return Check{Name: "address layout", Status: Warn, Found: "not random (" + s + ")", Do: "every trial is a fresh process so that layouts average out; leave randomisation on: sudo sysctl kernel.randomize_va_space=2"}
+		return Check{Name: "address layout", Status: Warn, Found: "not random (" + s + ")", Do: "every trial is a fresh process so that the effects of layouts average out; turn randomisation on: sudo sysctl kernel.randomize_va_space=2"}
 	}
 	return Check{Name: "address layout", Status: OK, Found: "random, and every trial has one of its own"}
 }
@@ -323,7 +324,7 @@ func files(_ Host, f Facts) Check {
 	case f.OpenFiles == 0:
 		return Check{Name: "open files", Status: Unknown, Found: "the system does not tell"}
 	case f.OpenFiles < 256:
-		c.Status, c.Do = Warn, "many workers need many: ulimit -n 1024"
+		c.Status, c.Do = Warn, "many workers need many open files: ulimit -n 1024"
 	}
 	return c
 }
@@ -348,8 +349,8 @@ func build(_ Host, f Facts) Check {
 	return c
 }
 
-// unoptimised reports whether the compiler was told not to optimise (-N) or not
-// to inline (-l).
+// unoptimised reports whether flags of the compiler disable optimisation (-N) or
+// inlining (-l).
 func unoptimised(gcflags string) bool {
 	return slices.ContainsFunc(strings.Fields(gcflags), func(flag string) bool {
 		if _, after, ok := strings.Cut(flag, "="); ok { // of some packages
@@ -369,9 +370,9 @@ func source(_ Host, f Facts) Check {
 	revision := flags["vcs.revision"]
 	switch {
 	case revision == "":
-		return Check{Name: "source", Status: Unknown, Found: "the program does not tell what revision it is", Do: "go build ./cmd/harness in a clone records it; go run does not"}
+		return Check{Name: "source", Status: Unknown, Found: "the program does not record its revision", Do: "go build ./cmd/harness in a clone records it; go run does not"}
 	case flags["vcs.modified"] == "true":
-		return Check{Name: "source", Status: Warn, Found: "revision " + revision + " with changes that were not committed", Do: "commit first, so that the figures can be made again"}
+		return Check{Name: "source", Status: Warn, Found: "revision " + revision + " with changes that were not committed", Do: "commit first, so that the figures can be reproduced"}
 	}
 	return Check{Name: "source", Status: OK, Found: "revision " + revision}
 }
@@ -380,7 +381,7 @@ func battery(h Host, _ Facts) Check {
 	names, _ := fs.Glob(h.fs(), "sys/class/power_supply/*/online")
 	for _, name := range names {
 		if s, _ := h.read(name); s == "0" && strings.HasPrefix(path.Base(path.Dir(name)), "A") { // AC, ADP1, ACAD
-			return Check{Name: "power", Status: Warn, Found: "on battery", Do: "plug it in: frequencies are lower without"}
+			return Check{Name: "power", Status: Warn, Found: "on battery", Do: "plug it in: frequencies are lower on battery"}
 		}
 	}
 	return Check{Name: "power", Status: OK, Found: "not on battery"}

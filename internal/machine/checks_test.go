@@ -39,7 +39,7 @@ func quiet() map[string]string {
 	}
 }
 
-// version1 are the same files on a machine whose control groups are of version 1.
+// version1 are the same files on a machine with control groups of version 1.
 func version1() map[string]string {
 	files := quiet()
 	for name := range files {
@@ -171,7 +171,7 @@ func TestChecks(t *testing.T) {
 	}
 }
 
-// What a system does not show is unknown, never ok and never an alarm.
+// What a system does not show is unknown, neither ok nor a warning.
 func TestChecksOfNothing(t *testing.T) {
 	for _, c := range host(t, nil).Checks(Facts{NumCPU: 4, GOMAXPROCS: 4, Others: -1, FreeBytes: -1, TempBytes: -1}) {
 		if c.Status != Unknown && c.Name != "power" {

@@ -10,9 +10,9 @@ import (
 )
 
 // Measure measures what the checks need to know about this machine and this
-// process. That takes a second, during which it uses no processor. Capacity and
-// Receivers are left for the caller: they take processes of their own and the
-// network. If ctx ends, it returns early and what was not measured is wrong.
+// process. It takes a second, during which it is idle. The caller sets Capacity and
+// Receivers, which need other processes and the network. If ctx ends, Measure
+// returns early, and its measurements must not be used.
 func Measure(ctx context.Context) Facts {
 	f := Facts{
 		NumCPU: runtime.NumCPU(), GOMAXPROCS: runtime.GOMAXPROCS(0), Others: others(ctx),
@@ -34,7 +34,7 @@ func Measure(ctx context.Context) Facts {
 	return f
 }
 
-// freeBytes returns how much room there is in a folder, -1 if that is unknown.
+// freeBytes returns the free space in a folder, -1 if that is unknown.
 func freeBytes(dir string) int64 {
 	var fs syscall.Statfs_t
 	if syscall.Statfs(dir, &fs) != nil {
@@ -43,8 +43,7 @@ func freeBytes(dir string) int64 {
 	return int64(fs.Bavail) * int64(fs.Bsize) //nolint:unconvert // of another type on other systems
 }
 
-// others returns how many processors other programs use just now, -1 if that
-// cannot be known.
+// others returns how many processors other programs use now, -1 if that is unknown.
 func others(ctx context.Context) float64 {
 	before, err := This.ReadLoad()
 	own, err2 := OwnCPU()
@@ -61,7 +60,7 @@ func others(ctx context.Context) float64 {
 	return max(0, float64(used)/float64(after.At.Sub(before.At)))
 }
 
-// pause waits for a time, or for ctx.
+// pause waits for a time, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// What is measured is there, also in a context that has ended, where nothing is
-// waited for.
+// Measure sets all fields but those of the caller, also in a context that has ended,
+// in which it does not wait.
 func TestMeasure(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

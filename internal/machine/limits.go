@@ -8,17 +8,16 @@ import (
 	"strings"
 )
 
-// A Receiver is something on this machine that spans can be sent to, or looked
-// at with.
+// A Receiver is a program on this machine that receives or shows spans.
 type Receiver struct {
 	Name    string // what it should be, such as "OTLP over HTTP"
 	Addr    string
 	Running bool
-	Says    string // its version, if it tells
-	Wrong   string // why it is not what it should be, if it is not
+	Says    string // its version, if known
+	Wrong   string // why it is not the program that Name says; empty if it is
 }
 
-// receivers tells what could take the spans of a run. None need be there.
+// receivers checks which receivers of spans run. A run needs none.
 func receivers(_ Host, f Facts) Check {
 	if len(f.Receivers) == 0 {
 		return Check{Name: "receivers", Status: Unknown, Found: "not looked for"}
@@ -31,7 +30,7 @@ func receivers(_ Host, f Facts) Check {
 		switch {
 		case r.Wrong != "":
 			state = "taken: " + r.Wrong
-			c.Status, c.Do = Warn, "spans that are sent there are lost; move one of the two. harness keeps them in traces.jsonl in any case"
+			c.Status, c.Do = Warn, "spans that are sent there are lost: start that program or the receiver on another port. harness keeps the spans in traces.jsonl in any case"
 		case r.Running && r.Says != "":
 			state = r.Says
 		case r.Running:
@@ -47,12 +46,12 @@ func receivers(_ Host, f Facts) Check {
 	return c
 }
 
-// bytesOf reads a number of bytes of a control group; ok is false if there is
-// none, or no bound.
+// bytesOf reads a number from a file of a control group. ok is false if the file has
+// none, or if it means no bound.
 func (h Host) bytesOf(name string) (n int64, ok bool) {
 	s, _ := h.read(name)
-	n, err := strconv.ParseInt(s, 10, 64) // "max" is no bound
-	return n, err == nil && n < 1<<60     // nor is what version 1 says instead
+	n, err := strconv.ParseInt(s, 10, 64) // "max" means no bound
+	return n, err == nil && n < 1<<60     // version 1 has a very large number instead
 }
 
 // memoryLeft returns how many bytes this program's control group may still use,
@@ -81,13 +80,13 @@ func hugePages(h Host, _ Facts) Check {
 	mode, _, _ := strings.Cut(rest, "]")
 	c := Check{Name: "huge pages", Status: OK, Found: "transparent: " + mode}
 	if mode == "always" {
-		c.Status, c.Do = Warn, "the kernel joins pages when it likes, which takes time and inflates peak memory: echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled"
+		c.Status, c.Do = Warn, "the kernel merges pages at any time, which takes time and increases peak memory: echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled"
 	}
 	return c
 }
 
-// processes is about the threads and processes that may be started: the system
-// counts both alike.
+// processes checks how many threads and processes may be started; the system counts
+// both together.
 func processes(h Host, f Facts) Check {
 	most := math.Inf(1)
 	by := "no bound"
@@ -116,8 +115,8 @@ func processes(h Host, f Facts) Check {
 	return c
 }
 
-// ports is about the local ports of connections to servers, which stay taken
-// for a minute after their end.
+// ports checks the local ports for connections to servers. A port stays in use for a
+// minute after its connection has ended.
 func ports(h Host, _ Facts) Check {
 	s, _ := h.read("proc/sys/net/ipv4/ip_local_port_range")
 	fields := strings.Fields(s)
@@ -134,14 +133,14 @@ func ports(h Host, _ Facts) Check {
 	c := Check{Name: "ports", Status: OK, Found: fmt.Sprintf("%d for connections (%d to %d), %d of them in TIME_WAIT", all, from, to, waiting)}
 	switch {
 	case all < 4096:
-		c.Status, c.Do = Warn, "workloads that open a connection for each request run out of them: sudo sysctl net.ipv4.ip_local_port_range='32768 60999'"
+		c.Status, c.Do = Warn, "workloads that open a connection for each request run out of ports: sudo sysctl net.ipv4.ip_local_port_range='32768 60999'"
 	case waiting > all/2:
 		c.Status, c.Do = Warn, "something opened and closed many connections: wait a minute"
 	}
 	return c
 }
 
-// timeWait counts the connections that have ended and keep their port for a while.
+// timeWait returns the number of connections in the state TIME_WAIT.
 func (h Host) timeWait() int {
 	p, err := h.proc()
 	if err != nil {
@@ -164,7 +163,7 @@ func space(_ Host, f Facts) Check {
 }
 
 func tempSpace(_ Host, f Facts) Check {
-	return spaceCheck("temporary space", "where trials put their files", f.TempBytes, 256<<20, "make room, or set TMPDIR: the file workload and builds that are compared need some")
+	return spaceCheck("temporary space", "where trials put their files", f.TempBytes, 256<<20, "free some, or set TMPDIR: the file workload and the comparison of builds need space")
 }
 
 func spaceCheck(name, where string, free, least int64, do string) Check {
@@ -177,15 +176,15 @@ func spaceCheck(name, where string, free, least int64, do string) Check {
 	return Check{Name: name, Status: OK, Found: fmt.Sprintf("%d MiB free %s", free>>20, where)}
 }
 
-// counters tells what perf could count. The harness needs none of it, so that
-// it is never a warning.
+// counters says what perf can count. It never warns, since the harness does not use
+// perf.
 func counters(h Host, _ Facts) Check {
 	s, ok := h.read("proc/sys/kernel/perf_event_paranoid")
 	n, err := strconv.Atoi(s)
 	if !ok || err != nil {
 		return Check{Name: "counters", Status: Unknown, Found: "the system does not tell what perf may count"}
 	}
-	what := "perf may count whatever it likes"
+	what := "perf may count everything"
 	switch {
 	case n >= 3:
 		what = "perf may count nothing without privileges"
@@ -194,5 +193,5 @@ func counters(h Host, _ Facts) Check {
 	case n >= 0:
 		what = "perf may count in user space and in the kernel"
 	}
-	return Check{Name: "counters", Status: OK, Found: fmt.Sprintf("%s (perf_event_paranoid %d); profiles here are by timer, and need none", what, n)}
+	return Check{Name: "counters", Status: OK, Found: fmt.Sprintf("%s (perf_event_paranoid %d); the profiles of harness use timers and need no counters", what, n)}
 }

@@ -1,7 +1,6 @@
-// Package machine tells what the machine that a run is made on has, and what
-// else it is doing: processors by several sources, the processor time of other
-// programs, and how much really runs at once. It only reads; it changes no
-// setting.
+// Package machine examines the machine that a run is made on: its processors by
+// several sources, the processor time of other programs, and how much work it does
+// at once. It only reads, and changes no setting.
 //
 // To add a check of `harness doctor`, add a function to [Checks].
 package machine
@@ -22,18 +21,18 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// A Host is a machine as its file system shows it. What it cannot show, such as
-// everything on a system without /proc, is unknown.
+// A Host is a machine as its file system shows it. What the file system does not
+// show is unknown, such as everything on a system without /proc.
 type Host struct {
 	Root string // of the file system
 }
 
-// This is the machine that the program runs on.
+// This is the machine on which the program runs.
 var This = Host{"/"}
 
 func (h Host) fs() fs.FS { return os.DirFS(h.Root) }
 
-// proc is the machine's /proc, and self what it says of this process.
+// proc returns the machine's /proc, and self the entry of this process in it.
 func (h Host) proc() (procfs.FS, error) { return procfs.NewFS(filepath.Join(h.Root, "proc")) }
 
 func (h Host) self() (procfs.Proc, error) {
@@ -44,24 +43,24 @@ func (h Host) self() (procfs.Proc, error) {
 	return p.Self()
 }
 
-// read returns a file's content without the space around it, and whether it
-// could be read.
+// read returns a file's content without surrounding space, and whether it could be
+// read.
 func (h Host) read(name string) (string, bool) {
 	b, err := fs.ReadFile(h.fs(), name)
 	return strings.TrimSpace(string(b)), err == nil
 }
 
-// Load is what the machine has done since it was started, as far as the
-// processors that this program may use are concerned.
+// Load is the accumulated load since the start of the machine, of the processors
+// that this program may use.
 type Load struct {
 	At        time.Time
 	Busy      time.Duration // of all processors together, stolen time included
-	Steal     time.Duration // that another guest of the same host had instead
-	Pressure  time.Duration // in which something waited for a processor
-	Throttled time.Duration // in which this program's group was not let run
+	Steal     time.Duration // used by other guests of the same host instead
+	Pressure  time.Duration // for which something waited for a processor
+	Throttled time.Duration // for which the quota of this program's control group stopped it
 }
 
-// ReadLoad reads the accounting of the system.
+// ReadLoad reads the load from the accounting of the system.
 func (h Host) ReadLoad() (Load, error) {
 	l := Load{At: time.Now()}
 	p, err := h.proc()
@@ -92,12 +91,12 @@ func (h Host) ReadLoad() (Load, error) {
 	return l, nil
 }
 
-// seconds rounds to a hundredth, in which the system counts.
+// seconds rounds to hundredths of a second, which is how the system counts.
 func seconds(s float64) time.Duration {
 	return time.Duration(math.Round(100*s)) * (time.Second / 100)
 }
 
-// Allowed returns the processors that this program may run on, by number; none
+// Allowed returns the numbers of the processors on which this program may run; none
 // if that is unknown.
 func (h Host) Allowed() map[int]bool {
 	self, err := h.self()
@@ -137,9 +136,9 @@ func parseList(s string) map[int]bool {
 	return all
 }
 
-// group returns the folder of this program's control group for a controller:
-// of version 2, or of version 1 if the controller is mounted there. Where the
-// file of that name is, the folder is: one for each version.
+// group returns the folder of this program's control group for a controller: that of
+// version 1 if the controller is mounted there, or else that of version 2. The
+// folder must have a file named v1File or v2File, by its version.
 func (h Host) group(controller, v1File, v2File string) (dir string, v2, ok bool) {
 	self, err := h.self()
 	if err != nil {
@@ -164,8 +163,8 @@ func (h Host) group(controller, v1File, v2File string) (dir string, v2, ok bool)
 	return h.existing("sys/fs/cgroup", unified, v2File, true)
 }
 
-// existing returns the group's folder: below the mount, or the mount itself,
-// which is what a container sees of its own group.
+// existing returns the group's folder that has the file: below the mount, or the
+// mount itself, where a container sees its own group.
 func (h Host) existing(mount, group, file string, v2 bool) (string, bool, bool) {
 	for _, dir := range []string{path.Join(mount, group), mount} {
 		if _, err := fs.Stat(h.fs(), path.Join(dir, file)); err == nil {
@@ -175,8 +174,8 @@ func (h Host) existing(mount, group, file string, v2 bool) (string, bool, bool) 
 	return "", v2, false
 }
 
-// Quota returns how many processors' worth of time this program's control group
-// may use; 0 if there is no bound.
+// Quota returns how many processors this program's control group may use on average;
+// 0 if there is no bound. known is false if the control group cannot be found.
 func (h Host) Quota() (processors float64, known bool) {
 	dir, v2, ok := h.group("cpu", "cpu.stat", "cpu.stat")
 	if !ok {
@@ -201,8 +200,8 @@ func (h Host) Quota() (processors float64, known bool) {
 	return q / p, true
 }
 
-// throttled returns how often and how long this program's control group was not
-// let run.
+// throttled returns how often and how long the quota stopped this program's control
+// group.
 func (h Host) throttled() (times int64, d time.Duration) {
 	dir, _, ok := h.group("cpu", "cpu.stat", "cpu.stat")
 	if !ok {
@@ -225,8 +224,8 @@ func (h Host) throttled() (times int64, d time.Duration) {
 	return times, d
 }
 
-// OwnCPU returns the processor time of this process and of all that it has
-// started, and that those have started, and that have been waited for.
+// OwnCPU returns the processor time of this process, and of all its descendants that
+// have ended and were waited for.
 func OwnCPU() (time.Duration, error) {
 	total := time.Duration(0)
 	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {

@@ -23,7 +23,7 @@ func host(t *testing.T, files map[string]string) Host {
 // pid is the process that reads.
 const pid = "1"
 
-// change gives a machine other files. Those that stay are not written again.
+// change replaces the files of a machine. Files that stay are not written again.
 func change(t *testing.T, h Host, from, to map[string]string) {
 	t.Helper()
 	place := func(name string) string {
@@ -114,7 +114,7 @@ func TestQuota(t *testing.T) {
 	}
 }
 
-// It measures something that can be; how much that is depends on the machine.
+// The measured capacity is plausible; its amount depends on the machine.
 func TestCapacity(t *testing.T) {
 	alone, together := Capacity(2)
 	if c := 2 * float64(alone) / float64(together); alone <= 0 || together <= 0 || math.IsNaN(c) || c <= 0 {

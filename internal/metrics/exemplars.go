@@ -12,7 +12,8 @@ import (
 	oteltrace "go.opentelemetry.io/otel/trace"
 )
 
-// lastExemplars is a reservoir that keeps the last exemplar of each bucket.
+// lastExemplars is a reservoir that keeps the last exemplar of each bucket. It is
+// safe for concurrent use.
 type lastExemplars struct {
 	bounds []float64
 

@@ -24,16 +24,16 @@ const (
 	keyGo       = attribute.Key("go")
 )
 
-// A kind is what an instrument does with its values.
+// A kind is the kind of an instrument.
 type kind string
 
 const (
-	counter   kind = "counter"   // adds them up, over the run
-	gauge     kind = "gauge"     // is what the records say now
-	histogram kind = "histogram" // counts them by size
+	counter   kind = "counter"   // adds values up over the run
+	gauge     kind = "gauge"     // has the value of the present records
+	histogram kind = "histogram" // counts values by size
 )
 
-// An instrument is one metric. A unit in braces is a thing that is counted: its
+// An instrument is one metric. A unit in braces is a thing that is counted, so the
 // values are whole numbers.
 type instrument struct {
 	name, unit, doc string
@@ -48,7 +48,7 @@ var (
 	taskBounds  = bounds(1e-6, 10)
 )
 
-// bounds are 1, 2 and 5 times the powers of ten from low to high.
+// bounds returns 1, 2 and 5 times the powers of ten from low to high.
 func bounds(low, high float64) (all []float64) {
 	for p := low; ; p *= 10 {
 		for _, k := range []float64{1, 2, 5} {
@@ -61,15 +61,15 @@ func bounds(low, high float64) (all []float64) {
 	}
 }
 
-// ofCell are the attributes by which a cell is found.
+// ofCell are the attributes of a cell.
 var ofCell = []attribute.Key{keyCell, keyWorkload, keyBackend}
 
 func ofCellAnd(more ...attribute.Key) []attribute.Key {
 	return append(ofCell[:len(ofCell):len(ofCell)], more...)
 }
 
-// The instruments. A new one is a value here, a line in instruments and a call
-// of Recorder.note or Recorder.show.
+// To add an instrument, add a value here, a line to instruments and a call of
+// Recorder.record or Recorder.setGauge.
 var (
 	runInfo = &instrument{
 		name: "harness.run.info", kind: gauge, doc: "The run; always 1.", keys: []attribute.Key{keyRun, keyPreset, keyStatus, keyGo},

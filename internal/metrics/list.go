@@ -10,7 +10,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
-// A Described is what there is to know of a metric before it has values.
+// A Described is the description of a metric.
 type Described struct {
 	Name       string   `json:"-"`
 	Doc        string   `json:"-"`
@@ -19,7 +19,8 @@ type Described struct {
 	Attributes []string `json:"attributes,omitempty"`
 }
 
-// List describes every metric of a run: ours, then those of the Go runtime.
+// List describes all metrics of a run: those of the harness, then those of the Go
+// runtime.
 func List() ([]Described, error) {
 	var all []Described
 	for _, i := range instruments {

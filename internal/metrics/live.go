@@ -10,26 +10,26 @@ import (
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
-// A Live keeps the metrics of a run while it goes on. They are brought up to
-// date and delivered between trials only. It is used by one goroutine.
+// A Live updates and delivers the metrics of a run that is under way, between
+// trials only. It is not safe for concurrent use.
 type Live struct {
 	recorder *Recorder
 	to       trace.Destination
 	publish  func(text []byte)
 	say      func(format string, args ...any)
 
-	pushed  time.Time // the last delivery
-	read    time.Time // the records were
-	took    time.Duration
-	refused bool // no more deliveries until the end
+	pushed  time.Time     // time of the last delivery
+	read    time.Time     // when the records were last read
+	took    time.Duration // how long the last update took
+	refused bool          // a delivery failed: no more of them until the end of the run
 }
 
-// pushTimeout bounds a delivery while the run goes on, which waits for it.
+// pushTimeout bounds a delivery between trials, since the run waits for it.
 const pushTimeout = 2 * time.Second
 
-// NewLive returns the metrics of a run that begins. They are sent to a
-// destination, and given to publish as OpenMetrics, unless that is nil. What
-// there is to say about deliveries, say says. The caller closes it.
+// NewLive returns the metrics of a run that begins. They are sent to the
+// destination to, and passed to publish as OpenMetrics unless publish is nil. say
+// prints messages about deliveries. The caller must call Close.
 func NewLive(ctx context.Context, run *results.Run, to trace.Destination, publish func(text []byte), say func(format string, args ...any)) (*Live, error) {
 	m, err := New(ctx, run, to)
 	if err != nil {
@@ -38,10 +38,10 @@ func NewLive(ctx context.Context, run *results.Run, to trace.Destination, publis
 	return &Live{recorder: m, to: to, publish: publish, say: say, pushed: time.Now()}, nil
 }
 
-// Refresh reads the records of the run in dir, publishes and delivers what they
-// say, if it is time to. It is called between trials, and takes a twentieth of
-// the run's time at most, without deliveries, which take two seconds at most.
-// What is wrong with the records is told when the report is made.
+// Refresh reads the records of the run in dir, and publishes and delivers their
+// metrics if it is time to. It is called between trials. Without deliveries it takes
+// at most a twentieth of the run's time; a delivery takes at most two seconds. It
+// ignores errors in the records: making the report returns them.
 func (l *Live) Refresh(ctx context.Context, dir string) {
 	began := time.Now()
 	publish := l.publish != nil && began.Sub(l.read) >= 20*l.took
@@ -74,12 +74,13 @@ func (l *Live) Refresh(ctx context.Context, dir string) {
 	}
 }
 
-// unwanted reports whether a delivery failed because its receiver is one for
-// spans alone, and nobody asked for metrics in particular.
+// unwanted reports whether a delivery failed because the receiver takes spans only,
+// and the user did not ask for metrics explicitly.
 func (l *Live) unwanted(err error) bool { return !l.to.Asked && Refused(err) }
 
-// Send delivers the metrics of the run in dir, which is over. A receiver that is
-// down does not make a run fail: its metrics can be sent later.
+// Send delivers the metrics of the run in dir, which has ended. It returns no
+// error: a receiver that is down does not make a run fail, since the metrics can be
+// sent later. Failures are printed.
 func (l *Live) Send(ctx context.Context, dir string) {
 	if l.to.OTLP == nil && !l.to.Console {
 		return
@@ -107,5 +108,5 @@ func (l *Live) Send(ctx context.Context, dir string) {
 	}
 }
 
-// Close ends the recording.
+// Close closes the recorder.
 func (l *Live) Close() error { return l.recorder.Close() }

@@ -13,7 +13,7 @@ import (
 )
 
 // live makes the metrics of the canned run, and returns what they publish and
-// say.
+// print.
 func live(t *testing.T, to trace.Destination) (l *Live, published, said *[]string) {
 	t.Helper()
 	published, said = new([]string), new([]string)
@@ -53,8 +53,8 @@ func TestLivePublishes(t *testing.T) {
 	}
 }
 
-// A receiver that takes no metrics is told from one that is down, and both are
-// told once while the run goes on.
+// Messages distinguish a receiver that takes no metrics from one that is down, and
+// are printed once while the run goes on.
 func TestLiveDelivers(t *testing.T) {
 	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "")
 	tests := []struct {

@@ -1,9 +1,9 @@
-// Package metrics turns the records of a run into OpenTelemetry metrics, as the
-// OpenMetrics text of the run's folder and for whoever collects them over OTLP.
+// Package metrics turns the records of a run into OpenTelemetry metrics: as
+// OpenMetrics text in the run's folder, and over OTLP for collectors.
 //
-// Nothing is measured here, and nothing while a trial runs: values come from
-// records that have been made. So metrics can be made at any time, also of a run
-// that is long over, and what a collector missed can be sent again.
+// It measures nothing: values come from records that exist already. So metrics can
+// be made at any time, also of a run that ended long ago, and be sent again if a
+// collector missed them.
 //
 // To add a metric, add it to the list of instruments.
 package metrics
@@ -37,7 +37,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
-// scope is the instrumentation scope of every metric that is made here.
+// scope is the instrumentation scope of every metric of this package.
 const scope = "github.com/f3f4c0de/harness/internal/metrics"
 
 // A Recorder holds the metrics of one run. It is not safe for concurrent use.
@@ -45,31 +45,31 @@ const scope = "github.com/f3f4c0de/harness/internal/metrics"
 type Recorder struct {
 	provider *sdkmetric.MeterProvider
 	registry *prometheus.Registry
-	otlp     *outlet // nil for nowhere
-	console  *outlet // nil for nowhere
+	otlp     *pipeline // nil if metrics are not sent
+	console  *pipeline // nil if metrics are not printed
 	runtime  runtimeProducer
 
-	notes map[*instrument]func(context.Context, float64, attribute.Set)
+	recorders map[*instrument]func(context.Context, float64, attribute.Set) // of counters and histograms
 
-	mu    sync.Mutex // against the SDK's callbacks
-	shown map[*instrument][]shown
+	mu     sync.Mutex // guards gauges: the SDK's callbacks read them
+	gauges map[*instrument][]gaugeValue
 
-	trials, lanes int             // of the records, those that were taken
-	ledgers       map[string]bool // by cell, likewise
+	trials, timelines int             // how many of these records were recorded already
+	ledgers           map[string]bool // cells whose ledger was recorded already
 }
 
-// shown is what a gauge shows.
-type shown struct {
+// A gaugeValue is a value of a gauge, with its attributes.
+type gaugeValue struct {
 	value float64
 	set   attribute.Set
 }
 
-// New returns a Recorder without any values. to says where Push and Print
-// send them.
+// New returns a Recorder without any values. to says where Push and Print send
+// them.
 func New(ctx context.Context, run *results.Run, to trace.Destination) (*Recorder, error) {
 	r := &Recorder{
 		registry: prometheus.NewRegistry(), ledgers: make(map[string]bool),
-		notes: make(map[*instrument]func(context.Context, float64, attribute.Set)), shown: make(map[*instrument][]shown),
+		recorders: make(map[*instrument]func(context.Context, float64, attribute.Set)), gauges: make(map[*instrument][]gaugeValue),
 	}
 	res, err := resource.New(ctx,
 		resource.WithSchemaURL(semconv.SchemaURL),
@@ -86,11 +86,11 @@ func New(ctx context.Context, run *results.Run, to trace.Destination) (*Recorder
 	}
 	opts := []sdkmetric.Option{
 		sdkmetric.WithResource(res), sdkmetric.WithReader(text), sdkmetric.WithView(keepLastExemplar),
-		sdkmetric.WithCardinalityLimit(0), // a run has as many cells as it has
+		sdkmetric.WithCardinalityLimit(0), // the number of cells has no limit
 	}
 	for _, o := range []struct {
 		wanted bool
-		to     **outlet
+		to     **pipeline
 		open   func(context.Context) (sdkmetric.Exporter, error)
 	}{
 		{to.OTLP != nil, &r.otlp, func(ctx context.Context) (sdkmetric.Exporter, error) { return otlpExporter(ctx, to.OTLP) }},
@@ -101,7 +101,7 @@ func New(ctx context.Context, run *results.Run, to trace.Destination) (*Recorder
 			if err != nil {
 				return nil, errors.Join(err, r.Close())
 			}
-			*o.to = newOutlet(exporter, &r.runtime)
+			*o.to = newPipeline(exporter, &r.runtime)
 			opts = append(opts, sdkmetric.WithReader((*o.to).reader))
 		}
 	}
@@ -122,24 +122,24 @@ func (r *Recorder) instrument(m metric.Meter, i *instrument) (err error) {
 	case i.kind == histogram:
 		var h metric.Float64Histogram
 		h, err = m.Float64Histogram(i.name, unit, doc, metric.WithExplicitBucketBoundaries(i.bounds...))
-		r.notes[i] = func(ctx context.Context, v float64, set attribute.Set) {
+		r.recorders[i] = func(ctx context.Context, v float64, set attribute.Set) {
 			h.Record(ctx, v, metric.WithAttributeSet(set))
 		}
 	case i.kind == counter && strings.HasPrefix(i.unit, "{"):
 		var c metric.Int64Counter
 		c, err = m.Int64Counter(i.name, unit, doc)
-		r.notes[i] = func(ctx context.Context, v float64, set attribute.Set) {
+		r.recorders[i] = func(ctx context.Context, v float64, set attribute.Set) {
 			c.Add(ctx, int64(v), metric.WithAttributeSet(set))
 		}
 	case i.kind == counter:
 		var c metric.Float64Counter
 		c, err = m.Float64Counter(i.name, unit, doc)
-		r.notes[i] = func(ctx context.Context, v float64, set attribute.Set) { c.Add(ctx, v, metric.WithAttributeSet(set)) }
+		r.recorders[i] = func(ctx context.Context, v float64, set attribute.Set) { c.Add(ctx, v, metric.WithAttributeSet(set)) }
 	default:
 		_, err = m.Float64ObservableGauge(i.name, unit, doc, metric.WithFloat64Callback(func(_ context.Context, o metric.Float64Observer) error {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			for _, s := range r.shown[i] {
+			for _, s := range r.gauges[i] {
 				o.Observe(s.value, metric.WithAttributeSet(s.set))
 			}
 			return nil
@@ -148,18 +148,18 @@ func (r *Recorder) instrument(m metric.Meter, i *instrument) (err error) {
 	return err
 }
 
-// note gives a value to a counter or a histogram.
-func (r *Recorder) note(ctx context.Context, i *instrument, v float64, of []attribute.KeyValue, more ...attribute.KeyValue) {
-	r.notes[i](ctx, v, attribute.NewSet(slices.Concat(of, more)...))
+// record adds a value to a counter or a histogram.
+func (r *Recorder) record(ctx context.Context, i *instrument, v float64, of []attribute.KeyValue, more ...attribute.KeyValue) {
+	r.recorders[i](ctx, v, attribute.NewSet(slices.Concat(of, more)...))
 }
 
-// show has a gauge show a value.
-func (r *Recorder) show(i *instrument, v float64, of []attribute.KeyValue, more ...attribute.KeyValue) {
-	r.shown[i] = append(r.shown[i], shown{v, attribute.NewSet(slices.Concat(of, more)...)})
+// setGauge adds a value to the present values of a gauge.
+func (r *Recorder) setGauge(i *instrument, v float64, of []attribute.KeyValue, more ...attribute.KeyValue) {
+	r.gauges[i] = append(r.gauges[i], gaugeValue{v, attribute.NewSet(slices.Concat(of, more)...)})
 }
 
-// Update takes the records that have been made since the last call, and the
-// figures of the report on them.
+// Update records the records that were made since the last call, and sets the
+// gauges to the figures of the report on all of them.
 func (r *Recorder) Update(d *results.Data, rep *report.Report) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -168,15 +168,15 @@ func (r *Recorder) Update(d *results.Data, rep *report.Report) {
 	for _, c := range d.Run.Cells {
 		cells[c.ID] = []attribute.KeyValue{keyCell.String(c.ID), keyWorkload.String(c.Workload), keyBackend.String(c.Backend)}
 	}
-	clear(r.shown)
+	clear(r.gauges)
 	r.figures(d, rep, cells)
 	for _, t := range d.Trials[r.trials:] {
 		if of := cells[t.Cell]; of != nil {
 			r.trial(ctx, &t, of)
 		}
 	}
-	for i, l := range d.Lanes[r.lanes:] {
-		again := slices.ContainsFunc(d.Lanes[r.lanes+i+1:], func(later results.Lanes) bool { return later.Cell == l.Cell })
+	for i, l := range d.Timelines[r.timelines:] {
+		again := slices.ContainsFunc(d.Timelines[r.timelines+i+1:], func(later results.Timeline) bool { return later.Cell == l.Cell })
 		if of := cells[l.Cell]; of != nil && !again {
 			r.tasks(ctx, &l, of)
 			r.runtime.add(l.Runtime, of)
@@ -188,16 +188,16 @@ func (r *Recorder) Update(d *results.Data, rep *report.Report) {
 			r.ledger(ctx, &l, of)
 		}
 	}
-	r.trials, r.lanes = len(d.Trials), len(d.Lanes)
+	r.trials, r.timelines = len(d.Trials), len(d.Timelines)
 }
 
-// figures shows what follows from all records together.
+// figures sets the gauges whose values depend on all records together.
 func (r *Recorder) figures(d *results.Data, rep *report.Report, cells map[string][]attribute.KeyValue) {
-	r.show(runInfo, 1, nil, keyRun.String(d.Run.ID), keyPreset.String(d.Run.Preset), keyStatus.String(string(d.Run.Status)), keyGo.String(d.Run.Version.Go))
-	r.show(spansExpected, float64(rep.Spans.Expected), nil)
-	r.show(spansExported, float64(rep.Spans.Exported), nil)
+	r.setGauge(runInfo, 1, nil, keyRun.String(d.Run.ID), keyPreset.String(d.Run.Preset), keyStatus.String(string(d.Run.Status)), keyGo.String(d.Run.Version.Go))
+	r.setGauge(spansExpected, float64(rep.Spans.Expected), nil)
+	r.setGauge(spansExported, float64(rep.Spans.Exported), nil)
 	if c := rep.Trust.Capacity; c != nil {
-		r.show(capacity, c.Median, nil)
+		r.setGauge(capacity, c.Median, nil)
 	}
 	for _, row := range rep.Rows {
 		r.row(&row, cells[row.ID])
@@ -207,39 +207,39 @@ func (r *Recorder) figures(d *results.Data, rep *report.Report, cells map[string
 		found[[2]string{f.Cell, f.Rule}]++
 	}
 	for key, n := range found {
-		r.show(findings, n, nil, keyCell.String(key[0]), keyRule.String(key[1]))
+		r.setGauge(findings, n, nil, keyCell.String(key[0]), keyRule.String(key[1]))
 	}
 	for _, l := range d.Ledger {
-		r.show(workersBusy, float64(l.BusyNS)/float64(max(1, l.WallNS*int64(l.Workers))), cells[l.Cell])
+		r.setGauge(workersBusy, float64(l.BusyNS)/float64(max(1, l.WallNS*int64(l.Workers))), cells[l.Cell])
 	}
 }
 
-// row shows the figures of one cell, those that it has.
+// row sets the gauges of one cell, as far as it has figures.
 func (r *Recorder) row(row *report.Row, of []attribute.KeyValue) {
-	r.show(workers, float64(row.Workers), of)
+	r.setGauge(workers, float64(row.Workers), of)
 	if e := row.Speedup; e != nil {
-		r.show(speedup, e.Value, of)
+		r.setGauge(speedup, e.Value, of)
 		if e.Low != nil {
-			r.show(speedupLow, *e.Low, of)
+			r.setGauge(speedupLow, *e.Low, of)
 		}
 		if e.High != nil {
-			r.show(speedupHigh, *e.High, of)
+			r.setGauge(speedupHigh, *e.High, of)
 		}
 	}
 	if row.Limit > 0 {
-		r.show(speedupLimit, row.Limit, of)
+		r.setGauge(speedupLimit, row.Limit, of)
 	}
 	if row.CPUCost != nil {
-		r.show(cpuCost, row.CPUCost.Value, of)
+		r.setGauge(cpuCost, row.CPUCost.Value, of)
 	}
 	if row.NotApplicable == "" {
-		r.show(rounds, float64(row.Rounds), of)
+		r.setGauge(rounds, float64(row.Rounds), of)
 	}
 	if row.Rounds > 0 {
-		r.show(wallMedian, row.Wall.Median/1e9, of)
-		r.show(cpuMedian, row.CPU.Median/1e9, of)
-		r.show(startMedian, row.Start.Median/1e9, of)
-		r.show(memoryMedian, row.MaxRSS, of)
+		r.setGauge(wallMedian, row.Wall.Median/1e9, of)
+		r.setGauge(cpuMedian, row.CPU.Median/1e9, of)
+		r.setGauge(startMedian, row.Start.Median/1e9, of)
+		r.setGauge(memoryMedian, row.MaxRSS, of)
 	}
 	if row.Verdict == nil {
 		return
@@ -249,7 +249,7 @@ func (r *Recorder) row(row *report.Row, of []attribute.KeyValue) {
 		if row.Verdict.Word == word {
 			is = 1
 		}
-		r.show(verdict, is, of, keyVerdict.String(string(word)))
+		r.setGauge(verdict, is, of, keyVerdict.String(string(word)))
 	}
 }
 
@@ -258,65 +258,65 @@ const (
 	failed = "failed"
 )
 
-// trial adds one trial to its cell's figures.
+// trial records one trial.
 func (r *Recorder) trial(ctx context.Context, t *results.Trial, of []attribute.KeyValue) {
 	outcome := done
 	if !t.OK() {
 		outcome = failed
 	}
-	r.note(ctx, trials, 1, of, keyKind.String(string(t.Kind)), keyOutcome.String(outcome))
+	r.record(ctx, trials, 1, of, keyKind.String(string(t.Kind)), keyOutcome.String(outcome))
 	if t.Kind != results.Timed || !t.OK() {
 		return
 	}
-	r.note(ctx, tasks, float64(t.Tasks), of, keyKind.String(string(t.Kind)), keyOutcome.String(done))
-	r.note(ctx, cpu, seconds(t.UserNS), of, semconv.CPUModeUser)
-	r.note(ctx, cpu, seconds(t.SystemNS), of, semconv.CPUModeSystem)
-	r.note(ctx, switches, float64(t.VoluntarySwitches), of, semconv.ProcessContextSwitchTypeVoluntary)
-	r.note(ctx, switches, float64(t.InvoluntarySwitches), of, semconv.ProcessContextSwitchTypeInvoluntary)
-	r.note(ctx, collections, float64(t.GCCycles), of)
-	r.note(ctx, trialWall, seconds(t.WallNS), of)
+	r.record(ctx, tasks, float64(t.Tasks), of, keyKind.String(string(t.Kind)), keyOutcome.String(done))
+	r.record(ctx, cpu, seconds(t.UserNS), of, semconv.CPUModeUser)
+	r.record(ctx, cpu, seconds(t.SystemNS), of, semconv.CPUModeSystem)
+	r.record(ctx, switches, float64(t.VoluntarySwitches), of, semconv.ProcessContextSwitchTypeVoluntary)
+	r.record(ctx, switches, float64(t.InvoluntarySwitches), of, semconv.ProcessContextSwitchTypeInvoluntary)
+	r.record(ctx, collections, float64(t.GCCycles), of)
+	r.record(ctx, trialWall, seconds(t.WallNS), of)
 }
 
-// tasks adds the tasks of a traced trial, each with its span for an exemplar.
-func (r *Recorder) tasks(ctx context.Context, l *results.Lanes, of []attribute.KeyValue) {
+// tasks records the tasks of a traced trial, each with its span for an exemplar.
+func (r *Recorder) tasks(ctx context.Context, l *results.Timeline, of []attribute.KeyValue) {
 	for _, t := range l.Tasks {
 		ctx := inSpan(ctx, l.TraceID, t.SpanID)
-		r.note(ctx, tasks, 1, of, keyKind.String(string(results.Traced)), keyOutcome.String(cmp.Or(t.Outcome, done)))
-		r.note(ctx, taskDuration, seconds(max(t.ReceivedNS, t.EndedNS)-t.SubmittedNS), of)
-		r.note(ctx, taskRun, seconds(t.EndedNS-t.StartedNS), of)
+		r.record(ctx, tasks, 1, of, keyKind.String(string(results.Traced)), keyOutcome.String(cmp.Or(t.Outcome, done)))
+		r.record(ctx, taskDuration, seconds(max(t.ReceivedNS, t.EndedNS)-t.SubmittedNS), of)
+		r.record(ctx, taskRun, seconds(t.EndedNS-t.StartedNS), of)
 		if t.SentNS == 0 {
-			r.note(ctx, taskQueue, seconds(t.StartedNS-t.SubmittedNS), of)
+			r.record(ctx, taskQueue, seconds(t.StartedNS-t.SubmittedNS), of)
 			continue
 		}
-		r.note(ctx, taskQueue, seconds(cmp.Or(t.EncodingNS, t.SentNS)-t.SubmittedNS), of)
-		r.note(ctx, taskIPC, seconds(t.ReceivedNS-t.SentNS-(t.EndedNS-t.StartedNS)), of)
+		r.record(ctx, taskQueue, seconds(cmp.Or(t.EncodingNS, t.SentNS)-t.SubmittedNS), of)
+		r.record(ctx, taskIPC, seconds(t.ReceivedNS-t.SentNS-(t.EndedNS-t.StartedNS)), of)
 	}
 }
 
-// ledger adds what the tasks and the processes of a traced trial used.
+// ledger records what the tasks and the processes of a traced trial used.
 func (r *Recorder) ledger(ctx context.Context, l *results.Ledger, of []attribute.KeyValue) {
 	for i, ns := range l.Parts {
 		if ns != 0 {
-			r.note(ctx, ledgerTime, seconds(ns), of, keyPart.String(results.PartInfo[i].Name))
+			r.record(ctx, ledgerTime, seconds(ns), of, keyPart.String(results.PartInfo[i].Name))
 		}
 	}
 	for _, p := range l.Processes {
 		process := keyProcess.String(p.Name)
 		if p.SystemNS == nil || p.VoluntarySwitches == nil { // older records do not say
-			r.note(ctx, processCPU, seconds(p.CPUNS), of, process)
+			r.record(ctx, processCPU, seconds(p.CPUNS), of, process)
 		} else {
-			r.note(ctx, processCPU, seconds(p.CPUNS-*p.SystemNS), of, process, semconv.CPUModeUser)
-			r.note(ctx, processCPU, seconds(*p.SystemNS), of, process, semconv.CPUModeSystem)
-			r.note(ctx, processSwitches, float64(*p.VoluntarySwitches), of, process, semconv.ProcessContextSwitchTypeVoluntary)
+			r.record(ctx, processCPU, seconds(p.CPUNS-*p.SystemNS), of, process, semconv.CPUModeUser)
+			r.record(ctx, processCPU, seconds(*p.SystemNS), of, process, semconv.CPUModeSystem)
+			r.record(ctx, processSwitches, float64(*p.VoluntarySwitches), of, process, semconv.ProcessContextSwitchTypeVoluntary)
 		}
-		r.note(ctx, processSwitches, float64(p.Switches), of, process, semconv.ProcessContextSwitchTypeInvoluntary)
-		r.note(ctx, processRunQueue, seconds(p.RunQueueNS), of, process)
+		r.record(ctx, processSwitches, float64(p.Switches), of, process, semconv.ProcessContextSwitchTypeInvoluntary)
+		r.record(ctx, processRunQueue, seconds(p.RunQueueNS), of, process)
 	}
 }
 
 func seconds(ns int64) float64 { return float64(ns) / 1e9 }
 
-// inSpan returns a context in a span that is over, for an exemplar.
+// inSpan returns a context of a span that has ended, for an exemplar.
 func inSpan(ctx context.Context, traceID, spanID string) context.Context {
 	var c oteltrace.SpanContextConfig
 	t, err := hex.DecodeString(traceID)
@@ -342,8 +342,8 @@ func Text(ctx context.Context, w io.Writer, d *results.Data, rep *report.Report)
 	return r.WriteText(w)
 }
 
-// WriteText writes the metrics as OpenMetrics. The same records give the same
-// bytes, so exemplars are without the moment at which they were taken over.
+// WriteText writes the metrics as OpenMetrics. Exemplars have no time stamp, so
+// that the same records give the same bytes.
 func (r *Recorder) WriteText(w io.Writer) error {
 	families, err := r.registry.Gather()
 	if err != nil {
@@ -356,7 +356,7 @@ func (r *Recorder) WriteText(w io.Writer) error {
 				untimed(b.Exemplar)
 			}
 			if m.Counter != nil {
-				m.Counter.Exemplar = nil // of a count, any task would do
+				m.Counter.Exemplar = nil // an exemplar of a count says nothing
 			}
 		}
 		for _, unit := range []string{"seconds", "bytes", "ratio"} {
@@ -372,7 +372,7 @@ func (r *Recorder) WriteText(w io.Writer) error {
 	return err
 }
 
-// untimed takes the moment from an exemplar, and puts its labels in order.
+// untimed removes the time stamp of an exemplar, and sorts its labels.
 func untimed(e *dto.Exemplar) {
 	if e != nil {
 		e.Timestamp = nil
@@ -380,13 +380,13 @@ func untimed(e *dto.Exemplar) {
 	}
 }
 
-// Close ends the exporters. It sends nothing, and waits for what is being sent as
-// long as a delivery may take.
+// Close shuts the exporters down. It sends nothing, and waits for a delivery under
+// way as long as one may take.
 func (r *Recorder) Close() error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), sendTimeout, fmt.Errorf("not ended within %v", sendTimeout))
 	defer cancel()
 	var errs []error
-	for _, o := range []*outlet{r.otlp, r.console} {
+	for _, o := range []*pipeline{r.otlp, r.console} {
 		if o != nil {
 			errs = append(errs, o.exporter.Shutdown(ctx))
 		}
@@ -394,8 +394,8 @@ func (r *Recorder) Close() error {
 	return errors.Join(errs...)
 }
 
-// keepLastExemplar has each bucket of a histogram keep its last task. The SDK
-// would choose one at random.
+// keepLastExemplar is a view by which each bucket of a histogram keeps its last
+// exemplar. By default the SDK keeps one at random.
 func keepLastExemplar(i sdkmetric.Instrument) (sdkmetric.Stream, bool) {
 	s := sdkmetric.Stream{
 		Name: i.Name, Description: i.Description, Unit: i.Unit,

@@ -49,7 +49,7 @@ func records() *results.Data {
 				Tasks: 2, Digest: "d",
 			}})
 		}
-		lanes := results.Lanes{Cell: c.ID, TraceID: traceID, WallNS: 50 * ms, Workers: c.Workers, Tasks: []results.TaskRecord{
+		timeline := results.Timeline{Cell: c.ID, TraceID: traceID, WallNS: 50 * ms, Workers: c.Workers, Tasks: []results.TaskRecord{
 			{Task: "t", SubmittedNS: 0, StartedNS: 2 * ms, EndedNS: 30 * ms, ReceivedNS: 30 * ms, SpanID: "00f067aa0ba902b7"},
 			{Task: "t", SubmittedNS: 0, StartedNS: 30 * ms, EndedNS: 45 * ms, ReceivedNS: 45 * ms, SpanID: "00f067aa0ba902b8", Outcome: "failed"},
 		}, Runtime: map[string][]results.Point{"trial": {
@@ -63,12 +63,12 @@ func records() *results.Data {
 		}
 		ledger.Parts[results.PartRunning] = 43 * ms
 		if c.Workers > 1 {
-			for i := range lanes.Tasks {
-				t := &lanes.Tasks[i]
+			for i := range timeline.Tasks {
+				t := &timeline.Tasks[i]
 				t.EncodingNS, t.SentNS, t.ReceivedNS = ms, ms+ms/2, t.EndedNS+ms
 			}
 		}
-		d.Lanes, d.Ledger = append(d.Lanes, lanes), append(d.Ledger, ledger)
+		d.Timelines, d.Ledger = append(d.Timelines, timeline), append(d.Ledger, ledger)
 	}
 	d.Trials = append(d.Trials, results.Trial{Cell: "w-processes-w2", Kind: results.Timed, Round: 1, Error: "it broke"})
 	return d
@@ -97,8 +97,8 @@ func text(t *testing.T, r *Recorder) string {
 	return b.String()
 }
 
-// The text is what it was; the same records give the same bytes; and records that
-// come one by one give what they give all at once.
+// The text equals the golden file, the same records give the same bytes, and records
+// that come one by one give the same text as all at once.
 func TestText(t *testing.T) {
 	d := records()
 	r := newRecorder(t, d, trace.Destination{})
@@ -110,7 +110,7 @@ func TestText(t *testing.T) {
 
 	little := newRecorder(t, d, trace.Destination{})
 	for n := range d.Trials {
-		part := &results.Data{Run: d.Run, Trials: d.Trials[:n+1], Lanes: d.Lanes[:min(n, len(d.Lanes))], Ledger: d.Ledger[:min(n/2, len(d.Ledger))]}
+		part := &results.Data{Run: d.Run, Trials: d.Trials[:n+1], Timelines: d.Timelines[:min(n, len(d.Timelines))], Ledger: d.Ledger[:min(n/2, len(d.Ledger))]}
 		part.Run.Status = results.Running
 		little.Update(part, report.Build(part))
 		if !strings.Contains(text(t, little), `status="running"`) {
@@ -134,8 +134,8 @@ func TestText(t *testing.T) {
 	}
 }
 
-// Of records from before they were, the user's and the system's time and the voluntary
-// switches are not said to be zero.
+// Figures that older records do not have, such as voluntary switches, are missing
+// rather than zero.
 func TestOlderRecords(t *testing.T) {
 	d := records()
 	for i := range d.Ledger {
@@ -153,14 +153,14 @@ func TestOlderRecords(t *testing.T) {
 	}
 }
 
-// What Prometheus would read is what the records say.
+// The values that Prometheus would read are those of the records.
 func TestTextIsReadAsOpenMetrics(t *testing.T) {
 	d := records()
 	r := newRecorder(t, d, trace.Destination{})
 	r.Update(d, report.Build(d))
 	plain := strings.TrimSuffix(text(t, r), "# EOF\n")
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	// The parser knows the older form, which has neither units nor exemplars.
+	// The parser knows only the older format, which has neither units nor exemplars.
 	var lines []string
 	for line := range strings.Lines(plain) {
 		if line, _, _ = strings.Cut(line, " # {"); !strings.HasPrefix(line, "# UNIT") {
@@ -185,8 +185,8 @@ func TestTextIsReadAsOpenMetrics(t *testing.T) {
 	}
 }
 
-// Every instrument gets values from a run that has everything, with the
-// attributes that it is described with and no others.
+// Every instrument gets values from a run that has all kinds of records, with the
+// attributes of its description and no others.
 func TestInstruments(t *testing.T) {
 	d := records()
 	rep := report.Build(d)
@@ -202,7 +202,7 @@ func TestInstruments(t *testing.T) {
 		}
 	}
 	r.Update(d, rep)
-	r.show(findings, 1, nil, keyCell.String("c"), keyRule.String("r")) // such records would have to be long
+	r.setGauge(findings, 1, nil, keyCell.String("c"), keyRule.String("r")) // such records would have to be long
 	var rm metricdata.ResourceMetrics
 	if err := reader.Collect(t.Context(), &rm); err != nil {
 		t.Fatal(err)

@@ -12,15 +12,15 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// runtimeProducer hands on what the Go runtimes of the trials' processes said
-// about themselves.
+// A runtimeProducer produces the metrics of the Go runtimes of the trials'
+// processes, which the processes recorded themselves.
 type runtimeProducer struct {
 	mu      sync.Mutex
 	metrics []metricdata.Metrics
 	started time.Time
 }
 
-// add takes the points of a trial's processes.
+// add adds the points of a trial's processes.
 func (p *runtimeProducer) add(points map[string][]results.Point, of []attribute.KeyValue) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -57,7 +57,7 @@ func (p *runtimeProducer) point(point results.Point, set attribute.Set) {
 		m.Data = d
 		return
 	}
-	d, _ := m.Data.(metricdata.Histogram[float64]) // likewise
+	d, _ := m.Data.(metricdata.Histogram[float64]) // zero at first
 	d.Temporality = metricdata.CumulativeTemporality
 	count := uint64(0)
 	for _, n := range point.Counts {

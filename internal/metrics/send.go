@@ -19,7 +19,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
-// sendTimeout bounds a delivery, unless the environment does.
+// sendTimeout bounds a delivery, unless the environment has a bound.
 const sendTimeout = 10 * time.Second
 
 func otlpExporter(ctx context.Context, t *trace.Target) (sdkmetric.Exporter, error) {
@@ -53,43 +53,43 @@ func consoleExporter(context.Context) (sdkmetric.Exporter, error) {
 	return stdoutmetric.New(stdoutmetric.WithWriter(os.Stderr))
 }
 
-// An outlet is an exporter and the reader that collects for it.
-type outlet struct {
+// A pipeline is an exporter with the reader that collects for it.
+type pipeline struct {
 	reader   *sdkmetric.ManualReader
 	exporter sdkmetric.Exporter
-	// pending is what was collected and not delivered. Cumulative values are
-	// replaced by later ones; of those since the last collection, none may be
-	// missing.
+	// pending was collected and is not delivered yet. With cumulative temporality
+	// later values replace it; with delta temporality all of it must be delivered.
 	pending []*metricdata.ResourceMetrics
 }
 
-func newOutlet(e sdkmetric.Exporter, more sdkmetric.Producer) *outlet {
-	return &outlet{exporter: e, reader: sdkmetric.NewManualReader(
+func newPipeline(e sdkmetric.Exporter, more sdkmetric.Producer) *pipeline {
+	return &pipeline{exporter: e, reader: sdkmetric.NewManualReader(
 		sdkmetric.WithTemporalitySelector(e.Temporality), sdkmetric.WithAggregationSelector(e.Aggregation), sdkmetric.WithProducer(more))}
 }
 
-// push collects and delivers, and returns how many series were to be delivered.
-func (o *outlet) push(ctx context.Context) (series int, err error) {
-	if o.exporter.Temporality(sdkmetric.InstrumentKindCounter) == metricdata.CumulativeTemporality {
-		o.pending = nil
+// push collects the metrics and delivers them. It returns how many series it
+// collected, also with an error.
+func (p *pipeline) push(ctx context.Context) (series int, err error) {
+	if p.exporter.Temporality(sdkmetric.InstrumentKindCounter) == metricdata.CumulativeTemporality {
+		p.pending = nil
 	}
 	rm := &metricdata.ResourceMetrics{}
-	if err := o.reader.Collect(ctx, rm); err != nil {
+	if err := p.reader.Collect(ctx, rm); err != nil {
 		return 0, fmt.Errorf("collecting metrics: %w", err)
 	}
 	series = countSeries(rm)
-	o.pending = append(o.pending, rm)
-	for len(o.pending) > 0 {
-		if err := o.exporter.Export(ctx, o.pending[0]); err != nil {
+	p.pending = append(p.pending, rm)
+	for len(p.pending) > 0 {
+		if err := p.exporter.Export(ctx, p.pending[0]); err != nil {
 			return series, err
 		}
-		o.pending = o.pending[1:]
+		p.pending = p.pending[1:]
 	}
 	return series, nil
 }
 
-// Push sends the metrics to the OTLP receiver, if there is one, and returns how
-// many series there are, delivered or not.
+// Push sends the metrics to the OTLP receiver, if there is one. It returns the
+// number of series, also with an error.
 func (r *Recorder) Push(ctx context.Context) (series int, err error) {
 	if r.otlp == nil {
 		return 0, nil
@@ -108,12 +108,12 @@ func (r *Recorder) Print(ctx context.Context) error {
 }
 
 // Refused reports whether an error of Push says that the receiver takes no
-// metrics at all, as a Jaeger does.
+// metrics at all, such as Jaeger.
 func Refused(err error) bool {
 	return err != nil && (status.Code(err) == codes.Unimplemented || strings.Contains(err.Error(), fmt.Sprintf(": %d %s (", http.StatusNotFound, http.StatusText(http.StatusNotFound))))
 }
 
-// countSeries counts what there is a value of.
+// countSeries counts the data points.
 func countSeries(rm *metricdata.ResourceMetrics) (n int) {
 	for _, sm := range rm.ScopeMetrics {
 		for _, m := range sm.Metrics {

@@ -23,7 +23,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
-// A receiver takes metrics over gRPC and HTTP.
+// A receiver receives metrics over gRPC and HTTP.
 type receiver struct {
 	colmetricspb.UnimplementedMetricsServiceServer
 	mu   sync.Mutex
@@ -59,7 +59,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	_, _ = r.Export(req.Context(), m) // never fails
 }
 
-// values are the sums of a counter in a request, by cell.
+// values returns the sums of a counter in a request, by cell.
 func values(req *colmetricspb.ExportMetricsServiceRequest, name string) map[string]float64 {
 	all := make(map[string]float64)
 	for _, rm := range req.ResourceMetrics {
@@ -141,8 +141,8 @@ func TestPush(t *testing.T) {
 	}
 }
 
-// What was not delivered is delivered with the next: with values since the last
-// collection as with those since the beginning.
+// What was not delivered is delivered with the next push, both with delta and with
+// cumulative temporality.
 func TestPushAgain(t *testing.T) {
 	for preference, want := range map[string]float64{"cumulative": 2 + 4, "delta": 4} {
 		t.Run(preference, func(t *testing.T) {
@@ -166,7 +166,7 @@ func TestPushAgain(t *testing.T) {
 				t.Fatalf("Push to a receiver that is down = %d, %v; want an error", n, err)
 			}
 			to.down = false
-			part = &results.Data{Run: d.Run, Trials: d.Trials[:2], Lanes: d.Lanes[:1]}
+			part = &results.Data{Run: d.Run, Trials: d.Trials[:2], Timelines: d.Timelines[:1]}
 			r.Update(part, report.Build(part))
 			if _, err := r.Push(t.Context()); err != nil {
 				t.Fatal(err)
@@ -185,7 +185,7 @@ func TestPushAgain(t *testing.T) {
 	}
 }
 
-// A receiver of spans alone is told from one that is down.
+// Refused distinguishes a receiver of spans only from one that is down.
 func TestRefused(t *testing.T) {
 	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "")
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -11,8 +11,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// Plan says what a run is about to do, how long it will take, and in which folder
-// its results will be, if that is known.
+// Plan describes what a run will do, how long it will take, and in which folder its
+// results will be, if dir is not empty.
 func Plan(p *plan.Plan, dir string) string {
 	var b strings.Builder
 	run := p.Run
@@ -31,33 +31,9 @@ func Plan(p *plan.Plan, dir string) string {
 		fmt.Fprintf(&b, "  build %s\n", build)
 	}
 	for _, w := range run.Workloads {
-		var backends []string
-		for _, c := range run.Cells {
-			switch {
-			case c.Workload != w.Label:
-			case c.Build != "":
-				backends = append(backends, fmt.Sprintf("%s×%d", c.Build, c.Workers))
-			case c.NotApplicable != "":
-				backends = append(backends, c.Backend+" (not applicable)")
-			default:
-				backends = append(backends, fmt.Sprintf("%s×%d", c.Backend, c.Workers))
-			}
-		}
-		var params []string
-		for _, k := range slices.Sorted(maps.Keys(w.Params)) {
-			params = append(params, fmt.Sprintf("%s=%v", k, w.Params[k]))
-		}
-		fmt.Fprintf(&b, "  %-10s %s\n  %-10s %s\n", w.Label, strings.Join(backends, "  "), "", strings.Join(params, " "))
+		writeWorkload(&b, &run, w)
 	}
-	counts := make(map[results.Kind]int)
-	for _, s := range p.Steps {
-		counts[s.Kind]++
-	}
-	fmt.Fprintf(&b, "Trials %d: pilot %d, timed in random order %d (the baseline twice a round), ", plan.Trials(p.Steps), counts[results.Pilot], counts[results.Timed])
-	if n := counts[results.Cost]; n > 0 {
-		fmt.Fprintf(&b, "for the cost of observing %d (%d rounds of %s), ", n, run.ObserverRounds, run.Workloads[0].Label)
-	}
-	fmt.Fprintf(&b, "traced %d, profiled %d\n", counts[results.Traced], counts[results.Profiled])
+	writeTrials(&b, p)
 	eta, known := p.Estimate(p.Steps, nil)
 	about := "about " + roundDuration(eta)
 	if !known {
@@ -71,6 +47,40 @@ func Plan(p *plan.Plan, dir string) string {
 	return b.String()
 }
 
+// writeWorkload writes a workload with its backends and parameters.
+func writeWorkload(b *strings.Builder, run *results.Run, w results.WorkloadInfo) {
+	var backends []string
+	for _, c := range run.Cells {
+		switch {
+		case c.Workload != w.Label:
+		case c.Build != "":
+			backends = append(backends, fmt.Sprintf("%s×%d", c.Build, c.Workers))
+		case c.NotApplicable != "":
+			backends = append(backends, c.Backend+" (not applicable)")
+		default:
+			backends = append(backends, fmt.Sprintf("%s×%d", c.Backend, c.Workers))
+		}
+	}
+	var params []string
+	for _, k := range slices.Sorted(maps.Keys(w.Params)) {
+		params = append(params, fmt.Sprintf("%s=%v", k, w.Params[k]))
+	}
+	fmt.Fprintf(b, "  %-10s %s\n  %-10s %s\n", w.Label, strings.Join(backends, "  "), "", strings.Join(params, " "))
+}
+
+// writeTrials writes how many trials of each kind the plan has.
+func writeTrials(b *strings.Builder, p *plan.Plan) {
+	counts := make(map[results.Kind]int)
+	for _, s := range p.Steps {
+		counts[s.Kind]++
+	}
+	fmt.Fprintf(b, "Trials %d: pilot %d, timed in random order %d (the baseline twice a round), ", plan.Trials(p.Steps), counts[results.Pilot], counts[results.Timed])
+	if n := counts[results.ObserverTrial]; n > 0 {
+		fmt.Fprintf(b, "for the cost of observing %d (%d rounds of %s), ", n, p.Run.ObserverRounds, p.Run.Workloads[0].Label)
+	}
+	fmt.Fprintf(b, "traced %d, profiled %d\n", counts[results.Traced], counts[results.Profiled])
+}
+
 // plannedRounds returns how many rounds the steps of a plan have.
 func plannedRounds(p *plan.Plan) int {
 	n := 0
@@ -82,7 +92,7 @@ func plannedRounds(p *plan.Plan) int {
 	return n
 }
 
-// count writes a number of things.
+// count formats a number of things.
 func count(n int, thing string) string {
 	if n != 1 {
 		thing += "s"

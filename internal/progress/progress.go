@@ -1,5 +1,5 @@
-// Package progress says what a run is about to do, and how far it is. It writes
-// for people and, as JSON, for programs.
+// Package progress prints what a run will do, and how far it is: as text for people,
+// or as JSON for programs.
 package progress
 
 import (
@@ -17,27 +17,26 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// Modes are the ways to tell: as the writer suggests, a line per round, a line of
-// JSON per trial, or messages only.
+// Modes are the modes of a [Printer]: chosen by the writer, a line per round, a line
+// of JSON per trial, or messages only.
 var Modes = []string{"auto", "plain", "json", "none"}
 
-// A Printer tells how far a run is: on a terminal in one line that is drawn again
+// A Printer prints how far a run is: on a terminal in one line that is redrawn
 // between trials, elsewhere in a line per round, and for programs in a line of
-// JSON per trial. Nothing is drawn while a trial runs. Its methods may be called
-// by several goroutines. Errors of the writer are ignored.
+// JSON per trial. It prints nothing while a trial runs. Its methods are safe for
+// concurrent use. Errors of the writer are ignored.
 type Printer struct {
 	mu      sync.Mutex
 	w       io.Writer
 	mode    string // "line", "plain", "json", "none"
 	width   int
-	quiet   bool   // nothing is told but what is wrong
-	drawn   bool   // there is a line to be drawn over
-	section string // last one told in plain mode
+	quiet   bool   // only what is wrong is printed
+	drawn   bool   // a line is on the terminal that has to be cleared
+	section string // last one printed in plain mode
 }
 
-// New returns a printer of that mode, one of [Modes]. "auto" is a line that is
-// drawn again if w is a terminal, and "plain" otherwise. A quiet one tells only
-// what is wrong.
+// New returns a printer in one of [Modes]. "auto" is a line that is redrawn if w is a
+// terminal, and "plain" otherwise. A quiet printer prints only what is wrong.
 func New(w io.Writer, mode string, quiet bool) (*Printer, error) {
 	p := &Printer{w: w, mode: mode, quiet: quiet}
 	switch mode {
@@ -61,14 +60,14 @@ func New(w io.Writer, mode string, quiet bool) (*Printer, error) {
 	return p, nil
 }
 
-// Tell prints a message that a quiet run does without.
+// Tell prints a message, unless the printer is quiet.
 func (p *Printer) Tell(format string, args ...any) {
 	if !p.quiet {
 		p.Say(format, args...)
 	}
 }
 
-// Say prints a message, in every mode.
+// Say prints a message in every mode, also if the printer is quiet.
 func (p *Printer) Say(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -87,10 +86,10 @@ type event struct {
 	Message string `json:"message,omitempty"`
 
 	Kind   results.Kind `json:"kind,omitempty"`
-	Cell   string       `json:"cell,omitempty"`  // of the trial that is over; a probe has none
+	Cell   string       `json:"cell,omitempty"`  // of the trial that has ended; a probe has none
 	Round  int          `json:"round,omitempty"` // from 1, of timed trials and probes
 	Done   int          `json:"done,omitempty"`  // trials
-	Total  int          `json:"total,omitempty"` // as far as is known by now
+	Total  int          `json:"total,omitempty"` // as far as is known yet
 	LeftNS int64        `json:"left_ns,omitempty"`
 	Error  string       `json:"error,omitempty"` // why the trial failed
 }
@@ -102,7 +101,7 @@ func (p *Printer) write(e event) {
 	}
 }
 
-// Report tells how far the run is. It is called between trials.
+// Report prints how far the run is. It must be called between trials.
 func (p *Printer) Report(e run.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -123,7 +122,7 @@ func (p *Printer) Report(e run.Progress) {
 	switch {
 	case timed:
 		section = fmt.Sprintf("round %d", e.Step.Round+1)
-	case e.Step.Kind == results.Cost:
+	case e.Step.Kind == results.ObserverTrial:
 		section = fmt.Sprintf("cost of observing, round %d", e.Step.Round+1)
 	}
 	left := "about " + roundDuration(e.Left) + " left"
@@ -144,7 +143,7 @@ func (p *Printer) Report(e run.Progress) {
 	}
 }
 
-// Finish leaves nothing to be drawn over.
+// Finish clears the line that is redrawn.
 func (p *Printer) Finish() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

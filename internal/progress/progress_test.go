@@ -12,12 +12,12 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// steps are those of a short run that is told about.
+// steps are the steps of a short run.
 var steps = []run.Progress{
 	{Step: plan.Step{Kind: results.Pilot, Cell: "a"}, Done: 1, Total: 4, Left: 12400 * time.Millisecond},
 	{Step: plan.Step{Kind: results.Timed, Cell: "a"}, Done: 2, Total: 4, Left: 1234 * time.Millisecond},
 	{Step: plan.Step{Kind: results.Timed, Cell: "b"}, Done: 3, Total: 4, Failed: "lost"},
-	{Step: plan.Step{Kind: results.Cost, Cell: "b", Round: 1}, Done: 4, Total: 4},
+	{Step: plan.Step{Kind: results.ObserverTrial, Cell: "b", Round: 1}, Done: 4, Total: 4},
 }
 
 func TestReport(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/report/document"
 )
 
-// aboutSection says which run it is.
+// aboutSection names the run, its settings and its machine.
 func aboutSection(r *Report) document.Section {
 	return document.Section{ID: "about", Blocks: []document.Block{document.Note(r.aboutLine())}}
 }
@@ -27,7 +27,7 @@ func (r *Report) machine() string {
 	return fmt.Sprintf("%s, %s/%s, %s", s, m.OS, m.Arch, r.Run.Version.Go)
 }
 
-// warningsSection says what a reader must know before believing the figures.
+// warningsSection lists what a reader must know before trusting the figures.
 func warningsSection(r *Report) document.Section {
 	s := document.Section{ID: "warnings"}
 	for _, w := range r.Warnings {
@@ -36,7 +36,7 @@ func warningsSection(r *Report) document.Section {
 	return s
 }
 
-// failuresSection has the trials that failed, with what they wrote.
+// failuresSection lists the trials that failed, with their output.
 func failuresSection(r *Report) document.Section {
 	s := document.Section{ID: "failures", Title: "Failed trials"}
 	for _, f := range r.Failures {
@@ -45,8 +45,8 @@ func failuresSection(r *Report) document.Section {
 	return s
 }
 
-// answerSection says what came out. The figures that a terminal begins with have
-// the speed-ups of each workload already.
+// answerSection states the main results in sentences. A terminal leaves out the
+// speed-ups of each workload, since it begins with the table that has them.
 func answerSection(r *Report) document.Section {
 	var overall document.List
 	for _, o := range r.Overall {
@@ -62,12 +62,12 @@ func answerSection(r *Report) document.Section {
 	return document.Section{ID: "answer", Title: "In a sentence", Blocks: []document.Block{document.Files{answers}, document.Terminal{overall}}}
 }
 
-// headlines says in a sentence for each workload what came out, the largest
-// speed-up first.
+// headlines returns a sentence for each workload with its speed-ups, the largest
+// first.
 func (r *Report) headlines() (lines document.List) {
 	separator := ", "
 	if r.Judged {
-		separator = "; " // a part has a comma in it
+		separator = "; " // each part contains a comma
 	}
 	for _, w := range r.Run.Workloads {
 		var rows []Row

@@ -28,24 +28,24 @@ type Assertion struct {
 // String returns the assertion as it was written.
 func (a Assertion) String() string { return a.text }
 
-// A checked metric is one that assertions can be about.
+// A checked metric is one that assertions can name.
 type checked struct {
 	name, args, doc string
-	unit            string // of its bound, besides plain numbers
+	unit            string // that its bound may have: "x", "%" or "ns"
 	of              func(r *Report, args []string, confidence float64) (stats.Estimate, []Row, error)
 }
 
-// checkedMetrics are all that there are.
+// checkedMetrics are all metrics that assertions can name.
 var checkedMetrics = []checked{
 	{"speedup", "backend, workload", "how many times faster than the baseline", "x", speedupOf(results.Wall)},
-	{"cold_speedup", "backend, workload", "the same if starting and warming up the workers counts", "x", speedupOf(results.Cold)},
+	{"cold_speedup", "backend, workload", "the same, with the time of starting and warming up the workers", "x", speedupOf(results.Cold)},
 	{"ratio", "a, b, workload", "how many times faster a is than b", "x", ratioOf},
-	{"share", "backend, workload", "of the limit that the speed-up reaches", "%", shareOf},
-	{"cpu_cost", "backend, workload", "how many times the baseline's processor time it takes", "x", costOf},
+	{"share", "backend, workload", "share of the limit that the speed-up reaches", "%", shareOf},
+	{"cpu_cost", "backend, workload", "how many times the baseline's processor time it takes", "x", cpuCostOf},
 	{"time", "backend, workload", "median time of the program", "ns", timeOf},
 }
 
-// CheckDoc describes what can be asserted, a line each.
+// CheckDoc describes the metrics that can be asserted, one a line.
 func CheckDoc() string {
 	var b strings.Builder
 	for _, m := range checkedMetrics {
@@ -56,9 +56,9 @@ func CheckDoc() string {
 
 var assertionForm = regexp.MustCompile(`^\s*(\w+)\s*\(([^()]*)\)\s*(>=|<=|>|<)\s*(\S.*?)\s*$`)
 
-// ParseAssertion reads an assertion. The bound is a number, which may be
-// followed by × or x; of a share it may be in percent, and of a time it is a
-// duration such as 50ms.
+// ParseAssertion reads an assertion. The bound is a number: a ratio may be
+// followed by × or x, a share may be in percent, and a time is a duration such
+// as 50ms.
 func ParseAssertion(s string) (Assertion, error) {
 	parts := assertionForm.FindStringSubmatch(s)
 	if parts == nil {
@@ -106,11 +106,11 @@ func parseBound(s, unit string) (bound float64, ok bool) {
 	return v * scale, err == nil && v > 0 && !math.IsInf(v, 0)
 }
 
-// An Outcome is how an assertion fared.
+// An Outcome is the result of checking an assertion.
 type Outcome struct {
 	Assertion string `json:"assertion"`
 
-	// Result is "passed" or "failed" if the whole interval says so, and
+	// Result is "passed" or "failed" if the whole interval supports it, and
 	// otherwise "undecided", with the reason in Why.
 	Result string `json:"result"`
 	Why    string `json:"why,omitempty"`
@@ -125,11 +125,11 @@ const (
 	Undecided = "undecided"
 )
 
-// Check decides assertions on the bounds of intervals: one passes if its whole
-// interval lies on the right side, and fails if the whole lies on the wrong one.
-// All intervals together have the usual confidence: with m assertions each has
-// 1-0.05/m (Bonferroni). The error is for assertions about what the run does
-// not have.
+// Check compares the interval of each figure with the bound of its assertion. An
+// assertion passes if its whole interval satisfies it, fails if no part of the
+// interval does, and is undecided otherwise. All intervals together have the
+// usual confidence: with m assertions each has 1-0.05/m (Bonferroni). Check
+// returns an error for an assertion that names something the run does not have.
 func (r *Report) Check(assertions []Assertion) ([]Outcome, error) {
 	var outcomes []Outcome
 	confidence := 1 - (1-Confidence)/float64(max(1, len(assertions)))
@@ -143,7 +143,7 @@ func (r *Report) Check(assertions []Assertion) ([]Outcome, error) {
 		if e.N > 0 {
 			o.Value = estimate(e)
 		}
-		if o.Why = r.against(rows, e); o.Why == "" {
+		if o.Why = r.whyUndecided(rows, e); o.Why == "" {
 			o.Result, o.Why = a.decide(e)
 		}
 		outcomes = append(outcomes, o)
@@ -151,14 +151,15 @@ func (r *Report) Check(assertions []Assertion) ([]Outcome, error) {
 	return outcomes, nil
 }
 
-// against tells what keeps the figures of those rows from deciding anything.
-func (r *Report) against(rows []Row, e stats.Estimate) string {
+// whyUndecided returns why the figures of those rows allow no decision; "" if
+// they allow one.
+func (r *Report) whyUndecided(rows []Row, e stats.Estimate) string {
 	if !r.Judged {
 		return fmt.Sprintf("the run has %d rounds; it takes %d, as with --preset standard", r.Run.Rounds, stats.MinRounds)
 	}
 	for _, row := range rows {
 		if v := row.Verdict; v != nil && (v.Word == stats.NoVerdict || v.Word == stats.Invalid) {
-			return row.Finding
+			return row.Statement
 		}
 	}
 	if e.N < stats.MinRounds {
@@ -226,7 +227,7 @@ func speedupOf(m results.Metric) metricFunc {
 	}
 }
 
-func costOf(r *Report, args []string, confidence float64) (stats.Estimate, []Row, error) {
+func cpuCostOf(r *Report, args []string, confidence float64) (stats.Estimate, []Row, error) {
 	row, err := r.cell(args[0], args[1])
 	if err != nil {
 		return stats.Estimate{}, nil, err
@@ -272,7 +273,7 @@ func timeOf(r *Report, args []string, confidence float64) (stats.Estimate, []Row
 	}
 	var walls []float64
 	for _, b := range r.kept(row.Workload) {
-		if t := b.Trial(row.ID); t != nil { // of the baseline one of the two, since a round counts once
+		if t := b.Trial(row.ID); t != nil { // one of the baseline's two trials: each round counts once
 			walls = append(walls, float64(t.WallNS))
 		}
 	}
@@ -283,7 +284,7 @@ func timeOf(r *Report, args []string, confidence float64) (stats.Estimate, []Row
 	return e, []Row{row}, nil
 }
 
-// CheckText writes how assertions fared, a line each.
+// CheckText formats the outcomes of assertions, one a line.
 func CheckText(outcomes []Outcome) string {
 	var b strings.Builder
 	for _, o := range outcomes {

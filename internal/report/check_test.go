@@ -98,7 +98,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// Several assertions are held to a wider interval each.
+// With several assertions each has a wider interval.
 func TestCheckOfMany(t *testing.T) {
 	r := Build(judgedData())
 	a, _ := ParseAssertion("speedup(goroutines, mixed_cpu_1ms) >= 1.3")
@@ -146,7 +146,7 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// Of two builds one may be faster than any schedule of the other.
+// A build may be faster than the limit of the other, since it may do less work.
 func TestBuildsHaveNoLimit(t *testing.T) {
 	d := judgedData()
 	d.Run.Builds = []results.Build{{Name: "A"}, {Name: "B"}}
@@ -158,8 +158,8 @@ func TestBuildsHaveNoLimit(t *testing.T) {
 		}
 	}
 	row, _ := Build(d).find("impossible", "goroutines")
-	if row.Limit != 0 || row.Verdict.Word != stats.Faster || !strings.Contains(row.Finding, "build B is 3.32× faster") {
-		t.Errorf("the verdict on a build that is 3.32 times faster is %q, its limit %v; want it faster, and no limit", row.Finding, row.Limit)
+	if row.Limit != 0 || row.Verdict.Word != stats.Faster || !strings.Contains(row.Statement, "build B is 3.32× faster") {
+		t.Errorf("the verdict on a build that is 3.32 times faster is %q, its limit %v; want it faster, and no limit", row.Statement, row.Limit)
 	}
 }
 

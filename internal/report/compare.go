@@ -9,9 +9,9 @@ import (
 	"github.com/f3f4c0de/harness/internal/stats"
 )
 
-// A Comparison is two runs side by side. They are of different times, so
-// nothing pairs them and what else changed between them is unknown: an
-// indication, for which there are no verdicts.
+// A Comparison sets the cells of two runs side by side. The runs were made at
+// different times: their trials are not paired, and what else changed between
+// them is unknown. So it is an indication only, without verdicts.
 type Comparison struct {
 	A        string          `json:"a"` // ids of the runs
 	B        string          `json:"b"`
@@ -27,12 +27,12 @@ type ComparisonRow struct {
 	Ratio Estimate `json:"ratio"` // how many times faster B is
 }
 
-// Compare puts two runs side by side. The error is for runs that have no cell in
+// Compare sets two runs side by side. It returns an error if they have no cell in
 // common.
 func Compare(a, b *Report) (*Comparison, error) {
 	c := &Comparison{A: a.Run.ID, B: b.Run.ID}
 	add := func(format string, args ...any) { c.Warnings = append(c.Warnings, fmt.Sprintf(format, args...)) }
-	add("Unpaired, indicative: the runs are of different times. Run against itself an hour later, a program differs from itself in half of such comparisons; harness compare --rerun measures both builds in turns.")
+	add("Unpaired, indicative: the runs are of different times. A program that is run again an hour later differs from itself in half of such comparisons. harness compare --rerun measures both builds alternately, in one run.")
 	if a.Run.Machine != b.Run.Machine {
 		add("The runs are of different machines: %s and %s.", a.machine(), b.machine())
 	}
@@ -60,7 +60,7 @@ func Compare(a, b *Report) (*Comparison, error) {
 	return c, nil
 }
 
-// walls are the times of a cell in the rounds that were kept.
+// walls returns the times of a cell in the rounds that were kept.
 func (r *Report) walls(c results.Cell) []float64 {
 	var walls []float64
 	for _, b := range r.kept(c.Workload) {

@@ -37,7 +37,7 @@ func CSV(w io.Writer, d *results.Data) error {
 		c := cells[t.Cell]
 		row := []string{
 			d.Run.ID, c.Workload, c.Backend, strconv.Itoa(c.Workers), strconv.Itoa(t.GOMAXPROCS), string(t.Kind),
-			strconv.Itoa(t.Round), strconv.FormatBool(t.Copy), strconv.Itoa(t.Order), t.Started.Format(time.RFC3339Nano),
+			strconv.Itoa(t.Round), strconv.FormatBool(t.Replicate), strconv.Itoa(t.Order), t.Started.Format(time.RFC3339Nano),
 		}
 		for _, n := range []int64{
 			t.OpenNS, t.StartNS, t.WarmNS, t.WallNS, t.CloseNS, t.UserNS, t.SystemNS,
@@ -61,8 +61,8 @@ func CSV(w io.Writer, d *results.Data) error {
 	return out.Error()
 }
 
-// benchName is the name of a cell's results; a key that is the same everywhere is
-// left out by benchstat.
+// benchName returns the benchmark name of a cell. benchstat does not print a key
+// that has the same value in all names.
 func benchName(c results.Cell) string {
 	name := fmt.Sprintf("Trial/workload=%s/backend=%s/workers=%d", c.Workload, c.Backend, c.Workers)
 	if c.Build != "" {
@@ -72,10 +72,10 @@ func benchName(c results.Cell) string {
 }
 
 // Bench writes the timed trials in the format of Go benchmarks, which benchstat
-// reads: one result per trial, the baseline's second trials left out.
+// reads: one result per trial, without the A/A replicates of the baseline.
 //
-// Note: benchstat compares as if the trials were independent. Ours are paired
-// by round, which its test does not use; its intervals are wider.
+// Note: benchstat treats the trials as independent. Ours are paired by round; its
+// test does not use that, so its intervals are wider.
 func Bench(w io.Writer, d *results.Data) error {
 	out := benchfmt.NewWriter(w)
 	cells := make(map[string]results.Cell)
@@ -83,7 +83,7 @@ func Bench(w io.Writer, d *results.Data) error {
 		cells[c.ID] = c
 	}
 	for _, t := range d.Latest() {
-		if t.Kind != results.Timed || !t.OK() || t.Copy {
+		if t.Kind != results.Timed || !t.OK() || t.Replicate {
 			continue
 		}
 		c := cells[t.Cell]
@@ -96,7 +96,8 @@ func Bench(w io.Writer, d *results.Data) error {
 				{Value: float64(t.MaxRSSBytes), Unit: "peak-RSS-bytes"},
 			},
 		}
-		// The run is not among them: benchstat would not compare two that differ.
+		// The run's id is left out: benchstat does not compare results whose
+		// configurations differ.
 		for _, kv := range [][2]string{
 			{"goos", d.Run.Machine.OS}, {"goarch", d.Run.Machine.Arch}, {"pkg", "github.com/f3f4c0de/harness"}, {"cpu", d.Run.Machine.CPU},
 		} {

@@ -9,7 +9,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/stats"
 )
 
-// driftSection shows what happened in the course of the run.
+// driftSection shows all trials over the time of the run.
 func driftSection(r *Report) document.Section {
 	s := document.Section{ID: "course", Title: "In the course of the run"}
 	if c := drift(r); c != nil {
@@ -18,24 +18,26 @@ func driftSection(r *Report) document.Section {
 	return s
 }
 
-// A driftPlot shows trials against the clock, and below what other programs did.
+// A driftPlot shows trials over the time of the run, and below them how many
+// processors other programs used.
 type driftPlot struct {
 	*chart.Chart
-	r           *Report
-	medians     map[string]float64 // by cell
-	x, y        chart.Scale
-	others      chart.Scale // upwards from the lower edge
-	drawn, left int
+	r       *Report
+	medians map[string]float64 // by cell
+	x, y    chart.Scale
+	others  chart.Scale // of other programs' processors, upwards from the lower edge
+	drawn   int         // trials
+	dropped int         // of them, those of rounds that were left out
 }
 
 const (
 	driftLeft  = 60.0
 	driftRight = chart.Width - chart.Margin
-	driftBase  = chart.Top + 270 // the lower edge of what other programs did
+	driftBase  = chart.Top + 270 // the lower edge of other programs' processors
 )
 
-// drift shows every timed trial against the clock, as a multiple of its cell's
-// median, and below what other programs did; nil if there is nothing to show.
+// drift shows every timed trial as a multiple of its cell's median, and below how
+// many processors other programs used. It returns nil if there is nothing to show.
 func drift(r *Report) *chart.Chart {
 	p := &driftPlot{Chart: &chart.Chart{Name: "drift", Title: "Trials against the clock", Bottom: driftBase + 22}, r: r, medians: r.medians()}
 	clock, ok := p.scales()
@@ -52,12 +54,12 @@ func drift(r *Report) *chart.Chart {
 	p.Line(driftLeft, driftBase, driftRight, driftBase, "axis")
 	p.Text(driftLeft, driftBase+16, "muted small", "0 s")
 	p.Text(driftRight, driftBase+16, "end muted small", duration(clock.High-clock.Low))
-	p.Desc = fmt.Sprintf("%d trials in the course of %s, %d of them left out; below, how many processors other programs used.", p.drawn, duration(clock.High-clock.Low), p.left)
+	p.Desc = fmt.Sprintf("%d trials in the course of %s, %d of them left out; below, how many processors other programs used.", p.drawn, duration(clock.High-clock.Low), p.dropped)
 	return p.Chart
 }
 
-// medians are the cells' median times over all rounds, those that were left out
-// included.
+// medians returns the median time of each cell over all rounds, including those
+// that were left out.
 func (r *Report) medians() map[string]float64 {
 	medians := make(map[string]float64)
 	for _, c := range r.Run.Cells {
@@ -72,7 +74,7 @@ func (r *Report) medians() map[string]float64 {
 	return medians
 }
 
-// scales finds what the axes have to show. ok is false if no time passed.
+// scales computes the scales of the axes. ok is false if the run has no duration.
 func (p *driftPlot) scales() (clock chart.Range, ok bool) {
 	ratios, most := chart.Ratios(), p.r.Trust.OtherCores*2
 	p.r.eachBlock(func(b *results.Block) {
@@ -104,11 +106,12 @@ func (p *driftPlot) each(b *results.Block, f func(c results.Cell, t *results.Tri
 	}
 }
 
-// block draws what other programs did during a block, and its trials.
+// block draws the trials of a block and the processors that other programs used
+// during it.
 func (p *driftPlot) block(b *results.Block) {
 	from := float64(b.Started().UnixNano())
 	if others, known := b.OtherCores(); known {
-		class := "bar lane"
+		class := "bar track"
 		if p.r.Run.Disturbed(b) {
 			class = "bar less"
 		}
@@ -124,7 +127,7 @@ func (p *driftPlot) block(b *results.Block) {
 		p.drawn++
 		if dropped {
 			class = "gone"
-			p.left++
+			p.dropped++
 		}
 		p.Dot(p.x.At(float64(t.Started.UnixNano())), p.y.At(p.y.Clamp(float64(t.WallNS)/median)), 2.2, class, "")
 	})

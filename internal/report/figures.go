@@ -22,8 +22,8 @@ func figuresSection(r *Report) document.Section {
 	}}
 }
 
-// columns are the table's. The verdict is there if the run was long enough for
-// any.
+// columns returns the names of the table's columns. There is one for verdicts
+// only if the run was long enough for any.
 func (r *Report) columns() []string {
 	c := []string{"workload", "backend", "workers", "time", "CPU", "speed-up", "95 % CI", "range", "limit", "of limit", "verified"}
 	if len(r.Run.Builds) > 0 {
@@ -35,7 +35,7 @@ func (r *Report) columns() []string {
 	return c
 }
 
-// cells is a row of the table.
+// cells returns a row of the table.
 func (r *Report) cells(row Row) []string {
 	cells := []string{row.Workload, row.model(), fmt.Sprint(row.Workers)}
 	switch {
@@ -74,7 +74,7 @@ func (r *Report) cells(row Row) []string {
 	return cells
 }
 
-// model names what a row ran on.
+// model returns the name of the row's backend, and of its build if it has one.
 func (row Row) model() string {
 	if row.Build != "" {
 		return row.Backend + ", " + row.Build
@@ -156,7 +156,7 @@ func (m MetricStat) text() string {
 	return s
 }
 
-// setupSection says what was run, and how.
+// setupSection describes what was run, and how.
 func setupSection(r *Report) document.Section {
 	var workloads, backends document.List
 	for _, w := range r.Run.Workloads {
@@ -171,12 +171,12 @@ func setupSection(r *Report) document.Section {
 	}
 	return document.Section{ID: "setup", Title: "What was run", Blocks: []document.Block{
 		workloads, backends,
-		document.Note(fmt.Sprintf("Every trial was a fresh process%s. The order within a round was random (seed %d), and every round ran the baseline twice. Every output was held against an oracle and against the sequential one. Timed trials were not observed; the lanes are from trials of their own. Program %s %s (%s).",
+		document.Note(fmt.Sprintf("Every trial was a fresh process%s. The order within a round was random (seed %d), and every round ran the baseline twice. Every output was checked by an oracle and compared with the sequential one. Timed trials were not observed; the task timelines are from separate trials. Program %s %s (%s).",
 			repeated, r.Run.Seed, r.Run.Version.Harness, r.Run.Version.Revision, r.Run.Version.Executable)),
 	}}
 }
 
-// paramsText writes the parameters of a workload behind what it does.
+// paramsText formats the parameters of a workload, to follow its description.
 func paramsText(params results.Params) string {
 	var all []string
 	for _, k := range slices.Sorted(maps.Keys(params)) {

@@ -20,7 +20,7 @@ func interval(e *Estimate) string {
 	return fmt.Sprintf("%.2f–%.2f", *e.Low, *e.High)
 }
 
-// speedupText is an estimate in a sentence.
+// speedupText formats a ratio with its interval for a sentence.
 func speedupText(e *Estimate) string {
 	if e.Low == nil || e.High == nil {
 		return fmt.Sprintf("%s (no interval from %d rounds)", times(e.Value), e.N)
@@ -28,7 +28,7 @@ func speedupText(e *Estimate) string {
 	return fmt.Sprintf("%s (95 %% CI %s)", times(e.Value), interval(e))
 }
 
-// duration writes nanoseconds with three digits.
+// duration formats nanoseconds with three digits.
 func duration(ns float64) string {
 	d := time.Duration(ns)
 	for _, u := range []struct {
@@ -47,7 +47,7 @@ func duration(ns float64) string {
 	return fmt.Sprintf("%.0f ns", ns)
 }
 
-// signed is a duration that may be negative, as a residual may.
+// signed formats a duration that may be negative, such as a residual.
 func signed(ns float64) string {
 	if ns < 0 {
 		return "-" + duration(-ns)
@@ -55,7 +55,7 @@ func signed(ns float64) string {
 	return duration(ns)
 }
 
-// percent writes a share with two digits.
+// percent formats a share with two digits.
 func percent(v float64) string {
 	if math.Abs(v) < 0.0995 {
 		return fmt.Sprintf("%.1f %%", 100*v)
@@ -63,7 +63,7 @@ func percent(v float64) string {
 	return fmt.Sprintf("%.0f %%", 100*v)
 }
 
-// ofWhole writes part of whole in hundredths.
+// ofWhole formats part as a percentage of whole.
 func ofWhole(part, whole float64) string {
 	if whole == 0 {
 		return "–"

@@ -20,12 +20,11 @@ import (
 // else equal.
 type Grid struct {
 	Workload string      `json:"workload"` // its name, which its labels begin with
-	Vary     string      `json:"vary"`     // name of the parameter or axis, or "workers"
+	Vary     string      `json:"vary"`     // name of the parameter or axis that was varied, or "workers"
 	Unit     string      `json:"unit"`     // of the values: "ns", "B", "1" for a share, empty for a number
 	Points   []GridPoint `json:"points"`   // by value, at least two
 
-	// Scalings are the fits of speed-up against workers that do fit, by
-	// backend.
+	// Scalings are the scaling laws that fit the speed-ups, by backend.
 	Scalings []ScalingFit `json:"scalings,omitempty"`
 }
 
@@ -44,17 +43,17 @@ type Crossover struct {
 	Unit     string `json:"unit"` // as in Grid
 	Cold     bool   `json:"cold"` // starting and warming up the workers counts
 
-	// At is where they change places, with its interval; nil if they do not, or
-	// if that is not established.
+	// At is the value at which they change places, and Low and High its interval;
+	// nil if they do not, or if that is not established.
 	At   *float64 `json:"at"`
 	Low  *float64 `json:"low"`
 	High *float64 `json:"high"`
 
-	// Crossing is the share of resampled runs in which they do.
+	// Crossing is the share of resampled runs in which they change places.
 	Crossing float64 `json:"crossing"`
 
-	Points  []CrossoverPoint `json:"points"`
-	Finding string           `json:"finding"`
+	Points    []CrossoverPoint `json:"points"`
+	Statement string           `json:"finding"`
 }
 
 // A CrossoverPoint is how many times faster B is than A at one value.
@@ -62,13 +61,14 @@ type CrossoverPoint struct {
 	Value float64  `json:"value"`
 	Ratio Estimate `json:"ratio"`
 
-	// Waited is the share of its time in which the baseline used no processor,
-	// where what is varied is how much is waited; nil elsewhere. It differs from
-	// Value by what waiting itself costs.
+	// Waited is the measured share of the baseline's time in which it used no
+	// processor, if the run varied the share of waiting; nil otherwise. Value is
+	// the share that was asked for. They differ by what waiting itself costs.
 	Waited *float64 `json:"waited,omitempty"`
 }
 
-// grids finds what was varied, and fits and compares along it.
+// grids finds the grids of the run. It fits scaling laws to those that vary the
+// workers, and looks for crossovers along all of them.
 func (r *Report) grids() {
 	if len(r.Run.Builds) > 0 {
 		return // models are not compared with each other
@@ -97,10 +97,11 @@ func (r *Report) grids() {
 	}
 }
 
-// byWorkers is what a grid varies that has the same parameters everywhere.
+// byWorkers is the Vary of a grid whose points differ only in their workers.
 const byWorkers = "workers"
 
-// grid returns the grid of a workload, if it is one.
+// grid returns the grid of a workload. ok is false if nothing was varied, or more
+// than one parameter.
 func (r *Report) grid(workload string) (Grid, bool) {
 	var infos []results.WorkloadInfo
 	for _, w := range r.Run.Workloads {
@@ -139,7 +140,7 @@ func (r *Report) grid(workload string) (Grid, bool) {
 	return g.sorted()
 }
 
-// variedParams are the parameters of which not all have the same value.
+// variedParams returns the names of the parameters whose values differ.
 func variedParams(infos []results.WorkloadInfo) (varied []string) {
 	for _, key := range slices.Sorted(maps.Keys(infos[0].Params)) {
 		if slices.ContainsFunc(infos[1:], func(w results.WorkloadInfo) bool {
@@ -151,7 +152,7 @@ func variedParams(infos []results.WorkloadInfo) (varied []string) {
 	return varied
 }
 
-// mostWorkers is the largest number of workers of a workload's cells.
+// mostWorkers returns the largest number of workers of a workload's cells.
 func (r *Report) mostWorkers(workload string) (n int) {
 	for _, c := range r.Run.Cells {
 		if c.Workload == workload {
@@ -161,7 +162,8 @@ func (r *Report) mostWorkers(workload string) (n int) {
 	return n
 }
 
-// sorted returns the grid by value, if it is one.
+// sorted returns the grid with its points in order of value. ok is false if it has
+// fewer than two different values.
 func (g Grid) sorted() (Grid, bool) {
 	slices.SortStableFunc(g.Points, func(a, b GridPoint) int { return cmp.Compare(a.Value, b.Value) })
 	g.Points = slices.CompactFunc(g.Points, func(a, b GridPoint) bool { return a.Value == b.Value })
@@ -186,7 +188,7 @@ func alongAxis(workload string, infos []results.WorkloadInfo) (Grid, bool) {
 	return g, true
 }
 
-// number reads a parameter as a number: a duration in nanoseconds.
+// number converts a parameter to a number; a duration is in nanoseconds.
 func number(v any) (n float64, unit string, ok bool) {
 	s := fmt.Sprint(v)
 	if d, err := time.ParseDuration(s); err == nil && d != 0 {
@@ -196,7 +198,7 @@ func number(v any) (n float64, unit string, ok bool) {
 	return n, "", err == nil
 }
 
-// value writes a value of what was varied.
+// value formats a value of what was varied.
 func value(v float64, unit string) string {
 	switch unit {
 	case "ns":
@@ -209,7 +211,7 @@ func value(v float64, unit string) string {
 	return strconv.FormatFloat(v, 'g', 3, 64)
 }
 
-// size writes bytes with three digits.
+// size formats bytes with three digits.
 func size(v float64) string {
 	switch {
 	case v >= 1<<20:
@@ -220,16 +222,16 @@ func size(v float64) string {
 	return fmt.Sprintf("%.0f B", v)
 }
 
-// Value writes a value of what a grid varies.
+// Value formats a value of what the grid varies.
 func (g Grid) Value(v float64) string { return value(v, g.Unit) }
 
 func (c Crossover) value(v float64) string { return value(v, c.Unit) }
 
-// linear reports whether the values of a grid belong on a linear axis: shares
-// do, all else grows by factors.
+// linear reports whether the values of a grid belong on a linear axis. Only shares
+// do; the axes of all other values are logarithmic.
 func (g Grid) linear() bool { return g.Unit == "1" }
 
-// place returns where on its axis a value is, and at is the inverse.
+// place returns the position of a value on its axis, and at is the inverse.
 func (g Grid) place(v float64) float64 {
 	if g.linear() {
 		return v
@@ -244,8 +246,8 @@ func (g Grid) at(place float64) float64 {
 	return math.Exp(place)
 }
 
-// Crossover looks for the place where one of two models overtakes the other
-// along a grid. ok is false if one of them was not run on it.
+// Crossover looks for the value at which one of two models overtakes the other
+// along a grid. ok is false if fewer than two points have figures of both.
 func (r *Report) Crossover(g Grid, a, b string, cold bool) (c Crossover, ok bool) {
 	c = Crossover{Workload: g.Workload, Vary: g.Vary, A: a, B: b, Unit: g.Unit, Cold: cold}
 	metric := results.Wall
@@ -290,13 +292,13 @@ func (r *Report) Crossover(g Grid, a, b string, cold bool) (c Crossover, ok bool
 		at, low, high := g.at(found.At), g.at(found.Low), g.at(found.High)
 		c.At, c.Low, c.High = &at, &low, &high
 	}
-	c.Finding = g.crossoverFinding(c, rounds, doubt)
+	c.Statement = g.crossoverStatement(c, rounds, doubt)
 	return c, true
 }
 
-// basis returns how many rounds a crossing rests on, the fewer of its two
-// neighbours', and why nothing can be stated, if so. Without a crossing all
-// points are its neighbours.
+// basis returns how many rounds a crossing rests on: the smaller number of its two
+// neighbouring points, or the smallest of all points if there is no crossing.
+// doubt says why nothing can be stated; it is empty otherwise.
 func (r *Report) basis(points []CrossoverPoint, labels []string, places []float64, at float64) (rounds int, doubt string) {
 	rounds = math.MaxInt
 	for i, p := range points {
@@ -316,8 +318,8 @@ func (r *Report) basis(points []CrossoverPoint, labels []string, places []float6
 	return rounds, doubt
 }
 
-// waited returns the share of its time in which the baseline of a workload used
-// no processor, if the grid is along that.
+// waited returns the measured share of the baseline's time in which it used no
+// processor; nil if the grid does not vary that share.
 func (r *Report) waited(g Grid, workload string) *float64 {
 	for _, row := range r.Rows {
 		if row.Workload == workload && row.Baseline && g.linear() && row.Wall.Median > 0 {
@@ -328,8 +330,8 @@ func (r *Report) waited(g Grid, workload string) *float64 {
 	return nil
 }
 
-// changes reports whether the estimates lie on both sides of 1. Those whose
-// interval lies within the band lie on neither.
+// changes reports whether there are estimates on both sides of 1. An estimate
+// whose interval lies within the band counts for neither side.
 func changes(points []CrossoverPoint) bool {
 	above, below := false, false
 	for _, p := range points {
@@ -340,12 +342,13 @@ func changes(points []CrossoverPoint) bool {
 	return above && below
 }
 
-// same reports whether the models are the same there, for all that matters.
+// same reports whether the models are practically equal at this point: the whole
+// interval lies within the band.
 func (p CrossoverPoint) same() bool {
 	return p.Ratio.Low != nil && p.Ratio.High != nil && *p.Ratio.Low > 1/(1+stats.Band) && *p.Ratio.High < 1+stats.Band
 }
 
-func (g Grid) crossoverFinding(c Crossover, rounds int, doubt string) string {
+func (g Grid) crossoverStatement(c Crossover, rounds int, doubt string) string {
 	state := "warm"
 	if c.Cold {
 		state = "cold"
@@ -378,11 +381,11 @@ func (g Grid) crossoverFinding(c Crossover, rounds int, doubt string) string {
 		g.Workload, state, c.A, c.B, span, same, c.B, speedupText(&last.Ratio), c.A)
 }
 
-// gridLines says in sentences what the grids show.
+// gridLines returns sentences on what the grids show.
 func (r *Report) gridLines() []string {
 	var lines []string
 	for _, c := range r.Crossovers {
-		lines = append(lines, c.Finding)
+		lines = append(lines, c.Statement)
 	}
 	for _, g := range r.Grids {
 		lines = append(lines, r.scalingLines(g)...)
@@ -390,15 +393,15 @@ func (r *Report) gridLines() []string {
 	return lines
 }
 
-// CrossoverText writes crossovers for a terminal: the sentence, and the ratios
-// that it rests on.
+// CrossoverText writes crossovers for a terminal: for each a sentence, and the
+// ratios that it rests on.
 func CrossoverText(w io.Writer, found []Crossover) error {
 	var b strings.Builder
 	for i, c := range found {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		document.Wrap(&b, c.Finding)
+		document.Wrap(&b, c.Statement)
 		t := document.NewTable(1, "  "+c.Vary, c.B+" is faster than "+c.A+" by", "95 % CI")
 		for _, p := range c.Points {
 			at := "  " + c.value(p.Value)

@@ -8,7 +8,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// alongShares is judgedData with the workload varied by what share it waits.
+// alongShares is judgedData with a workload whose share of waiting was varied.
 func alongShares() *results.Data {
 	d := judgedData()
 	shares := map[string]float64{"mixed_cpu_100us": 0, "mixed_cpu_200us": 0.25, "mixed_cpu_500us": 0.5, "mixed_cpu_1ms": 0.75}
@@ -20,8 +20,8 @@ func alongShares() *results.Data {
 	return d
 }
 
-// A share lies on a linear axis that begins at zero, and beside the one that was
-// asked for stands what was measured.
+// Shares are on a linear axis that begins at zero. Beside the share that was asked
+// for is the measured one.
 func TestCrossoverAlongAShare(t *testing.T) {
 	r := Build(alongShares())
 	if len(r.Grids) != 1 || r.Grids[0].Vary != "wait" || len(r.Grids[0].Points) != 4 || r.Grids[0].Points[0].Value != 0 {
@@ -35,8 +35,8 @@ func TestCrossoverAlongAShare(t *testing.T) {
 	if *c.At < 0.33 || *c.At > 0.37 || *c.Low > *c.At || *c.High < *c.At {
 		t.Errorf("they change places at %v (%v to %v); want about 0.35", *c.At, *c.Low, *c.High)
 	}
-	if want := "processes overtakes goroutines at wait = 3"; !strings.Contains(c.Finding, want) || !strings.Contains(c.Finding, " % (95 % CI 3") {
-		t.Errorf("it says %q; want %q and percentages", c.Finding, want)
+	if want := "processes overtakes goroutines at wait = 3"; !strings.Contains(c.Statement, want) || !strings.Contains(c.Statement, " % (95 % CI 3") {
+		t.Errorf("it says %q; want %q and percentages", c.Statement, want)
 	}
 	var b bytes.Buffer
 	if err := CrossoverText(&b, []Crossover{c}); err != nil || !strings.Contains(b.String(), "\n  50 % (measured 6 %) ") {
@@ -49,8 +49,8 @@ func TestCrossoverAlongAShare(t *testing.T) {
 	}
 }
 
-// Models that are as good as equal change places in no way that matters, and a
-// crossing whose one side is not sure is not established.
+// Models that are practically equal have no crossover, and a crossover is not
+// established if one of its sides is not certain.
 func TestCrossoverOfEquals(t *testing.T) {
 	tests := []struct {
 		name      string
@@ -79,8 +79,8 @@ func TestCrossoverOfEquals(t *testing.T) {
 			})
 			r := Build(d)
 			c, _ := r.Crossover(r.Grids[0], "goroutines", "processes", false)
-			if !strings.Contains(c.Finding, tt.says) {
-				t.Errorf("it says %q; want %q", c.Finding, tt.says)
+			if !strings.Contains(c.Statement, tt.says) {
+				t.Errorf("it says %q; want %q", c.Statement, tt.says)
 			}
 			listed := false
 			for _, c := range r.Crossovers {

@@ -27,9 +27,9 @@ type gridSeries struct {
 	rows            []Row
 }
 
-// gridSeries are those of the models that have any.
+// gridSeries returns the series of each model that has speed-ups on the grid.
 func (r *Report) gridSeries(g Grid) (all []gridSeries) {
-	for _, b := range r.others() {
+	for _, b := range r.comparedBackends() {
 		s := gridSeries{backend: b.Name, colour: r.colour(b.Name)}
 		for _, p := range g.Points {
 			if row, ok := r.find(p.Label, b.Name); ok && row.Speedup != nil {
@@ -76,10 +76,10 @@ func gridChart(r *Report, g Grid) *chart.Chart {
 		if c.Workload != g.Workload {
 			continue
 		}
-		found = append(found, c.Finding)
+		found = append(found, c.Statement)
 		if !c.Cold && c.At != nil {
 			from, to := max(p.x.At(*c.Low), left), min(p.x.At(*c.High), right)
-			p.Box(chart.Box{X: from, Y: chart.Top, W: max(1, to-from), H: bottom - chart.Top, Class: "band", Title: c.Finding})
+			p.Box(chart.Box{X: from, Y: chart.Top, W: max(1, to-from), H: bottom - chart.Top, Class: "band", Title: c.Statement})
 		}
 	}
 	for _, s := range series {
@@ -87,12 +87,12 @@ func gridChart(r *Report, g Grid) *chart.Chart {
 		last := s.rows[len(s.rows)-1].Speedup.Value
 		p.Text(right+10, p.labels.Place(p.y.At(last)+4), "small", fmt.Sprintf("%s %s", s.backend, times(last)))
 	}
-	p.say(strings.Join(found, " "))
+	p.describe(strings.Join(found, " "))
 	return p.Chart
 }
 
-// say says what the chart is.
-func (p *gridPlot) say(found string) {
+// describe sets the texts of the chart.
+func (p *gridPlot) describe(found string) {
 	p.Title = fmt.Sprintf("%s: speed-up over sequential against %s", p.g.Workload, p.g.Vary)
 	p.Head = p.Title
 	p.Note = "Line and shade: estimate and 95 % interval. Dashed: the limit."
@@ -124,7 +124,7 @@ func (p *gridPlot) draw(s gridSeries) {
 	}
 }
 
-// law draws a scaling law, which is known between the values that were measured,
+// law draws a scaling law as a curve; it has values between the measured points,
 // too.
 func (p *gridPlot) law(f ScalingFit) {
 	const steps = 40
@@ -137,7 +137,7 @@ func (p *gridPlot) law(f ScalingFit) {
 	p.Curve(curve, "law", f.Backend+": "+f.Law)
 }
 
-// low and high are the ends of the speed-up's interval, or the estimate if it
+// low and high return the ends of the speed-up's interval, or the estimate if it
 // has none.
 func (row Row) low() float64  { return deref(row.Speedup.Low, row.Speedup.Value) }
 func (row Row) high() float64 { return deref(row.Speedup.High, row.Speedup.Value) }

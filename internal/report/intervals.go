@@ -15,7 +15,7 @@ func intervalsSection(r *Report) document.Section {
 
 func speedupIntervals(r *Report) *chart.Chart {
 	const rowHeight, gap = 20.0, 10.0
-	left := max(230, chart.Margin+r.labelWidth()+134) // the models' names are between
+	left := max(230, chart.Margin+r.labelWidth()+134) // room for the models' names
 	right := chart.Width - 70.0
 	if r.Judged {
 		right -= 100 // for the verdicts
@@ -32,7 +32,7 @@ func speedupIntervals(r *Report) *chart.Chart {
 		Note: "Dot and line: estimate and interval. Upright mark: what no schedule can exceed (thin: at measured capacity). A/A: the baseline against itself, which shows the noise.",
 		Desc: "Each speed-up over sequential as a dot with its interval, on a logarithmic scale, beside its physical limit.",
 	}
-	var marks chart.Canvas // above the axes, which reach as far down as these
+	var marks chart.Canvas // drawn above the axes, whose length depends on the marks
 	y := chart.Top + 8
 	for _, w := range r.Run.Workloads {
 		marks.Text(chart.Margin, y+14, "", w.Label)

@@ -10,7 +10,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// ledgerSection says where a task's time went.
+// ledgerSection shows where a task's time went, in a table of all cells.
 func ledgerSection(r *Report) document.Section {
 	s := document.Section{ID: "ledger"}
 	if len(r.Ledger) > 0 {
@@ -38,10 +38,10 @@ func Ledgers(w io.Writer, ledgers []results.Ledger) error {
 	return document.Text(w, []document.Section{{Blocks: []document.Block{ledgerTable(ledgers), document.Note(ledgersNote)}}})
 }
 
-// ledgersNote says what is in the table of all ledgers.
+// ledgersNote explains the table of all ledgers.
 const ledgersNote = `Averages over the tasks of one traced trial each, from submission until the result was back. The parts and the residual add up to "a task". Beside that: workers busy is with tasks, of the workers' time, all of them for as long as the program took; OS queue is what the threads of all processes waited for a processor of the machine, spawn what starting the workers took, each a task's share.`
 
-// ledgerTable is the table of all ledgers.
+// ledgerTable returns the table of all ledgers.
 func ledgerTable(ledgers []results.Ledger) *document.Table {
 	used := usedParts(ledgers)
 	t := document.NewTable(1, "cell", "tasks", "a task")
@@ -60,7 +60,7 @@ func ledgerTable(ledgers []results.Ledger) *document.Table {
 	return t
 }
 
-// usedParts returns the parts that any of the ledgers has something of.
+// usedParts returns the parts that are not zero in all of the ledgers.
 func usedParts(ledgers []results.Ledger) (used []results.Part) {
 	for i := range results.PartInfo {
 		for _, l := range ledgers {
@@ -97,8 +97,8 @@ func busy(l *results.Ledger) string {
 	return ofWhole(float64(l.BusyNS), float64(l.WallNS)*float64(l.Workers))
 }
 
-// outside are the parts in which a task is at no worker. Many can be there at
-// once, so they are no share of the workers' time.
+// outside are the parts during which a task is not at a worker. Many tasks can be
+// in them at once, so they are no share of the workers' time.
 var outside = []results.Part{results.PartQueue, results.PartEncode, results.PartTransport, results.PartDecode, results.PartAhead}
 
 // LedgerText writes one cell's ledger in full.
@@ -139,7 +139,7 @@ func LedgerText(w io.Writer, l *results.Ledger) error {
 	return err
 }
 
-// ofWorkers writes an amount of time as a share of the workers' time.
+// ofWorkers formats an amount of time as a share of the workers' time.
 func ofWorkers(ns int64, l *results.Ledger) string {
 	return ofWhole(float64(ns), float64(l.WallNS*int64(l.Workers)))
 }
@@ -168,7 +168,7 @@ func partsTable(l *results.Ledger) *document.Table {
 	return t
 }
 
-// writeWorkers says how busy the workers were, and what with.
+// writeWorkers writes how busy the workers were, and what they waited for.
 func writeWorkers(b *strings.Builder, l *results.Ledger) {
 	fmt.Fprintf(b, "\nThe %d workers were busy with tasks for %s of their time. Starting them took %s, %s a task, in no task's time.\n",
 		l.Workers, busy(l), duration(float64(l.SpawnNS)), perTask(l.SpawnNS, l))
@@ -185,14 +185,15 @@ func writeWorkers(b *strings.Builder, l *results.Ledger) {
 	}
 }
 
-// writeStack writes how the program got to a place.
+// writeStack writes a stack, one frame a line.
 func writeStack(b *strings.Builder, stack []string) {
 	for _, f := range stack {
 		fmt.Fprintf(b, "  %s\n", f)
 	}
 }
 
-// writePlaces writes places in the program, the first of each part with its stack.
+// writePlaces writes places in the program, with the stack of the first place of
+// each part.
 func writePlaces(b *strings.Builder, what string, places []results.Place, amount func(results.Place) string) {
 	shown := make(map[string]bool)
 	for _, p := range places {

@@ -11,8 +11,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/stats"
 )
 
-// A NoiseReport says what a machine lets one see: what came out when programs
-// were compared with themselves.
+// A NoiseReport says how small a difference can be seen on a machine. It comes
+// from comparing programs with themselves (A/A).
 type NoiseReport struct {
 	Trust Trust      `json:"trust"`
 	Cores int        `json:"cores"`
@@ -24,30 +24,32 @@ type NoiseArm struct {
 	Workload string   `json:"workload"`
 	Backend  string   `json:"backend"`
 	Rounds   int      `json:"rounds"` // that the figures are of
-	All      bool     `json:"all"`    // those that others disturbed included, for want of others
+	All      bool     `json:"all"`    // disturbed rounds are included, since too few others are left
 	Wall     Spread   `json:"wall_ns"`
 	Ratio    Estimate `json:"ratio"` // of its two trials in a round
 
 	Verdict *stats.Verdict `json:"verdict,omitempty"`
 
 	// Variation is the standard deviation of the times over their mean, and
-	// Autocorrelation is that of successive ones.
+	// Autocorrelation is the correlation of successive times.
 	Variation       float64 `json:"variation"`
 	Autocorrelation float64 `json:"autocorrelation"`
 
-	// Detectable tells for numbers of rounds the smallest ratio that would be
-	// told from 1 in four runs of five, by wall and by processor time.
+	// Detectable has, for several numbers of rounds, the smallest ratio that would
+	// be distinguished from 1 in four runs of five.
 	Detectable []Detectable `json:"detectable"`
 }
 
-// A Detectable is what so many rounds would show; 0 is unknown.
+// A Detectable is the smallest ratio that a number of rounds would show, of wall
+// time and of processor time; 0 is unknown.
 type Detectable struct {
 	Rounds int     `json:"rounds"`
 	Wall   float64 `json:"wall,omitempty"`
 	CPU    float64 `json:"cpu,omitempty"`
 }
 
-// Noise reads a run in which programs were compared with themselves.
+// Noise computes the noise from a run in which programs were compared with
+// themselves.
 func Noise(r *Report) *NoiseReport {
 	n := &NoiseReport{Trust: r.Trust, Cores: r.Run.Machine.Cores}
 	for _, row := range r.Rows {
@@ -59,7 +61,7 @@ func Noise(r *Report) *NoiseReport {
 		if all {
 			blocks = r.blocks[row.Workload]
 		}
-		var walls []float64 // in the order of time, nearly
+		var walls []float64 // nearly in the order in which they were measured
 		for _, b := range blocks {
 			for _, t := range b.Trials(row.Cell) {
 				walls = append(walls, float64(t.WallNS))
@@ -105,7 +107,7 @@ func variation(x []float64) float64 {
 	return math.Sqrt(square/float64(len(x)-1)) / mean
 }
 
-// NoiseText writes it for a terminal.
+// NoiseText writes a NoiseReport for a terminal.
 func NoiseText(w io.Writer, n *NoiseReport) error {
 	blocks := []document.Block{n.table(), document.Note("A/A: a program against itself, in random order; 1 is the truth. The columns of rounds tell the smallest difference that so many rounds would show in four runs of five, on this machine as it is now; the last one that in processor time.")}
 	if c := n.Trust.Capacity; c != nil {

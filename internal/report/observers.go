@@ -12,46 +12,47 @@ import (
 	"github.com/f3f4c0de/harness/internal/stats"
 )
 
-// An ObserverCost is what one observer costs one cell. The trials that it rests on enter
-// no other figure.
+// An ObserverCost is what one observer costs one cell. The trials that it rests on
+// enter no other figure.
 type ObserverCost struct {
 	Cell     string `json:"cell"`
 	Workload string `json:"workload"`
 	Backend  string `json:"backend"`
 	Observer string `json:"observer"`
-	Kept     int    `json:"kept"` // rounds that enter, of those
-	Rounds   int    `json:"rounds"`
+	Kept     int    `json:"kept"`   // rounds that enter the figures
+	Rounds   int    `json:"rounds"` // that were made
 
-	// Wall and CPU are how many times more time, and processor time of all
-	// processes, a trial takes with the observer than without in the same round.
+	// Wall and CPU are ratios of a trial with the observer to one without it in
+	// the same round: of their times, and of the processor times of all processes.
 	Wall *Estimate `json:"wall,omitempty"`
 	CPU  *Estimate `json:"cpu,omitempty"`
 
 	P     *float64 `json:"p,omitempty"`
 	HolmP *float64 `json:"holm_p,omitempty"` // after the adjustment for all costs of the run
 
-	// Verdict is on the time without the observer against that with it: slower
-	// says that the observer costs more than is too little to matter.
+	// Verdict compares the time with the observer with that without it: slower
+	// means that the observer adds more than the band that does not matter.
 	Verdict stats.Verdict `json:"verdict"`
 }
 
-// costs computes what the observers cost, by cell, in the order of the run.
-func (r *Report) costs(trials []results.Trial) {
-	blocks := results.Costs(&r.Run, trials)
+// observerCosts computes what the observers cost each cell, in the order of the
+// run.
+func (r *Report) observerCosts(trials []results.Trial) {
+	blocks := results.ObserverBlocks(&r.Run, trials)
 	for _, c := range r.Run.Cells {
 		all := blocks[c.ID]
 		if len(all) == 0 {
 			continue
 		}
-		kept := slices.DeleteFunc(slices.Clone(all), r.Run.DropsCost)
+		kept := slices.DeleteFunc(slices.Clone(all), r.Run.DropsObserverBlock)
 		for _, o := range r.Run.Observers {
 			cost := ObserverCost{Cell: c.ID, Workload: c.Workload, Backend: c.Backend, Observer: o.Name, Kept: len(kept), Rounds: len(all)}
-			if num, den := costPairs(kept, o.Name, results.Wall); len(num) > 0 {
+			if num, den := observerPairs(kept, o.Name, results.Wall); len(num) > 0 {
 				cost.Wall = estimate(stats.Ratio(num, den, Confidence))
 				p := stats.SignedRank(logRatios(num, den))
 				cost.P = &p
 			}
-			if num, den := costPairs(kept, o.Name, results.CPU); len(num) > 0 {
+			if num, den := observerPairs(kept, o.Name, results.CPU); len(num) > 0 {
 				cost.CPU = estimate(stats.Ratio(num, den, Confidence))
 			}
 			r.ObserverCosts = append(r.ObserverCosts, cost)
@@ -78,18 +79,18 @@ func (r *Report) costs(trials []results.Trial) {
 
 var one = 1.
 
-func costPairs(blocks []*results.Block, observer string, m results.Metric) (num, den []float64) {
+func observerPairs(blocks []*results.Block, observer string, m results.Metric) (num, den []float64) {
 	for _, b := range blocks {
-		if x, y, ok := b.Cost(observer, m); ok {
+		if x, y, ok := b.ObserverPair(observer, m); ok {
 			num, den = append(num, x), append(den, y)
 		}
 	}
 	return num, den
 }
 
-// costLines says what observing costs: how it was found out, and a sentence for
-// each observer.
-func (r *Report) costLines() (lines []string) {
+// observerLines returns sentences on what observing costs: how it was measured,
+// then one for each observer.
+func (r *Report) observerLines() (lines []string) {
 	if len(r.ObserverCosts) == 0 {
 		if r.Run.ProfileNS > 0 && r.Run.ObserverRounds == 0 {
 			lines = append(lines, "Observers: nothing observed a timed trial; what observing costs was not measured (harness run --observers 12).")
@@ -117,7 +118,7 @@ func (r *Report) costLines() (lines []string) {
 			values = append(values, c.Wall.Value-1)
 			switch w := c.Verdict.Word; w {
 			case stats.Slower, stats.SlightlySlower, stats.Faster, stats.SlightlyFaster:
-				parts = append(parts, fmt.Sprintf("%s on %s (%s)", w, c.Backend, costText(c.Wall)))
+				parts = append(parts, fmt.Sprintf("%s on %s (%s)", w, c.Backend, changeText(c.Wall)))
 			}
 		}
 		if len(values) == 0 {
@@ -136,7 +137,7 @@ func (r *Report) costLines() (lines []string) {
 	return lines
 }
 
-// grain says how long the tasks of a workload are, as its pilot had them.
+// grain says how long the tasks of a workload are, by its pilot trial.
 func (r *Report) grain(workload string) string {
 	if ns := r.taskNS[workload]; ns > 0 {
 		return fmt.Sprintf(" with tasks of about %s", duration(ns))
@@ -162,16 +163,16 @@ func observersSection(r *Report) document.Section {
 				if of == "CPU" {
 					e = c.CPU
 				}
-				row = append(row, costText(e))
+				row = append(row, changeText(e))
 			}
 			t.Rows = append(t.Rows, document.Row{Cells: row, Rule: of == "time"})
 		}
 	}
-	return document.Section{ID: "observers", Title: "What observing costs", Blocks: []document.Block{t, document.Note(costNote)}}
+	return document.Section{ID: "observers", Title: "What observing costs", Blocks: []document.Block{t, document.Note(observersNote)}}
 }
 
-// costText writes a ratio as what is added.
-func costText(e *Estimate) string {
+// changeText formats a ratio as a change in percent, with its interval.
+func changeText(e *Estimate) string {
 	switch {
 	case e == nil:
 		return "–"
@@ -181,7 +182,7 @@ func costText(e *Estimate) string {
 	return fmt.Sprintf("%s (%s to %s)", signedPercent(e.Value-1), bareChange(*e.Low-1), bareChange(*e.High-1))
 }
 
-// signedPercent writes a change with its sign: "+0.4 %", "−12 %".
+// signedPercent formats a change with its sign: "+0.4 %", "−12 %".
 func signedPercent(v float64) string {
 	s := bareChange(v)
 	if v > 0 {
@@ -190,7 +191,8 @@ func signedPercent(v float64) string {
 	return s + " %"
 }
 
-// bareChange writes it without the unit, with a sign if it is below zero.
+// bareChange formats a change in percent without the unit, with a sign only if it
+// is negative.
 func bareChange(v float64) string {
 	digits := 1
 	if math.Abs(v) >= 0.0995 {
@@ -203,5 +205,5 @@ func bareChange(v float64) string {
 	return s
 }
 
-// costNote explains the table.
-const costNote = "What each observer adds to the time of a trial, and to the processor time of its processes, by itself: Hodges–Lehmann estimate of the paired ratios with its 95 % interval. The trials behind it enter no other figure."
+// observersNote explains the table.
+const observersNote = "What each observer adds to the time of a trial, and to the processor time of its processes, by itself: Hodges–Lehmann estimate of the paired ratios with its 95 % interval. The trials behind it enter no other figure."

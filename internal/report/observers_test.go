@@ -38,11 +38,11 @@ func TestCosts(t *testing.T) {
 	}
 }
 
-// The trials by which costs are measured change no other figure.
+// Observer trials change no figure but the costs of observing.
 func TestCostsStayApart(t *testing.T) {
 	with := judgedData()
 	without := judgedData()
-	keep(without, func(t results.Trial) bool { return t.Kind != results.Cost })
+	keep(without, func(t results.Trial) bool { return t.Kind != results.ObserverTrial })
 	a, b := Build(with), Build(without)
 	if len(b.ObserverCosts) != 0 {
 		t.Errorf("without such trials there are costs: %+v", b.ObserverCosts)
@@ -54,7 +54,7 @@ func TestCostsStayApart(t *testing.T) {
 
 func TestCostsOfFewRounds(t *testing.T) {
 	d := testData()
-	addCosts(d, rand.New(rand.NewPCG(1, 1)), 3)
+	addObserverTrials(d, rand.New(rand.NewPCG(1, 1)), 3)
 	r := Build(d)
 	for _, c := range r.ObserverCosts {
 		if c.Verdict.Word != stats.NoVerdict || c.Wall.Low != nil {
@@ -66,12 +66,12 @@ func TestCostsOfFewRounds(t *testing.T) {
 	}
 }
 
-// A round that other programs disturbed is left out whole, that of the other
-// cells is not.
+// A disturbed round of a cell is left out whole; the same round of other cells is
+// not.
 func TestCostsOfDisturbedRounds(t *testing.T) {
 	d := judgedData()
 	each(d, func(t *results.Trial) {
-		if t.Kind == results.Cost && t.Cell == "mixed_cpu_100us-goroutines" && t.Round < 2 && t.Observer == "" {
+		if t.Kind == results.ObserverTrial && t.Cell == "mixed_cpu_100us-goroutines" && t.Round < 2 && t.Observer == "" {
 			t.Load.BusyNS += 10 * t.Load.WindowNS
 			t.WallNS *= 5
 		}
@@ -96,8 +96,8 @@ func TestCostText(t *testing.T) {
 		"−12 %":                {Value: .88},
 		"0.0 %":                {Value: 1},
 	} {
-		if got := costText(e); got != want {
-			t.Errorf("costText(%+v) = %q; want %q", e, got, want)
+		if got := changeText(e); got != want {
+			t.Errorf("changeText(%+v) = %q; want %q", e, got, want)
 		}
 	}
 }

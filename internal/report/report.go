@@ -1,8 +1,8 @@
 // Package report turns the records of a run into what people and programs
-// read. [Build] computes the figures; a list of sections words and draws them as
-// a document, which is rendered for a terminal, as Markdown and as a page. Programs
-// get JSON, CSV and the format of Go benchmarks. It is pure: the same records give
-// the same bytes.
+// read. [Build] computes the figures. Sections turn the figures into the texts,
+// tables and charts of a document, which is rendered for a terminal, as Markdown
+// and as a page. For programs there are JSON, CSV and the format of Go benchmarks.
+// The package is pure: the same records give the same bytes.
 //
 // To add a section, with or without a chart, write a file with a function that
 // makes it, and add a line to the list in sections.go.
@@ -17,20 +17,21 @@ import (
 	"github.com/f3f4c0de/harness/internal/stats"
 )
 
-// Confidence is that of every interval.
+// Confidence is the confidence level of every interval.
 const Confidence = 0.95
 
-// A Report is what a run's records say.
+// A Report holds the figures computed from a run's records.
 type Report struct {
 	Run results.Run `json:"run"`
 
-	// Findings are about the programs, and ModelCosts what the models cost them.
+	// Findings are about the programs; ModelCosts are about the models that they
+	// ran on.
 	Findings   []findings.Finding `json:"findings,omitempty"`
 	ModelCosts []findings.Finding `json:"model_costs,omitempty"`
 	Ledger     []results.Ledger   `json:"ledger,omitempty"`
 	Spans      Spans              `json:"spans"`
-	// Judged tells that the run was long enough for verdicts. Rows of other
-	// runs have none.
+	// Judged tells that the run was planned with enough rounds for verdicts. If it
+	// is false, the rows have none.
 	Judged bool `json:"judged"`
 
 	Trust         Trust          `json:"trust"`
@@ -42,22 +43,22 @@ type Report struct {
 	Warnings      []string       `json:"warnings,omitempty"`
 	Failures      []Failure      `json:"failures,omitempty"`
 
-	lanes  []results.Lanes
-	taskNS map[string]float64          // about how long a task of each workload is
-	blocks map[string][]*results.Block // by workload
+	timelines []results.Timeline
+	taskNS    map[string]float64          // about how long a task of each workload is
+	blocks    map[string][]*results.Block // by workload
 }
 
-// A Row is what is known of one cell, from the rounds that were kept.
+// A Row has the figures of one cell, from the rounds that were kept.
 type Row struct {
 	results.Cell
 	Rounds   int    `json:"rounds"`   // in which its trial was verified
-	Failed   int    `json:"failed"`   // trials that were not, of all kinds
-	Verified bool   `json:"verified"` // every trial was, whether or not its round was kept
+	Failed   int    `json:"failed"`   // trials of all kinds that failed
+	Verified bool   `json:"verified"` // every trial was verified, also those of rounds that were not kept
 	Wall     Spread `json:"wall_ns"`
 	CPU      Spread `json:"cpu_ns"` // of all its processes
 
-	// Speedup over the baseline, pair by pair. On the baseline's own row it is
-	// that of its second trial over its first: what chance and noise can do.
+	// Speedup is over the baseline, pair by pair. On the baseline's own row it is
+	// that of its second trial over its first (A/A), which shows the noise.
 	Speedup *Estimate `json:"speedup,omitempty"`
 	Range   *Range    `json:"speedup_range,omitempty"`
 
@@ -66,33 +67,33 @@ type Row struct {
 	Cold    *Estimate `json:"cold_speedup,omitempty"`
 	CPUCost *Estimate `json:"cpu_cost,omitempty"`
 
-	// P is that of the signed-rank test of no difference, and HolmP the same
-	// after Holm's adjustment for all comparisons of the run.
+	// P is the p value of the signed-rank test of no difference, and HolmP the
+	// same after Holm's adjustment for all comparisons of the run.
 	P     *float64 `json:"p,omitempty"`
 	HolmP *float64 `json:"holm_p,omitempty"`
 
-	Verdict *stats.Verdict `json:"verdict,omitempty"`
-	Finding string         `json:"finding,omitempty"` // the verdict as a sentence
+	Verdict   *stats.Verdict `json:"verdict,omitempty"`
+	Statement string         `json:"finding,omitempty"` // the verdict as a sentence
 
 	Limit      float64     `json:"limit,omitempty"`       // no schedule can be faster
-	LimitBy    stats.Bound `json:"limit_by,omitempty"`    // what sets it
-	LimitShare float64     `json:"limit_share,omitempty"` // of it reached
+	LimitBy    stats.Bound `json:"limit_by,omitempty"`    // what sets the limit
+	LimitShare float64     `json:"limit_share,omitempty"` // share of the limit that was reached
 
-	// The same with the processors that were measured to work at once, in the
-	// place of those that the system names.
+	// The same for the measured capacity of the machine instead of the number of
+	// processors that the system reports.
 	MeasuredLimit      float64 `json:"measured_limit,omitempty"`
 	MeasuredLimitShare float64 `json:"measured_limit_share,omitempty"`
 
-	Start   Spread       `json:"start_ns"` // starting the workers, which Wall leaves out
-	Warm    Spread       `json:"warm_ns"`  // warming them up, likewise
-	Repeats float64      `json:"repeats"`  // of the program in a trial, the median
+	Start   Spread       `json:"start_ns"` // starting the workers; not in Wall
+	Warm    Spread       `json:"warm_ns"`  // warming them up; not in Wall
+	Repeats float64      `json:"repeats"`  // how often a trial ran the program, the median
 	MaxRSS  float64      `json:"max_rss_bytes"`
 	Metrics []MetricStat `json:"metrics,omitempty"`
 
 	TraceID string `json:"trace_id,omitempty"`
 }
 
-// An Estimate is a value with its interval; a null end is infinitely far.
+// An Estimate is a value with its interval. An end that is null is unbounded.
 type Estimate struct {
 	Value      float64  `json:"value"`
 	Low        *float64 `json:"low"`
@@ -108,7 +109,7 @@ type Range struct {
 }
 
 // A Spread describes the values of a cell's rounds. Low and High are the
-// interval of the median, by order statistics; nil if there are too few.
+// interval of the median, by order statistics; nil if there are too few values.
 type Spread struct {
 	Median float64  `json:"median"`
 	Low    *float64 `json:"low,omitempty"`
@@ -117,13 +118,13 @@ type Spread struct {
 	Max    float64  `json:"max"`
 }
 
-// A MetricStat is a workload's own measurement, the median over the rounds.
+// A MetricStat is a metric of the workload itself, with its median over the rounds.
 type MetricStat struct {
 	Name   string  `json:"name"`
 	Unit   string  `json:"unit"`
 	Median float64 `json:"median"`
 
-	// Ratio is how many times the baseline's it is, pair by pair.
+	// Ratio is the metric's ratio to that of the baseline, pair by pair.
 	Ratio *Estimate `json:"ratio,omitempty"`
 }
 
@@ -137,7 +138,7 @@ type Failure struct {
 
 // Build computes the report of a run's records.
 func Build(d *results.Data) *Report {
-	r := &Report{Run: d.Run, Judged: d.Run.Judged(), lanes: d.Lanes, blocks: make(map[string][]*results.Block), taskNS: make(map[string]float64)}
+	r := &Report{Run: d.Run, Judged: d.Run.Judged(), timelines: d.Timelines, blocks: make(map[string][]*results.Block), taskNS: make(map[string]float64)}
 	latest := d.Latest()
 	byCell := make(map[string][]results.Trial)
 	workloads := make(map[string]string)
@@ -157,7 +158,7 @@ func Build(d *results.Data) *Report {
 		r.blocks[b.Workload] = append(r.blocks[b.Workload], b)
 	}
 	r.Trust = r.trust(latest)
-	r.costs(latest)
+	r.observerCosts(latest)
 	for _, w := range d.Run.Workloads {
 		demand := r.demand(w.Label)
 		for _, c := range d.Run.Cells {
@@ -168,7 +169,7 @@ func Build(d *results.Data) *Report {
 	}
 	r.judge()
 	r.overall()
-	r.Ledger, r.Findings, r.ModelCosts = d.Ledger, findings.Of(d), findings.CostsOf(d)
+	r.Ledger, r.Findings, r.ModelCosts = d.Ledger, findings.Of(d), findings.ModelCostsOf(d)
 	r.grids()
 	r.countSpans(d)
 	r.warn()
@@ -180,7 +181,7 @@ func (r *Report) kept(workload string) []*results.Block {
 	return slices.DeleteFunc(slices.Clone(r.blocks[workload]), r.Run.Drops)
 }
 
-// demand is what the program of a workload needs.
+// demand returns what the program of a workload needs, whatever the model.
 func (r *Report) demand(workload string) stats.Demand {
 	d := stats.Demand{CPU: math.Inf(1), User: math.Inf(1)}
 	for _, c := range r.Run.Cells {
@@ -193,8 +194,8 @@ func (r *Report) demand(workload string) stats.Demand {
 				wall, cpu, user = append(wall, float64(t.WallNS)), append(cpu, float64(t.CPUNS())), append(user, float64(t.UserNS))
 			}
 		}
-		// What any model got by with is what the program needs; the rest is
-		// what the models spend on themselves.
+		// The model that used the least processor time shows what the program
+		// needs. What other models used beyond that is their own cost.
 		if len(cpu) > 0 {
 			d.CPU = min(d.CPU, stats.Median(cpu))
 			d.User = min(d.User, stats.Median(user))
@@ -203,8 +204,8 @@ func (r *Report) demand(workload string) stats.Demand {
 			continue
 		}
 		d.Wall = stats.Median(wall)
-		if i := slices.IndexFunc(r.lanes, func(l results.Lanes) bool { return l.Cell == c.ID }); i >= 0 {
-			for _, t := range r.lanes[i].Tasks {
+		if i := slices.IndexFunc(r.timelines, func(l results.Timeline) bool { return l.Cell == c.ID }); i >= 0 {
+			for _, t := range r.timelines[i].Tasks {
 				d.Tasks = append(d.Tasks, float64(t.EndedNS-t.StartedNS))
 			}
 		}
@@ -259,7 +260,8 @@ func (r *Report) row(c results.Cell, trials []results.Trial, demand stats.Demand
 	return row
 }
 
-// limit says what the row's speed-up cannot exceed, and how close it is.
+// limit sets the limits of the row's speed-up, and the shares of them that it
+// reached.
 func (r *Report) limit(row *Row, demand stats.Demand) {
 	if !(demand.Wall > 0) || row.Build != "" { // another build may do with less work
 		return
@@ -281,8 +283,8 @@ func (r *Report) limit(row *Row, demand stats.Demand) {
 	}
 }
 
-// pairs are the figures of a cell and of its baseline in the rounds that have
-// both, as [results.Block.Pair] says.
+// pairs returns the figures of a cell and of its baseline in the rounds that have
+// both, as [results.Block.Pair] returns them.
 func pairs(blocks []*results.Block, c results.Cell, m results.Metric) (num, den []float64) {
 	for _, b := range blocks {
 		if x, y, ok := b.Pair(c, m); ok {
@@ -300,8 +302,8 @@ func logRatios(num, den []float64) []float64 {
 	return logs
 }
 
-// metricStats sums the workload's own figures up, in the order in which the
-// first trial gives them.
+// metricStats summarises the workload's own metrics, in the order of the first
+// trial.
 func metricStats(blocks []*results.Block, c results.Cell) []MetricStat {
 	var all []MetricStat
 	seen := make(map[string]bool)

@@ -58,7 +58,7 @@ func testData() *results.Data {
 		d.Run.Cells = append(d.Run.Cells, c)
 		add := func(kind results.Kind, round int, second bool, wall float64) {
 			d.Trials = append(d.Trials, results.Trial{
-				Cell: c.ID, Kind: kind, Round: round, Copy: second, Started: d.Run.Started,
+				Cell: c.ID, Kind: kind, Round: round, Replicate: second, Started: d.Run.Started,
 				Measured: results.Measured{
 					GOMAXPROCS: 2, Workers: workers, StartNS: ms(3), WallNS: ms(wall), Usage: results.Usage{UserNS: ms(cpu), MaxRSSBytes: 20 << 20}, Tasks: 8, Digest: "d",
 					Metrics: []harness.Metric{{Name: "latency_mean", Unit: "ns", Value: wall * 1e5}},
@@ -89,13 +89,13 @@ func testData() *results.Data {
 			ledger.Parts[results.PartRunning] -= ledger.Parts[results.PartLock]
 		}
 		d.Ledger = append(d.Ledger, ledger)
-		lanes := results.Lanes{Cell: c.ID, TraceID: "0af7651916cd43dd8448eb211c80319c", WallNS: ms(wall), Workers: workers}
+		timeline := results.Timeline{Cell: c.ID, TraceID: "0af7651916cd43dd8448eb211c80319c", WallNS: ms(wall), Workers: workers}
 		each := wall * float64(workers) / 8
 		for i := range 8 {
 			start := ms(each * float64(i/workers))
-			lanes.Tasks = append(lanes.Tasks, results.TaskRecord{Task: workload, Worker: i % workers, StartedNS: start, EndedNS: start + ms(each)})
+			timeline.Tasks = append(timeline.Tasks, results.TaskRecord{Task: workload, Worker: i % workers, StartedNS: start, EndedNS: start + ms(each)})
 		}
-		d.Lanes = append(d.Lanes, lanes)
+		d.Timelines = append(d.Timelines, timeline)
 	}
 	cell("cpu", "sequential", 1, 100, 101)
 	cell("cpu", "gomaxprocs1", 2, 100, 100)
@@ -165,7 +165,7 @@ func judgedData() *results.Data {
 					cpu := int64(a.wall * float64(a.cell.Workers) * 1e6)
 					window := wall + 20e6
 					d.Trials = append(d.Trials, results.Trial{
-						Cell: a.cell.ID, Kind: results.Timed, Round: round, Copy: again == 1, Order: 2*i + again, Started: now,
+						Cell: a.cell.ID, Kind: results.Timed, Round: round, Replicate: again == 1, Order: 2*i + again, Started: now,
 						Load:     &results.Load{WindowNS: window, BusyNS: cpu + int64(float64(window)*busy(w.Label, round)), OwnNS: cpu},
 						Measured: results.Measured{GOMAXPROCS: 2, Workers: a.cell.Workers, StartNS: int64(2e6 * i), WarmNS: 1e6, WallNS: wall, Usage: results.Usage{UserNS: cpu, MaxRSSBytes: 20 << 20}, Tasks: 8, Digest: "d", Repeats: 2},
 					})
@@ -174,15 +174,15 @@ func judgedData() *results.Data {
 			}
 		}
 	}
-	addCosts(d, rng, 14)
+	addObserverTrials(d, rng, 14)
 	return d
 }
 
-// addCosts adds the trials of some rounds by which the cost of two observers is
-// measured: one that adds a fifth, and one that adds nothing.
-func addCosts(d *results.Data, rng *rand.Rand, rounds int) {
+// addObserverTrials adds the observer trials of some rounds with two observers: one
+// that adds a fifth to the time, and one that adds nothing.
+func addObserverTrials(d *results.Data, rng *rand.Rand, rounds int) {
 	d.Run.ObserverRounds = rounds
-	d.Run.Observers = []results.Observer{{Name: "dear", Doc: "a dear observer"}, {Name: "cheap", Doc: "a <cheap> one"}}
+	d.Run.Observers = []results.ObserverInfo{{Name: "dear", Doc: "a dear observer"}, {Name: "cheap", Doc: "a <cheap> one"}}
 	factors := map[string]float64{"": 1, "dear": 1.2, "cheap": 1}
 	for round := range rounds {
 		for _, c := range d.Run.Cells {
@@ -193,7 +193,7 @@ func addCosts(d *results.Data, rng *rand.Rand, rounds int) {
 			for order, name := range []string{"cheap", "", "dear"} {
 				wall := int64(100e6 * common * factors[name] * math.Exp(0.005*rng.NormFloat64()))
 				d.Trials = append(d.Trials, results.Trial{
-					Cell: c.ID, Kind: results.Cost, Observer: name, Round: round, Order: order, Started: d.Run.Started,
+					Cell: c.ID, Kind: results.ObserverTrial, Observer: name, Round: round, Order: order, Started: d.Run.Started,
 					Load:     &results.Load{WindowNS: wall, BusyNS: wall, OwnNS: wall},
 					Measured: results.Measured{WallNS: wall, Usage: results.Usage{UserNS: wall + wall/10}, Tasks: 8, Digest: "d"},
 				})
@@ -202,7 +202,7 @@ func addCosts(d *results.Data, rng *rand.Rand, rounds int) {
 	}
 }
 
-// busy0 is what other programs take of a quiet machine.
+// busy0 is the processor time that other programs use on a quiet machine.
 const busy0 = 0.05
 
 func TestGolden(t *testing.T) {
@@ -210,8 +210,7 @@ func TestGolden(t *testing.T) {
 	golden(t, "testdata/judged", judgedData(), "results.csv", "bench.txt") // which are no different
 }
 
-// golden compares the files of a run's report, but for some, with those in a
-// folder.
+// golden compares the files of a run's report, except some, with those in a folder.
 func golden(t *testing.T, dir string, d *results.Data, but ...string) {
 	r := Build(d)
 	doc := r.Document()
@@ -297,7 +296,7 @@ func TestFigures(t *testing.T) {
 	if e := cpu.Speedup; math.Abs(e.Value-100.0/51) > .02 || *e.Low > e.Value || *e.High < e.Value || e.N != 7 {
 		t.Errorf("speed-up is %+v; want about %.2f from 7 rounds", e, 100.0/51)
 	}
-	// The least CPU time any model needed is gomaxprocs1's 100 ms.
+	// The least CPU time of all models is that of gomaxprocs1, 100 ms.
 	if math.Abs(cpu.Limit-2) > .02 || cpu.LimitBy != stats.ByProcessors || math.Abs(cpu.LimitShare-.98) > .02 {
 		t.Errorf("limit is %v by %s, of which %v is reached; want 2 by processors, 0.98", cpu.Limit, cpu.LimitBy, cpu.LimitShare)
 	}
@@ -335,7 +334,7 @@ func TestWarnings(t *testing.T) {
 		}, "beyond the limit"},
 		{"baseline differs", func(d *results.Data) {
 			each(d, func(t *results.Trial) {
-				if t.Copy {
+				if t.Replicate {
 					t.WallNS *= 2
 				}
 			})
@@ -377,10 +376,10 @@ func keep(d *results.Data, f func(results.Trial) bool) {
 	d.Trials = kept
 }
 
-// A run that has hardly begun must still have a report.
+// A run without trials has a report, too.
 func TestReportOfNothing(t *testing.T) {
 	empty := testData()
-	empty.Trials, empty.Lanes = nil, nil
+	empty.Trials, empty.Timelines = nil, nil
 	for name, d := range map[string]*results.Data{"no trials": empty, "no cells": {}} {
 		r := Build(d)
 		doc := r.Document()
@@ -419,15 +418,15 @@ func TestChartsAreReadable(t *testing.T) {
 	}
 }
 
-// A lane of very many tasks must not make a page of very many elements.
+// A track of very many tasks must not make a page of very many elements.
 func TestLanesOfAMillionTasks(t *testing.T) {
 	d := testData()
-	lanes := &d.Lanes[0]
-	lanes.Tasks = nil
+	timeline := &d.Timelines[0]
+	timeline.Tasks = nil
 	for i := range int64(200_000) {
-		lanes.Tasks = append(lanes.Tasks, results.TaskRecord{Task: "t", StartedNS: i * 500, EndedNS: i*500 + 400})
+		timeline.Tasks = append(timeline.Tasks, results.TaskRecord{Task: "t", StartedNS: i * 500, EndedNS: i*500 + 400})
 	}
-	c := workerLanes(Build(d), "cpu")
+	c := taskTimeline(Build(d), "cpu")
 	if c == nil {
 		t.Fatal("there is no chart")
 	}
@@ -473,9 +472,9 @@ func TestJSONHasEveryFigure(t *testing.T) {
 	}
 }
 
-// Sleeps of 200 µs, as they were measured on Linux: in the idle process of the
-// sequential baseline each takes 1.07 ms, beside others about what was asked
-// for. Eight workers seem to be 17.5 times faster, which cannot be.
+// Sleeps of 200 µs, as measured on Linux: in the idle process of the sequential
+// baseline each takes 1.07 ms, beside other sleeps about the requested time. Eight
+// workers seem to be 17.5 times faster, which is impossible.
 func TestSleepsAreInvalid(t *testing.T) {
 	d := judgedData()
 	each(d, func(t *results.Trial) {
@@ -493,12 +492,12 @@ func TestSleepsAreInvalid(t *testing.T) {
 		}
 	}
 	row, _ := Build(d).find("impossible", "goroutines")
-	if row.Verdict.Word != stats.Invalid || !strings.Contains(row.Finding, "exceeds the 8.00× limit") {
-		t.Errorf("the verdict on %s is %q; want it invalid", times(row.Speedup.Value), row.Finding)
+	if row.Verdict.Word != stats.Invalid || !strings.Contains(row.Statement, "exceeds the 8.00× limit") {
+		t.Errorf("the verdict on %s is %q; want it invalid", times(row.Speedup.Value), row.Statement)
 	}
 }
 
-// The page shows the figures of results.json, and no others.
+// The page shows the figures of results.json.
 func TestPageShowsTheFigures(t *testing.T) {
 	r := Build(judgedData())
 	var b bytes.Buffer
@@ -507,15 +506,15 @@ func TestPageShowsTheFigures(t *testing.T) {
 	}
 	page := html.UnescapeString(b.String())
 	for _, row := range r.Rows {
-		for _, want := range append(r.cells(row), row.Finding, times(row.Speedup.Value), interval(row.Speedup)) {
+		for _, want := range append(r.cells(row), row.Statement, times(row.Speedup.Value), interval(row.Speedup)) {
 			if !strings.Contains(page, want) {
 				t.Errorf("%s: the page does not say %q", row.ID, want)
 			}
 		}
 	}
 	for _, c := range r.Crossovers {
-		if !strings.Contains(page, c.Finding) {
-			t.Errorf("the page does not say %q", c.Finding)
+		if !strings.Contains(page, c.Statement) {
+			t.Errorf("the page does not say %q", c.Statement)
 		}
 	}
 }

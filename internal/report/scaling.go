@@ -11,7 +11,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/stats"
 )
 
-// A ScalingFit is a law that describes how a model scales with its workers.
+// A ScalingFit is a scaling law that was fitted to the speed-ups of a model at
+// several numbers of workers.
 type ScalingFit struct {
 	Backend string  `json:"backend"`
 	Law     string  `json:"law"` // one of the two below
@@ -21,7 +22,7 @@ type ScalingFit struct {
 	Misfit  float64 `json:"misfit"`
 	Peak    float64 `json:"peak,omitempty"` // workers; 0 if there is none
 
-	// Causes are what the ledger says of each coefficient that matters.
+	// Causes has an entry for each coefficient that is large enough to matter.
 	Causes []Cause `json:"causes,omitempty"`
 }
 
@@ -31,14 +32,15 @@ const (
 	lawAmdahl = "Amdahl's law"
 )
 
-// A Cause tells where a coefficient of a scaling law comes from: which parts of
-// the workers' time for a task grow with their number as it says.
+// A Cause explains a coefficient of a scaling law from the ledgers: it names the
+// parts of the workers' time for a task that grow with the number of workers as
+// the coefficient says.
 type Cause struct {
 	Coefficient string `json:"coefficient"` // sigma or kappa
-	// Parts are those that make up at least a quarter of it each, the largest
-	// first; none if the cause is not established.
-	Parts   []CausePart `json:"parts,omitempty"`
-	Finding string      `json:"finding"`
+	// Parts are those that each make up at least a quarter of the coefficient, the
+	// largest first; none if the cause is not established.
+	Parts     []CausePart `json:"parts,omitempty"`
+	Statement string      `json:"finding"`
 	// Command shows the ledger that it rests on; DIR stands for the run's folder.
 	Command string `json:"command,omitempty"`
 }
@@ -48,21 +50,21 @@ type CausePart struct {
 	Name   string  `json:"name"`
 	Doc    string  `json:"doc"`
 	Share  float64 `json:"share"`
-	FromNS float64 `json:"from_ns"` // of a task, with the fewest workers
-	ToNS   float64 `json:"to_ns"`   // likewise, with the most
+	FromNS float64 `json:"from_ns"` // for a task, with the fewest workers
+	ToNS   float64 `json:"to_ns"`   // for a task, with the most workers
 }
 
-// What a cause takes.
+// Thresholds for the statement of a cause.
 const (
-	causeLoss  = 0.05 // of the workers' time that a coefficient costs, or nobody needs a cause
-	causePart  = 0.25 // of a coefficient that a part has, or it is not named
-	causeWhole = 0.50 // of it that the named parts have together, or the cause is not established
+	causeLoss  = 0.05 // a coefficient that costs less of the workers' time needs no cause
+	causePart  = 0.25 // a part with a smaller share of the coefficient is not named
+	causeWhole = 0.50 // if the named parts have less of it together, the cause is not established
 )
 
-// scalings fits the speed-ups of each backend, and keeps what fits.
+// scalings returns the scaling laws that fit the speed-ups of each backend.
 func (r *Report) scalings(g Grid) []ScalingFit {
 	var fits []ScalingFit
-	for _, b := range r.others() {
+	for _, b := range r.comparedBackends() {
 		workers, speedups, rows := r.scaled(g, b.Name)
 		for _, law := range []struct {
 			name string
@@ -94,8 +96,8 @@ func (r *Report) scaled(g Grid, backend string) (workers, speedups []float64, ro
 	return workers, speedups, rows
 }
 
-// causes looks in the ledgers of those rows for what makes up the coefficients
-// of the law that their speed-ups follow.
+// causes explains the coefficients of the scaling law of those rows from their
+// ledgers.
 func (r *Report) causes(s stats.Scaling, workers []float64, rows []Row) []Cause {
 	last := len(rows) - 1
 	var causes []Cause
@@ -116,22 +118,22 @@ func (r *Report) causes(s stats.Scaling, workers []float64, rows []Row) []Cause 
 		divided, agree := s.Divide(workers, values(costs))
 		switch {
 		case ledgers == nil:
-			cause.Finding = "cause not established: not every number of workers has a ledger"
+			cause.Statement = "cause not established: not every number of workers has a ledger"
 		case !agree:
-			cause.Finding = "cause not established: " + apart(s, costs, workers)
+			cause.Statement = "cause not established: " + disagreement(s, costs, workers)
 		default:
-			cause.name(costs, divided, c.of)
+			cause.setParts(costs, divided, c.of)
 			cause.Command = "harness ledger DIR --cell " + rows[last].ID
-			cause.Finding = cause.text(ledgers, workers)
+			cause.Statement = cause.text(ledgers, workers)
 		}
 		causes = append(causes, cause)
 	}
 	return causes
 }
 
-// apart says where the traced trials differ most from the law of the timed
-// ones.
-func apart(s stats.Scaling, costs []costPart, workers []float64) string {
+// disagreement says at which number of workers the traced trials differ most from
+// the law of the timed trials.
+func disagreement(s stats.Scaling, costs []timePart, workers []float64) string {
 	total := make([]float64, len(workers))
 	for _, p := range costs {
 		for i, v := range p.costs {
@@ -155,30 +157,29 @@ func workersText(n float64) string {
 	return fmt.Sprintf("%.0f workers", n)
 }
 
-// A costPart is what a part of the workers' time takes of each task, in
-// nanoseconds, for each of some numbers of workers.
-type costPart struct {
+// A timePart is a part of the workers' time. costs are its nanoseconds for a task,
+// at each number of workers.
+type timePart struct {
 	name, doc string
 	costs     []float64
 }
 
-func values(parts []costPart) (costs [][]float64) {
+func values(parts []timePart) (costs [][]float64) {
 	for _, p := range parts {
 		costs = append(costs, p.costs)
 	}
 	return costs
 }
 
-// What workers do when they are in no task.
+// The names of the workers' time outside of tasks.
 const (
 	idleEnd     = "idle at the end"
 	idleBetween = "idle between tasks"
 )
 
-// workerTime divides what all workers together take for a task into what they
-// do in tasks and between them. There are no ledgers if one of the rows has
-// none.
-func (r *Report) workerTime(rows []Row) (parts []costPart, ledgers []*results.Ledger) {
+// workerTime divides the time of all workers for a task into the parts inside and
+// outside of tasks. Both results are nil if one of the rows has no ledger.
+func (r *Report) workerTime(rows []Row) (parts []timePart, ledgers []*results.Ledger) {
 	for _, row := range rows {
 		i := slices.IndexFunc(r.Ledger, func(l results.Ledger) bool { return l.Cell == row.ID && l.Tasks > 0 })
 		if i < 0 {
@@ -187,7 +188,7 @@ func (r *Report) workerTime(rows []Row) (parts []costPart, ledgers []*results.Le
 		ledgers = append(ledgers, &r.Ledger[i])
 	}
 	add := func(name, doc string, of func(l *results.Ledger) int64) {
-		p := costPart{name: name, doc: doc}
+		p := timePart{name: name, doc: doc}
 		for _, l := range ledgers {
 			p.costs = append(p.costs, float64(of(l))/float64(l.Tasks))
 		}
@@ -213,9 +214,9 @@ func (r *Report) workerTime(rows []Row) (parts []costPart, ledgers []*results.Le
 	return parts, ledgers
 }
 
-// name finds the parts that a coefficient is due to. Those that shrink as
-// workers are added explain no loss.
-func (c *Cause) name(costs []costPart, divided []stats.Division, of func(stats.Division) float64) {
+// setParts sets the parts that account for the coefficient. A part that shrinks
+// as workers are added explains no loss.
+func (c *Cause) setParts(costs []timePart, divided []stats.Division, of func(stats.Division) float64) {
 	whole := 0.0
 	for _, d := range divided {
 		whole += max(0, of(d))
@@ -234,10 +235,11 @@ func (c *Cause) name(costs []costPart, divided []stats.Division, of func(stats.D
 	}
 }
 
-// text says it in a sentence. The ledgers are those of the numbers of workers.
+// text returns the cause as a sentence. There is one ledger for each number of
+// workers.
 func (c *Cause) text(ledgers []*results.Ledger, workers []float64) string {
 	if c.Parts == nil {
-		return "cause not established: no part of the workers' time grows so"
+		return "cause not established: no part of the workers' time grows as the coefficient says"
 	}
 	first, last := ledgers[0], ledgers[len(ledgers)-1]
 	var parts []string
@@ -254,7 +256,7 @@ func (c *Cause) text(ledgers []*results.Ledger, workers []float64) string {
 	return strings.Join(parts, "; ")
 }
 
-// between says what keeps tasks from workers that idle between them.
+// between says why workers are idle between tasks, if the ledgers show it.
 func between(first, last *results.Ledger, grows float64) string {
 	most, by := results.PartTransport, 0.0
 	each := func(l *results.Ledger, p results.Part) float64 { return float64(l.Parts[p]) / float64(l.Tasks) }
@@ -272,13 +274,13 @@ func between(first, last *results.Ledger, grows float64) string {
 	return ""
 }
 
-// scalingLines says in sentences how the models scale along a grid of workers.
+// scalingLines returns sentences on how the models scale along a grid of workers.
 func (r *Report) scalingLines(g Grid) []string {
 	if g.Vary != byWorkers {
 		return nil
 	}
 	var lines []string
-	for _, b := range r.others() {
+	for _, b := range r.comparedBackends() {
 		workers, speedups, _ := r.scaled(g, b.Name)
 		if len(workers) == 0 {
 			continue
@@ -303,7 +305,8 @@ func (r *Report) scalingLines(g Grid) []string {
 	return lines
 }
 
-// scalingLine is what a law says, and with causes also why.
+// scalingLine returns a sentence on a scaling law, with its causes if they are
+// wanted.
 func (g Grid) scalingLine(f ScalingFit, causes bool) string {
 	s := fmt.Sprintf("%s on %s scales as %s says: sigma %.3f", g.Workload, f.Backend, f.Law, f.Sigma)
 	if f.Law == lawUSL {
@@ -317,7 +320,7 @@ func (g Grid) scalingLine(f ScalingFit, causes bool) string {
 		return s
 	}
 	for _, c := range f.Causes {
-		s += fmt.Sprintf(" %s: %s", c.Coefficient, c.Finding)
+		s += fmt.Sprintf(" %s: %s", c.Coefficient, c.Statement)
 		if c.Command != "" {
 			s += " (" + c.Command + ")"
 		}

@@ -8,9 +8,9 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// scalingData is a run over numbers of workers, in which a task takes lost(n)
-// more of the workers' time than the millisecond that it takes with one. book
-// enters what was lost in the ledgers.
+// scalingData is a run over several numbers of workers. With one worker a task takes a
+// millisecond, with n workers lost(n) more of the workers' time. book enters the
+// additional time into the ledgers.
 func scalingData(lost func(n float64) float64, book func(l *results.Ledger, lostNS int64)) *results.Data {
 	d := judgedData()
 	d.Run.Workloads, d.Run.Cells, d.Trials = nil, nil, nil
@@ -27,7 +27,7 @@ func scalingData(lost func(n float64) float64, book func(l *results.Ledger, lost
 			for round := range 12 {
 				for again := range 2 - i {
 					d.Trials = append(d.Trials, results.Trial{
-						Cell: c.ID, Kind: results.Timed, Round: round, Copy: again == 1, Started: d.Run.Started,
+						Cell: c.ID, Kind: results.Timed, Round: round, Replicate: again == 1, Started: d.Run.Started,
 						Measured: results.Measured{Workers: c.Workers, WallNS: walls[i] * int64(1000+round%3) / 1000, Usage: results.Usage{UserNS: 1e6}, Tasks: tasks, Digest: "d"},
 					})
 				}
@@ -75,7 +75,7 @@ func TestCauses(t *testing.T) {
 			for _, p := range []results.Part{results.PartLock, results.PartChannel, results.PartSleep, results.PartGate, results.PartRunnable} {
 				l.Parts[p] = ns / 5
 			}
-		}, "sigma", "", "cause not established: no part of the workers' time grows so"},
+		}, "sigma", "", "cause not established: no part of the workers' time grows as the coefficient says"},
 		{"traced trials that lose nothing", contention, func(l *results.Ledger, ns int64) {
 			l.WallNS -= ns / int64(l.Workers)
 			l.BusyNS -= ns

@@ -17,7 +17,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// reflected is the schema that the types of a report and their comments make.
+// reflected returns the schema made from the types of a report and their comments.
 func reflected(t *testing.T) []byte {
 	t.Helper()
 	r := &jsonschema.Reflector{
@@ -45,8 +45,7 @@ func reflected(t *testing.T) []byte {
 	return append(b, '\n')
 }
 
-// allowNull lets the fields be null that are written so: pointers without
-// omitempty.
+// allowNull allows null for the fields that can be null: pointers without omitempty.
 func allowNull(s *jsonschema.Schema, typ reflect.Type, seen map[reflect.Type]bool) {
 	for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice || typ.Kind() == reflect.Map {
 		typ = typ.Elem()
@@ -70,8 +69,7 @@ func allowNull(s *jsonschema.Schema, typ reflect.Type, seen map[reflect.Type]boo
 	}
 }
 
-// The schema is made from the code, comments included, and kept in a file that
-// programs carry.
+// The embedded schema is the one made from the types and their comments.
 func TestSchemaIsThatOfTheCode(t *testing.T) {
 	got := reflected(t)
 	if *update {

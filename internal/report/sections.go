@@ -7,8 +7,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// A section makes a part of the report from what Build found. One without blocks
-// is left out.
+// A section makes a part of the report from the figures. A section without blocks is
+// left out.
 type section func(r *Report) document.Section
 
 // sections are the parts of the report, in the order of the page and of
@@ -24,7 +24,7 @@ var sections = []section{
 	mapSection,
 	intervalsSection,
 	gridsSection,
-	lanesSection,
+	timelineSection,
 	workersTimeSection,
 	driftSection,
 	ledgerSection,
@@ -35,8 +35,8 @@ var sections = []section{
 	setupSection,
 }
 
-// terminal are those that a terminal has room for. The figures come first; what
-// must not be overlooked comes last, above the prompt.
+// terminal are the sections for a terminal. The figures come first; what must not be
+// overlooked comes last, above the prompt.
 var terminal = []section{
 	figuresSection,
 	ledgerSection,
@@ -57,17 +57,17 @@ func (r *Report) sections(all []section) (made []document.Section) {
 	return made
 }
 
-// Document returns the report with all of its sections, drawn and worded. It
-// does not change with the report afterwards.
+// Document returns the report as a document with all of its sections. The document
+// does not change if the report changes afterwards.
 func (r *Report) Document() *document.Document {
 	return &document.Document{Title: "Run " + r.Run.ID, Question: "Which execution model helps?", Sections: r.sections(sections)}
 }
 
-// Text writes what a terminal has room for of the report.
+// Text writes the report for a terminal, which leaves out some sections.
 func Text(w io.Writer, r *Report) error { return document.Text(w, r.sections(terminal)) }
 
-// Markdown writes a report for a pull request or a repository. The charts are
-// expected in their folder beside it.
+// Markdown writes a report for a pull request or a repository. It refers to the
+// charts in their folder beside it.
 func Markdown(w io.Writer, d *document.Document) error {
 	return document.Markdown(w, d, results.ChartsDir)
 }

@@ -17,21 +17,21 @@ import (
 	"github.com/f3f4c0de/harness/internal/stats"
 )
 
-// A simulated machine, whose speed drifts, so that successive trials are alike,
+// A simulated machine. Its speed drifts, so that successive trials are correlated,
 // and jumps at times: a first-order autoregressive process with spikes. On the
-// machines that the protocol was made for, the times of successive identical
+// real machines for which the protocol was made, the times of successive identical
 // trials had an autocorrelation of 0.28 to 0.56, and noise of 13 to 59 %.
 type simulated struct {
 	rng   *rand.Rand
 	level float64
 	quiet bool
 
-	// skewed is a machine on which three trials of ten are held up, half again
-	// as long on average: none is ever faster than undisturbed.
+	// skewed is a machine that delays three trials of ten, by half of their time on
+	// average. No trial is faster than an undisturbed one.
 	skewed bool
 }
 
-// trial returns the time of a trial that takes that long on a machine at rest.
+// trial returns the time of a trial that takes that long on an undisturbed machine.
 func (m *simulated) trial(rest float64) int64 {
 	const keep, noise = 0.9, 0.1
 	m.level = keep*m.level + math.Sqrt(1-keep*keep)*noise*m.rng.NormFloat64()
@@ -51,8 +51,8 @@ func (m *simulated) trial(rest float64) int64 {
 	return int64(rest * 1e8 * math.Exp(log))
 }
 
-// run makes a run of a plan on the machine, on which the goroutines take that
-// share of the time of everything else.
+// run simulates a run of a plan on the machine. The goroutines take that share of the
+// time of all other models.
 func (m *simulated) run(t *testing.T, seed uint64, faster float64, order func([]plan.Step) []plan.Step) *report.Report {
 	t.Helper()
 	task := core.NewTask("none", func(context.Context, int) (int, error) { return 0, nil })
@@ -85,7 +85,7 @@ func (m *simulated) play(p *plan.Plan, faster float64, order func([]plan.Step) [
 		}
 		wall := m.trial(rest)
 		d.Trials = append(d.Trials, results.Trial{
-			Cell: s.Cell, Kind: s.Kind, Round: s.Round, Copy: s.Copy, Order: s.Order, Started: now,
+			Cell: s.Cell, Kind: s.Kind, Round: s.Round, Replicate: s.Copy, Order: s.Order, Started: now,
 			Load:     &results.Load{WindowNS: wall, BusyNS: wall, OwnNS: wall},
 			Measured: results.Measured{WallNS: wall, Usage: results.Usage{UserNS: wall / 100}, Digest: "d"}, // waiting, so that the limit is not reached
 		})
@@ -97,8 +97,8 @@ func (m *simulated) play(p *plan.Plan, faster float64, order func([]plan.Step) [
 // shipped is the order of the plan.
 func shipped(steps []plan.Step) []plan.Step { return steps }
 
-// inBlocks makes all trials of one cell, then all of the next, as one does who
-// runs a benchmark of each program.
+// inBlocks orders all trials of one cell before all trials of the next, like separate
+// benchmarks of each program.
 func inBlocks(steps []plan.Step) []plan.Step {
 	var sorted []plan.Step
 	for _, again := range []bool{false, true} {
@@ -118,10 +118,9 @@ func inBlocks(steps []plan.Step) []plan.Step {
 	return sorted
 }
 
-// The order of the plan and the statistics of the report together find a
-// difference where there is none in five runs of a hundred, as they promise. The
-// same statistics on trials in blocks do so several times as often, which shows
-// that this test can fail.
+// With the order of the plan, the statistics of the report find a difference between
+// equal models in at most five runs of a hundred, as they promise. With trials in
+// blocks they do so several times as often, which shows that this test can fail.
 func TestFalsePositives(t *testing.T) {
 	if testing.Short() {
 		t.Skip("simulates a thousand runs")
@@ -156,8 +155,8 @@ func TestFalsePositives(t *testing.T) {
 	t.Logf("of %d runs: %.1f %% false in the order of the plan, %.1f %% in blocks; %d called faster or slower", runs, float64(found)*100/runs, float64(blocks)*100/few, words)
 }
 
-// Nor does noise that makes trials slower only, and never faster: a model and the
-// baseline are held up alike, so that their difference has no side.
+// The same holds for noise that only makes trials slower: it delays a model and the
+// baseline with equal probability, so their difference is symmetric.
 func TestFalsePositivesOfSkewedNoise(t *testing.T) {
 	if testing.Short() {
 		t.Skip("simulates a thousand runs")
@@ -178,8 +177,8 @@ func TestFalsePositivesOfSkewedNoise(t *testing.T) {
 	t.Logf("of %d runs: %.1f %% false", runs, float64(found)*100/runs)
 }
 
-// What there is, is found: a tenth on a quiet machine always, a fifth on a noisy
-// one never with the wrong sign.
+// Real differences are found: one of 10 % on a quiet machine nearly always, one of
+// 20 % on a noisy machine mostly, and never with a wrong verdict.
 func TestPower(t *testing.T) {
 	const runs = 100
 	for _, tt := range []struct {

@@ -12,8 +12,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/stats"
 )
 
-// mapSection shows at a glance where each model helps. Of builds there would be
-// one column.
+// mapSection shows the speed-ups of all models on all workloads. A comparison of
+// builds has no map, since the map would have one column.
 func mapSection(r *Report) document.Section {
 	s := document.Section{ID: "map", Title: "The speed-up map"}
 	if len(r.Run.Builds) == 0 {
@@ -31,7 +31,7 @@ func speedupMap(r *Report) *chart.Chart {
 	if r.Judged {
 		c.Note += " Dashed: no verdict. Hatched: invalid."
 	}
-	backends := r.others()
+	backends := r.comparedBackends()
 	left := max(130, chart.Margin+r.labelWidth()+14)
 	rowHeight := 54.0
 	if r.Judged {
@@ -55,7 +55,7 @@ func speedupMap(r *Report) *chart.Chart {
 	return c
 }
 
-// mapCell draws a row of the report into a place of the map.
+// mapCell draws a row of the report as a cell of the map.
 func mapCell(c *chart.Chart, row Row, at chart.Box) {
 	if row.Speedup == nil {
 		emptyCell(c, row, at)
@@ -69,8 +69,8 @@ func mapCell(c *chart.Chart, row Row, at chart.Box) {
 		full.Class = "less"
 	}
 	full.Title = fmt.Sprintf("%s on %s, %d workers: %s", row.Workload, row.Backend, row.Workers, speedupText(row.Speedup))
-	if row.Finding != "" {
-		full.Title += ". " + row.Finding
+	if row.Statement != "" {
+		full.Title += ". " + row.Statement
 	}
 	c.Box(full)
 	if v := row.Verdict; v != nil {
@@ -103,7 +103,7 @@ func emptyCell(c *chart.Chart, row Row, at chart.Box) {
 	case row.NotApplicable != "":
 		at.Title, says = row.NotApplicable, "not applicable"
 	case row.Verdict != nil:
-		at.Class, at.Round, at.Title = "none dashed", true, row.Finding
+		at.Class, at.Round, at.Title = "none dashed", true, row.Statement
 		class, says = "mid small", string(row.Verdict.Word)
 	}
 	c.Box(at)
@@ -117,7 +117,7 @@ func hatch(c *chart.Chart, at chart.Box) {
 	}
 }
 
-// spoken is what came out, for those who cannot see a chart.
+// spoken returns the results as sentences, for readers who cannot see a chart.
 func (r *Report) spoken() string {
 	var lines []string
 	for _, i := range r.headlines() {
@@ -126,7 +126,7 @@ func (r *Report) spoken() string {
 	return strings.Join(lines, " ")
 }
 
-// labelWidth is about how wide the widest label of a workload is.
+// labelWidth estimates the width of the widest label of a workload.
 func (r *Report) labelWidth() float64 {
 	n := 0
 	for _, w := range r.Run.Workloads {
@@ -135,8 +135,8 @@ func (r *Report) labelWidth() float64 {
 	return 7 * float64(n)
 }
 
-// others are the backends that are compared with the baseline.
-func (r *Report) others() []results.BackendInfo {
+// comparedBackends returns the backends that are compared with the baseline.
+func (r *Report) comparedBackends() []results.BackendInfo {
 	return slices.DeleteFunc(slices.Clone(r.Run.Backends), func(b results.BackendInfo) bool {
 		return slices.ContainsFunc(r.Rows, func(row Row) bool { return row.Backend == b.Name && row.Baseline })
 	})
@@ -150,7 +150,8 @@ func (r *Report) find(workload, backend string) (Row, bool) {
 	return r.Rows[i], true
 }
 
-// colour is the class of a backend's colour: the same in every chart of a run.
+// colour returns the class of a backend's colour, which is the same in all charts
+// of a run.
 func (r *Report) colour(backend string) string {
 	return chart.Series(slices.IndexFunc(r.Run.Backends, func(b results.BackendInfo) bool { return b.Name == backend }))
 }

@@ -30,26 +30,27 @@ type Trust struct {
 	// before each round; nil if that was not done.
 	Capacity *Spread `json:"capacity,omitempty"`
 
-	// LoadKnown tells that what other programs did was recorded. OtherCores is
-	// what they may take in a round that counts.
+	// LoadKnown tells that the processor use of other programs was recorded.
+	// OtherCores is the most that they may use in a round that counts.
 	LoadKnown  bool    `json:"load_known"`
 	OtherCores float64 `json:"other_cores_allowed"`
 
 	Workloads []WorkloadTrust `json:"workloads"`
 }
 
-// A WorkloadTrust is what the rounds of one workload show of themselves.
+// A WorkloadTrust says which rounds of a workload count, and how small a
+// difference they can show.
 type WorkloadTrust struct {
 	Workload string `json:"workload"`
 	Rounds   int    `json:"rounds"` // that were made
-	Kept     int    `json:"kept"`
+	Kept     int    `json:"kept"`   // that enter the figures
 
-	// Disturbed are the rounds, from 0, during which other programs took more
-	// than they may. In a run with verdicts they are those that are not kept.
+	// Disturbed are the rounds, from 0, during which other programs used more
+	// than they may. In a run with verdicts these rounds are not kept.
 	Disturbed []Disturbed `json:"disturbed,omitempty"`
 
-	// Detectable is the smallest ratio that so many rounds would tell from 1
-	// with this noise in four runs of five; 0 if that cannot be said.
+	// Detectable is the smallest ratio that the kept rounds would distinguish from
+	// 1 in four runs of five, with the noise of this run; 0 if that is unknown.
 	Detectable float64 `json:"detectable,omitempty"`
 
 	// Doubt is why there are no verdicts on the workload.
@@ -63,7 +64,7 @@ type Disturbed struct {
 	OtherCores float64 `json:"other_cores"`
 }
 
-// trust looks at everything but the comparisons.
+// trust collects what the records say about the conditions of the run.
 func (r *Report) trust(trials []results.Trial) Trust {
 	t := Trust{OtherCores: stats.OtherCores(r.Run.Machine.Cores), LoadKnown: len(trials) > 0}
 	var capacity []float64
@@ -90,8 +91,8 @@ func (r *Report) trust(trials []results.Trial) Trust {
 	return t
 }
 
-// selfTest looks at the baseline against itself, and decides whether there can
-// be verdicts.
+// selfTest compares the baseline with itself (A/A), and decides whether verdicts
+// can be given on the workload.
 func (r *Report) selfTest(wt WorkloadTrust) WorkloadTrust {
 	i := slices.IndexFunc(r.Run.Cells, func(c results.Cell) bool { return c.Workload == wt.Workload && c.Baseline })
 	if i < 0 {
@@ -127,7 +128,7 @@ func (r *Report) selfTest(wt WorkloadTrust) WorkloadTrust {
 	return wt
 }
 
-// roundList names rounds as people count them: "rounds 1, 4–6".
+// roundList names rounds, counted from 1: "rounds 1, 4–6".
 func roundList(rounds []Disturbed) string {
 	var parts []string
 	for i := 0; i < len(rounds); {
@@ -157,7 +158,7 @@ func (r *Report) trustOf(workload string) WorkloadTrust {
 	return WorkloadTrust{}
 }
 
-// trustLines says in sentences how far the figures can be trusted.
+// trustLines returns sentences on how far the figures can be trusted.
 func (r *Report) trustLines() []string {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
@@ -190,7 +191,7 @@ func (r *Report) trustLines() []string {
 	case clean && r.Judged:
 		add("Other programs: in no round did they use more than %.2g of %d cores; none was left out.", r.Trust.OtherCores, r.Run.Machine.Cores)
 	}
-	return append(lines, r.costLines()...)
+	return append(lines, r.observerLines()...)
 }
 
 // budgetLine says how many rounds the time budget had room for, if there was one.
@@ -218,7 +219,7 @@ func (r *Report) budgetLine() string {
 	return fmt.Sprintf("Time budget: %s fitted into %v; none was cut short.", rounds, budget)
 }
 
-// warn collects what a reader must know before believing the figures.
+// warn collects what a reader must know before trusting the figures.
 func (r *Report) warn() {
 	add := func(format string, args ...any) { r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...)) }
 	switch r.Run.Status {
@@ -247,7 +248,7 @@ func (r *Report) warn() {
 		if e := row.Speedup; !r.Judged && row.Baseline && e.Low != nil && (*e.Low > 1+stats.Band || *e.High < 1/(1+stats.Band)) {
 			add("%s: the baseline differs from itself, %s between its two trials of a round: something disturbed this workload.", row.Workload, speedupText(e))
 		}
-		if row.LimitShare > stats.OverLimit && !r.Judged { // else there is a verdict
+		if row.LimitShare > stats.OverLimit && !r.Judged { // in a judged run the verdict says so
 			add("%s on %s: %s is beyond the limit of %.2f×, which cannot be: the baseline was slowed down, or the limit misjudged.", row.Workload, row.Backend, times(row.Speedup.Value), row.Limit)
 		}
 		if total := time.Duration(row.Wall.Median * row.Repeats); total < time.Millisecond {
@@ -264,9 +265,9 @@ func (r *Report) warn() {
 	}
 }
 
-// warnOfDrift tells of workloads whose trials became slower or faster in the
-// course of the run, and of those whose differences did: the first is what pairs
-// are for, the second breaks what the intervals assume.
+// warnOfDrift warns of workloads whose trials became slower or faster during the
+// run, which pairing makes up for, and of cells whose differences in successive
+// rounds are correlated, which violates an assumption of the intervals.
 func (r *Report) warnOfDrift() {
 	for _, w := range r.Run.Workloads {
 		blocks := r.kept(w.Label)
@@ -294,7 +295,7 @@ func (r *Report) warnOfDrift() {
 				continue
 			}
 			num, den := pairs(blocks, c, results.Wall)
-			// Chance alone exceeds 2.33/sqrt(n) in one cell of a hundred.
+			// Without correlation, chance exceeds 2.33/sqrt(n) in one cell of a hundred.
 			n := float64(len(num))
 			if a := stats.Autocorrelation(logRatios(num, den)); n >= stats.MinRounds && a > max(0.3, 2.33/math.Sqrt(n)) {
 				r.Warnings = append(r.Warnings, fmt.Sprintf("%s on %s: the differences of successive rounds are alike (autocorrelation %.2f): the interval may be too narrow.", c.Workload, c.Backend, a))
@@ -303,8 +304,9 @@ func (r *Report) warnOfDrift() {
 	}
 }
 
-// warnOfOutliers counts trials far out by Tukey's rule, beyond three times the
-// distance of the quartiles. None is left out.
+// warnOfOutliers warns if more than a twentieth of the trials are far out by
+// Tukey's rule: beyond the quartiles by three times the distance between them.
+// None is left out.
 func (r *Report) warnOfOutliers() {
 	far, all := 0, 0
 	for _, c := range r.Run.Cells {

@@ -11,8 +11,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/stats"
 )
 
-// comparisons returns how many comparisons the run makes: the family that
-// Holm's adjustment is for, as the plan declared it.
+// comparisons returns how many comparisons the run was planned to make. They are
+// the family of Holm's adjustment.
 func (r *Report) comparisons() int {
 	n := 0
 	for _, c := range r.Run.Cells {
@@ -23,7 +23,8 @@ func (r *Report) comparisons() int {
 	return n
 }
 
-// judge gives every row its verdict, if the run was long enough for any.
+// judge sets the adjusted p values, and the verdicts if the run was long enough
+// for any.
 func (r *Report) judge() {
 	var family []float64
 	var members []int
@@ -32,7 +33,7 @@ func (r *Report) judge() {
 			family, members = append(family, *row.P), append(members, i)
 		}
 	}
-	for len(family) < r.comparisons() { // those that have no result count, too
+	for len(family) < r.comparisons() { // comparisons without a result count, too
 		family = append(family, 1)
 	}
 	adjusted := stats.Holm(family)
@@ -46,12 +47,12 @@ func (r *Report) judge() {
 		if row := &r.Rows[i]; row.NotApplicable == "" {
 			claim := r.claim(*row)
 			v := stats.Judge(claim)
-			row.Verdict, row.Finding = &v, r.finding(*row, v)
+			row.Verdict, row.Statement = &v, r.statement(*row, v)
 		}
 	}
 }
 
-// claim is what is known of a row.
+// claim returns what is known of a row's comparison with the baseline.
 func (r *Report) claim(row Row) stats.Claim {
 	c := stats.Claim{Doubt: r.trustOf(row.Workload).Doubt, P: 1, Self: row.Baseline}
 	switch {
@@ -77,8 +78,8 @@ func (e *Estimate) stats() stats.Estimate {
 	return stats.Estimate{Value: e.Value, Low: deref(e.Low, 0), High: deref(e.High, math.Inf(1)), Confidence: e.Confidence, N: e.N}
 }
 
-// finding says a verdict in a sentence that stands for itself.
-func (r *Report) finding(row Row, v stats.Verdict) string {
+// statement returns a verdict as a sentence that can be read alone.
+func (r *Report) statement(row Row, v stats.Verdict) string {
 	e := row.Speedup
 	what := row.Backend
 	switch {
@@ -126,20 +127,21 @@ func (r *Report) finding(row Row, v stats.Verdict) string {
 	return fmt.Sprintf("Unclear: %s lies between %+.1f and %+.1f %% (95 %% CI, %d rounds); %s.", what, 100*(*e.Low-1), 100*(*e.High-1), e.N, settle)
 }
 
-// verdictsSection says the verdicts in sentences, those on a workload without any
-// in one. A terminal has those that its table of figures does not say in a word.
+// verdictsSection states the verdicts in sentences; a workload without verdicts
+// has one sentence. A terminal shows only the verdicts that the word in the table
+// of figures does not explain.
 func verdictsSection(r *Report) document.Section {
 	var all, terminal document.List
 	for _, row := range r.Rows {
 		if row.Verdict == nil {
 			continue
 		}
-		line := document.Item{Of: row.Workload, Says: row.Finding}
+		line := document.Item{Of: row.Workload, Says: row.Statement}
 		if !slices.Contains(all, line) {
 			all = append(all, line)
 		}
 		switch w := row.Verdict.Word; {
-		case w == stats.NoVerdict: // of those the warnings tell
+		case w == stats.NoVerdict: // a warning says why
 		case w == stats.Faster, w == stats.Slower, row.Baseline && w == stats.Same:
 		default:
 			terminal = append(terminal, line)
@@ -179,8 +181,8 @@ func ofLimit(row Row) string {
 	return s
 }
 
-// NoVerdicts returns the workloads on which the run can give no verdict although
-// it was planned to.
+// NoVerdicts returns the workloads that have no verdicts although the run was
+// planned to give some.
 func (r *Report) NoVerdicts() []WorkloadTrust {
 	var none []WorkloadTrust
 	for _, t := range r.Trust.Workloads {
@@ -202,27 +204,28 @@ func (o Overall) text() string {
 	return fmt.Sprintf("%s %s, the geometric mean of %d workloads.", o.Model, speedupText(&o.Speedup), o.Workloads)
 }
 
-// kind is what the rows of one model have in common.
-func (row Row) kind() string {
+// candidate returns what the row compares with the baseline: the build if builds
+// are compared, or else the backend.
+func (row Row) candidate() string {
 	if row.Build != "" {
 		return "build " + row.Build
 	}
 	return row.Backend
 }
 
-// overall takes the geometric means, where a model ran at least two workloads
-// with nothing against any of the figures.
+// overall computes the geometric mean of each model's speed-ups over the
+// workloads whose verdicts allow it, if there are at least two.
 func (r *Report) overall() {
 	var models []string
 	for _, row := range r.Rows {
-		if !row.Baseline && !slices.Contains(models, row.kind()) {
-			models = append(models, row.kind())
+		if !row.Baseline && !slices.Contains(models, row.candidate()) {
+			models = append(models, row.candidate())
 		}
 	}
 	for _, model := range models {
 		var logs [][]float64
 		for _, row := range r.Rows {
-			if row.kind() != model || row.Baseline || row.Speedup == nil {
+			if row.candidate() != model || row.Baseline || row.Speedup == nil {
 				continue
 			}
 			if v := row.Verdict; v != nil && (v.Word == stats.Invalid || v.Word == stats.NoVerdict) {

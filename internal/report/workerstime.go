@@ -11,7 +11,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// workersTimeSection shows what the workers' time went to.
+// workersTimeSection shows what the workers spent their time on.
 func workersTimeSection(r *Report) document.Section {
 	s := document.Section{ID: "workers-time", Title: "Where the workers' time went"}
 	if len(r.Ledger) > 0 {
@@ -20,7 +20,7 @@ func workersTimeSection(r *Report) document.Section {
 	return s
 }
 
-// ledgerChart shows for every cell what its workers' time went to.
+// ledgerChart shows for every cell what its workers spent their time on.
 func ledgerChart(r *Report) *chart.Chart {
 	const left, right, rowHeight, gap = 210.0, chart.Width - chart.Margin - 70, 20.0, 8.0
 	c := &chart.Chart{
@@ -57,7 +57,7 @@ func ledgerChart(r *Report) *chart.Chart {
 	return c
 }
 
-// ledgerKey names the colours.
+// ledgerKey draws the key of the colours.
 func ledgerKey(c *chart.Chart, used []results.Part) {
 	at := chart.Box{X: chart.Margin, Y: 40, W: 11, H: 11, Class: "part"}
 	for _, p := range used {
@@ -71,7 +71,7 @@ func ledgerKey(c *chart.Chart, used []results.Part) {
 	c.Text(at.X+15, 50, "small", "no task")
 }
 
-// workersTimeBar divides a bar as a cell's ledger divides its workers' time.
+// workersTimeBar draws a bar, divided as a cell's ledger divides its workers' time.
 func workersTimeBar(c *chart.Chart, l *results.Ledger, used []results.Part, whole chart.Box) {
 	frame := whole
 	frame.Class = "none"
@@ -90,5 +90,6 @@ func workersTimeBar(c *chart.Chart, l *results.Ledger, used []results.Part, whol
 	}
 }
 
-// workersTime is that of all workers, for as long as the program took.
+// workersTime returns the time of all workers together, for as long as the program
+// took.
 func workersTime(l *results.Ledger) float64 { return float64(max(1, l.WallNS*int64(l.Workers))) }

@@ -7,21 +7,22 @@ import (
 	"github.com/f3f4c0de/harness/internal/stats"
 )
 
-// A Block is what one round measured of one workload: the trials that are
-// compared with each other.
+// A Block has the trials that one round made of one workload, which are compared
+// with each other. In an observer block they are the trials of one cell with
+// different observers.
 type Block struct {
 	Workload string
 	Round    int
 
-	trials       map[string]*Trial // by cell, or of a cost block by observer; those that were verified
-	first, again *Trial            // of the baseline
-	started      time.Time         // of the first trial
-	load         Load
-	known        bool // the load of every trial is
+	trials           map[string]*Trial // that were verified: by cell, in an observer block by observer
+	first, replicate *Trial            // of the baseline
+	started          time.Time         // of the first trial
+	load             Load
+	known            bool // the load of every trial is known
 }
 
-// Blocks sorts the timed trials of a run by workload, in the run's order, and
-// round.
+// Blocks groups the timed trials of a run into blocks, sorted by workload, in the
+// run's order, and by round.
 func Blocks(run *Run, trials []Trial) []*Block {
 	cells := make(map[string]Cell)
 	for _, c := range run.Cells {
@@ -59,10 +60,9 @@ func Blocks(run *Run, trials []Trial) []*Block {
 	return sorted
 }
 
-// Costs sorts the trials by which the cost of observing is measured by cell
-// and round. What is compared in such a block are the trials of one cell, by
-// the name of their observer; see [Block.Cost].
-func Costs(run *Run, trials []Trial) map[string][]*Block {
+// ObserverBlocks groups the observer trials of a run into blocks, by cell, sorted by
+// round. See [Block.ObserverPair].
+func ObserverBlocks(run *Run, trials []Trial) map[string][]*Block {
 	type key struct {
 		cell  string
 		round int
@@ -71,7 +71,7 @@ func Costs(run *Run, trials []Trial) map[string][]*Block {
 	rounds := 0
 	for i := range trials {
 		t := &trials[i]
-		if t.Kind != Cost {
+		if t.Kind != ObserverTrial {
 			continue
 		}
 		k := key{t.Cell, t.Round}
@@ -81,7 +81,7 @@ func Costs(run *Run, trials []Trial) map[string][]*Block {
 			blocks[k] = b
 		}
 		rounds = max(rounds, t.Round+1)
-		b.note(t)
+		b.addLoad(t)
 		if t.OK() {
 			b.trials[t.Observer] = t
 		}
@@ -98,23 +98,25 @@ func Costs(run *Run, trials []Trial) map[string][]*Block {
 	return sorted
 }
 
-// Cost returns the figures of a cost block whose ratio, the first over the
-// second, says how many times more the cell takes with the observer.
-func (b *Block) Cost(observer string, m Metric) (num, den float64, ok bool) {
+// ObserverPair returns the figures of an observer block with the observer and with
+// none. ok is false if one is missing.
+func (b *Block) ObserverPair(observer string, m Metric) (num, den float64, ok bool) {
 	num, den = figure(b.trials[observer], m), figure(b.trials[""], m)
 	return num, den, !math.IsNaN(num) && !math.IsNaN(den)
 }
 
-// DropsCost reports whether a cost block is left out, as Drops does for the
-// blocks of timed trials.
-func (r *Run) DropsCost(b *Block) bool { return r.ObserverRounds >= stats.MinRounds && r.Disturbed(b) }
+// DropsObserverBlock reports whether an observer block is left out, as Drops does
+// for the blocks of timed trials.
+func (r *Run) DropsObserverBlock(b *Block) bool {
+	return r.ObserverRounds >= stats.MinRounds && r.Disturbed(b)
+}
 
 func (b *Block) add(t *Trial, c Cell) {
-	b.note(t)
+	b.addLoad(t)
 	switch {
 	case !t.OK():
-	case c.Baseline && t.Copy:
-		b.again = t
+	case c.Baseline && t.Replicate:
+		b.replicate = t
 	case c.Baseline:
 		b.first, b.trials[t.Cell] = t, t
 	default:
@@ -122,8 +124,8 @@ func (b *Block) add(t *Trial, c Cell) {
 	}
 }
 
-// note adds up when a trial of the block was, and what the machine did.
-func (b *Block) note(t *Trial) {
+// addLoad adds the start and the load of a trial to those of the block.
+func (b *Block) addLoad(t *Trial) {
 	if b.started.IsZero() || t.Started.Before(b.started) {
 		b.started = t.Started
 	}
@@ -139,10 +141,9 @@ func (b *Block) note(t *Trial) {
 	}
 }
 
-// OtherCores returns how many processors' worth of time other programs took
-// while the trials of the block ran, on average, and whether that is known. The
-// system counts in hundredths of a second, which is too coarse for one trial
-// and fine enough for a block.
+// OtherCores returns how many processors other programs used on average while the
+// trials of the block ran, and whether that is known. The system counts in
+// hundredths of a second, which is too coarse for a trial but not for a block.
 func (b *Block) OtherCores() (cores float64, known bool) {
 	if !b.known || b.load.WindowNS <= 0 {
 		return 0, false
@@ -150,14 +151,14 @@ func (b *Block) OtherCores() (cores float64, known bool) {
 	return max(0, float64(b.load.BusyNS-b.load.OwnNS)/float64(b.load.WindowNS)), true
 }
 
-// Drops reports whether a block of the run is left out of every statistic, since
-// other programs took too much of the machine while its trials ran. Where the
-// load is not known nothing is left out, nor in a run that is too short for
-// verdicts: that is a look around, and says so.
+// Drops reports whether a block is left out of every statistic, because other
+// programs used too much of the machine while its trials ran. Nothing is left out if
+// the load is not known, or if the run is too short for verdicts: its report then
+// warns instead.
 func (r *Run) Drops(b *Block) bool { return r.Judged() && r.Disturbed(b) }
 
-// Disturbed reports whether other programs are known to have taken more of the
-// machine during a block than they may.
+// Disturbed reports whether other programs are known to have used more processors
+// during a block than they may.
 func (r *Run) Disturbed(b *Block) bool {
 	others, known := b.OtherCores()
 	return known && others > stats.OtherCores(r.Machine.Cores)
@@ -166,14 +167,14 @@ func (r *Run) Disturbed(b *Block) bool {
 // Judged reports whether the run was planned with enough rounds for verdicts.
 func (r *Run) Judged() bool { return r.Rounds >= stats.MinRounds }
 
-// Load returns what the machine did during the trials of the block, added up.
+// Load returns the sum of the loads during the trials of the block.
 func (b *Block) Load() Load { return b.load }
 
 // Started returns when the first trial of the block was started.
 func (b *Block) Started() time.Time { return b.started }
 
-// Trial returns a cell's trial, of the baseline the first; nil if none was
-// verified.
+// Trial returns a cell's trial, or of the baseline the first trial; nil if it was
+// not verified.
 func (b *Block) Trial(cell string) *Trial { return b.trials[cell] }
 
 // Trials returns the verified trials of a cell: of the baseline up to two.
@@ -182,13 +183,13 @@ func (b *Block) Trials(c Cell) []*Trial {
 	if t := b.trials[c.ID]; t != nil {
 		all = append(all, t)
 	}
-	if b.again != nil && b.again.Cell == c.ID {
-		all = append(all, b.again)
+	if b.replicate != nil && b.replicate.Cell == c.ID {
+		all = append(all, b.replicate)
 	}
 	return all
 }
 
-// A Metric picks a figure of a trial. Its values are positive.
+// A Metric returns a figure of a trial. A value that is not positive is ignored.
 type Metric func(*Measured) float64
 
 // The metrics that are compared.
@@ -198,8 +199,8 @@ var (
 	CPU  Metric = func(m *Measured) float64 { return float64(m.CPUNS()) }
 )
 
-// Cell returns a cell's figure in the block, the baseline's as Baseline does, or
-// NaN if there is none.
+// Cell returns a cell's figure in the block, or NaN if there is none. The figure of
+// the baseline is that of [Block.Baseline].
 func (b *Block) Cell(c Cell, m Metric) float64 {
 	if c.Baseline {
 		return b.Baseline(m)
@@ -207,23 +208,23 @@ func (b *Block) Cell(c Cell, m Metric) float64 {
 	return figure(b.trials[c.ID], m)
 }
 
-// Baseline returns the figure of the baseline's first trial, or of its second if
-// the first was not verified, or NaN. Which of the two is the first was drawn with
-// the order of the round, so it could have been any model's: that is what the
-// statistics rest on. Of the mean of the two that is not true.
+// Baseline returns the figure of the baseline's first trial, or of its A/A replicate
+// if the first was not verified, or NaN. Every model has one trial at a random place
+// in the round, so equal models are exchangeable, as the test assumes. The mean of
+// the two trials varies less than one trial, so it would not be exchangeable.
 func (b *Block) Baseline(m Metric) float64 {
 	if x := figure(b.first, m); !math.IsNaN(x) {
 		return x
 	}
-	return figure(b.again, m)
+	return figure(b.replicate, m)
 }
 
-// Pair returns the figures whose ratio, the first over the second, says how
-// many times less a cell takes than the baseline. For the baseline's own cell
-// they are those of its two trials.
+// Pair returns the figures of the baseline and of a cell; their ratio num/den is how
+// many times less the cell takes. For the baseline's own cell they are those of its
+// first trial and of its replicate. ok is false if one is missing.
 func (b *Block) Pair(c Cell, m Metric) (num, den float64, ok bool) {
 	if c.Baseline {
-		num, den = figure(b.first, m), figure(b.again, m)
+		num, den = figure(b.first, m), figure(b.replicate, m)
 	} else {
 		num, den = b.Baseline(m), b.Cell(c, m)
 	}

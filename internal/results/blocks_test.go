@@ -15,7 +15,7 @@ func TestBlocks(t *testing.T) {
 	}
 	load := func(busy, own int64) *Load { return &Load{WindowNS: 100, BusyNS: busy, OwnNS: own} }
 	timed := func(cell string, round int, again bool, wall int64, l *Load) Trial {
-		return Trial{Cell: cell, Kind: Timed, Round: round, Copy: again, Load: l, Measured: Measured{StartNS: 10, WarmNS: 5, WallNS: wall, Usage: Usage{UserNS: 2 * wall}}}
+		return Trial{Cell: cell, Kind: Timed, Round: round, Replicate: again, Load: l, Measured: Measured{StartNS: 10, WarmNS: 5, WallNS: wall, Usage: Usage{UserNS: 2 * wall}}}
 	}
 	failed := timed("w-g", 1, false, 5, load(10, 10))
 	failed.Error = "lost"

@@ -16,11 +16,11 @@ import (
 
 // The files of a run's folder.
 const (
-	RunFile     = "run.json"
-	TrialsFile  = "trials.ndjson"
-	LanesFile   = "lanes.ndjson"
-	TracesFile  = "traces.jsonl" // OTLP, a TracesData per line
-	ProfilesDir = "profiles"     // a folder per cell
+	RunFile       = "run.json"
+	TrialsFile    = "trials.ndjson"
+	TimelinesFile = "lanes.ndjson"
+	TracesFile    = "traces.jsonl" // OTLP, a TracesData per line
+	ProfilesDir   = "profiles"     // a folder per cell
 	// TracedCPUFile is the CPU profile of a cell's traced trial, whose samples
 	// name the spans of the tasks.
 	TracedCPUFile = "traced-cpu.pb.gz"
@@ -39,12 +39,12 @@ const (
 // A Folder is the folder of a run that is being written. Its methods are safe
 // for concurrent use. The caller must call Close.
 type Folder struct {
-	dir    string
-	lock   *os.File
-	mu     sync.Mutex
-	trials *os.File
-	lanes  *os.File
-	ledger *os.File
+	dir       string
+	lock      *os.File
+	mu        sync.Mutex
+	trials    *os.File
+	timelines *os.File
+	ledger    *os.File
 }
 
 // Create makes the folder of a new run, which must not exist or be empty.
@@ -65,14 +65,14 @@ func Create(dir string, r *Run) (*Folder, error) {
 	return f, nil
 }
 
-// Resume opens the folder of a run that did not end. A line that was being
-// written when it ended is removed.
+// Resume opens the folder of a run to continue it, and reads its records. It removes
+// a last line that was not written completely. The caller must close the folder.
 func Resume(dir string) (*Folder, *Data, error) {
 	f, err := open(dir)
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, file := range []*os.File{f.trials, f.lanes, f.ledger} {
+	for _, file := range []*os.File{f.trials, f.timelines, f.ledger} {
 		if err := dropPartialLine(file); err != nil {
 			return nil, nil, errors.Join(err, f.Close())
 		}
@@ -93,7 +93,7 @@ func open(dir string) (*Folder, error) {
 	const flags = os.O_RDWR | os.O_CREATE | os.O_APPEND
 	f.trials, err = os.OpenFile(filepath.Join(dir, TrialsFile), flags, 0o666)
 	if err == nil {
-		f.lanes, err = os.OpenFile(filepath.Join(dir, LanesFile), flags, 0o666)
+		f.timelines, err = os.OpenFile(filepath.Join(dir, TimelinesFile), flags, 0o666)
 	}
 	if err == nil {
 		f.ledger, err = os.OpenFile(filepath.Join(dir, LedgerFile), flags, 0o666)
@@ -116,7 +116,7 @@ func (f *Folder) WriteRun(r *Run) error {
 	return WriteFile(filepath.Join(f.dir, RunFile), append(b, '\n'))
 }
 
-// AddTrial appends a trial. When it returns, the disk has it.
+// AddTrial appends a trial. When it returns, the trial is on the disk.
 func (f *Folder) AddTrial(t *Trial) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -126,14 +126,14 @@ func (f *Folder) AddTrial(t *Trial) error {
 	return f.trials.Sync()
 }
 
-// AddLanes appends the lanes of a traced trial.
-func (f *Folder) AddLanes(l *Lanes) error {
+// AddTimeline appends the timeline of a traced trial.
+func (f *Folder) AddTimeline(l *Timeline) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return appendLine(f.lanes, l)
+	return appendLine(f.timelines, l)
 }
 
-// AddLedger appends a cell's ledger and writes that of its tasks.
+// AddLedger appends a cell's ledger, and writes the ledgers of its tasks.
 func (f *Folder) AddLedger(l *Ledger, tasks []LedgerTask) (err error) {
 	if err := os.MkdirAll(filepath.Join(f.dir, LedgerDir), 0o777); err != nil {
 		return fmt.Errorf("making the folder for ledgers: %w", err)
@@ -158,12 +158,12 @@ func (f *Folder) AddLedger(l *Ledger, tasks []LedgerTask) (err error) {
 	return appendLine(f.ledger, l)
 }
 
-// Close lets go of the folder. Closing twice is harmless.
+// Close closes the files and releases the folder. Closing twice is harmless.
 func (f *Folder) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var errs []error
-	for _, file := range []**os.File{&f.trials, &f.lanes, &f.ledger, &f.lock} {
+	for _, file := range []**os.File{&f.trials, &f.timelines, &f.ledger, &f.lock} {
 		if *file != nil {
 			errs = append(errs, (*file).Close())
 			*file = nil
@@ -183,7 +183,7 @@ func appendLine(f *os.File, v any) error {
 	return nil
 }
 
-// dropPartialLine cuts off what follows the last newline.
+// dropPartialLine removes what follows the last newline.
 func dropPartialLine(f *os.File) error {
 	b, err := io.ReadAll(f)
 	if err != nil {
@@ -195,8 +195,8 @@ func dropPartialLine(f *os.File) error {
 	return nil
 }
 
-// WriteFile replaces the file at path, which holds either what it held before
-// or all of b, whatever happens meanwhile.
+// WriteFile replaces the file at path atomically: at every moment it holds either
+// its earlier content or all of b.
 func WriteFile(path string, b []byte) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
@@ -215,13 +215,13 @@ func WriteFile(path string, b []byte) error {
 
 // Data are all records of a run.
 type Data struct {
-	Run    Run
-	Trials []Trial
-	Lanes  []Lanes
-	Ledger []Ledger
+	Run       Run
+	Trials    []Trial
+	Timelines []Timeline
+	Ledger    []Ledger
 }
 
-// ReadRun reads what a run's folder says of the run itself.
+// ReadRun reads the run.json of a run's folder.
 func ReadRun(dir string) (*Run, error) {
 	b, err := os.ReadFile(filepath.Join(dir, RunFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -250,11 +250,11 @@ func Read(dir string) (*Data, error) {
 	if d.Trials, err = readLines[Trial](filepath.Join(dir, TrialsFile)); err != nil {
 		return nil, err
 	}
-	if d.Lanes, err = readLines[Lanes](filepath.Join(dir, LanesFile)); err != nil {
+	if d.Timelines, err = readLines[Timeline](filepath.Join(dir, TimelinesFile)); err != nil {
 		return nil, err
 	}
 	all, err := readLines[Ledger](filepath.Join(dir, LedgerFile))
-	for _, l := range all { // a run that is resumed may make one again
+	for _, l := range all { // a resumed run may have made one again
 		d.Ledger = append(slices.DeleteFunc(d.Ledger, func(old Ledger) bool { return old.Cell == l.Cell }), l)
 	}
 	return d, err
@@ -266,7 +266,7 @@ func readLines[T any](path string) ([]T, error) {
 	return readLinesWith[T](path, func([]byte) bool { return true })
 }
 
-// readLinesWith decodes those lines that are wanted.
+// readLinesWith decodes the lines for which wanted returns true.
 func readLinesWith[T any](path string, wanted func(line []byte) bool) ([]T, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -297,17 +297,17 @@ func readLinesWith[T any](path string, wanted func(line []byte) bool) ([]T, erro
 	}
 }
 
-// Latest returns the trials in the order of their records, without those that
-// were made again later: a run that is resumed repeats what failed.
+// Latest returns the trials in the order of their records, without those that were
+// made again later. A run that is resumed repeats the trials that failed.
 func (d *Data) Latest() []Trial {
 	type key struct {
-		cell     string
-		kind     Kind
-		round    int
-		copy     bool
-		observer string
+		cell      string
+		kind      Kind
+		round     int
+		replicate bool
+		observer  string
 	}
-	keyOf := func(t Trial) key { return key{t.Cell, t.Kind, t.Round, t.Copy, t.Observer} }
+	keyOf := func(t Trial) key { return key{t.Cell, t.Kind, t.Round, t.Replicate, t.Observer} }
 	last := make(map[key]int)
 	for i, t := range d.Trials {
 		last[keyOf(t)] = i

@@ -6,13 +6,13 @@ import (
 	"fmt"
 )
 
-// MinSamples is how many CPU samples it takes to say something: at 100 a second,
-// 0.3 s.
+// MinSamples is the least number of CPU samples from which shares of processor time
+// are stated: 0.3 s of processor time, at 100 samples a second.
 const MinSamples = 30
 
-// A Part is what a task's time went to. The parts of a task do not overlap, and
-// together with the residual they are its whole time, from its submission until
-// its result was back.
+// A Part is a component of a task's time. The parts of a task do not overlap. With
+// the residual they add up to its whole time, from its submission until its result
+// was back.
 type Part int
 
 // The parts, in the order in which a task passes them.
@@ -39,29 +39,29 @@ const (
 	parts = iota
 )
 
-// A PartDoc is all that there is to know of a part.
+// A PartDoc describes a part.
 type PartDoc struct {
 	Name   string
 	Doc    string
-	Source string // what says so
+	Source string // where its time is known from
 
-	// Colour is that of its bars in charts: what computes is blue, what waits for
-	// I/O green, what is in the way red. It is empty if a task then is at no worker:
-	// many can be there at once, so that is no share of the workers' time.
+	// Colour is that of its bars in charts: blue for computing, green for waiting
+	// for I/O, red for obstacles. It is empty for a part in which a task is not at a
+	// worker: many tasks can be in it at once, so it is no share of the workers' time.
 	Colour string
 
-	// Reasons are those for which a goroutine waits, as the Go runtime gives them
-	// (runtime/traceruntime.go), that are this part, unless its stack says more.
-	Reasons []string
-	Waits   func(*Waits) *int // where such waits are counted; nil if they are not
-	Placed  bool              // the place at which a task waits is kept
-	Turn    bool              // it waits for its turn, which others have meanwhile
-	Reply   bool              // it may be a reply that it waits for
+	// Reasons are the Go runtime's reasons for a goroutine's wait
+	// (runtime/traceruntime.go) that belong to this part, unless its stack says more.
+	Reasons      []string
+	Waits        func(*Waits) *int // the counter of such waits; nil if they are not counted
+	Placed       bool              // the place at which a task waits is recorded
+	Interference bool              // scheduling interference: the task could run, and others run in its place
+	Reply        bool              // the task may be waiting for a reply
 }
 
-// PartInfo describes the parts, in their order. To add one, add it here, and, if it
-// is more than a wait for one of the runtime's reasons, what says so in package
-// ledger.
+// PartInfo describes the parts, in their order. To add one, add it here. If it is
+// more than a wait for one of the runtime's reasons, package ledger must find it,
+// too.
 var PartInfo = [parts]PartDoc{
 	PartQueue:     {Name: "queue", Doc: "submitted, and not yet given to a worker", Source: "time stamps"},
 	PartEncode:    {Name: "encode", Doc: "turning the argument and the result into bytes", Source: "time stamps"},
@@ -73,20 +73,20 @@ var PartInfo = [parts]PartDoc{
 	},
 	PartRunnable: {
 		Name: "runnable", Doc: "able to run, and waiting for the Go scheduler", Source: "execution trace", Colour: "#e69f00",
-		Reasons: []string{"preempted"}, Turn: true,
+		Reasons: []string{"preempted"}, Interference: true,
 	},
 	PartIOService: {
 		Name: "io_service", Doc: "waiting until what it asked for was there", Source: "execution trace and the stamp in the reply", Colour: "#009e73", Placed: true,
 	},
 	PartIOLate: {
-		Name: "io_late", Doc: "what it asked for was there, and the task did not run yet", Source: "execution trace and the stamp in the reply", Colour: "#cc79a7", Turn: true,
+		Name: "io_late", Doc: "what it asked for was there, and the task did not run yet", Source: "execution trace and the stamp in the reply", Colour: "#cc79a7", Interference: true,
 	},
 	PartIOWait: {
 		Name: "io_wait", Doc: "waiting on the network; nobody said when the reply was there", Source: "execution trace", Colour: "#7bccb5",
 		Reasons: []string{"network"}, Waits: func(w *Waits) *int { return &w.IO }, Placed: true, Reply: true,
 	},
 	PartGate: {
-		Name: "gate", Doc: "waiting for the model's own lock: the GIL, or the turn of the event loop", Source: "execution trace", Colour: "#d55e00", Turn: true,
+		Name: "gate", Doc: "waiting for the model's own lock: the GIL, or the turn of the event loop", Source: "execution trace", Colour: "#d55e00", Interference: true,
 	},
 	PartLock: {
 		Name: "lock", Doc: "waiting for a mutex, a condition or a wait group", Source: "execution trace", Colour: "#a50026",
@@ -113,10 +113,10 @@ var PartInfo = [parts]PartDoc{
 
 func (p Part) String() string { return PartInfo[p].Name }
 
-// AtWorker reports whether a task occupies a worker then.
+// AtWorker reports whether a task occupies a worker during the part.
 func (p Part) AtWorker() bool { return PartInfo[p].Colour != "" }
 
-// WaitingFor returns the part that a wait is for one of the Go runtime's reasons.
+// WaitingFor returns the part of a wait for one of the Go runtime's reasons.
 func WaitingFor(reason string) Part {
 	for p, info := range PartInfo {
 		for _, r := range info.Reasons {
@@ -146,7 +146,8 @@ func (p *Parts) Add(q *Parts) {
 	}
 }
 
-// MarshalJSON writes the parts that are not zero under their names.
+// MarshalJSON implements [json.Marshaler]. It writes the parts that are not zero
+// under their names.
 func (p Parts) MarshalJSON() ([]byte, error) {
 	b := []byte{'{'}
 	for i, ns := range p {
@@ -198,52 +199,52 @@ type Ledger struct {
 	WallNS  int64  `json:"wall_ns"`
 
 	Tasks      int   `json:"tasks"`
-	Resolved   int   `json:"resolved"` // that an execution trace shows
-	TasksNS    int64 `json:"tasks_ns"` // their times added up
-	Parts      Parts `json:"parts"`    // likewise
+	Resolved   int   `json:"resolved"` // tasks that an execution trace shows
+	TasksNS    int64 `json:"tasks_ns"` // sum of the tasks' times
+	Parts      Parts `json:"parts"`    // sums of the tasks' parts
 	ResidualNS int64 `json:"residual_ns"`
-	// LargestResidual is that of a single task, as a share of its time.
+	// LargestResidual is the largest residual of a single task, as a share of its
+	// time.
 	LargestResidual float64 `json:"largest_residual"`
 
-	// BusyNS is for how long workers were inside of tasks; the rest of
+	// BusyNS is the time that workers spent inside of tasks. For the rest of
 	// Workers × WallNS they were idle.
 	BusyNS int64 `json:"busy_ns"`
-	// SpawnNS is the time that starting the workers took, which is no part of
-	// any task.
+	// SpawnNS is the time that starting the workers took. It is in no task's time.
 	SpawnNS int64 `json:"spawn_ns"`
 
-	OnCPUKnown int   `json:"on_cpu_known"` // tasks of which it is known
+	OnCPUKnown int   `json:"on_cpu_known"` // tasks whose time on a CPU is known
 	OnCPUNS    int64 `json:"on_cpu_ns"`
 	OSQueueNS  int64 `json:"os_queue_ns"`
 	Waits      Waits `json:"waits"`
 	ChildrenNS int64 `json:"children_running_ns,omitempty"`
 
-	// Most has, for every part, the task that spent most on it; and Places are
-	// where tasks waited longest, all of them together. Computing is where they
-	// used the processor, by the samples of the profiler, and Submitted where
-	// the first of them were submitted.
+	// Most has, for every part, the task that spent most time on it. Places are
+	// the places where all tasks together waited longest, Computing those where
+	// they used the processor, by the samples of the profiler, and Submitted those
+	// where the first of them were submitted.
 	Most      []MostTask `json:"most,omitempty"`
 	Places    []Place    `json:"places,omitempty"`
 	Computing []Place    `json:"computing,omitempty"`
 	Submitted []Place    `json:"submitted,omitempty"`
 
-	// HeldUp is how much of the tasks' waiting for their turn (runnable, gate,
-	// io_late) passed while another task of their process ran, and BehindLong
-	// what of that passed while one ran that computes for at least LongTask times
-	// as long as the one that waited. Blockers are those.
+	// Scheduling interference: HeldUp is how long tasks that could run (runnable,
+	// gate, io_late) waited while another task of their process ran. BehindLong is
+	// the part of it in which a task ran that computes at least LongTask times as
+	// long as the one that waited. Blockers are these long tasks.
 	HeldUp     Parts     `json:"held_up,omitzero"`
 	BehindLong Parts     `json:"behind_long,omitzero"`
 	Blockers   []Blocker `json:"blockers,omitempty"`
 
-	// MaxInFlight is how many tasks there were at most between their submission
-	// and their result.
+	// MaxInFlight is the largest number of tasks that were between submission and
+	// result at once.
 	MaxInFlight int `json:"max_in_flight"`
-	// TailNS is for how long workers had nothing more to do, added up, before
-	// the last task was done. Longest is the task that ran longest.
+	// TailNS is how long workers were idle at the end, added up, until the last
+	// task was done. Longest is the task that ran longest.
 	TailNS  int64    `json:"tail_ns"`
 	Longest MostTask `json:"longest"`
 
-	// RunQueueNS is what the threads of all processes waited for a processor of
+	// RunQueueNS is how long the threads of all processes waited for a processor of
 	// the machine, added up; null if unknown.
 	RunQueueNS *int64 `json:"run_queue_ns"`
 
@@ -251,36 +252,37 @@ type Ledger struct {
 	Notes     []string  `json:"notes,omitempty"` // what is not known, and why
 }
 
-// LongTask is how many times as long as another a task must compute to hold that
-// one up, rather than just take turns with it.
+// LongTask is how many times as long as a waiting task another task must compute to
+// count as one that holds it up.
 const LongTask = 4
 
-// A Blocker is a task that others waited for.
+// A Blocker is a task that held up others by computing.
 type Blocker struct {
 	Number   uint64   `json:"number"`
 	Task     string   `json:"task"`
 	SpanID   string   `json:"span_id"`
 	CPUNS    int64    `json:"cpu_ns"`     // that it used, at least
-	HeldUpNS int64    `json:"held_up_ns"` // of all whom it held up, added up
-	Tasks    int      `json:"tasks"`      // how many these are
+	HeldUpNS int64    `json:"held_up_ns"` // how long it held up others, added up
+	Tasks    int      `json:"tasks"`      // how many it held up
 	Where    string   `json:"where,omitempty"`
 	Stack    []string `json:"stack,omitempty"`
 }
 
-// A MostTask is the task with the most of something.
+// A MostTask is the task with the most time of a part, or with the longest time.
 type MostTask struct {
 	Part   string `json:"part,omitempty"`
 	Number uint64 `json:"number"`
 	SpanID string `json:"span_id"`
 	NS     int64  `json:"ns"`
 
-	// Of the longest: the processor time that it used, at least, and where.
+	// Of the longest task: the processor time that it used, at least, and where.
 	CPUNS int64    `json:"cpu_ns,omitempty"`
 	Where string   `json:"where,omitempty"`
 	Stack []string `json:"stack,omitempty"`
 }
 
-// A Place is one at which tasks waited, computed or were submitted.
+// A Place is a place in the program at which tasks waited, computed or were
+// submitted.
 type Place struct {
 	Part  string   `json:"part,omitempty"` // of the tasks' time
 	Where string   `json:"where"`
@@ -295,19 +297,19 @@ type Process struct {
 	Name       string `json:"name"` // "trial", "worker-0", …
 	PID        int    `json:"pid"`
 	CPUNS      int64  `json:"cpu_ns"`
-	RunQueueNS int64  `json:"run_queue_ns"` // its threads waited for a processor of the machine
+	RunQueueNS int64  `json:"run_queue_ns"` // how long its threads waited for a processor of the machine
 	GCCycles   int64  `json:"gc_cycles"`
 	Switches   int64  `json:"involuntary_switches"`
 
-	// Nil in records that are older than these.
+	// Nil in records of older versions.
 	SystemNS          *int64 `json:"system_ns,omitempty"` // of CPUNS, in the kernel
 	VoluntarySwitches *int64 `json:"voluntary_switches,omitempty"`
 
-	// Spans that there should be, and those that were written.
+	// The number of spans that were expected, and that were exported.
 	SpansExpected int `json:"spans_expected"`
 	SpansExported int `json:"spans_exported"`
 
-	// Execution is the file of its execution trace, in the folder of the
-	// cell's; empty if it made none.
+	// Execution is the file of its execution trace, in the cell's folder; empty if
+	// it made none.
 	Execution string `json:"execution,omitempty"`
 }

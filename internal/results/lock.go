@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// lock takes the folder for this process until what it returns is closed.
+// lock locks the folder for this process until the returned file is closed.
 func lock(dir string) (*os.File, error) {
 	f, err := os.Open(dir)
 	if err != nil {

@@ -1,10 +1,9 @@
-// Package results defines what a run leaves behind: the records, and the
-// layout of the folder that holds them.
+// Package results defines the records of a run and the layout of its folder.
 //
-// A record keeps what was measured, not what was concluded from it: statistics
-// are computed by those who read it, and can be computed better later. To add
-// a field, add it to the record with its unit in its name; to change what a
-// field means, raise [Schema].
+// A record keeps what was measured and no conclusions: whoever reads it computes
+// the statistics, so that they can be computed better later. To add a field, add it
+// to the record with its unit in its name; to change what a field means, raise
+// [Schema].
 package results
 
 import (
@@ -20,12 +19,12 @@ import (
 // Schema is the version of the records.
 const Schema = 1
 
-// A Run is what one experiment did: run.json.
+// A Run describes a run: run.json.
 type Run struct {
 	Schema  int       `json:"schema"`
-	ID      string    `json:"id"` // begins with the time of the start
+	ID      string    `json:"id"` // begins with the time at which the run started
 	Started time.Time `json:"started"`
-	Ended   time.Time `json:"ended,omitzero"` // of the last part, if it was resumed
+	Ended   time.Time `json:"ended,omitzero"` // of the last part, if the run was resumed
 	Status  Status    `json:"status"`
 
 	Version Version `json:"version"`
@@ -34,30 +33,30 @@ type Run struct {
 	Preset string `json:"preset"`
 	Seed   uint64 `json:"seed"`
 	Rounds int    `json:"rounds"`
-	// MaxRounds bounds how many rounds are made to have as many as Rounds that
-	// nothing disturbed, or to reach Precision. Where it is 0 no round is made
-	// in another's place.
+	// MaxRounds is the most rounds that are made to get Rounds undisturbed ones, or
+	// to reach Precision. If it is 0, disturbed rounds are not repeated.
 	MaxRounds int `json:"max_rounds,omitempty"`
-	// Precision, if not 0, is the half width that the interval of each speed-up
-	// is to have, as a share of it: rounds are made until it has.
+	// Precision, if not 0, is the largest half width of the interval of each
+	// speed-up, as a share of the speed-up: rounds are made until it is reached.
 	Precision float64 `json:"precision,omitempty"`
-	// BudgetNS, if not 0, is what the whole run may take: rounds are made as long
-	// as they fit, and none is cut short. AskedRounds are those that were asked
-	// for beside it, 0 for as many as fit. Rounds is then a bound until the last
-	// one was made, and how many were made thereafter, if they are fewer.
+	// BudgetNS, if not 0, is the time that the whole run may take: rounds are made
+	// as long as whole rounds fit. AskedRounds is the number of rounds that was also
+	// asked for; 0 means as many as fit. With a budget, Rounds is an upper bound
+	// while the run is under way, and the number of rounds made when it has ended,
+	// if that is smaller.
 	BudgetNS    int64 `json:"budget_ns,omitempty"`
 	AskedRounds int   `json:"asked_rounds,omitempty"`
-	// TrialNS is the least time that the measured part of a trial takes; a
-	// shorter program is repeated.
+	// TrialNS is the least time of the measured part of a trial; a shorter program
+	// is repeated.
 	TrialNS int64 `json:"trial_ns,omitempty"`
-	// ProfileNS is how long a profiled trial lets its program run, not counting
-	// what it waits for a processor of a busy machine.
+	// ProfileNS is how long a profiled trial lets its program run. The time for
+	// which the program waits for a processor of a busy machine does not count.
 	ProfileNS int64 `json:"profile_ns"`
 	// Observers are those whose cost is measured, in ObserverRounds rounds on
-	// the cells of the first workload: each in a trial of its own, beside one
-	// that nothing observes.
-	Observers      []Observer `json:"observers,omitempty"`
-	ObserverRounds int        `json:"observer_rounds,omitempty"`
+	// the cells of the first workload. In a round each observer has a trial of its
+	// own, and one trial has none.
+	Observers      []ObserverInfo `json:"observers,omitempty"`
+	ObserverRounds int            `json:"observer_rounds,omitempty"`
 	// TimeoutNS bounds a trial.
 	TimeoutNS int64 `json:"timeout_ns"`
 
@@ -72,7 +71,7 @@ type Run struct {
 	Cells     []Cell         `json:"cells"`
 }
 
-// A Status is how a run stands.
+// A Status is the state of a run.
 type Status string
 
 // The states of a run.
@@ -83,7 +82,7 @@ const (
 	Interrupted Status = "interrupted" // it can be resumed
 )
 
-// A Version tells what program made the records.
+// A Version identifies the program that made the records.
 type Version struct {
 	Harness    string `json:"harness"`            // module version or "devel"
 	Revision   string `json:"revision,omitempty"` // of its source
@@ -96,11 +95,11 @@ type Build struct {
 	Name       string `json:"name"` // "A", "B"
 	Path       string `json:"path"`
 	Executable string `json:"executable"` // as in Version
-	// Source is what it was built from, if that was for the run: Path is then
-	// gone when the run has ended.
+	// Source is what it was built from, if it was built for the run. Path then no
+	// longer exists when the run has ended.
 	Source *Source `json:"source,omitempty"`
-	// Settings are the Go version and the flags that it was built with, as the
-	// program tells; nil if it does not.
+	// Settings are the Go version and the flags that it was built with; nil if the
+	// program does not record them.
 	Settings map[string]string `json:"settings,omitempty"`
 }
 
@@ -108,7 +107,7 @@ type Build struct {
 type Source struct {
 	Revision string `json:"revision"` // as the user wrote it
 	Commit   string `json:"commit"`
-	Dir      string `json:"dir,omitempty"` // below the top of the repository, where the package was named
+	Dir      string `json:"dir,omitempty"` // folder in the repository that Package is relative to
 	Package  string `json:"package"`
 }
 
@@ -120,7 +119,7 @@ func (b Build) String() string {
 	return fmt.Sprintf("%s: %s (%s)", b.Name, b.Path, b.Executable)
 }
 
-// A Machine tells where they were made.
+// A Machine describes the machine on which the records were made.
 type Machine struct {
 	OS     string `json:"os"`
 	Arch   string `json:"arch"`
@@ -133,16 +132,16 @@ type Machine struct {
 // A WorkloadInfo is a workload of the run, with its parameters.
 type WorkloadInfo struct {
 	Name   string `json:"name"`
-	Label  string `json:"label"` // tells two with different parameters apart
+	Label  string `json:"label"` // differs for two with different parameters
 	Doc    string `json:"doc"`   // first line
 	Params Params `json:"params,omitempty"`
 
-	// Axis is where the workload stands on the axis along which the run varied
-	// it; nil if it did not, or by a parameter or the workers.
+	// Axis is the workload's value on the axis along which the run varied it; nil
+	// if the run varied nothing, a parameter or the workers.
 	Axis *AxisValue `json:"axis,omitempty"`
 }
 
-// An AxisValue is a place on an axis.
+// An AxisValue is a value on an axis.
 type AxisValue struct {
 	Name  string  `json:"name"` // "size", "wait" or "payload"
 	Unit  string  `json:"unit"` // "ns", "1" or "B"
@@ -178,18 +177,18 @@ func (p *Params) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// A BackendInfo is a backend of the run.
+// A BackendInfo describes a backend of the run.
 type BackendInfo struct {
 	Name   string `json:"name"`
 	Doc    string `json:"doc"` // first line
 	Shared bool   `json:"shared"`
 	Serial bool   `json:"serial"`
 
-	// Turn is what a task waits for while the code of another one runs. Older
+	// Turn names what a task waits for while the code of another task runs. Older
 	// runs do not have it.
 	Turn string `json:"turn,omitempty"`
-	// Cooperative tells that a task has its turn until it waits. Older runs do
-	// not have it.
+	// Cooperative tells that a running task is not preempted: others run when it
+	// waits. Older runs do not have it.
 	Cooperative bool `json:"cooperative,omitempty"`
 
 	GOMAXPROCS int `json:"gomaxprocs,omitempty"`
@@ -202,54 +201,54 @@ type Cell struct {
 	Backend  string `json:"backend"`
 	Workers  int    `json:"workers"`
 	Build    string `json:"build,omitempty"`    // name of the program, if the run compares programs
-	Baseline bool   `json:"baseline,omitempty"` // what the workload's other cells are compared with
-	// NotApplicable tells why the cell is not run; empty if it is.
+	Baseline bool   `json:"baseline,omitempty"` // the workload's other cells are compared with it
+	// NotApplicable says why the cell is not run; empty if it is run.
 	NotApplicable string `json:"not_applicable,omitempty"`
 }
 
-// An Observer is something that can watch a trial.
-type Observer struct {
+// An ObserverInfo describes an observer: something that can record a trial.
+type ObserverInfo struct {
 	Name string `json:"name"` // "spans", "cpu", …
-	Doc  string `json:"doc"`  // what costs: "recording spans"
+	Doc  string `json:"doc"`  // what it does, such as "recording spans"
 }
 
-// A Kind is what a trial is made for.
+// A Kind is the purpose of a trial.
 type Kind string
 
-// The kinds of trials. Only timed ones enter the statistics: the others are
-// evidence, and observing costs time.
+// The kinds of trials. Only timed trials enter the comparisons. The others are
+// observed, which costs time, or measure something else.
 const (
 	Pilot    Kind = "pilot" // one of each workload on the baseline, before the rounds
 	Timed    Kind = "timed"
 	Traced   Kind = "traced"
 	Profiled Kind = "profiled"
 
-	// Cost is one of a round by which the cost of observing is measured: with
-	// one observer, or with none.
-	Cost Kind = "cost"
+	// ObserverTrial is a trial by which the cost of observing is measured, with one
+	// observer or with none.
+	ObserverTrial Kind = "cost"
 
-	// Probe is no trial of a cell: it measures how much runs at once on the
-	// machine, once before each round.
+	// Probe measures the capacity of the machine, once before each round. It has no
+	// cell.
 	Probe Kind = "probe"
 )
 
 // A Trial is one fresh process that ran one cell once: a line of
 // trials.ndjson.
 type Trial struct {
-	Cell  string `json:"cell"`
-	Kind  Kind   `json:"kind"`
-	Round int    `json:"round"`          // from 0; 0 for evidence
-	Copy  bool   `json:"copy,omitempty"` // the second trial of the baseline in its round
-	Order int    `json:"order"`          // place in the round, from 0
-	// Observer is what watched a trial of kind Cost; empty if nothing did.
+	Cell      string `json:"cell"`
+	Kind      Kind   `json:"kind"`
+	Round     int    `json:"round"`          // from 0; 0 for evidence
+	Replicate bool   `json:"copy,omitempty"` // the A/A replicate: the second trial of the baseline in its round
+	Order     int    `json:"order"`          // place in the round, from 0
+	// Observer is the observer of an ObserverTrial; empty if it had none.
 	Observer string `json:"observer,omitempty"`
 
 	Started time.Time `json:"started"`
 
-	// Error tells why the trial failed; the rest is then incomplete.
+	// Error says why the trial failed; the rest is then incomplete.
 	Error string `json:"error,omitempty"`
 
-	// Load is what the machine did meanwhile; nil if that is unknown.
+	// Load is the load of the machine during the trial; nil if that is unknown.
 	Load *Load `json:"load,omitempty"`
 
 	Measured
@@ -258,18 +257,18 @@ type Trial struct {
 // OK reports whether the trial ran and its output was verified.
 func (t *Trial) OK() bool { return t.Error == "" }
 
-// Load is what the machine did from just before a trial's process was started
-// until just after it had ended, on the processors that it could use.
+// Load is the load of the processors that a trial could use, from just before its
+// process was started until just after it ended.
 type Load struct {
 	WindowNS    int64 `json:"window_ns"`
 	BusyNS      int64 `json:"busy_ns"`                // of all processors together, stolen time included
-	OwnNS       int64 `json:"own_ns"`                 // of it, the trial's and the runner's
-	StealNS     int64 `json:"steal_ns,omitempty"`     // of it, stolen by other guests of the host
-	PressureNS  int64 `json:"pressure_ns,omitempty"`  // in which something waited for a processor
-	ThrottledNS int64 `json:"throttled_ns,omitempty"` // in which the quota kept the trial from running
+	OwnNS       int64 `json:"own_ns"`                 // of BusyNS, used by the trial and the runner
+	StealNS     int64 `json:"steal_ns,omitempty"`     // of BusyNS, stolen by other guests of the host
+	PressureNS  int64 `json:"pressure_ns,omitempty"`  // for which something waited for a processor
+	ThrottledNS int64 `json:"throttled_ns,omitempty"` // for which the quota kept the trial from running
 }
 
-// Measured is what the process of a trial found out.
+// Measured is what the process of a trial measured.
 type Measured struct {
 	GOMAXPROCS int `json:"gomaxprocs"`
 	Workers    int `json:"workers"`
@@ -293,68 +292,69 @@ type Measured struct {
 	SpansExpected int    `json:"spans_expected,omitempty"`
 	SpansExported int    `json:"spans_exported,omitempty"`
 
-	// How often the program ran, if more than once. The times, the accounting
-	// and the metrics of a timed trial are then the means, those of a profiled
-	// one the first run's.
+	// Repeats is how often the program ran, if more than once. The times, the
+	// usage and the metrics are then the means in a timed trial, and those of the
+	// first run in a profiled trial.
 	Repeats int `json:"repeats,omitempty"`
-	// CPUSamples of its program, and those of them that the garbage collector
-	// was at work in.
+	// CPUSamples are the samples of the program in a profiled trial, and GCSamples
+	// those of them in which the garbage collector was at work.
 	CPUSamples int64 `json:"cpu_samples,omitempty"`
 	GCSamples  int64 `json:"gc_samples,omitempty"`
 	// Allocates is where a profiled program allocated most.
 	Allocates *Allocations `json:"allocates,omitempty"`
 
-	// Of a probe: the time that some work takes on one processor, and that the
-	// same work takes on each of all processors at once.
+	// Of a probe: the time that a piece of work takes on one processor, and the
+	// time that it takes on each processor if all do it at once.
 	AloneNS    int64 `json:"alone_ns,omitempty"`
 	TogetherNS int64 `json:"together_ns,omitempty"`
 }
 
-// Allocations are those of a program, by the samples of a profile.
+// Allocations are the allocations of a program, estimated from the samples of a
+// profile.
 type Allocations struct {
 	Bytes int64    `json:"bytes"` // in all
-	Where string   `json:"where"` // that most of them are made
-	Share float64  `json:"share"` // of them, there
-	Stack []string `json:"stack"`
+	Where string   `json:"where"` // the place that allocates most
+	Share float64  `json:"share"` // of the bytes that this place allocates
+	Stack []string `json:"stack"` // of this place
 }
 
-// ColdNS is the time of the measured part together with that of starting and
-// warming up the workers before it.
+// ColdNS returns the time of starting the workers, warming them up and the measured
+// part.
 func (m *Measured) ColdNS() int64 { return m.StartNS + m.WarmNS + m.WallNS }
 
-// Lanes are what the workers of a traced trial did, task by task: a line of
+// A Timeline has the tasks of a traced trial with their times and workers: a line of
 // lanes.ndjson. All times are nanoseconds since the start of the measured part.
-type Lanes struct {
+type Timeline struct {
 	Cell    string       `json:"cell"`
 	TraceID string       `json:"trace_id"`
 	WallNS  int64        `json:"wall_ns"`
 	Workers int          `json:"workers"`
 	Tasks   []TaskRecord `json:"tasks"`
-	// Submitted is how many tasks there were, if Tasks has only the first.
+	// Submitted is how many tasks there were, if Tasks has only the first of them.
 	Submitted int `json:"submitted,omitempty"`
 
-	// BeganNS is the reading of the host's monotonic clock at the begin.
+	// BeganNS is the reading of the host's monotonic clock at the start.
 	BeganNS   int64     `json:"began_ns,omitempty"`
 	Processes []Process `json:"processes,omitempty"`
-	// Runtime has what the Go runtime of each process said about itself at the
-	// end, by the process's name.
+	// Runtime has the metrics of the Go runtime of each process at the end, by the
+	// name of the process.
 	Runtime map[string][]Point `json:"runtime,omitempty"`
 }
 
-// A Point is one figure of a process, as OpenTelemetry names it.
+// A Point is the value of a metric of a process, as OpenTelemetry names it.
 type Point struct {
 	Name       string            `json:"name"`
 	Unit       string            `json:"unit,omitempty"`
 	Doc        string            `json:"doc,omitempty"`
 	Attributes map[string]string `json:"attributes,omitempty"`
 
-	// Value is the figure, or the sum of the values in a histogram. A Counter
-	// only grows.
+	// Value is the value, or the sum of the values in a histogram. A Counter only
+	// grows.
 	Value   float64 `json:"value"`
 	Counter bool    `json:"counter,omitempty"`
 
-	// Of a histogram: the upper bounds of its buckets but the last, and what is
-	// in each.
+	// Of a histogram: the upper bounds of its buckets without the last, and the
+	// count of each bucket.
 	Bounds []float64 `json:"bounds,omitempty"`
 	Counts []uint64  `json:"counts,omitempty"`
 }

@@ -34,8 +34,8 @@ func TestFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	lanes := &Lanes{Cell: "c", Tasks: []TaskRecord{{Task: "t", EndedNS: 3}}}
-	if err := f.AddLanes(lanes); err != nil {
+	timeline := &Timeline{Cell: "c", Tasks: []TaskRecord{{Task: "t", EndedNS: 3}}}
+	if err := f.AddTimeline(timeline); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := Resume(dir); err == nil || !strings.Contains(err.Error(), "another harness") {
@@ -47,7 +47,7 @@ func TestFolder(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Errorf("Close twice = %v", err)
 	}
-	want := &Data{Run: *testRun(), Trials: []Trial{*trial("c", 0), *trial("c", 1), *trial("c", 2)}, Lanes: []Lanes{*lanes}}
+	want := &Data{Run: *testRun(), Trials: []Trial{*trial("c", 0), *trial("c", 1), *trial("c", 2)}, Timelines: []Timeline{*timeline}}
 	got, err := Read(dir)
 	if d := cmp.Diff(want, got); d != "" || err != nil {
 		t.Errorf("read back with error %v (-want +got):\n%s", err, d)
@@ -57,7 +57,7 @@ func TestFolder(t *testing.T) {
 	}
 }
 
-// A crash in the middle of a line loses that line only.
+// A crash while a line is written loses only that line.
 func TestResumeAfterACrash(t *testing.T) {
 	dir := t.TempDir()
 	f, err := Create(dir, testRun())
@@ -121,11 +121,11 @@ func TestReadRefuses(t *testing.T) {
 func TestLatest(t *testing.T) {
 	failed := trial("c", 1)
 	failed.Error = "it broke"
-	copied := trial("c", 1)
-	copied.Copy = true
-	d := Data{Trials: []Trial{*trial("c", 0), *failed, *copied, *trial("d", 1), *trial("c", 1)}}
+	replicate := trial("c", 1)
+	replicate.Replicate = true
+	d := Data{Trials: []Trial{*trial("c", 0), *failed, *replicate, *trial("d", 1), *trial("c", 1)}}
 	got := d.Latest()
-	want := []Trial{*trial("c", 0), *copied, *trial("d", 1), *trial("c", 1)}
+	want := []Trial{*trial("c", 0), *replicate, *trial("d", 1), *trial("c", 1)}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Latest() differs (-want +got):\n%s", diff)
 	}

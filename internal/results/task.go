@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// MaxTasks is of how many tasks of a trial, the first ones, there are records.
-// Spans are made of all; these are held in memory, by several processes, and read
-// by people.
+// MaxTasks is the largest number of tasks of a trial that are recorded, the first
+// ones. Records are held in memory by several processes. Spans are made of all
+// tasks.
 const MaxTasks = 100_000
 
-// A TaskRecord is what is known of one task of a traced trial from its time stamps:
-// in lanes.ndjson as it is, in ledger/CELL.ndjson as a part of [LedgerTask]. The
-// task's spans are made from it, too. Times are nanoseconds since the begin of the
-// measured part; 0 is a moment that was not reached, or is not known.
+// A TaskRecord has the time stamps of one task of a traced trial. It is in
+// lanes.ndjson, and in ledger/CELL.ndjson as a part of a [LedgerTask]. The task's
+// spans are made from it, too. Times are nanoseconds since the start of the measured
+// part; 0 is a moment that was not reached, or is not known.
 type TaskRecord struct {
 	Number  uint64 `json:"number,omitempty"` // in the order of submission, from 1
 	Task    string `json:"task"`
@@ -24,12 +24,12 @@ type TaskRecord struct {
 	Outcome string `json:"outcome,omitempty"` // "failed" or "cancelled"; empty if it was done
 	Error   string `json:"error,omitempty"`   // first line
 
-	// The ids of its spans, in hexadecimal: of the task's, which a viewer shows, and
-	// of its function's, by which samples of a CPU profile name it.
+	// The ids of its spans, in hexadecimal: of the task's span, and of its function's
+	// span, which the samples of CPU profiles name.
 	SpanID    string `json:"span_id"`
 	RunSpanID string `json:"run_span_id,omitempty"` // empty in older records
-	TraceID   string `json:"trace_id,omitempty"`    // empty if it is the trial's first
-	// ParentSpanID is the span that it was submitted in; empty if that is the trial.
+	TraceID   string `json:"trace_id,omitempty"`    // empty if it is the trial's first trace
+	// ParentSpanID is the span in which it was submitted; empty if that is the trial's.
 	ParentSpanID string `json:"parent_span_id,omitempty"`
 
 	SubmittedNS int64 `json:"submitted_ns,omitempty"`
@@ -39,17 +39,17 @@ type TaskRecord struct {
 
 	// Of a task that crossed to another process.
 	EncodingNS int64 `json:"encoding_ns,omitempty"` // its argument began to be encoded
-	SentNS     int64 `json:"sent_ns,omitempty"`     // and was ready to be sent
-	DecodingNS int64 `json:"decoding_ns,omitempty"` // began to be decoded by the worker
-	DecodedNS  int64 `json:"decoded_ns,omitempty"`  // and was
+	SentNS     int64 `json:"sent_ns,omitempty"`     // it was ready to be sent
+	DecodingNS int64 `json:"decoding_ns,omitempty"` // the worker began to decode it
+	DecodedNS  int64 `json:"decoded_ns,omitempty"`  // the worker had decoded it
 	EncodedNS  int64 `json:"encoded_ns,omitempty"`  // its result was encoded
-	ArrivedNS  int64 `json:"arrived_ns,omitempty"`  // and back, still encoded
+	ArrivedNS  int64 `json:"arrived_ns,omitempty"`  // its result was back, still encoded
 }
 
 // Crossed reports whether the task was sent to another process.
 func (t *TaskRecord) Crossed() bool { return t.SentNS != 0 }
 
-// QueueNS is the time until the task was given to a worker.
+// QueueNS returns the time until the task was given to a worker.
 func (t *TaskRecord) QueueNS() int64 {
 	if t.Crossed() {
 		return t.SentNS - t.SubmittedNS
@@ -57,51 +57,51 @@ func (t *TaskRecord) QueueNS() int64 {
 	return t.StartedNS - t.SubmittedNS
 }
 
-// RunNS is the time inside of the task's function.
+// RunNS returns the time inside of the task's function.
 func (t *TaskRecord) RunNS() int64 { return t.EndedNS - t.StartedNS }
 
-// WayNS is the time that a task which crossed to another process, and its result,
-// spent on the way, decoding and waiting there included.
+// WayNS returns the time between processes of a task that was sent to another, and
+// of its result, including decoding and waiting there.
 func (t *TaskRecord) WayNS() int64 { return t.ReceivedNS - t.SentNS - t.RunNS() }
 
 // A LedgerTask says where the time of one task went: a line of
 // ledger/CELL.ndjson.
 type LedgerTask struct {
-	TaskRecord        // older ones have no moment but StartedNS
+	TaskRecord        // those of older runs have no time but StartedNS
 	Process    string `json:"process"`
 
 	WallNS     int64 `json:"wall_ns"` // submission until the result was back
 	Parts      Parts `json:"parts"`
 	ResidualNS int64 `json:"residual_ns"` // WallNS less the parts
 
-	// Of Running: on a processor of the machine, and waiting for the system to
-	// give it one. Null if unknown: it takes a task that stayed on its thread.
+	// The parts of Running on a processor of the machine, and waiting for one. Null
+	// if unknown: they are known only for a task that stayed on its thread.
 	OnCPUNS   *int64 `json:"on_cpu_ns"`
 	OSQueueNS *int64 `json:"os_queue_ns"`
-	// CPUSamples are those of the profiler, one for each SamplePeriod of
-	// processor time, of the task's own goroutine.
+	// CPUSamples is the number of the profiler's samples of the task's own
+	// goroutine, one for each SamplePeriod of processor time.
 	CPUSamples int `json:"cpu_samples,omitempty"`
 
 	Waits Waits `json:"waits"`
-	// ChildrenNS is for how long goroutines that the task started were
-	// running, beside it.
+	// ChildrenNS is how long goroutines that the task started were running beside
+	// it.
 	ChildrenNS int64 `json:"children_running_ns,omitempty"`
 	// Where is the place at which the task waited longest for a lock, a
-	// channel or a timer, and Stack how it got there.
+	// channel or a timer, and Stack its call stack there.
 	Where   string   `json:"where,omitempty"`
 	WhereNS int64    `json:"where_ns,omitempty"`
 	Stack   []string `json:"stack,omitempty"`
 }
 
-// ReadLedger reads what is known of each task of a cell's traced trial.
+// ReadLedger reads the ledgers of the tasks of a cell's traced trial.
 func ReadLedger(dir, cell string) ([]LedgerTask, error) {
 	return readLines[LedgerTask](filepath.Join(dir, LedgerDir, cell+".ndjson"))
 }
 
-// LedgerOfSpan returns the ledger of the run in dir that has a span, by its whole
-// id, and records of its tasks: of the one whose span it is, or whose function's,
-// and of all others if some were submitted inside of others. It returns nil if no
-// ledger has the span, as that of a run of an older harness.
+// LedgerOfSpan returns the ledger of the run in dir that has the span with this
+// whole id, and the record of the task that it belongs to. If tasks of the cell were
+// submitted inside of others, it returns the records of all tasks. It returns nil if
+// no ledger has the span, such as in a run of an older version.
 func LedgerOfSpan(dir, id string) (*Ledger, []TaskRecord, error) {
 	files, err := filepath.Glob(filepath.Join(dir, LedgerDir, "*.ndjson"))
 	if err != nil {
@@ -123,7 +123,7 @@ func LedgerOfSpan(dir, id string) (*Ledger, []TaskRecord, error) {
 			continue
 		}
 		all, err := readLines[Ledger](filepath.Join(dir, LedgerFile))
-		for _, l := range slices.Backward(all) { // a run that is resumed may make one again
+		for _, l := range slices.Backward(all) { // a resumed run may have made one again
 			if l.Cell == strings.TrimSuffix(filepath.Base(file), ".ndjson") {
 				return &l, tasks, err
 			}

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A line of an older ledger is read, and nothing is made up of what it lacks.
+// A line of an older ledger can be read; what it lacks stays zero.
 func TestOlderLedgerLine(t *testing.T) {
 	const line = `{"number":1,"task":"factor","worker":1,"process":"worker-1","span_id":"7259f3be32e0d626","started_ns":236353,"wall_ns":12039720,` +
 		`"parts":{"queue_ns":21349,"running_ns":10587464},"residual_ns":0,"on_cpu_ns":9527568,"os_queue_ns":1059896,"cpu_samples":1,"waits":{}}`

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Every figure of a usage is a counter or the peak: one that is forgotten is never
-// taken apart.
+// Every field of Usage is in counters or is the peak. The test fails for a field that
+// was added and forgotten there.
 func TestUsageHasAllCounters(t *testing.T) {
 	var one, two Usage
 	for i := range reflect.TypeFor[Usage]().NumField() {

@@ -9,11 +9,10 @@ import (
 // Resamples is how many resamples a bootstrap draws.
 const Resamples = 999
 
-// Bootstrap draws n rounds with replacement, Resamples times, has f compute its
-// statistic from each draw, and returns the values in ascending order; a
-// statistic that a draw does not have is NaN, and comes first. Rounds are drawn
-// whole, since what happens within one is not independent. The same seed gives
-// the same draws.
+// Bootstrap draws n rounds with replacement, Resamples times, calls f with each
+// draw, and returns the values of f in ascending order. f returns NaN for a draw
+// without a value; NaN comes first. Whole rounds are drawn, since the trials within
+// a round are not independent. The same seed gives the same draws.
 //
 // (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 6
 // and 13; Kalibera and Jones, Rigorous benchmarking in reasonable time, 2013,
@@ -32,7 +31,8 @@ func Bootstrap(n int, seed uint64, f func(rounds []int) float64) []float64 {
 	return values
 }
 
-// PercentileInterval returns the ends of the middle share of sorted values.
+// PercentileInterval returns the ends of the middle part of sorted values that
+// holds the share confidence of them.
 func PercentileInterval(sorted []float64, confidence float64) (low, high float64) {
 	if len(sorted) == 0 {
 		return math.NaN(), math.NaN()
@@ -63,8 +63,8 @@ func GeometricMeanRatio(logs [][]float64, confidence float64, seed uint64) Estim
 	return Estimate{math.Exp(mean(all)), math.Exp(low), math.Exp(high), confidence, len(all)}
 }
 
-// allRounds returns the numbers of the rounds, from 0: as many as the longest of
-// the lists has.
+// allRounds returns the numbers of the rounds, from 0, up to the length of the
+// longest list.
 func allRounds(logs [][]float64) []int {
 	n := 0
 	for _, l := range logs {
@@ -77,7 +77,7 @@ func allRounds(logs [][]float64) []int {
 	return all
 }
 
-// pick returns the values of those rounds that have one.
+// pick returns the values of the given rounds, without those that are missing.
 func pick(values []float64, rounds []int) []float64 {
 	var picked []float64
 	for _, r := range rounds {
@@ -88,8 +88,8 @@ func pick(values []float64, rounds []int) []float64 {
 	return picked
 }
 
-// centre is the Hodges–Lehmann estimate alone, which a bootstrap needs thousands
-// of: the averages are not sorted, only the middle one is found.
+// centre returns the Hodges–Lehmann estimate without an interval. A bootstrap needs
+// thousands of them, so the averages are not sorted; only the middle one is found.
 func centre(diffs []float64) float64 {
 	if len(diffs) == 0 {
 		return math.NaN()

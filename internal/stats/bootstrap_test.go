@@ -113,8 +113,8 @@ func TestFindCrossover(t *testing.T) {
 	}
 }
 
-// Models that are equal everywhere change places by chance in nearly every
-// sample, and in nearly every resample. That is no crossing.
+// The estimates of models that are equal everywhere change places by chance in nearly
+// every sample and resample. That must not be reported as a crossing.
 func TestEqualsDoNotCross(t *testing.T) {
 	rng := rand.New(rand.NewPCG(14, 14))
 	const grids = 100

@@ -2,33 +2,33 @@ package stats
 
 import "math"
 
-// A Crossover is where one of two models overtakes the other as something
-// grows, such as the length of a task.
+// A Crossover is the value at which one of two models overtakes the other as
+// something grows, such as the length of a task.
 type Crossover struct {
-	// At is the estimate, and Low and High are its interval; all NaN if the
-	// models do not change places within what was measured.
+	// At is the estimate, and Low and High are its interval; all are NaN if the
+	// models do not change places within the measured values.
 	At, Low, High float64
 
-	// Crossing is the share of the resampled runs in which they did.
+	// Crossing is the share of the resampled runs in which they change places.
 	Crossing float64
 
-	// BothWays tells that one of them is ahead somewhere before At and the other
-	// somewhere after it, each time with an interval that excludes equality. Two
-	// models that are equal everywhere change places all the time.
+	// BothWays tells that one model is ahead at a value below At and the other at
+	// a value above it, each with an interval that excludes equality. Without this
+	// condition, two models that are equal everywhere would seem to change places.
 	BothWays bool
 }
 
-// Established reports whether the crossing is sure enough to be stated: each of
-// the models is ahead on its side of it, and 95 of 100 resampled runs have one
-// as well.
+// Established reports whether the crossing is certain enough to be stated: each
+// model is ahead on its side of it, and at least 95 % of the resampled runs have a
+// crossing, too.
 func (c Crossover) Established() bool { return c.BothWays && c.Crossing >= 0.95 }
 
-// FindCrossover looks for the place at which the typical logarithmic ratio of
-// two times changes its sign for the last time. places are in ascending order;
-// between two of them it interpolates in a straight line, so of what grows by
-// factors they should be the logarithms. logs[i][r] is the logarithm of the ratio
-// at places[i] in round r, NaN where that round was not kept. The interval comes
-// from a bootstrap over rounds.
+// FindCrossover finds the place at which the typical logarithmic ratio of two
+// times changes its sign for the last time. places are in ascending order. Between
+// two of them it interpolates linearly; places of values that grow by factors
+// should be logarithms. logs[i][r] is the logarithm of the ratio at places[i] in
+// round r, NaN if that round was not kept. The interval comes from a bootstrap over
+// rounds.
 func FindCrossover(places []float64, logs [][]float64, confidence float64, seed uint64) Crossover {
 	all := allRounds(logs)
 	at := func(rounds []int) float64 {
@@ -66,7 +66,7 @@ func FindCrossover(places []float64, logs [][]float64, confidence float64, seed 
 }
 
 // lastCrossing returns the place at which the values change their sign for the
-// last time, NaN if they do not.
+// last time, NaN if they never do.
 func lastCrossing(places, values []float64) float64 {
 	for i := len(values) - 1; i > 0; i-- {
 		a, b := values[i-1], values[i]

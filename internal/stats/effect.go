@@ -6,17 +6,17 @@ import (
 )
 
 // DetectableEffect returns the smallest ratio above 1 that the signed-rank test
-// at the 5 % level would tell from 1 in 80 of 100 runs of n rounds, if the noise
-// is what these paired logarithmic differences between equal programs show. It
-// is +Inf if n rounds are too few to tell anything, or the differences to know
-// the noise.
+// at the 5 % level would distinguish from 1 in 80 of 100 runs of n rounds (a power
+// of 80 %). The noise is that of diffs: paired logarithmic differences between equal
+// programs. It returns +Inf if n rounds are too few for the test, or if there are
+// fewer than two differences.
 //
-// It is found by simulation: n differences are drawn with replacement, each
-// with a random sign, since between equal programs either could have come
-// first. The test rejects if at most the critical number of Walsh averages lie
-// below zero, so a draw is found different once that average of them, in
-// ascending order, has been shifted above it; the effect is what four of five
-// draws need. The draws are the same every time.
+// It simulates: n differences are drawn with replacement, each with a random sign,
+// since either of two equal programs could have been the first. The test rejects
+// equality if at most a critical number of Walsh averages lie below zero. So each
+// draw needs a shift that moves the average of that rank, in ascending order, to
+// zero. The effect is the shift that suffices for four of five draws. The draws are
+// the same in every call.
 func DetectableEffect(diffs []float64, n int) float64 {
 	const draws, power = 400, 0.8
 	critical := criticalRank(n, Level)

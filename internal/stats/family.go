@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// Holm adjusts the p values of a family of tests, so that the chance of even
-// one false rejection among all of them stays below the level at which the
-// adjusted values are compared. The order is kept.
+// Holm adjusts the p values of a family of tests. If the adjusted values are
+// compared with a level, the chance of at least one false rejection in the family
+// stays below that level. The order of the values is kept.
 //
 // (Holm, A simple sequentially rejective multiple test procedure, Scandinavian
 // Journal of Statistics 6, 1979.)
@@ -27,9 +27,9 @@ func Holm(p []float64) []float64 {
 	return adjusted
 }
 
-// RoundsForFamily returns how many rounds the signed-rank test needs so that,
-// after Holm's adjustment, the clearest possible outcome of one among that many
-// comparisons can be significant: the smallest n with 2^(1-n) <= alpha/family.
+// RoundsForFamily returns how many rounds the signed-rank test needs to be able to
+// reject equality in one of family comparisons after Holm's adjustment: the
+// smallest n with 2^(1-n) <= alpha/family, where 2^(1-n) is its smallest p value.
 func RoundsForFamily(family int, alpha float64) int {
 	return int(math.Ceil(1 - math.Log2(alpha/float64(max(1, family)))))
 }

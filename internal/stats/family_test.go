@@ -24,7 +24,7 @@ func TestHolm(t *testing.T) {
 	}
 }
 
-// Among twelve true hypotheses, a false rejection is as rare as among one.
+// A false rejection among twelve true hypotheses is as rare as with one.
 func TestHolmHoldsTheLevel(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
 	raw, adjusted := 0, 0

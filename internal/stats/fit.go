@@ -6,9 +6,9 @@ import "math"
 //
 //	X(n) = Lambda*n / (1 + Sigma*(n-1) + Kappa*n*(n-1))
 //
-// Sigma is the share of the work that only one worker does at a time, and Kappa
-// what every pair of workers costs each other. With Kappa zero it is Amdahl's
-// law.
+// Sigma is the share of the work that only one worker can do at a time
+// (contention), and Kappa the cost of every pair of workers (coherency). With Kappa
+// zero it is Amdahl's law.
 //
 // (Amdahl, 1967; Gunther, Guerrilla Capacity Planning, 2007, chapters 4 to 6.)
 type Scaling struct {
@@ -18,8 +18,8 @@ type Scaling struct {
 	Misfit float64
 }
 
-// Peak returns the number of workers beyond which more of them slow the work
-// down; +Inf if there is none.
+// Peak returns the number of workers with the highest throughput; +Inf if
+// throughput always grows.
 func (s Scaling) Peak() float64 {
 	if s.Kappa <= 0 {
 		return math.Inf(1)
@@ -27,27 +27,28 @@ func (s Scaling) Peak() float64 {
 	return math.Sqrt(max(0, 1-s.Sigma) / s.Kappa)
 }
 
-// At returns the throughput of n workers by the model.
+// At returns the throughput that the model predicts for n workers.
 func (s Scaling) At(n float64) float64 {
 	return s.Lambda * n / (1 + s.Sigma*(n-1) + s.Kappa*n*(n-1))
 }
 
-// Of a fit that is to be shown.
+// What a fit needs to be shown.
 const (
-	FitPoints = 5    // numbers of workers that it takes
-	FitMisfit = 0.10 // that it may have at most
+	FitPoints = 5    // least different numbers of workers
+	FitMisfit = 0.10 // largest misfit
 )
 
 // FitUSL fits the Universal Scalability Law to throughputs, or speed-ups, at
 // different numbers of workers. Sigma and Kappa are at least zero. ok is false
 // if there are fewer than FitPoints different numbers, or if the model misses
-// one of the values by more than FitMisfit: processors that run out make a
-// corner, which the model does not have, and its parameters then mean nothing.
+// one of the values by more than FitMisfit. That happens where all processors are in
+// use: throughput stops growing abruptly, which the model cannot describe, so its
+// parameters mean nothing.
 func FitUSL(workers, throughput []float64) (s Scaling, ok bool) {
 	return fit(workers, throughput, true)
 }
 
-// FitAmdahl fits Amdahl's law, as FitUSL does its own.
+// FitAmdahl fits Amdahl's law in the same way.
 func FitAmdahl(workers, throughput []float64) (s Scaling, ok bool) {
 	return fit(workers, throughput, false)
 }
@@ -89,11 +90,12 @@ func fit(workers, throughput []float64, kappa bool) (best Scaling, ok bool) {
 	return best, best.Misfit <= FitMisfit
 }
 
-// terms are what the cost of a unit of work is a sum of, with n workers.
+// terms returns the terms of the model of a unit's cost with n workers.
 func terms(n float64) [3]float64 { return [3]float64{1, n - 1, n * (n - 1)} }
 
-// leastSquares returns the coefficients of those columns, the others zero, and
-// the sum of the squared errors, each relative to its scale.
+// leastSquares fits y with the given columns of terms. It returns the
+// coefficients, zero for the other columns, and the sum of the squared errors, each
+// relative to its scale.
 func leastSquares(workers, y, scale []float64, columns []int) (c [3]float64, err float64) {
 	k := len(columns)
 	var m [3][4]float64 // normal equations
@@ -129,19 +131,19 @@ func leastSquares(workers, y, scale []float64, columns []int) (c [3]float64, err
 	return c, err
 }
 
-// A Division says how much of a law's coefficients is due to one part of what
-// the workers spend their time on.
+// A Division is the share of one part of the workers' time in the coefficients of a
+// law.
 type Division struct{ Sigma, Kappa float64 }
 
 // Divide divides the coefficients among the parts of the workers' time.
-// costs[j][i] is what part j takes of the time of workers[i] workers for a unit
-// of work. All parts together are the whole, so they grow as
-// 1 + Sigma*(n-1) + Kappa*n*(n-1) does; and since least squares are linear, the
-// same fit to each part gives coefficients that add up to those of the whole.
+// costs[j][i] is the time of part j for a unit of work with workers[i] workers. The
+// sum of the parts grows as 1 + Sigma*(n-1) + Kappa*n*(n-1). Least squares are
+// linear, so the same fit to each part gives coefficients that add up to those of
+// the whole.
 //
-// The parts come from other trials than the law. ok is false if those differ by
-// more than half of the largest loss that the law states, or if that is nothing:
-// the parts then explain something else.
+// The parts are from other trials than the law. ok is false if these trials differ
+// from the law by more than half of its largest loss, or if the law has no loss:
+// then the parts do not explain the law.
 func (s Scaling) Divide(workers []float64, costs [][]float64) (parts []Division, ok bool) {
 	if len(workers) < FitPoints {
 		return nil, false
@@ -163,18 +165,18 @@ func (s Scaling) Divide(workers []float64, costs [][]float64) (parts []Division,
 	if !(whole[0] > 0) {
 		return nil, false
 	}
-	most, apart := 0.0, 0.0
+	largestLoss, difference := 0.0, 0.0
 	for i, n := range workers {
 		loss := s.Loss(n)
-		most, apart = max(most, loss), max(apart, math.Abs(total[i]/whole[0]-1-loss))
+		largestLoss, difference = max(largestLoss, loss), max(difference, math.Abs(total[i]/whole[0]-1-loss))
 	}
 	for _, cost := range costs {
 		c, _ := leastSquares(workers, cost, total, columns)
 		parts = append(parts, Division{c[1] / whole[0], c[2] / whole[0]})
 	}
-	return parts, most > 0 && apart <= most/2
+	return parts, largestLoss > 0 && difference <= largestLoss/2
 }
 
-// Loss returns how much more of its workers' time a unit of work takes with n of
-// them than with one, as a share of the latter.
+// Loss returns how much more workers' time a unit of work takes with n workers than
+// with one, as a share of the time with one.
 func (s Scaling) Loss(n float64) float64 { return s.Sigma*(n-1) + s.Kappa*n*(n-1) }

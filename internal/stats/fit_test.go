@@ -69,8 +69,8 @@ func TestFit(t *testing.T) {
 	}
 }
 
-// What is added to one part of the workers' time is found in that part, and
-// what all parts get adds up to the whole.
+// A cost that is added to one part of the workers' time is attributed to that part,
+// and the shares of all parts add up to the whole.
 func TestDivide(t *testing.T) {
 	workers := []float64{1, 2, 4, 8, 16}
 	law := Scaling{Lambda: 1, Sigma: 0.04, Kappa: 0.002}

@@ -5,23 +5,27 @@ import (
 	"slices"
 )
 
-// A Demand is what a program needs.
+// A Demand is what a program needs, in nanoseconds.
 type Demand struct {
 	Wall  float64   // time of all tasks one after the other
-	CPU   float64   // the least processor time that they were seen to need
-	User  float64   // of CPU, what is outside of the operating system
+	CPU   float64   // the least processor time that they took on any model
+	User  float64   // the part of CPU outside of the operating system
 	Tasks []float64 // time of each task; may be unknown
 }
 
-// SpeedupLimit returns how many times faster than one after the other the
-// tasks can be done by that many workers on that many processors, and names
-// what limits it. It is a bound by conservation of work: no schedule can beat
-// the largest of the processors' share of the CPU time, and the bounds on the
-// makespan of independent tasks (Graham, 1969): the workers' share of the
-// time, the longest task, and, of the k*workers+1 longest, the k+1 shortest,
-// which one worker must do. If the model is serial, the tasks' own code takes
-// turns, too; system calls do not. processors may be a fraction: what the
-// machine was measured to do at once.
+// SpeedupLimit returns an upper bound of the speed-up that workers can reach on
+// processors over doing the tasks one after the other, and names what sets it. By
+// conservation of work, no schedule takes less time than the largest of
+//
+//   - the CPU time divided by the processors, or by the workers if they are fewer
+//   - the time of all tasks divided by the workers
+//   - the longest task
+//   - the k+1 shortest of the k*workers+1 longest tasks, for every k, since one
+//     worker must do k+1 of these tasks
+//   - on a serial model, the time in the tasks' own code, without system calls
+//
+// (the bounds on the makespan of independent tasks are by Graham, 1969).
+// processors may be a fraction: the measured capacity of the machine.
 func SpeedupLimit(d Demand, workers int, processors float64, serial bool) (limit float64, by Bound) {
 	least, by := d.Wall/float64(workers), ByWorkers
 	if t := d.CPU / min(processors, float64(workers)); t > least {

@@ -8,7 +8,7 @@ import (
 	oracle "github.com/aclements/go-moremath/stats"
 )
 
-// The probabilities are those of another implementation, for every value of the
+// The probabilities equal those of another implementation, for every value of the
 // statistic and many sizes of samples.
 func TestMannWhitneyAgainstOracle(t *testing.T) {
 	for m := 1; m <= 12; m++ {
@@ -23,8 +23,8 @@ func TestMannWhitneyAgainstOracle(t *testing.T) {
 	}
 }
 
-// An interval has 1 in it just when the oracle's exact test, which ranks the
-// values, does not reject that the samples are alike.
+// An interval contains 1 exactly if the oracle's exact test, which ranks the values,
+// does not reject equality of the samples.
 func TestRatioUnpairedAgainstOracle(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
@@ -60,8 +60,8 @@ func TestBinomialAgainstOracle(t *testing.T) {
 	}
 }
 
-// The order statistics of the median's interval leave out no more than they may,
-// and the next ones inwards would.
+// The order statistics of the median's interval leave out no more than is allowed, and
+// the next narrower interval would leave out too much.
 func TestQuantileRanksAgainstOracle(t *testing.T) {
 	for n := 6; n <= 60; n++ {
 		l, u := quantileRanks(n, 0.5, 0.025)

@@ -5,12 +5,11 @@ import (
 	"slices"
 )
 
-// QuantileInterval returns the values between which the q-quantile of the
-// distribution that x was drawn from lies with at least that confidence: two
-// order statistics, each with half of the error. It makes no assumption but
-// that the values are independent, which trials are and the tasks of one trial
-// are not. ok is false if there are too few: the median takes 6 values at
-// 95 %, the 0.95-quantile 72, the 0.99-quantile 368.
+// QuantileInterval returns an interval that contains the q-quantile of the
+// distribution of x with at least that confidence: two order statistics, each with
+// half of the error. It assumes only that the values are independent, which trials
+// are and the tasks of one trial are not. ok is false if there are too few values:
+// the median needs 6 at 95 %, the 0.95-quantile 72, the 0.99-quantile 368.
 //
 // (David and Nagaraja, Order Statistics, 3rd ed., section 7.1.)
 func QuantileInterval(x []float64, q, confidence float64) (low, high float64, ok bool) {
@@ -54,10 +53,10 @@ func binomial(n, k int, p float64) float64 {
 	return math.Exp(a - b - c + float64(k)*math.Log(p) + float64(n-k)*math.Log1p(-p))
 }
 
-// AtLeast returns what share of all cases have a property, at least, if k of n
-// independent ones have it: the lower bound of Wilson's interval of 95 %
+// AtLeast returns a lower bound of the share of cases that have a property, if k of
+// n independent cases have it: the lower end of Wilson's interval of 95 %
 // confidence (Wilson, Journal of the American Statistical Association 22, 1927).
-// It is 0 if there are none.
+// It is 0 if n is 0.
 func AtLeast(k, n int64) float64 {
 	if n <= 0 {
 		return 0

@@ -54,7 +54,7 @@ func TestQuantileIntervalCovers(t *testing.T) {
 	}
 }
 
-// The values were worked out apart, from the roots of the quadratic equation.
+// The values were computed separately, from the roots of the quadratic equation.
 func TestAtLeast(t *testing.T) {
 	for _, tt := range []struct {
 		k, n int64

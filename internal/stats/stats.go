@@ -1,10 +1,10 @@
-// Package stats turns samples into estimates with intervals, and measured
-// times into physical limits. It is pure: the same input gives the same output.
+// Package stats computes estimates with intervals from samples, and physical limits
+// from measured times. It is pure: the same input gives the same output.
 //
 // The unit of every statistic is the trial, one fresh process. Two models are
-// compared by the ratio of their times within the same round, since what
-// disturbs a machine drifts over minutes and is nearly the same for trials
-// that follow each other.
+// compared by the ratio of their times within the same round: disturbances of a
+// machine drift over minutes, so they are nearly the same for trials that follow
+// each other.
 package stats
 
 import (
@@ -12,13 +12,13 @@ import (
 	"slices"
 )
 
-// An Estimate is a value with the interval that holds the true one with the
-// stated confidence. With too few samples for an interval, Low and High are
-// infinite.
+// An Estimate is a value with an interval that contains the true value with the
+// stated confidence. With too few samples for an interval, the interval is
+// unbounded.
 type Estimate struct {
 	Value, Low, High float64
 	Confidence       float64
-	N                int // pairs that it rests on
+	N                int // number of pairs
 }
 
 // Ratio estimates how many times larger the numerators typically are than the
@@ -47,8 +47,8 @@ func Shift(diffs []float64, confidence float64) Estimate {
 	}
 	walsh := walshAverages(diffs)
 	e := Estimate{Median(walsh), math.Inf(-1), math.Inf(1), confidence, n}
-	// The interval leaves out just those shifts that the test rejects, so
-	// that the two never disagree.
+	// The interval leaves out exactly those shifts that the test rejects, so the
+	// interval and the test never disagree.
 	if c := criticalRank(n, 1-confidence); c >= 0 {
 		e.Low, e.High = walsh[c], walsh[len(walsh)-1-c]
 	}
@@ -57,8 +57,8 @@ func Shift(diffs []float64, confidence float64) Estimate {
 
 // SignedRank returns the two-sided p value of the exact Wilcoxon signed-rank
 // test of the hypothesis that the differences are symmetric around zero. A
-// difference of zero counts for neither side, which errs on the side of a
-// larger p.
+// difference of zero counts for neither side, which makes p larger rather than
+// smaller.
 func SignedRank(diffs []float64) float64 {
 	if len(diffs) == 0 {
 		return 1
@@ -108,8 +108,8 @@ func criticalRank(n int, alpha float64) int {
 }
 
 // signedRankCDF returns, for each value t of the signed-rank statistic of n
-// differences, the probability of a value of at most t if every sign is a toss
-// of a coin. It counts the subsets of the ranks by their sums.
+// differences, the probability of a value of at most t if both signs are equally
+// likely. It counts the subsets of the ranks by their sums.
 func signedRankCDF(n int) []float64 {
 	p := make([]float64, n*(n+1)/2+1)
 	p[0] = 1

@@ -51,7 +51,7 @@ func TestSignedRankCDF(t *testing.T) {
 	}
 }
 
-// The interval excludes zero just if the test rejects it.
+// The interval excludes zero exactly if the test rejects it.
 func TestIntervalAgreesWithTest(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	rejected := 0
@@ -117,7 +117,7 @@ func TestRatio(t *testing.T) {
 	}
 }
 
-// Same data, and the order of the pairs does not matter; the input stays as it is.
+// The order of the pairs does not matter, and the input is not changed.
 func TestShiftProperties(t *testing.T) {
 	x := []float64{5, 1, 4, 2, 3, 9, -7}
 	before := slices.Clone(x)

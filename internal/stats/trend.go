@@ -1,9 +1,8 @@
 package stats
 
-// Kendall returns Kendall's rank correlation tau of values with their own
-// order, and the two-sided p value of the exact test that there is no trend.
-// Equal neighbours count for neither side. With fewer than two values tau is 0
-// and p is 1.
+// Kendall returns Kendall's rank correlation tau between values and their order,
+// and the two-sided p value of the exact test of no trend. Pairs of equal values
+// count for neither side. With fewer than two values tau is 0 and p is 1.
 //
 // (Kendall, A new measure of rank correlation, Biometrika 30, 1938; Hollander,
 // Wolfe and Chicken, section 8.1.)
@@ -24,8 +23,8 @@ func Kendall(x []float64) (tau, p float64) {
 			}
 		}
 	}
-	// chance[t] is that of t inversions in a random order: each element that is
-	// added to k-1 others makes 0 to k-1 of them, all equally likely.
+	// chance[t] is the probability of t inversions in a random order. Adding an
+	// element to k-1 others adds 0 to k-1 inversions, all equally likely.
 	chance := make([]float64, pairs+1)
 	chance[0] = 1
 	for k := 2; k <= n; k++ {

@@ -6,10 +6,10 @@ import (
 )
 
 // RatioUnpaired estimates how many times larger the values of a typically are
-// than those of b where nothing pairs them, such as two runs of different days:
-// the median of all ratios, with the exact interval of the Mann–Whitney test.
-// It assumes that nothing but what is compared differs between the two, which
-// is seldom so: an indication, not a verdict.
+// than those of b if the values are not paired, such as those of two runs on
+// different days. It is the median of all ratios, with the exact interval of the
+// Mann–Whitney test. It assumes that nothing else differs between a and b, which is
+// seldom true: the result is an indication, not a verdict.
 //
 // (Hollander, Wolfe and Chicken, sections 4.2 and 4.3.)
 func RatioUnpaired(a, b []float64, confidence float64) Estimate {

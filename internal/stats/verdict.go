@@ -9,7 +9,7 @@ type Word string
 // The verdicts.
 const (
 	NoVerdict      Word = "no verdict"      // the measurement does not allow one
-	Invalid        Word = "invalid"         // what was measured cannot be
+	Invalid        Word = "invalid"         // the figure cannot be true
 	Faster         Word = "faster"          // beyond the band, after Holm's adjustment
 	Slower         Word = "slower"          // likewise
 	SlightlyFaster Word = "slightly faster" // real, but it may be too little to matter
@@ -21,41 +21,41 @@ const (
 // Words are all verdicts.
 var Words = []Word{NoVerdict, Invalid, Faster, Slower, SlightlyFaster, SlightlySlower, Same, Unclear}
 
-// What verdicts are given by.
+// The parameters of the verdicts.
 const (
 	Band      = 0.05 // relative difference that is too small to matter
-	Level     = 0.05 // of the tests
-	MinRounds = 12   // fewer give no verdict
-	OverLimit = 1.05 // share of the limit beyond which a speed-up cannot be
+	Level     = 0.05 // significance level of the tests
+	MinRounds = 12   // least rounds for a verdict
+	OverLimit = 1.05 // largest share of the limit that a speed-up can reach
 )
 
-// A Claim is what is known of a comparison: how many times faster one is than
-// the other.
+// A Claim is what is known of a comparison of two programs.
 type Claim struct {
-	Ratio Estimate // at a confidence of 1-Level
+	Ratio Estimate // how many times faster the one is than the other, at a confidence of 1-Level
 	P     float64  // of the signed-rank test, after Holm's adjustment
-	Limit float64  // what the ratio cannot exceed; 0 is unknown
+	Limit float64  // largest possible ratio; 0 is unknown
 
-	// Self tells that a program is compared with itself, to see what noise
-	// does: whatever difference there is, is no finding.
+	// Self tells that a program is compared with itself (A/A): any difference is
+	// noise.
 	Self bool
 
-	Wrong string // why a figure of it cannot be true, such as a failed check
+	Wrong string // why the figure cannot be true, such as a failed check
 	Doubt string // why no verdict may be given, such as contaminated rounds
 }
 
-// A Verdict is a word with what is to be said beside it.
+// A Verdict is a word with its explanation.
 type Verdict struct {
 	Word Word `json:"word"`
 
-	// Why tells why there is no verdict, or why the figure is invalid.
+	// Why says why there is no verdict, or why the figure is invalid.
 	Why string `json:"why,omitempty"`
 
-	// Rounds would settle what is unclear: about so many in all.
+	// Rounds is about how many rounds in all would settle what is unclear; 0 if
+	// that is unknown.
 	Rounds int `json:"rounds,omitempty"`
 }
 
-// Judge puts a claim into a word. The rules are applied in this order:
+// Judge gives the verdict on a claim. The first rule that applies decides:
 //
 //   - invalid: something is wrong
 //   - no verdict: there is a doubt, or there are fewer than MinRounds rounds
@@ -66,9 +66,9 @@ type Verdict struct {
 //   - same: the whole interval lies within the band
 //   - unclear: all else
 //
-// Of a program compared with itself, what would be faster or slower is no
-// verdict, for something disturbs it, and what would be slightly so is the same
-// or unclear, whether or not the interval happens to exclude 1.
+// For a program that is compared with itself, a claim that would be faster or
+// slower gives no verdict, since something disturbed the program. One that would be
+// slightly faster or slower is the same or unclear, even if the interval excludes 1.
 //
 // The band reaches from 1/(1+Band) to 1+Band, so that a ratio and its inverse
 // are judged alike.
@@ -104,9 +104,9 @@ func Judge(c Claim) Verdict {
 	return Verdict{Word: Unclear, Rounds: roundsToSettle(e)}
 }
 
-// roundsToSettle returns how many rounds would make an interval narrow enough
-// that it either excludes 1 or lies within the band, if the estimate stays
-// where it is: the width of an interval goes with the root of the rounds.
+// roundsToSettle returns how many rounds would make the interval narrow enough to
+// exclude 1 or to lie within the band, if the estimate stays the same. The width of
+// an interval is inversely proportional to the square root of the rounds.
 func roundsToSettle(e Estimate) int {
 	band := math.Log1p(Band)
 	off := math.Abs(math.Log(e.Value))

@@ -50,7 +50,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// A ratio and its inverse are judged alike.
+// A ratio and its inverse get corresponding verdicts.
 func TestJudgeIsSymmetric(t *testing.T) {
 	mirror := map[Word]Word{Faster: Slower, Slower: Faster, SlightlyFaster: SlightlySlower, SlightlySlower: SlightlyFaster, Same: Same, Unclear: Unclear}
 	rng := rand.New(rand.NewPCG(8, 8))
@@ -71,9 +71,9 @@ func TestJudgeIsSymmetric(t *testing.T) {
 	}
 }
 
-// What chance can do: on a machine with noise the word may be unclear, but it is
-// not wrong, and what is there is found. With noise so heavy that 20 rounds
-// cannot see a fifth, 4 of 1,000 comparisons of equals were called different.
+// On a noisy machine the verdict may be unclear, but it is not wrong, and real
+// differences are found. With so much noise that 20 rounds cannot show 20 %, 4 of
+// 1,000 comparisons of equal programs were called different.
 func TestVerdictsOnKnownEffects(t *testing.T) {
 	tests := []struct {
 		name          string

@@ -21,9 +21,9 @@ const (
 	jaegers = "http://jaeger.example:1/ui"
 )
 
-// site makes a folder of runs: two with profiles, one of which has a name with
-// what URLs escape, and one that was published.
-func site(t *testing.T) string {
+// runsFolder makes a folder of runs: two with profiles, one of them with a name that
+// URLs escape, and one that was published.
+func runsFolder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, from := range map[string]string{"first": canned, "50% more": canned, "published": published} {
@@ -58,7 +58,7 @@ func edit(t *testing.T, path, old, now string) {
 	write(t, path, strings.ReplaceAll(string(b), old, now))
 }
 
-// A want is what an answer must be.
+// A want is an expected answer.
 type want struct {
 	method, host string // GET and that of the server, if they are empty
 	path         string
@@ -67,8 +67,8 @@ type want struct {
 	policy       string // its Content-Security-Policy; pagePolicy if it is empty
 }
 
-// check asks for something, and checks the answer and the headers that every
-// answer has. It returns the answer.
+// check makes a request, checks the answer and the headers that every answer has, and
+// returns the answer.
 func (w want) check(t *testing.T, h http.Handler) string {
 	t.Helper()
 	method := w.method
@@ -100,5 +100,5 @@ func (w want) check(t *testing.T, h http.Handler) string {
 	return body
 }
 
-// waitFor bounds what ends at once, unless something is wrong.
+// waitFor bounds the wait for what ends at once, unless something is wrong.
 const waitFor = 20 * time.Second

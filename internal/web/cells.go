@@ -11,22 +11,22 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// A cell is what is shown of a cell's profiles.
+// A cell is a cell of the run as pages show it.
 type cell struct {
 	results.Cell
 	URL     string
 	Jaeger  string // of its traced trial
 	PerTask string // processor time
 	Tasks   int
-	Against string // the cell that it is compared with, if it is not that itself
+	Against string // its baseline; empty if it is the baseline
 	Rows    []row
 }
 
-// A row is the profiles of all processes of a cell, or of one.
+// A row has the profiles of all processes of a cell together, or of one process.
 type row struct {
 	Process  string   // empty for all
-	Samples  string   // of the profile of the processors
-	Profiles []*entry // by kind; nil where there is none
+	Samples  string   // of the CPU profile
+	Profiles []*entry // in the order of inspect.Profiles; nil if there is none
 }
 
 // An entry is one profile.
@@ -36,7 +36,7 @@ type entry struct {
 	Size           int64 // bytes
 }
 
-// A sampledSpan is a span with samples in the traced trial.
+// A sampledSpan is a span of the traced trial that has CPU samples.
 type sampledSpan struct {
 	profile.SpanSamples
 	CPU    time.Duration
@@ -53,13 +53,13 @@ type cellPage struct {
 	Kinds []string
 	Spans []sampledSpan
 	More  int // spans that are not shown
-	Least int // samples that say something
+	Least int // samples of a span from which its profile is shown
 }
 
 // cellURL is the path of the page of a cell.
 func (p *profilePages) cellURL(id string) string { return p.Base + "/cell/" + url.PathEscape(id) + "/" }
 
-// cells returns all that have profiles.
+// cells returns all cells that have profiles.
 func (p *profilePages) cells() (all []*cell, err error) {
 	for _, id := range p.Run.Profiled() {
 		c, err := p.cell(id)
@@ -71,7 +71,7 @@ func (p *profilePages) cells() (all []*cell, err error) {
 	return all, nil
 }
 
-// cell returns what is shown of a cell.
+// cell returns a cell as pages show it.
 func (p *profilePages) cell(id string) (*cell, error) {
 	of, err := p.Run.ProfiledCell(id)
 	if err != nil {
@@ -90,7 +90,7 @@ func (p *profilePages) cell(id string) (*cell, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range files { // those of a process are next to one another
+	for _, f := range files { // the files of a process follow each other
 		if n := len(c.Rows); n == 0 || c.Rows[n-1].Process != f.Process {
 			c.Rows = append(c.Rows, row{Process: f.Process, Profiles: make([]*entry, len(inspect.Profiles))})
 		}
@@ -98,7 +98,7 @@ func (p *profilePages) cell(id string) (*cell, error) {
 			return nil, err
 		}
 	}
-	if len(c.Rows) == 2 { // what one process did is what all did
+	if len(c.Rows) == 2 { // there is one process: its profiles are those of all
 		c.Rows = c.Rows[:1]
 	}
 	return c, nil
@@ -123,8 +123,8 @@ func (c *cell) add(r *row, f inspect.File) error {
 	return nil
 }
 
-// cellPage returns the page of a cell: its profiles, and the spans that were
-// sampled most in its traced trial.
+// cellPage returns the page of a cell: its profiles, and the spans of its traced
+// trial with the most samples.
 func (p *profilePages) cellPage(id string) (*cellPage, error) {
 	c, err := p.cell(id)
 	if err != nil {

@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// Metrics serves what it was last given. Nothing is computed when it
-// is asked, so that a question during a trial costs next to nothing. The zero
-// Metrics has nothing yet; its methods may be called by several goroutines.
+// Metrics serves the text that it was last given. It computes nothing for a request,
+// so that a request during a trial costs next to nothing. The zero Metrics serves no
+// metrics. Its methods are safe for concurrent use.
 type Metrics struct {
 	mu   sync.Mutex
 	text []byte
@@ -16,8 +16,8 @@ type Metrics struct {
 // MetricsPath is where metrics are served, below [Server.URL].
 const MetricsPath = "metrics"
 
-// Set replaces what is served: a text in the form of OpenMetrics, which must not
-// be changed afterwards.
+// Set replaces the text, which is in the OpenMetrics format and must not be changed
+// afterwards.
 func (m *Metrics) Set(text []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -35,7 +35,7 @@ func (m *Metrics) Handler() http.Handler {
 			text = []byte("# EOF\n")
 		}
 		w.Header().Set("Content-Type", "application/openmetrics-text; version=1.0.0; charset=utf-8")
-		_, _ = w.Write(text) // whoever asked may have gone
+		_, _ = w.Write(text) // the client may have gone
 	})
 	return mux
 }

@@ -13,7 +13,7 @@ import (
 //go:embed pages
 var files embed.FS
 
-// stylesheet is in every page, and its hash in [pagePolicy].
+// stylesheet is part of every page; [pagePolicy] has its hash.
 var stylesheet = func() string {
 	b, err := files.ReadFile("pages/style.css")
 	if err != nil {
@@ -27,16 +27,15 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"stylesheet": func() template.CSS { return template.CSS(stylesheet) },
 }).ParseFS(files, "pages/*.html"))
 
-// A place is where a page is: what its links lead to, and the run that it is
-// about.
+// A place says which run a page is about, and where its links lead.
 type place struct {
 	Run    *inspect.Run // nil for the list of runs
 	Base   string       // path of the pages about the run's profiles, without a slash at its end; empty for the top
 	Report string       // path of the run's report; empty if that is not served
 }
 
-// render answers with a page, or with what went wrong: that what was asked for is
-// not there, or that it cannot be read.
+// render answers a request with a page, or with the error err: 500 if it is an
+// [inspect.ReadError], 404 otherwise.
 func (p place) render(w http.ResponseWriter, err error, name string, page any) {
 	code := http.StatusOK
 	if err != nil {
@@ -58,5 +57,5 @@ func (p place) render(w http.ResponseWriter, err error, name string, page any) {
 	setPolicy(w, pagePolicy)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(code)
-	_, _ = b.WriteTo(w) // the reader may have gone
+	_, _ = b.WriteTo(w) // the client may have gone
 }

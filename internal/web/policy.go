@@ -8,39 +8,39 @@ import (
 	"strings"
 )
 
-// A Content-Security-Policy says what a page may load and run. None of ours may
-// be framed, send a form, connect to anything, or load what is on another server.
+// A Content-Security-Policy says what a page may load and run. With these policies a
+// page cannot be framed, send a form, connect to anything, or load anything from
+// another server.
 var (
-	// pagePolicy is that of the pages of this package, which have a stylesheet of
-	// their own, no script and no other style, and of all errors.
+	// pagePolicy is for the pages of this package and for all errors. It allows
+	// their stylesheet, no other style and no script.
 	pagePolicy = policy("style-src "+hash(stylesheet), "img-src 'self'")
 
-	// filePolicy is that of the files of a run. A report and a chart have their
-	// styles in them. Scripts do not run: a run may be from somebody else.
+	// filePolicy is for the files of a run. Reports and charts contain their styles.
+	// Scripts do not run, since a run may be from somebody else.
 	filePolicy = policy("style-src 'unsafe-inline'", "img-src 'self' data:")
 
-	// pprofPolicy is that of the pages of pprof, which has its scripts and styles
-	// in the page. They connect to nothing.
+	// pprofPolicy is for the pages of pprof, which contain their scripts and styles.
 	pprofPolicy = policy("script-src 'unsafe-inline'", "style-src 'unsafe-inline'", "img-src 'self' data:")
 )
 
-// policy returns a Content-Security-Policy that allows nothing else.
+// policy returns a Content-Security-Policy that allows only what allow says.
 func policy(allow ...string) string {
 	return strings.Join(append([]string{"default-src 'none'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"}, allow...), "; ")
 }
 
-// hash names a stylesheet in a policy.
+// hash returns the source expression of a policy that allows a stylesheet.
 func hash(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-// setPolicy gives an answer another policy than pagePolicy.
+// setPolicy sets the policy of an answer, which is pagePolicy by default.
 func setPolicy(w http.ResponseWriter, policy string) {
 	w.Header().Set("Content-Security-Policy", policy)
 }
 
-// withPolicy gives the answers of h another policy than pagePolicy.
+// withPolicy sets the policy of all answers of h.
 func withPolicy(policy string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		setPolicy(w, policy)
@@ -48,9 +48,9 @@ func withPolicy(policy string, h http.Handler) http.Handler {
 	})
 }
 
-// guard sets the headers that every answer has, and refuses requests for other
-// hosts: by a name of its own that leads to this machine, a page from elsewhere
-// could read what is served here (DNS rebinding).
+// guard sets the headers that every answer has, and refuses requests whose host is
+// not loopback. Otherwise a page from elsewhere could read what is served here, by
+// a host name of its own that resolves to this machine (DNS rebinding).
 func guard(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()

@@ -16,11 +16,11 @@ import (
 	"github.com/f3f4c0de/harness/internal/trace"
 )
 
-// profileLabels are what a flame graph can be divided by.
+// profileLabels are the labels by which a flame graph can be divided.
 var profileLabels = []string{"process", "worker", "task"}
 
-// profilePages are the pages about a run's profiles: a list, one for each cell,
-// and below them those of pprof.
+// profilePages are the pages about a run's profiles: the list of cells, a page for
+// each cell, and below them the pages of pprof.
 type profilePages struct {
 	place
 	root   string // Base as it is in the path of a request, without escapes
@@ -28,16 +28,16 @@ type profilePages struct {
 	made   handlers
 }
 
-// Profiles serves the pages about the profiles of a run, which lead to a Jaeger.
-// A profile is read when it is asked for.
+// Profiles returns the handler of the pages about the profiles of a run, with links
+// to a Jaeger's page. A profile is read when its page is requested.
 func Profiles(run *inspect.Run, page jaeger.Page) http.Handler {
 	p := &profilePages{place: place{Run: run}, jaeger: page}
 	return p.handler()
 }
 
-// handler serves the list, the cells below /cell/CELL/, and pprof's pages below
+// handler serves the list of cells, a cell at /cell/CELL/, and pprof's pages below
 // /cell/CELL/KIND/, /cell/CELL/KIND/by/LABEL/, /span/ID/ and /diff/A/B/KIND/.
-// A kind may name one process, as cpu.worker-0.
+// KIND may name one process, such as cpu.worker-0.
 func (p *profilePages) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+p.Base+"/{$}", func(w http.ResponseWriter, _ *http.Request) {
@@ -76,10 +76,10 @@ func (p *profilePages) handler() http.Handler {
 	return mux
 }
 
-// noIcon answers browsers, which ask every server for its icon.
+// noIcon answers requests of browsers for an icon.
 func noIcon(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
 
-// expand returns the path of a request as far as its pattern goes.
+// expand returns the beginning of a request's path that matches a pattern.
 func expand(pattern string, r *http.Request) string {
 	segments := strings.Split(pattern, "/")
 	for i, s := range segments {
@@ -90,17 +90,17 @@ func expand(pattern string, r *http.Request) string {
 	return strings.Join(segments, "/")
 }
 
-// mostHandlers bounds how many handlers are kept: there are as many as spans.
+// mostHandlers bounds how many handlers are kept: there could be one for each span.
 const mostHandlers = 64
 
-// handlers keeps those of the profiles that were asked for last.
+// handlers caches the handlers of profiles. It is safe for concurrent use.
 type handlers struct {
 	mu sync.Mutex
 	by map[string]http.Handler // by prefix
 }
 
-// get returns the handler of what is below a prefix, which was made before or is
-// made now.
+// get returns the handler of the paths below a prefix. It calls open if there is
+// none yet.
 func (m *handlers) get(prefix string, open func() (http.Handler, error)) (http.Handler, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -129,7 +129,7 @@ func (p *profilePages) profile(r *http.Request) (http.Handler, error) {
 	return p.pprof(v, cell)
 }
 
-// divided serves a profile of a cell, divided by a label.
+// divided serves a profile of a cell, divided by the values of a label.
 func (p *profilePages) divided(r *http.Request) (http.Handler, error) {
 	cell, label := r.PathValue("cell"), r.PathValue("label")
 	v, err := p.Run.Profile(cell, r.PathValue("kind"))
@@ -142,7 +142,7 @@ func (p *profilePages) divided(r *http.Request) (http.Handler, error) {
 	return p.pprof(v.By(label), cell)
 }
 
-// difference serves what a cell b has more than a cell a, a task.
+// difference serves the profile of cell b less that of cell a, both per task.
 func (p *profilePages) difference(r *http.Request) (http.Handler, error) {
 	kind := r.PathValue("kind")
 	old, err := p.Run.EachTask(r.PathValue("a"), kind)
@@ -160,7 +160,7 @@ func (p *profilePages) difference(r *http.Request) (http.Handler, error) {
 	return p.pprof(diff, r.PathValue("b"))
 }
 
-// span serves the samples of a span; if there are too few of them, its ledger.
+// span serves the profile of a span, or its ledger if it has too few samples.
 func (p *profilePages) span(r *http.Request) (http.Handler, error) {
 	v, span, err := p.Run.Span(r.PathValue("id"))
 	if err != nil {
@@ -181,7 +181,7 @@ func (p *profilePages) span(r *http.Request) (http.Handler, error) {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { p.render(w, nil, "span", page) }), nil
 }
 
-// ledger writes that of a span's task, or else that of its cell.
+// ledger writes the ledger of a span's task, or that of its cell if it has no task.
 func (p *profilePages) ledger(w io.Writer, span *trace.Found) error {
 	if span.Task != 0 {
 		t, err := p.Run.Task(span.Cell, span.Task)
@@ -197,8 +197,9 @@ func (p *profilePages) ledger(w io.Writer, span *trace.Found) error {
 	return report.LedgerText(w, l)
 }
 
-// pprof serves pprof's own pages for a profile of a cell. They lead to our pages,
-// and to Jaeger: to the traced trial of the cell, if nothing else is given.
+// pprof serves pprof's own pages for a profile of a cell, with links to our pages
+// and to those in to. Without any the last link leads to the cell's traced trial in
+// Jaeger.
 func (p *profilePages) pprof(v *profile.View, cell string, to ...profile.Link) (http.Handler, error) {
 	if id := p.Run.TraceID(cell); to == nil && id != "" {
 		to = []profile.Link{{Text: "Jaeger", URL: p.jaeger.Trace(id)}}

@@ -68,7 +68,7 @@ func TestProfiles(t *testing.T) {
 	}
 }
 
-// What cannot be read is told from what is not there.
+// The status distinguishes what cannot be read from what does not exist.
 func TestBrokenProfile(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(canned)); err != nil {
@@ -82,10 +82,10 @@ func TestBrokenProfile(t *testing.T) {
 	want{path: "/cell/" + processes + "/", code: 200}.check(t, h)
 }
 
-// Every link leads to a page that is there, also below a path with escapes.
+// Every link leads to a page that exists, also below a path with escapes.
 func TestLinks(t *testing.T) {
 	const start = "/profiles/50%25%20more/"
-	h := NewRuns(site(t), jaegers).Handler()
+	h := NewRuns(runsFolder(t), jaegers).Handler()
 	link := regexp.MustCompile(`href="(/[^"]*)"`)
 	ours := regexp.MustCompile(`^(cell/[^/]*/)?$|^span/.*12/$`) // the others are pprof's
 	like := regexp.MustCompile(`allocs|heap|block|mutex`)       // cpu and goroutine, and pprof takes its time for each
@@ -117,7 +117,7 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// The handlers that are kept are bounded.
+// The number of cached handlers is bounded.
 func TestHandlersAreBounded(t *testing.T) {
 	var kept handlers
 	for i := range 3 * mostHandlers {

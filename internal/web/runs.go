@@ -17,8 +17,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// Runs are the run in a folder, or those in the folders in it. Its methods may be
-// called by several goroutines.
+// Runs serves the run in a folder, or the runs in the folders in it. Its methods are
+// safe for concurrent use.
 type Runs struct {
 	dir    string
 	jaeger jaeger.Page
@@ -27,13 +27,14 @@ type Runs struct {
 	profiles map[string]servedProfiles // by the name of the run
 }
 
-// servedProfiles are the pages about the profiles of a run as its records were.
+// servedProfiles are the pages about the profiles of a run as its records were at a
+// moment.
 type servedProfiles struct {
-	as time.Time // when run.json was written
-	h  http.Handler
+	asOf time.Time // when run.json was written
+	h    http.Handler
 }
 
-// NewRuns returns what there is in a folder, whose pages lead to a Jaeger.
+// NewRuns returns the runs in the folder dir. Their pages have links to page.
 func NewRuns(dir string, page jaeger.Page) *Runs {
 	return &Runs{dir: dir, jaeger: page, profiles: make(map[string]servedProfiles)}
 }
@@ -43,8 +44,8 @@ type ListedRun struct {
 	*results.Run
 	Name     string // in its URLs
 	Dir      string
-	Report   bool // whether it has one
-	Profiles bool // likewise
+	Report   bool // whether it has a report
+	Profiles bool // whether it has profiles
 }
 
 // FilesURL is the path of the run's files.
@@ -56,7 +57,7 @@ func (r ListedRun) ReportURL() string { return r.FilesURL() + results.HTMLFile }
 // ProfilesURL is the path of the pages about the run's profiles.
 func (r ListedRun) ProfilesURL() string { return "/profiles/" + url.PathEscape(r.Name) + "/" }
 
-// Labels are the workloads of the run.
+// Labels returns the labels of the run's workloads.
 func (r ListedRun) Labels() string {
 	var all []string
 	for _, w := range r.Workloads {
@@ -65,7 +66,7 @@ func (r ListedRun) Labels() string {
 	return strings.Join(all, ", ")
 }
 
-// Models are what the run compares them on.
+// Models returns the backends of the run.
 func (r ListedRun) Models() string {
 	var all []string
 	for _, b := range r.Backends {
@@ -74,11 +75,11 @@ func (r ListedRun) Models() string {
 	return strings.Join(all, ", ")
 }
 
-// List returns what there is now, the latest first. What cannot be read is left
-// out, except where it is all that was asked for.
+// List returns the runs that exist now, the latest first. A run that cannot be read
+// is left out, unless the folder itself is that run: then List returns the error.
 func (s *Runs) List() ([]ListedRun, error) {
 	if _, err := os.Stat(filepath.Join(s.dir, results.RunFile)); err == nil {
-		dir, err := filepath.Abs(s.dir) // "." has a name, too
+		dir, err := filepath.Abs(s.dir) // for the name of the folder, which may be "."
 		if err != nil {
 			return nil, &inspect.ReadError{Err: err}
 		}
@@ -127,9 +128,9 @@ func (s *Runs) find(name string) (ListedRun, error) {
 	return all[i], nil
 }
 
-// Handler serves the list of runs, the files of each run below /runs/NAME/, the
-// pages about its profiles below /profiles/NAME/, and at /span/ID/, where
-// Jaeger's links lead, those of the run that has the span.
+// Handler serves the list of runs, the files of each run below /runs/NAME/, and the
+// pages about its profiles below /profiles/NAME/. Links in Jaeger lead to /span/ID/,
+// which redirects to the pages of the run that has the span.
 func (s *Runs) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
@@ -167,7 +168,7 @@ func (s *Runs) serveFiles(w http.ResponseWriter, r *http.Request) {
 		place{}.render(w, err, "", nil)
 		return
 	}
-	root, err := os.OpenRoot(run.Dir) // no path leads out of it, and no link
+	root, err := os.OpenRoot(run.Dir) // neither paths nor symbolic links lead out of it
 	if err != nil {
 		place{}.render(w, &inspect.ReadError{Err: err}, "", nil)
 		return
@@ -180,7 +181,8 @@ func (s *Runs) serveFiles(w http.ResponseWriter, r *http.Request) {
 	http.StripPrefix("/runs/"+run.Name, http.FileServerFS(root.FS())).ServeHTTP(w, r)
 }
 
-// profilesOf returns the pages about the profiles of a run, as it is now.
+// profilesOf returns the pages about the profiles of a run. It reads the run again if
+// it has changed.
 func (s *Runs) profilesOf(name string) (http.Handler, error) {
 	run, err := s.find(name)
 	if err != nil {
@@ -192,7 +194,7 @@ func (s *Runs) profilesOf(name string) (http.Handler, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p := s.profiles[name]; p.h != nil && p.as.Equal(info.ModTime()) && run.Status != results.Running {
+	if p := s.profiles[name]; p.h != nil && p.asOf.Equal(info.ModTime()) && run.Status != results.Running {
 		return p.h, nil
 	}
 	data, err := inspect.Open(run.Dir)

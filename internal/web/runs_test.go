@@ -11,7 +11,7 @@ import (
 )
 
 func TestRuns(t *testing.T) {
-	dir := site(t)
+	dir := runsFolder(t)
 	write(t, filepath.Join(dir, "secret"), "secret\n")
 	for _, err := range []error{
 		os.Symlink(filepath.Join(dir, "secret"), filepath.Join(dir, "first", "link")),
@@ -65,7 +65,7 @@ func TestRuns(t *testing.T) {
 }
 
 func TestList(t *testing.T) {
-	dir := site(t)
+	dir := runsFolder(t)
 	if err := os.Mkdir(filepath.Join(dir, ".hidden"), 0o777); err != nil {
 		t.Fatal(err)
 	}
@@ -102,10 +102,10 @@ func TestList(t *testing.T) {
 	}
 }
 
-// What is added is there when the page is loaded again, and a run that goes on is
+// A run that is added appears when the page is loaded again, and a run under way is
 // read again.
 func TestRunsChange(t *testing.T) {
-	dir := site(t)
+	dir := runsFolder(t)
 	h := NewRuns(dir, jaegers).Handler()
 	want{path: "/runs/more/", code: 404}.check(t, h)
 	if err := os.CopyFS(filepath.Join(dir, "more"), os.DirFS(canned)); err != nil {

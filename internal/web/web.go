@@ -1,11 +1,11 @@
 // Package web serves the runs on this machine to a browser: reports, pages about
-// profiles, and metrics. Whatever is served goes through one [Server], which
-// listens on loopback only, answers requests for loopback only, has deadlines,
-// and gives every answer a policy that says what a page may load and run.
+// profiles, and metrics. Everything is served by a [Server]: it listens on loopback
+// only, refuses requests for other hosts, has deadlines, and gives every answer a
+// policy that says what a page may load and run.
 //
-// To add a page, write a template in pages/, which begins with "head" and ends
-// with "foot" or "end", and a handler that calls render. A page that needs more than
-// [pagePolicy] allows sets another policy of policy.go.
+// To add a page, write a template in pages/ that begins with "head" and ends with
+// "foot" or "end", and a handler that calls render. If the page needs more than
+// [pagePolicy] allows, set another policy of policy.go.
 package web
 
 import (
@@ -18,16 +18,15 @@ import (
 	"time"
 )
 
-// The addresses that the configuration of other programs names: Jaeger's has
-// links from spans to their profiles, and Prometheus' reads the metrics.
+// The default addresses. The configuration of Jaeger in dashboards/ has links to
+// Addr, and that of Prometheus reads metrics from MetricsAddr.
 const (
 	Addr        = "127.0.0.1:7171"
 	MetricsAddr = "127.0.0.1:9464"
 )
 
-// The deadlines of a server: for a request to be read, for an answer to be
-// written, for a connection without a request, and for the answers that are under
-// way when the server is closed.
+// The deadlines of a server: for reading a request, for writing an answer, for an
+// idle connection, and for the answers under way when the server is closed.
 const (
 	readTimeout     = 10 * time.Second
 	writeTimeout    = 2 * time.Minute
@@ -35,20 +34,20 @@ const (
 	shutdownTimeout = time.Second
 )
 
-// maxHeader bounds the bytes of a request's header.
+// maxHeader is the most bytes of a request's header.
 const maxHeader = 1 << 16
 
-// A Server serves on loopback. Its methods may be called by several goroutines.
+// A Server serves on loopback. Its methods are safe for concurrent use.
 type Server struct {
 	addr  net.Addr
 	http  *http.Server
 	conns sync.WaitGroup // the goroutines of connections
-	ended chan struct{}  // closed when no connection is taken any more, with err set
+	ended chan struct{}  // closed, after err was set, when the server accepts no more connections
 	err   error
 }
 
-// CheckAddr reports why an address is not one that a [Server] listens at: only
-// those are that cannot be reached from other machines.
+// CheckAddr returns an error if a [Server] does not listen at the address: it must
+// be one that other machines cannot reach.
 func CheckAddr(addr string) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -60,15 +59,15 @@ func CheckAddr(addr string) error {
 	return nil
 }
 
-// isLoopback reports whether a host is this machine, for this machine only.
+// isLoopback reports whether a host is localhost or a loopback address.
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// Open listens at an address that [CheckAddr] allows, of which port 0 takes a
-// free one, and serves h there, behind the checks of this package, until Close is
-// called. It does not wait for anything.
+// Open listens at an address that [CheckAddr] allows, and serves h there, behind the
+// checks of this package, until Close is called. Port 0 means any free port. Open
+// does not block.
 func Open(ctx context.Context, addr string, h http.Handler) (*Server, error) {
 	if err := CheckAddr(addr); err != nil {
 		return nil, err
@@ -77,12 +76,12 @@ func Open(ctx context.Context, addr string, h http.Handler) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if tcp, ok := l.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() { // what "localhost" is, the system says
+	if tcp, ok := l.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() { // "localhost" may resolve to anything
 		return nil, errors.Join(fmt.Errorf("%q is %s, which can be reached from elsewhere", addr, l.Addr()), l.Close())
 	}
 	s := &Server{addr: l.Addr(), ended: make(chan struct{})}
 	s.http = &http.Server{
-		Handler: guard(h), MaxHeaderBytes: maxHeader, DisableGeneralOptionsHandler: true, // which would pass the guard by
+		Handler: guard(h), MaxHeaderBytes: maxHeader, DisableGeneralOptionsHandler: true, // its answers would not pass through guard
 		ReadTimeout: readTimeout, ReadHeaderTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			switch state {
@@ -105,8 +104,8 @@ func Open(ctx context.Context, addr string, h http.Handler) (*Server, error) {
 // URL returns the address of the server, with a slash at its end.
 func (s *Server) URL() string { return fmt.Sprintf("http://%s/", s.addr) }
 
-// Wait waits for ctx to end or the server to fail, and then closes the server. It
-// returns why the server failed.
+// Wait waits until ctx ends or the server fails, and then closes the server. It
+// returns the error of the server.
 func (s *Server) Wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -115,14 +114,14 @@ func (s *Server) Wait(ctx context.Context) error {
 	return s.Close()
 }
 
-// Close ends the server: it takes no more requests, lets those under way end for
-// a second, and then cuts them off. When it returns, nothing of the server runs.
+// Close ends the server. It takes no more requests, and waits a second for those
+// under way before it cuts them off. When it returns, nothing of the server runs.
 // It may be called again.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
 	err := s.http.Shutdown(ctx)
-	if errors.Is(err, context.DeadlineExceeded) { // someone is still reading
+	if errors.Is(err, context.DeadlineExceeded) { // an answer is still being read
 		err = s.http.Close()
 	}
 	<-s.ended

@@ -29,7 +29,7 @@ func TestCheckAddr(t *testing.T) {
 	}
 }
 
-// Only requests for this machine are answered, by whatever name leads to it.
+// Only requests for loopback hosts are answered.
 func TestHost(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "secret") })
 	for host, code := range map[string]int{
@@ -46,9 +46,9 @@ func TestHost(t *testing.T) {
 	}
 }
 
-// The stylesheet is in the page as its hash says.
+// The hash of the stylesheet in the page is that of the policy.
 func TestStylesheet(t *testing.T) {
-	body := want{path: "/", code: 200}.check(t, NewRuns(site(t), "").Handler())
+	body := want{path: "/", code: 200}.check(t, NewRuns(runsFolder(t), "").Handler())
 	_, rest, _ := strings.Cut(body, "<style>")
 	style, _, ok := strings.Cut(rest, "</style>")
 	if !ok || !strings.Contains(pagePolicy, hash(style)) {
@@ -109,7 +109,7 @@ func serving() int {
 	return n
 }
 
-// A server ends with its context, also while somebody is connected and while an
+// A server ends with its context, also while a client is connected and while an
 // answer is under way. Then nothing of it runs.
 func TestWait(t *testing.T) {
 	before := serving()
@@ -162,7 +162,7 @@ func TestWait(t *testing.T) {
 	}
 }
 
-// What an answer takes is waited for.
+// Close waits for answers under way.
 func TestCloseWaitsForAnswers(t *testing.T) {
 	asked, closing := make(chan struct{}), make(chan struct{})
 	s, err := Open(t.Context(), "127.0.0.1:0", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -194,7 +194,7 @@ func TestCloseWaitsForAnswers(t *testing.T) {
 	}
 }
 
-// A server that cannot go on says so.
+// Close returns the error of a server that has failed.
 func TestFails(t *testing.T) {
 	s, err := Open(t.Context(), "127.0.0.1:0", http.NotFoundHandler())
 	if err != nil {
@@ -209,7 +209,7 @@ func TestFails(t *testing.T) {
 	}
 }
 
-// The deadlines are set: a client that does not go on is cut off.
+// The deadlines are set: a client that stalls is cut off.
 func TestDeadlines(t *testing.T) {
 	s, err := Open(t.Context(), "127.0.0.1:0", http.NotFoundHandler())
 	if err != nil {

@@ -86,7 +86,7 @@ func (p *Plan) Costs(round int, of func(cell string) bool) (steps []Step) {
 			continue // the others stay in their order
 		}
 		for _, i := range arms {
-			s := Step{Cell: cells[c].ID, Kind: results.Cost, Round: round, Order: len(steps)}
+			s := Step{Cell: cells[c].ID, Kind: results.ObserverTrial, Round: round, Order: len(steps)}
 			if i > 0 {
 				s.Observer = p.Run.Observers[i-1].Name
 			}

@@ -190,7 +190,7 @@ func (p *Plan) Estimate(steps []Step, pilots map[string]time.Duration) (total ti
 		if !cell.Baseline {
 			one = one * 2 / 3 // some are faster, some are not
 		}
-		if least := time.Duration(p.Run.TrialNS); (s.Kind == results.Timed || s.Kind == results.Cost) && one < least {
+		if least := time.Duration(p.Run.TrialNS); (s.Kind == results.Timed || s.Kind == results.ObserverTrial) && one < least {
 			one = least + one/2 // repeated until it is no shorter
 		}
 		if s.Kind == results.Profiled {

@@ -15,7 +15,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/stats"
 )
 
-var kinds = spec.Kinds{Workloads: spectest.Workloads, Backends: spectest.Backends, Observers: []results.Observer{{Name: "spans"}, {Name: "cpu"}}}
+var kinds = spec.Kinds{Workloads: spectest.Workloads, Backends: spectest.Backends, Observers: []results.ObserverInfo{{Name: "spans"}, {Name: "cpu"}}}
 
 var alpha = spectest.Workloads[0]
 
@@ -117,7 +117,7 @@ func TestPlanOfCosts(t *testing.T) {
 		arms := make(map[string]map[string]int)
 		var order, cells []string
 		for _, s := range p.Steps {
-			if s.Kind != results.Cost || s.Round != round {
+			if s.Kind != results.ObserverTrial || s.Round != round {
 				continue
 			}
 			if s.Order != len(order) {
@@ -136,7 +136,7 @@ func TestPlanOfCosts(t *testing.T) {
 			t.Errorf("round %d is of the cells %v; want the three of alpha", round, cells)
 		}
 		for cell, got := range arms {
-			for _, o := range append([]results.Observer{{}}, p.Run.Observers...) {
+			for _, o := range append([]results.ObserverInfo{{}}, p.Run.Observers...) {
 				if got[o.Name] != 1 || !strings.HasPrefix(cell, "alpha-") {
 					t.Errorf("round %d runs %s %d times with observer %q; want once, and alpha only", round, cell, got[o.Name], o.Name)
 				}
@@ -155,7 +155,7 @@ func TestPlanOfCosts(t *testing.T) {
 		t.Errorf("resumed, the plan has other steps:\n%s", d)
 	}
 	for _, s := range planned(t, spec.Settings{}).Steps {
-		if s.Kind == results.Cost {
+		if s.Kind == results.ObserverTrial {
 			t.Fatalf("the preset quick has step %+v", s)
 		}
 	}

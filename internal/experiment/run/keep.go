@@ -40,7 +40,7 @@ func (r *runner) keep(reply *trial.Reply, s plan.Step) error {
 	if s.Kind != results.Traced {
 		return nil
 	}
-	if err := r.opts.Folder.AddLanes(reply.Lanes); err != nil {
+	if err := r.opts.Folder.AddTimeline(reply.Timeline); err != nil {
 		return err
 	}
 	return r.keepExecution(reply, s)
@@ -59,7 +59,7 @@ func (r *runner) keepExecution(reply *trial.Reply, s plan.Step) error {
 	if err := r.keepTracedCPU(reply, s, dir); err != nil {
 		return err
 	}
-	l, tasks := ledger.Build(reply.Lanes, reply.Measured.StartNS, dir)
+	l, tasks := ledger.Build(reply.Timeline, reply.Measured.StartNS, dir)
 	return r.opts.Folder.AddLedger(l, tasks)
 }
 
@@ -70,7 +70,7 @@ func (r *runner) keepTracedCPU(reply *trial.Reply, s plan.Step, from string) err
 		return err
 	}
 	var parts []profile.Part
-	for _, p := range reply.Lanes.Processes {
+	for _, p := range reply.Timeline.Processes {
 		path := filepath.Join(from, trial.CPUFile(p.PID))
 		b, err := os.ReadFile(path)
 		if err != nil || len(b) == 0 {

@@ -196,7 +196,7 @@ func (r *runner) takeOver() {
 			continue
 		}
 		r.made = append(r.made, t)
-		r.done[plan.Step{Cell: t.Cell, Kind: t.Kind, Round: t.Round, Copy: t.Copy, Order: t.Order, Observer: t.Observer}] = true
+		r.done[plan.Step{Cell: t.Cell, Kind: t.Kind, Round: t.Round, Copy: t.Replicate, Order: t.Order, Observer: t.Observer}] = true
 		if t.Kind == results.Pilot {
 			c, _, _ := r.plan.Cell(t.Cell)
 			r.piloted(c.Workload, &t.Measured)

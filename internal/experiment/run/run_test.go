@@ -18,7 +18,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/stats"
 )
 
-var kinds = spec.Kinds{Workloads: spectest.Workloads, Backends: spectest.Backends, Observers: []results.Observer{{Name: "spans"}, {Name: "cpu"}}}
+var kinds = spec.Kinds{Workloads: spectest.Workloads, Backends: spectest.Backends, Observers: []results.ObserverInfo{{Name: "spans"}, {Name: "cpu"}}}
 
 var alpha, beta = spectest.Workloads[0], spectest.Workloads[1]
 
@@ -79,7 +79,7 @@ func played(p *plan.Plan, rounds int, others func(workload string, round int) fl
 			label := cell.Workload
 			wall := int64(1000 + (7*round+3*s.Order)%20)
 			r.made = append(r.made, results.Trial{
-				Cell: s.Cell, Kind: s.Kind, Round: s.Round, Copy: s.Copy, Order: s.Order,
+				Cell: s.Cell, Kind: s.Kind, Round: s.Round, Replicate: s.Copy, Order: s.Order,
 				Load:     &results.Load{WindowNS: 1000, BusyNS: 1000 + int64(1000*others(label, round)), OwnNS: 1000},
 				Measured: results.Measured{WallNS: wall},
 			})
@@ -166,7 +166,7 @@ func TestStoppingOnPrecisionIsFair(t *testing.T) {
 				}
 				level = 0.9*level + 0.03*rng.NormFloat64() // the machine drifts
 				wall := int64(1e8 * math.Exp(level+0.05*rng.NormFloat64()))
-				r.made = append(r.made, results.Trial{Cell: s.Cell, Kind: s.Kind, Round: s.Round, Copy: s.Copy, Order: s.Order, Measured: results.Measured{WallNS: wall}})
+				r.made = append(r.made, results.Trial{Cell: s.Cell, Kind: s.Kind, Round: s.Round, Replicate: s.Copy, Order: s.Order, Measured: results.Measured{WallNS: wall}})
 			}
 			rounds++
 		}

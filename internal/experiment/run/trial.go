@@ -20,7 +20,7 @@ import (
 // step makes one trial and records it. failure is why the trial failed.
 func (r *runner) step(ctx context.Context, s plan.Step) (failure, err error) {
 	cell, _, _ := r.plan.Cell(s.Cell)
-	t := results.Trial{Cell: s.Cell, Kind: s.Kind, Round: s.Round, Copy: s.Copy, Order: s.Order, Observer: s.Observer, Started: time.Now().UTC()}
+	t := results.Trial{Cell: s.Cell, Kind: s.Kind, Round: s.Round, Replicate: s.Copy, Order: s.Order, Observer: s.Observer, Started: time.Now().UTC()}
 	load := watchLoad()
 	var reply trial.Reply
 	if s.Kind == results.Probe {

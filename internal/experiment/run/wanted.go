@@ -56,11 +56,11 @@ func (r *runner) wantedCosts(round int) map[string]bool {
 		return nil
 	}
 	wanted := make(map[string]bool)
-	blocks := results.Costs(run, r.made)
+	blocks := results.ObserverBlocks(run, r.made)
 	for _, c := range r.plan.Applicable(run.Workloads[0].Label) {
 		dropped := 0
 		for _, b := range blocks[c.ID] {
-			if b.Round < round && run.DropsCost(b) {
+			if b.Round < round && run.DropsObserverBlock(b) {
 				dropped++
 			}
 		}

@@ -21,7 +21,7 @@ import (
 type Kinds struct {
 	Workloads []*harness.Workload
 	Backends  []*core.Backend
-	Observers []results.Observer // whose cost can be measured
+	Observers []results.ObserverInfo // whose cost can be measured
 }
 
 // Tasks returns all tasks of all workloads, each once: what a worker process

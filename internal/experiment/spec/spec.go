@@ -51,7 +51,7 @@ type Spec struct {
 	// the first is what the others are compared with, on each backend.
 	Builds []results.Build
 	// Observers are those whose cost can be measured.
-	Observers []results.Observer
+	Observers []results.ObserverInfo
 
 	only map[string]bool // ids of the cells to run; all if nil
 }

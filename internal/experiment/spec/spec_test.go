@@ -16,7 +16,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/stats"
 )
 
-var kinds = Kinds{Workloads: spectest.Workloads, Backends: spectest.Backends, Observers: []results.Observer{{Name: "spans"}, {Name: "cpu"}}}
+var kinds = Kinds{Workloads: spectest.Workloads, Backends: spectest.Backends, Observers: []results.ObserverInfo{{Name: "spans"}, {Name: "cpu"}}}
 
 var alpha, beta = spectest.Workloads[0], spectest.Workloads[1]
 

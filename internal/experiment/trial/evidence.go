@@ -32,7 +32,7 @@ func (t *trial) evidence(ctx context.Context) (evidence, error) {
 		return t.traced(ctx)
 	case results.Profiled:
 		return t.profiled(), nil
-	case results.Cost:
+	case results.ObserverTrial:
 		return t.observed(ctx)
 	}
 	return plain{}, nil

@@ -49,9 +49,9 @@ type EvidenceOrder struct {
 
 // A Reply is what it answers.
 type Reply struct {
-	Error    string           `json:"error,omitempty"`
-	Measured results.Measured `json:"measured"`
-	Lanes    *results.Lanes   `json:"lanes,omitempty"`
+	Error    string            `json:"error,omitempty"`
+	Measured results.Measured  `json:"measured"`
+	Timeline *results.Timeline `json:"lanes,omitempty"`
 }
 
 // A serverOrder is what the process of a workload's server is told.

@@ -20,7 +20,7 @@ import (
 // An observer is one thing that evidence trials are watched with, by itself, so
 // that its cost can be measured. What it finds is thrown away.
 type observer struct {
-	results.Observer
+	results.ObserverInfo
 
 	// alone is how the trial runs, if neither start nor calls say it.
 	alone func(t *trial, ctx context.Context) (evidence, error)
@@ -36,18 +36,18 @@ type observer struct {
 // Heap and goroutine profiles are not among them: the first is what the profile
 // of allocations samples, the second is taken when the program is over.
 var observers = []observer{
-	{Observer: results.Observer{Name: "spans", Doc: "recording spans"}, alone: (*trial).spansAlone},
-	{Observer: results.Observer{Name: "execution", Doc: "an execution trace"}, start: observerOrder.execution, calls: markedCalls},
-	{Observer: results.Observer{Name: "cpu", Doc: "a CPU profile"}, start: profileAlone, calls: labelledCalls},
-	{Observer: results.Observer{Name: "allocs", Doc: "a profile of allocations"}, start: profileAlone},
-	{Observer: results.Observer{Name: "block", Doc: "a block profile"}, start: profileAlone},
-	{Observer: results.Observer{Name: "mutex", Doc: "a mutex profile"}, start: profileAlone},
+	{ObserverInfo: results.ObserverInfo{Name: "spans", Doc: "recording spans"}, alone: (*trial).spansAlone},
+	{ObserverInfo: results.ObserverInfo{Name: "execution", Doc: "an execution trace"}, start: observerOrder.execution, calls: markedCalls},
+	{ObserverInfo: results.ObserverInfo{Name: "cpu", Doc: "a CPU profile"}, start: profileAlone, calls: labelledCalls},
+	{ObserverInfo: results.ObserverInfo{Name: "allocs", Doc: "a profile of allocations"}, start: profileAlone},
+	{ObserverInfo: results.ObserverInfo{Name: "block", Doc: "a block profile"}, start: profileAlone},
+	{ObserverInfo: results.ObserverInfo{Name: "mutex", Doc: "a mutex profile"}, start: profileAlone},
 }
 
 // Observers returns those whose cost can be measured.
-func Observers() (all []results.Observer) {
+func Observers() (all []results.ObserverInfo) {
 	for _, o := range observers {
-		all = append(all, o.Observer)
+		all = append(all, o.ObserverInfo)
 	}
 	return all
 }

@@ -104,12 +104,12 @@ func (e *traced) finish(ctx context.Context, reply *Reply, failure error) (err e
 			runtime[used[i].Name] = p
 		}
 	}
-	reply.Lanes = &results.Lanes{
+	reply.Timeline = &results.Timeline{
 		Cell: cell.ID, TraceID: rec.TraceID(), WallNS: m.WallNS, Workers: cell.Workers,
 		Tasks: rec.Tasks(maxLaneTasks), BeganNS: int64(rec.Began()), Processes: used, Runtime: runtime,
 	}
 	if n := rec.Submitted(); n > maxLaneTasks {
-		reply.Lanes.Submitted = n
+		reply.Timeline.Submitted = n
 	}
 	return errors.Join(err, counts.Err())
 }

@@ -102,7 +102,7 @@ func (t *trial) run(ctx context.Context, kinds spec.Kinds) (err error) {
 	m.GOMAXPROCS, m.Workers, m.PID = runtime.GOMAXPROCS(0), t.order.Cell.Workers, os.Getpid()
 	start := time.Now()
 	p := &program{workload: w, ends: t.ends, measured: m, env: harness.Env{Params: params, Workers: m.Workers, Dir: t.order.Dir}}
-	if t.order.Kind == results.Timed || t.order.Kind == results.Cost {
+	if t.order.Kind == results.Timed || t.order.Kind == results.ObserverTrial {
 		p.least = t.order.LeastNS
 	}
 	closeProgram, err := p.open(ctx, t.order.Params)

@@ -6,9 +6,8 @@ import (
 	"strings"
 )
 
-// A Canvas holds marks, the later ones above the earlier. The zero Canvas is
-// empty. Positions are in pixels from the top left; classes are those of
-// [Style].
+// A Canvas holds marks. Later marks cover earlier ones. The zero Canvas is empty.
+// Positions are in pixels from the top left; classes are those of [Style].
 type Canvas struct{ marks []byte }
 
 // Text writes a line that begins at x, or is centred at it with the class mid,
@@ -22,7 +21,7 @@ func (c *Canvas) Line(x1, y1, x2, y2 float64, class string) {
 	c.marks = fmt.Appendf(c.marks, `<line x1="%s" y1="%s" x2="%s" y2="%s" class="%s"/>`, num(x1), num(y1), num(x2), num(y2), class)
 }
 
-// Bar draws a line so thick that it can be pointed at.
+// Bar draws a thick straight line.
 func (c *Canvas) Bar(x1, y1, x2, y2 float64, class string) {
 	c.marks = fmt.Appendf(c.marks, `<line x1="%s" y1="%s" x2="%s" y2="%s" class="%s" stroke-width="3"/>`, num(x1), num(y1), num(x2), num(y2), class)
 }
@@ -68,7 +67,7 @@ func (c *Canvas) Curve(points []Point, class, title string) {
 	c.end("polyline", title)
 }
 
-// Ribbon shades what lies between two curves that go the same way.
+// Ribbon shades the area between two curves whose points are in the same order.
 func (c *Canvas) Ribbon(above, below []Point, class string) {
 	around := append([]Point(nil), above...)
 	for i := len(below) - 1; i >= 0; i-- {
@@ -77,7 +76,7 @@ func (c *Canvas) Ribbon(above, below []Point, class string) {
 	c.marks = fmt.Appendf(c.marks, `<polygon points="%s" class="ribbon %s"/>`, places(around), class)
 }
 
-// Above draws the marks of another canvas above those that there are.
+// Above draws the marks of another canvas above those of this one.
 func (c *Canvas) Above(other *Canvas) { c.marks = append(c.marks, other.marks...) }
 
 // end closes an element, with a title if it is to have one.
@@ -102,12 +101,12 @@ func num(v float64) string {
 	return strings.TrimSuffix(strings.TrimRight(fmt.Sprintf("%.2f", v), "0"), ".")
 }
 
-// Labels are the heights at which labels stand beside a chart, one below the
-// other. The zero Labels are none.
+// Labels are the vertical positions of the labels beside a chart. The zero Labels
+// have none.
 type Labels []float64
 
-// Place returns y, or the first place below it, in steps of a label's height, at
-// which a label touches none of those before it, and takes it.
+// Place returns the position for a new label: y, or the first position below it
+// at which the label overlaps no earlier one. The position is then taken.
 func (l *Labels) Place(y float64) float64 {
 	const height = 14
 	for i := 0; i < len(*l); i++ {

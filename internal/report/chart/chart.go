@@ -2,8 +2,8 @@
 // values, and axes that label them. It is pure, and knows nothing of runs.
 //
 // A chart is made in four steps: collect the [Range] of the values, make a scale
-// of it with [Linear] or [Log], draw the axes with [Canvas.Rows] and
-// [Canvas.Columns], then the marks. Text may hold anything: it is escaped.
+// from it with [Linear] or [Log], draw the axes with [Canvas.Rows] and
+// [Canvas.Columns], then draw the marks. All text is escaped.
 package chart
 
 import (
@@ -18,8 +18,8 @@ const (
 	Top    = 44.0 // where the marks begin, below the heading
 )
 
-// A Chart is a picture. It says in its title and description what it shows, for
-// those who cannot see it.
+// A Chart is a picture. Its title and description say what it shows, for readers
+// who cannot see it.
 type Chart struct {
 	Name  string // of its file, without the ending, and in its ids
 	Title string // what it is, in few words
@@ -32,13 +32,13 @@ type Chart struct {
 	Canvas
 }
 
-// noteHeight is what the note takes, half of it above the line of text.
+// noteHeight is the height of the note, half of it above the line of text.
 const noteHeight = 28.0
 
 // SVG returns the chart as a file of its own.
 func (c *Chart) SVG() string { return c.svg("<style>" + Style + "</style>") }
 
-// Inline returns the chart for a page that has the [Style] already.
+// Inline returns the chart for a page that already has the [Style].
 func (c *Chart) Inline() string { return c.svg("") }
 
 func (c *Chart) svg(style string) string {
@@ -61,7 +61,7 @@ const Style = `:root{--ink:#1b1f24;--muted:#57606a;--grid:#d0d7de;--paper:#fff;-
 .chart{font:12px system-ui,-apple-system,"Segoe UI",sans-serif;max-width:100%;height:auto}
 .chart .paper{fill:var(--paper)}.chart text{fill:var(--ink)}.chart .muted{fill:var(--muted)}.chart .small{font-size:11px}.chart .head{font-size:15px;font-weight:600}.chart .num{font-size:14px;font-weight:600}
 .chart .mid{text-anchor:middle}.chart .end{text-anchor:end}.chart .grid{stroke:var(--grid);stroke-width:1}.chart .axis{stroke:var(--muted);stroke-width:1}
-.chart .limit{stroke:var(--ink);stroke-width:2}.chart .hatch{stroke:var(--muted);stroke-width:.7}.chart .band{fill:var(--grid);fill-opacity:.4}.chart .ribbon{fill-opacity:.15;stroke:none}.chart .curve{fill:none;stroke-width:2}.chart .law{stroke:var(--ink);stroke-width:1;stroke-dasharray:1 3}.chart .gone{fill:var(--grid);stroke:var(--muted)}.chart .part{stroke:none}.chart .none{fill:none;stroke:var(--grid)}.chart .lane{fill:var(--grid);fill-opacity:.35}.chart .dashed{stroke:var(--muted);stroke-width:2;stroke-dasharray:5 4}
+.chart .limit{stroke:var(--ink);stroke-width:2}.chart .hatch{stroke:var(--muted);stroke-width:.7}.chart .band{fill:var(--grid);fill-opacity:.4}.chart .ribbon{fill-opacity:.15;stroke:none}.chart .curve{fill:none;stroke-width:2}.chart .law{stroke:var(--ink);stroke-width:1;stroke-dasharray:1 3}.chart .gone{fill:var(--grid);stroke:var(--muted)}.chart .part{stroke:none}.chart .none{fill:none;stroke:var(--grid)}.chart .track{fill:var(--grid);fill-opacity:.35}.chart .dashed{stroke:var(--muted);stroke-width:2;stroke-dasharray:5 4}
 .b0{fill:#999;stroke:#999}.b1{fill:#e69f00;stroke:#e69f00}.b2{fill:#0072b2;stroke:#0072b2}.b3{fill:#009e73;stroke:#009e73}.b4{fill:#cc79a7;stroke:#cc79a7}.b5{fill:#56b4e9;stroke:#56b4e9}.b6{fill:#d55e00;stroke:#d55e00}.b7{fill:#b8a800;stroke:#b8a800}
 .chart .bar{stroke:none}.chart .odd{fill-opacity:.62}.chart .more{fill:var(--more)}.chart .less{fill:var(--less)}
 `

@@ -63,7 +63,7 @@ func TestTicks(t *testing.T) {
 	}
 }
 
-// Labels keep apart, also from those that were placed before the last one.
+// Labels do not overlap any earlier label.
 func TestLabels(t *testing.T) {
 	var l Labels
 	var got []float64

@@ -8,12 +8,12 @@ import (
 // A Range is what an axis has to show.
 type Range struct{ Low, High float64 }
 
-// Ratios is the range of an axis of ratios before any is known: 1 with a
-// quarter on both sides.
+// Ratios returns the smallest range of an axis of ratios: 1 with a quarter on both
+// sides.
 func Ratios() Range { return Range{0.8, 1.25} }
 
-// Include widens the range so that ratios have a place, with a little room
-// beside them. Values that no logarithmic axis has are passed over.
+// Include widens the range to include ratios, with a little room beside them.
+// Values that a logarithmic axis cannot show are ignored.
 func (r *Range) Include(ratios ...float64) {
 	for _, v := range ratios {
 		if v > 0 && !math.IsInf(v, 0) {
@@ -55,7 +55,7 @@ type Tick struct {
 	Base  bool // the value that the others are compared with
 }
 
-// Doublings are the powers of two in a range of ratios.
+// Doublings returns a tick for each power of two in a range of ratios.
 func Doublings(r Range) (ticks []Tick) {
 	for v := math.Exp2(math.Ceil(math.Log2(r.Low))); v <= r.High; v *= 2 {
 		ticks = append(ticks, Tick{v, fmt.Sprintf("%g×", v), v == 1})
@@ -63,8 +63,8 @@ func Doublings(r Range) (ticks []Tick) {
 	return ticks
 }
 
-// Times are round times from 0 to a little above the longest, about eight; all
-// in nanoseconds.
+// Times returns about eight ticks at round times, from 0 to a little above the
+// longest. Times are in nanoseconds.
 func Times(longest float64) (ticks []Tick) {
 	if !(longest > 0) {
 		return nil
@@ -76,7 +76,7 @@ func Times(longest float64) (ticks []Tick) {
 	return ticks
 }
 
-// timeLabel writes a round time.
+// timeLabel formats a round time.
 func timeLabel(ns float64) string {
 	switch {
 	case ns == 0:
@@ -100,8 +100,8 @@ func niceStep(v float64) float64 {
 	return 10 * p
 }
 
-// Rows draws a line across for each tick of an upright scale, its label on the
-// left.
+// Rows draws a horizontal line for each tick of a vertical scale, with its label on
+// the left.
 func (c *Canvas) Rows(y Scale, ticks []Tick, left, right float64) {
 	for _, t := range ticks {
 		c.Line(left, y.At(t.At), right, y.At(t.At), t.class())
@@ -109,7 +109,8 @@ func (c *Canvas) Rows(y Scale, ticks []Tick, left, right float64) {
 	}
 }
 
-// Columns draws an upright line for each tick of a level scale, its label below.
+// Columns draws a vertical line for each tick of a horizontal scale, with its label
+// below.
 func (c *Canvas) Columns(x Scale, ticks []Tick, top, bottom float64) {
 	for _, t := range ticks {
 		c.Line(x.At(t.At), top, x.At(t.At), bottom, t.class())

@@ -1,7 +1,7 @@
-// Package document is a report before it has a form: sections with a title, and
-// blocks of text, tables and charts in them. What is shown, and in which order,
-// is decided by whoever makes the document; [Text], [Markdown] and [HTML] render
-// it and decide nothing. The package is pure, and knows nothing of runs.
+// Package document holds a report that has no format yet: sections with a title,
+// and in them blocks of text, tables and charts. Whoever makes the document decides
+// what is shown and in which order; [Text], [Markdown] and [HTML] only render it.
+// The package is pure, and knows nothing of runs.
 //
 // To add a kind of block, add a type here and a case to each of the three.
 package document
@@ -30,42 +30,42 @@ type Section struct {
 // escape.
 type Block interface{ block() }
 
-// A Paragraph is text that is read.
+// A Paragraph is text of its own.
 type Paragraph string
 
-// A Note is text that explains what is beside it.
+// A Note is text that explains the blocks around it.
 type Note string
 
-// A Warning is what a reader must know before believing the rest.
+// A Warning is text that a reader must know before trusting the rest.
 type Warning string
 
-// Facts are sentences, each of which stands for itself.
+// Facts are sentences that can each be read alone.
 type Facts []string
 
-// A List holds what is said of several things.
+// A List has an item for each of several things.
 type List []Item
 
 // Terms explain the names that are used above them.
 type Terms []Item
 
-// An Item is a thing and what is said of it. The thing may be empty.
+// An Item is a thing, which may be empty, and what is said about it.
 type Item struct{ Of, Says string }
 
-// A Command shows more than the document does.
+// A Command is a command line that shows more than the document.
 type Command struct{ Before, Line string }
 
-// A Failure is something that went wrong, with what it wrote.
+// A Failure is something that went wrong, with its output.
 type Failure struct{ Of, What, Output string }
 
-// A Finding is a cause with its evidence.
+// A Finding is a finding about a program or a model, with its evidence.
 type Finding struct {
 	Of, Rule string
 	Says     string
-	Where    string // it was found, and how large it is
+	Where    string // on which models it was found, and how large it is
 	Evidence []string
-	Command  string // shows it
+	Command  string // that shows it
 	Stack    []string
-	// Folded tells that a page shows the evidence when it is asked to.
+	// Folded tells that a page hides the evidence until the reader opens it.
 	Folded bool
 }
 
@@ -73,30 +73,30 @@ type Finding struct {
 // empty. Lines in a cell are separated by "\n".
 type Table struct {
 	Columns []Column
-	Left    int // so many columns are text, aligned to the left; the others are numbers
+	Left    int // how many columns, from the first, are text; the others are numbers, aligned to the right
 	Rows    []Row
 	// Grouped tells that rows with the same first cell belong together.
 	Grouped bool
-	// Wide tells that the first column is to stay in sight.
+	// Wide tells that a page keeps the first column in sight while it is scrolled.
 	Wide bool
 }
 
-// A Column is the head of one; Doc says what is in it, and may be empty.
+// A Column is the head of a column. Doc says what is in it, and may be empty.
 type Column struct{ Name, Doc string }
 
-// A Row is one of a table's. Rule asks for a line above it.
+// A Row is a row of a table. Rule asks for a line above it.
 type Row struct {
 	Cells []string
 	Rule  bool
 }
 
-// Chart is a picture. Terminals leave it out.
+// A Chart is a picture. Terminals leave it out.
 type Chart struct{ *chart.Chart }
 
-// Files are blocks for Markdown and pages, where there is room.
+// Files are blocks that only Markdown and pages have.
 type Files []Block
 
-// Terminal are blocks for a terminal, in the place of others.
+// Terminal are blocks that only a terminal has.
 type Terminal []Block
 
 func (Paragraph) block() {}
@@ -113,8 +113,8 @@ func (Chart) block()     {}
 func (Files) block()     {}
 func (Terminal) block()  {}
 
-// NewTable returns a table without rows. So many of its columns, from the first,
-// are text.
+// NewTable returns a table without rows. left is how many of its columns, from the
+// first, are text.
 func NewTable(left int, columns ...string) *Table {
 	t := &Table{Left: left}
 	for _, name := range columns {

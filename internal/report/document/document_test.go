@@ -9,7 +9,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/report/chart"
 )
 
-// everything has a block of each type, with text that is markup somewhere.
+// everything has a block of each type, with text that is markup in some format.
 func everything() *Document {
 	t := NewTable(1, "name", "time")
 	t.Grouped = true
@@ -110,7 +110,7 @@ func TestCharts(t *testing.T) {
 	}
 }
 
-// A line is not longer than a hundred characters, unless one word is.
+// A line is not longer than a hundred characters, unless it has one word only.
 func TestWrap(t *testing.T) {
 	word := strings.Repeat("ö", 60)
 	var b strings.Builder

@@ -14,8 +14,8 @@ import (
 //go:embed page.html
 var pageSource string
 
-// page is the frame of a page, with a template for each type of block, by its
-// name.
+// page returns the template of a page. For each type of block it has a template of
+// the type's name.
 var page = sync.OnceValue(func() *template.Template {
 	var t *template.Template
 	t = template.Must(template.New("page").Funcs(template.FuncMap{

@@ -24,7 +24,7 @@ func Markdown(w io.Writer, d *Document, charts string) error {
 	return err
 }
 
-// markdown is a document's. Every block begins with an empty line.
+// markdown collects a document as Markdown. Every block begins with an empty line.
 type markdown struct {
 	strings.Builder
 	charts string
@@ -87,7 +87,7 @@ func (m *markdown) finding(f Finding) {
 	}
 }
 
-// code writes what is not prose, as a part of the item above it.
+// code writes preformatted text as a part of the list item above it.
 func (m *markdown) code(s string) {
 	fmt.Fprintf(m, "\n  ```\n  %s\n  ```\n", strings.ReplaceAll(s, "\n", "\n  "))
 }

@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// Text writes sections for a terminal, with lines of at most a hundred
-// characters but for tables and for what a failure wrote. Titles, charts and the
-// explanations of terms are left out.
+// Text writes sections for a terminal. Lines have at most a hundred characters,
+// except in tables and in the output of failures. It leaves out titles, charts and
+// the explanations of terms.
 func Text(w io.Writer, sections []Section) error {
 	var t text
 	for _, s := range sections {
@@ -19,10 +19,10 @@ func Text(w io.Writer, sections []Section) error {
 	return err
 }
 
-// text is a terminal's.
+// text collects a document for a terminal.
 type text struct {
 	strings.Builder
-	table bool // it ends with one
+	table bool // it ends with a table
 }
 
 func (t *text) blocks(blocks []Block) {
@@ -94,8 +94,8 @@ func Wrap(b *strings.Builder, s string) {
 	b.WriteByte('\n')
 }
 
-// Text writes the table with its columns aligned. Groups are set apart, and name
-// what they have in common once.
+// Text writes the table with its columns aligned. An empty line separates groups,
+// and only the first row of a group has the cell that they share.
 func (t *Table) Text(b *strings.Builder) {
 	head := make([]string, len(t.Columns))
 	for i, c := range t.Columns {
@@ -119,8 +119,8 @@ func (t *Table) Text(b *strings.Builder) {
 	align(b, rows, t.Left)
 }
 
-// align writes rows in columns, the first ones aligned to the left and the
-// others to the right.
+// align writes rows in columns. The first columns, as many as left says, are
+// aligned to the left, the others to the right.
 func align(b *strings.Builder, rows [][]string, left int) {
 	var widths []int
 	for _, row := range rows {

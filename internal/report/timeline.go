@@ -11,29 +11,30 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// lanesSection shows what each worker did.
-func lanesSection(r *Report) document.Section {
-	s := document.Section{ID: "lanes", Title: "Worker lanes"}
+// timelineSection shows the tasks of each worker over time.
+func timelineSection(r *Report) document.Section {
+	s := document.Section{ID: "lanes", Title: "Task timeline"}
 	for _, w := range r.Run.Workloads {
-		if c := workerLanes(r, w.Label); c != nil {
+		if c := taskTimeline(r, w.Label); c != nil {
 			s.Blocks = append(s.Blocks, document.Chart{Chart: c})
 		}
 	}
 	return s
 }
 
-// workerLanes shows what each worker did, the models one below the other on
-// the same axis of time; nil if there are no lanes of the workload.
-func workerLanes(r *Report, workload string) *chart.Chart {
-	var shown []results.Lanes
+// taskTimeline shows the tasks of a workload over time, one track for each worker.
+// The models are one below the other on the same axis. It returns nil if the
+// workload was not traced.
+func taskTimeline(r *Report, workload string) *chart.Chart {
+	var shown []results.Timeline
 	var backends, parts []string
 	longest := int64(0)
 	for _, row := range r.Rows {
-		i := slices.IndexFunc(r.lanes, func(l results.Lanes) bool { return l.Cell == row.ID })
+		i := slices.IndexFunc(r.timelines, func(l results.Timeline) bool { return l.Cell == row.ID })
 		if row.Workload != workload || i < 0 {
 			continue
 		}
-		l := r.lanes[i]
+		l := r.timelines[i]
 		shown, backends = append(shown, l), append(backends, row.Backend)
 		parts = append(parts, fmt.Sprintf("%s: %d tasks on %d workers in %s", row.Backend, len(l.Tasks), l.Workers, duration(float64(l.WallNS))))
 		longest = max(longest, l.WallNS)
@@ -41,10 +42,10 @@ func workerLanes(r *Report, workload string) *chart.Chart {
 	if longest == 0 {
 		return nil
 	}
-	const left, laneHeight = 130.0, 11.0
+	const left, trackHeight = 130.0, 11.0
 	c := &chart.Chart{
-		Name: "lanes-" + workload, Title: "Worker lanes of " + workload, Head: "What each worker did: " + workload,
-		Note: "One traced trial each, on the same axis. A lane is a worker, a bar is a task; neighbouring tasks differ in shade.",
+		Name: "lanes-" + workload, Title: "Task timeline of " + workload, Head: "What each worker did: " + workload,
+		Note: "One traced trial each, on the same axis. A track is a worker, a bar is a task; neighbouring tasks differ in shade.",
 		Desc: strings.Join(parts, "; ") + ".",
 	}
 	x := chart.Linear(chart.Range{High: float64(longest)}, left, chart.Width-chart.Margin-60)
@@ -54,9 +55,9 @@ func workerLanes(r *Report, workload string) *chart.Chart {
 		c.Text(chart.Margin, y+11, "", backends[i])
 		top := y
 		for w := range l.Workers {
-			c.Box(chart.Box{X: left, Y: y + 1, W: end - left, H: laneHeight - 2, Class: "lane"})
-			drawLane(c, l, w, x, chart.Box{Y: y + 1, H: laneHeight - 2, Class: "bar " + r.colour(backends[i])})
-			y += laneHeight
+			c.Box(chart.Box{X: left, Y: y + 1, W: end - left, H: trackHeight - 2, Class: "track"})
+			drawTrack(c, l, w, x, chart.Box{Y: y + 1, H: trackHeight - 2, Class: "bar " + r.colour(backends[i])})
+			y += trackHeight
 		}
 		c.Text(end+6, (top+y)/2+4, "small", duration(float64(l.WallNS)))
 		y = max(y, top+14) + 8
@@ -66,9 +67,10 @@ func workerLanes(r *Report, workload string) *chart.Chart {
 	return c
 }
 
-// drawLane draws the tasks of one worker in a lane. Tasks too short to be seen
-// are drawn as one, so that a million of them make no more than a lane's width.
-func drawLane(c *chart.Chart, l results.Lanes, worker int, x chart.Scale, lane chart.Box) {
+// drawTrack draws the tasks of one worker into its track. Neighbouring tasks that
+// are too short to be seen are drawn as one bar, so that a million tasks take no
+// more marks than the track has pixels.
+func drawTrack(c *chart.Chart, l results.Timeline, worker int, x chart.Scale, track chart.Box) {
 	var tasks []results.TaskRecord
 	for _, t := range l.Tasks {
 		if t.Worker == worker {
@@ -84,7 +86,7 @@ func drawLane(c *chart.Chart, l results.Lanes, worker int, x chart.Scale, lane c
 			to = max(to, tasks[j].EndedNS)
 			j++
 		}
-		bar := lane
+		bar := track
 		bar.X, bar.W = x.At(float64(from)), max(.3, width(from, to))
 		bar.Title = fmt.Sprintf("%s: %s, started at %s", tasks[i].Task, duration(float64(to-from)), duration(float64(from)))
 		if j > i+1 {

@@ -8,8 +8,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// Turns explains a model that runs one task's code at a time.
-var Turns = &Rule{
+// SerialExecution reports what a model costs that runs one task's code at a time.
+var SerialExecution = &Rule{
 	Name: "turns",
 	Doc:  "on a model that runs one task's code at a time, tasks wait for their turn at least a fifth of their time",
 	Check: func(c *Cell) *Finding {
@@ -36,7 +36,7 @@ var Turns = &Rule{
 	},
 }
 
-// Carrying explains what crossing to another process takes.
+// Carrying reports what the transport to other processes and back costs.
 var Carrying = &Rule{
 	Name: "carrying",
 	Doc:  "carrying the tasks to other processes and back takes at least a tenth as long as running them",

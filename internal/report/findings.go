@@ -10,7 +10,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/results"
 )
 
-// Spans compares the spans that there should be with those that were written.
+// Spans counts the spans that were expected and those that were exported.
 type Spans struct {
 	Expected  int `json:"expected"`
 	Exported  int `json:"exported"`
@@ -31,7 +31,8 @@ func (r *Report) countSpans(d *results.Data) {
 	}
 }
 
-// text says whether the evidence is whole; nothing if there is none.
+// text says how many of the expected spans were exported; "" if no trial was
+// traced.
 func (s Spans) text() string {
 	if s.Trials == 0 {
 		return ""
@@ -43,7 +44,7 @@ func (s Spans) text() string {
 	return line + "."
 }
 
-// findingsSection says what stands out in the programs.
+// findingsSection lists the findings about the programs.
 func findingsSection(r *Report) document.Section {
 	s := document.Section{ID: "findings", Title: "What stands out"}
 	switch {
@@ -53,14 +54,14 @@ func findingsSection(r *Report) document.Section {
 	default:
 		s.Blocks = []document.Block{document.Files{document.Note("What the programs' authors can change, each with its evidence. DIR is the folder of this report.")}}
 		for _, g := range findings.Groups(r.Findings) {
-			s.Blocks = append(s.Blocks, cause(g))
+			s.Blocks = append(s.Blocks, findingBlock(g))
 		}
 	}
 	return s
 }
 
-// modelCostsSection says what the models themselves cost the programs. A
-// terminal has no room for them.
+// modelCostsSection lists what the models themselves cost the programs. On a
+// terminal it only says where they are listed.
 func modelCostsSection(r *Report) document.Section {
 	groups := findings.Groups(r.ModelCosts)
 	if len(groups) == 0 {
@@ -68,7 +69,7 @@ func modelCostsSection(r *Report) document.Section {
 	}
 	files := document.Files{document.Note("No fault of the programs: what these models do with any program of the kind. A cell that is slow and has no finding is explained here, by its limit, or by where its time went.")}
 	for _, g := range groups {
-		f := cause(g)
+		f := findingBlock(g)
 		f.Folded = true
 		files = append(files, f)
 	}
@@ -76,13 +77,13 @@ func modelCostsSection(r *Report) document.Section {
 	return document.Section{ID: "model-costs", Title: "What the models cost here", Blocks: []document.Block{files, document.Terminal{document.List{{Says: short}}}}}
 }
 
-// cause is a group of findings: the models with their figures, and then what is
-// known of the one where it is largest.
-func cause(g findings.Group) document.Finding {
+// findingBlock shows a group of findings: the models with their figures, then the
+// evidence of the model with the largest figure.
+func findingBlock(g findings.Group) document.Finding {
 	worst := g.Worst()
 	f := document.Finding{Of: g.Workload, Rule: g.Rule, Says: worst.Says, Where: g.Models(), Command: worst.Command, Stack: worst.Stack}
 	if len(g.Findings) > 1 {
-		f.Evidence = []string{"the rest is about " + worst.Model}
+		f.Evidence = []string{"the evidence is from " + worst.Model}
 	}
 	f.Evidence = append(f.Evidence, worst.Evidence...)
 	if worst.Task != 0 {
@@ -91,11 +92,11 @@ func cause(g findings.Group) document.Finding {
 	return f
 }
 
-// CellFindings writes what stands out in a cell, and what its model costs, below
-// its ledger, where the places are.
+// CellFindings writes the findings about a cell and about its model. It writes no
+// stacks, since the cell's ledger, which is printed above, has them.
 func CellFindings(w io.Writer, d *results.Data, cell string) error {
 	var b strings.Builder
-	for _, f := range append(findings.Of(d), findings.CostsOf(d)...) {
+	for _, f := range append(findings.Of(d), findings.ModelCostsOf(d)...) {
 		if f.Cell != cell {
 			continue
 		}
