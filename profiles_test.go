@@ -18,7 +18,7 @@ import (
 )
 
 // sampled puts the id of the span that most CPU samples of a worker process name
-// into $SPAN: sampled DIR CELL
+// into $SPAN.
 func sampled(ts *testscript.TestScript, _ bool, args []string) {
 	b, err := os.ReadFile(filepath.Join(ts.MkAbs(args[0]), "profiles", args[1], "traced-cpu.pb.gz"))
 	ts.Check(err)
@@ -41,11 +41,8 @@ func sampled(ts *testscript.TestScript, _ bool, args []string) {
 // tagged checks the profiles of a cell, as pprof reads them: each kind is there
 // for all processes together and for each of the named ones, and every sample
 // of the former says which of them it is from, and of which worker, as far as
-// that can be known: tagged DIR CELL PROCESS …
-func tagged(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 3 {
-		ts.Fatalf("usage: tagged DIR CELL PROCESS …")
-	}
+// that can be known.
+func tagged(ts *testscript.TestScript, _ bool, args []string) {
 	cell, processes := args[1], args[2:]
 	read := func(name string) *profile.Profile {
 		b, err := os.ReadFile(filepath.Join(ts.MkAbs(args[0]), "profiles", cell, name+".pb.gz"))
@@ -102,13 +99,10 @@ func tagged(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// crawl follows every link of the profile pages at a URL, which may have a path, and checks that each
-// leads somewhere, and that what pprof shows of a cell leads to the trace of its
-// traced trial in Jaeger: crawl URL JAEGER DIR
-func crawl(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 3 {
-		ts.Fatalf("usage: crawl URL JAEGER DIR")
-	}
+// crawl follows every link of the profile pages at a URL, which may have a path,
+// and checks that each leads somewhere, and that what pprof shows of a cell leads
+// to the trace of its traced trial in Jaeger.
+func crawl(ts *testscript.TestScript, _ bool, args []string) {
 	data, err := results.Read(ts.MkAbs(args[2]))
 	ts.Check(err)
 	traces := make(map[string]string) // of cells

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,9 +56,10 @@ func takesOTLP() (bool, error) {
 	return bytes.Contains(out, []byte("version 3.")), err
 }
 
-// ports puts unused ports into variables: ports NAME … They are below those that
-// systems give to whoever names none, so that nobody gets one before it is used.
-// None is given twice.
+// ports puts unused ports into variables. Only Jaeger needs it: it does not tell
+// which it took if it may choose. They are below those that systems give to
+// whoever names none, and none is given twice, so that nobody gets one before it
+// is used.
 func ports(ts *testscript.TestScript, _ bool, names []string) {
 	for _, name := range names {
 		until(ts, "an unused port", func() bool {
@@ -77,11 +79,6 @@ func ports(ts *testscript.TestScript, _ bool, names []string) {
 }
 
 var portsGiven sync.Map
-
-// answers waits until a URL answers with 200: answers URL
-func answers(ts *testscript.TestScript, _ bool, args []string) {
-	until(ts, args[0]+" to answer", func() bool { return get(args[0], nil) == nil })
-}
 
 // fetch returns what a URL answers with.
 func fetch(url string) ([]byte, error) {
@@ -169,7 +166,7 @@ func (t *otlpTraces) byTrace(all map[string]map[string]seenSpan) {
 
 // injaeger holds what Jaeger has against the run: one trace for every trial and
 // one for the run, with no span missing or changed, no warning, every parent
-// there, all processes, and links that lead somewhere. injaeger URL DIR
+// there, all processes, and links that lead somewhere.
 func inJaeger(ts *testscript.TestScript, _ bool, args []string) {
 	data, err := results.Read(ts.MkAbs(args[1]))
 	ts.Check(err)
@@ -305,9 +302,8 @@ func checkWarnings(url, traceID string, spans int) error {
 	return nil
 }
 
-// startPrometheus starts the real one in the background, reading metrics from ports
-// of this machine and taking them over OTLP, and ends it with the script:
-// prometheus PORT METRICS-PORT EXECUTOR-PORT
+// startPrometheus starts the real one in the background, reading metrics from two
+// addresses of this machine and taking them over OTLP, and ends it with the script.
 func startPrometheus(ts *testscript.TestScript, _ bool, args []string) {
 	path, err := serverPath("prometheus")
 	ts.Check(err)
@@ -315,28 +311,42 @@ func startPrometheus(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	// The configuration as it is, but for where it reads from and how often.
 	text := strings.NewReplacer(
-		"127.0.0.1:9464", "127.0.0.1:"+args[1], "127.0.0.1:9465", "127.0.0.1:"+args[2], "scrape_interval: 5s", "scrape_interval: 500ms",
+		"127.0.0.1:9464", args[1], "127.0.0.1:9465", args[2], "scrape_interval: 5s", "scrape_interval: 500ms",
 	).Replace(string(config))
 	dir := ts.MkAbs("prometheus-" + args[0])
 	file := filepath.Join(dir, "prometheus.yaml")
 	ts.Check(os.MkdirAll(dir, 0o777))
 	ts.Check(os.WriteFile(file, []byte(text), 0o666))
-	cmd := exec.Command(path, "--config.file="+file, "--web.listen-address=127.0.0.1:"+args[0], "--enable-feature=exemplar-storage", "--storage.tsdb.path="+dir)
+	cmd := exec.Command(path, "--config.file="+file, "--web.listen-address=127.0.0.1:0", "--enable-feature=exemplar-storage", "--storage.tsdb.path="+dir)
 	otlp, err := takesOTLP()
 	ts.Check(err)
 	if otlp {
 		cmd.Args = append(cmd.Args, "--web.enable-otlp-receiver")
 	}
+	says, err := os.Create(filepath.Join(dir, "stderr"))
+	ts.Check(err)
+	defer says.Close() // it has its own
+	cmd.Stderr = says
 	ts.Check(cmd.Start())
 	ts.Defer(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	until(ts, "Prometheus to be ready", func() bool { return get("http://127.0.0.1:"+args[0]+"/-/ready", nil) == nil })
+	until(ts, "Prometheus to be ready", func() bool {
+		said, err := os.ReadFile(says.Name())
+		at := listeningOn.FindSubmatch(said)
+		if err != nil || at == nil {
+			return false
+		}
+		ts.Setenv(args[0], string(at[1]))
+		return get("http://"+string(at[1])+"/-/ready", nil) == nil
+	})
 }
 
-// goBuild builds a program of this module into the script's directory:
-// gobuild PACKAGE NAME
+// listeningOn is how Prometheus says where it is.
+var listeningOn = regexp.MustCompile(`msg="Listening on" .*address=(127\.0\.0\.1:[0-9]+)`)
+
+// goBuild builds a program of this module into the script's directory.
 func goBuild(ts *testscript.TestScript, _ bool, args []string) {
 	out, err := exec.Command("go", "build", "-o", ts.MkAbs(args[1]), args[0]).CombinedOutput()
 	if err != nil {
@@ -360,7 +370,7 @@ type dashboard struct {
 }
 
 // panels asks Prometheus what every panel of a dashboard would, and wants an answer
-// with data in it, and one for every variable: panels URL DASHBOARD [VARIABLE=VALUE …]
+// with data in it, and one for every variable.
 func panels(ts *testscript.TestScript, _ bool, args []string) {
 	b, err := os.ReadFile(filepath.Join("dashboards/grafana", args[1]+".json"))
 	ts.Check(err)
@@ -413,8 +423,7 @@ func panels(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// exemplars wants Prometheus to have exemplars of a metric, each with a trace:
-// exemplars URL METRIC
+// exemplars wants Prometheus to have exemplars of a metric, each with a trace.
 func exemplars(ts *testscript.TestScript, _ bool, args []string) {
 	var found struct {
 		Data []struct {

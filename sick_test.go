@@ -201,12 +201,8 @@ func reported(ts *testscript.TestScript, dir string) []findings.Finding {
 }
 
 // finds checks that a cell has a finding, with its numbers, its span, a stack
-// that names a function, and a command that shows the numbers and the function:
-// finds DIR CELL RULE FUNCTION
-func finds(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 4 {
-		ts.Fatalf("usage: finds DIR CELL RULE FUNCTION")
-	}
+// that names a function, and a command that shows the numbers and the function.
+func finds(ts *testscript.TestScript, _ bool, args []string) {
 	var others []string
 	function := regexp.MustCompile(args[3])
 	for _, f := range reported(ts, args[0]) {
@@ -230,11 +226,8 @@ func finds(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("%s has no finding %s; found were %q", args[1], args[2], others)
 }
 
-// noFindings checks that nothing was found: nofindings DIR
-func noFindings(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: nofindings DIR")
-	}
+// noFindings checks that nothing was found.
+func noFindings(ts *testscript.TestScript, _ bool, args []string) {
 	for _, f := range reported(ts, args[0]) {
 		ts.Fatalf("found %+v; want nothing", f)
 	}

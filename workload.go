@@ -63,7 +63,7 @@ func (w *Workload) Validate() error {
 	case w == nil:
 		return errors.New("the workload is nil")
 	case w.Name == "" || strings.ContainsFunc(w.Name, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '_' || r == '-')
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' && r != '-'
 	}):
 		return fmt.Errorf("a workload is named %q; want lower-case letters, digits, hyphens and underscores", w.Name)
 	case w.Open == nil:

@@ -29,6 +29,9 @@ func ours(name, backend string, f func(ctx context.Context, ex *executor.Executo
 		if err != nil {
 			return nil, nil, err
 		}
+		if err := ex.Warm(ctx); err != nil {
+			return nil, nil, err
+		}
 		for range 4 * width {
 			if _, err := nothing.Submit(ctx, ex, 1).Wait(ctx); err != nil {
 				return nil, nil, err

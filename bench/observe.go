@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/f3f4c0de/harness/executor"
-	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/backends/inproc"
 	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/trace"
@@ -87,11 +87,11 @@ func watched(name string, w watch, n int, each time.Duration) arm {
 		if err != nil {
 			return nil, nil, errors.Join(err, os.RemoveAll(dir))
 		}
-		raw, err := backends.Goroutines.Open(ctx, core.Config{Workers: width, Observer: obs})
+		raw, err := inproc.Goroutines.Open(ctx, core.Config{Workers: width, Observer: obs})
 		if err != nil {
 			return nil, nil, errors.Join(err, os.RemoveAll(dir))
 		}
-		ex := (*executor.Executor)(core.NewHandle(backends.Goroutines, raw))
+		ex := (*executor.Executor)(core.NewHandle(inproc.Goroutines, raw))
 		run := func(n int) error {
 			return submitted(ctx, ex, spin, n, window, always(steps(each)))
 		}

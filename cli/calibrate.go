@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/backends/inproc"
 	"github.com/f3f4c0de/harness/internal/calibrate"
 )
 
@@ -48,7 +48,7 @@ the result.`,
 // calibrate compares the GIL-like models with Python, and prints the result.
 func (a *app) calibrate(ctx context.Context, opt calibrate.Options, asJSON bool) error {
 	opt.Progress = func(round, of int) { fmt.Fprintf(a.stderr, "round %d of %d\n", round, of) }
-	results, err := calibrate.Run(ctx, calibrate.Subjects(backends.GIL, backends.GOMAXPROCS1, backends.Goroutines), opt)
+	results, err := calibrate.Run(ctx, calibrate.Subjects(inproc.GIL, inproc.GOMAXPROCS1, inproc.Goroutines), opt)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/backends/ipc"
 	"github.com/f3f4c0de/harness/internal/build"
 	"github.com/f3f4c0de/harness/internal/calibrate"
 	"github.com/f3f4c0de/harness/internal/core"
@@ -63,7 +63,7 @@ func Run(ctx context.Context, stdout, stderr io.Writer, args []string, more ...K
 // divert runs this process as a worker, a trial or a subject, if it was started as
 // one. It then never returns.
 func divert(ctx context.Context, kinds spec.Kinds) {
-	backends.Divert(kinds.Tasks(), func() (core.WorkerHooks, error) { return trial.WorkerHooks(ctx) })
+	ipc.Divert(kinds.Tasks(), func() (core.WorkerHooks, error) { return trial.WorkerHooks(ctx) })
 	trial.EntryPoint(ctx, kinds)
 	calibrate.Divert(ctx, kinds.Backends)
 }

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	canned    = "../testdata/canned-run"
+	canned    = "../testdata/runs/exact"
 	published = "../results/2026-11-21-two-cores"
 )
 

@@ -95,6 +95,7 @@ func (a *app) run(ctx context.Context, s spec.Settings) error {
 			return s.At("listen", err)
 		}
 		defer func() { _ = server.Close() }() // the run has ended: its error is no use to anybody
+		printer.Tell("Metrics: %s", server.URL()+web.MetricsPath)
 		a.publish = live.Set
 	}
 	if s.Jaeger {

@@ -32,6 +32,9 @@ var programs = []struct {
 }
 
 func TestExamples(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds all of them")
+	}
 	dir := build(t)
 	for _, p := range programs {
 		for _, b := range executor.Backends() {

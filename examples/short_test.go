@@ -19,6 +19,9 @@ import (
 // The three programs that a new user writes first stay short, and print the same on
 // every backend.
 func TestShortExamples(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the examples")
+	}
 	dir := build(t)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "<html><title>all about %s</title></html>", r.URL.Path)

@@ -56,6 +56,11 @@ type TaskError = fault.TaskError
 // ends the task, not the worker.
 type PanicError = fault.PanicError
 
+// A TimeoutError reports that a task had not returned when its time limit had passed, or
+// was stopped by that: Task is the task's name and Limit the limit. It counts as
+// context.DeadlineExceeded for errors.Is. See [Task.Timeout].
+type TimeoutError = fault.TimeoutError
+
 // A WorkerLostError reports that a worker process ended while it ran a task. Its
 // fields tell which worker it was (Worker, PID), which task it ran (Task), how it ended
 // (Cause, Code, Signal, OutOfMemory) and what it wrote last on its standard error

@@ -10,6 +10,8 @@ import (
 
 	"github.com/f3f4c0de/harness/executor/backend"
 	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/backends/inproc"
+	"github.com/f3f4c0de/harness/internal/backends/ipc"
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
@@ -86,7 +88,7 @@ func FromEnv(ctx context.Context, cfg Config) (*Executor, error) {
 // the TestMain of tests that do so. A worker never comes to a second call, so one that
 // is given a task that the first was not panics. So does one with a nil task, or with
 // two different tasks of the same name; a task and its Idempotent are the same.
-func Main(tasks ...AnyTask) { backends.Divert(core.TasksOf(tasks), nil) }
+func Main(tasks ...AnyTask) { ipc.Divert(core.TasksOf(tasks), nil) }
 
 // Backend returns the name of the backend.
 func (ex *Executor) Backend() string { return ex.core().Backend().Name }
@@ -168,7 +170,7 @@ func pick(name string, cfg Config) (*core.Backend, error) {
 		return find(name)
 	}
 	if cfg.Require|cfg.Prefer == 0 {
-		return backends.Goroutines, nil
+		return inproc.Goroutines, nil
 	}
 	var best *core.Backend
 	most := -1

@@ -100,6 +100,17 @@ var failures = []struct {
 		defer cancel()
 		return c.fails(held.Submit(ctx, ex, c.holding(1)))
 	}},
+	{"its time limit passes", "Counted from when it starts. Its context ends, and it stops when it looks.", func(c *conform) error {
+		return c.fails(held.Timeout(5*time.Millisecond).Submit(c.ctx, c.open(executor.Config{Workers: 1}), c.holding(1)))
+	}},
+	{"its time limit passes and it does not care", "After Config.CancelGrace a worker process is killed and replaced, and the task is not run again, also if it is idempotent. Inside the process nobody can stop it: its future ends when it does.", func(c *conform) error {
+		if c.backend.Shared {
+			return errImpossible // to stop it
+		}
+		started := executor.NewQueue[int64](1)
+		defer started.Close(c.ctx)
+		return c.fails(deaf.Timeout(5*time.Millisecond).Idempotent().Submit(c.ctx, c.open(executor.Config{Workers: 1, CancelGrace: time.Millisecond}), started))
+	}},
 	{"its worker is killed", "By SIGKILL, say. Exit code, signal, task and the last lines of standard error are kept. Tasks behind it go to another worker. An idempotent task is tried three times. Inside the process, the whole program ends.", func(c *conform) error {
 		if c.backend.Shared {
 			return errImpossible
@@ -214,6 +225,10 @@ func kind(err error) string {
 	var pe *executor.PanicError
 	if errors.As(err, &pe) {
 		names = append(names, "*PanicError")
+	}
+	var late *executor.TimeoutError
+	if errors.As(err, &late) {
+		names = append(names, "*TimeoutError")
 	}
 	var lost *executor.WorkerLostError
 	if errors.As(err, &lost) {

@@ -88,7 +88,7 @@ func (f fault) at(ctx context.Context, stage string) error {
 		stand(letGo(f.Mark)) // it may take a moment
 		return errStands
 	case hangs:
-		if w := core.WorkerOf(ctx); w != nil && w.Link == nil { // nobody could stop it here
+		if w := core.WorkerOf(ctx); w != nil && w.Queues == nil { // nobody could stop it here
 			executor.Blocking(ctx, func() { <-ctx.Done() })
 			return ctx.Err()
 		}

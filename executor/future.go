@@ -19,6 +19,7 @@ func (f *Future[Out]) core() *core.Future[Out] { return (*core.Future[Out])(f) }
 //
 //   - *[TaskError]: the function returned an error
 //   - *[PanicError]: the function panicked
+//   - *[TimeoutError]: the time limit of the task has passed
 //   - [ErrCancelled]: Cancel was called
 //   - the cause of the context that the task was submitted with, if that ended
 //   - *[WorkerLostError], *[InitError], [ErrClosed], [ErrFull], [ErrEncode],

@@ -19,7 +19,8 @@ type MapOptions struct {
 
 	// Chunk is how many inputs make one submission. Zero is adapted to how long they
 	// take, so that short ones do not pay for a submission each; and those that wait
-	// behind long ones are given to a worker with nothing to do.
+	// behind long ones are given to a worker with nothing to do. A task with a time
+	// limit is given one input at a time in any case.
 	Chunk int
 
 	// Ahead bounds how many inputs have been taken whose results have not; zero is
@@ -160,9 +161,12 @@ func newMapper[In, Out any](ctx context.Context, ex *Executor, task *Task[In, Ou
 	if opt.Unordered {
 		m.arrived = make(chan *portion[In, Out], m.workers*maxEach+1)
 	}
+	if m.task.TimeLimit() > 0 {
+		m.opt.Chunk = 1 // the limit is that of one input
+	}
 	m.due = time.AfterFunc(dueAfter, func() { m.isDue.Store(true) })
 	m.most = 2*m.workers + 2 // until it is known how long they take
-	m.setSize(max(1, opt.Chunk))
+	m.setSize(max(1, m.opt.Chunk))
 	return m
 }
 

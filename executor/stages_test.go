@@ -250,6 +250,9 @@ func runCell(t *testing.T, b *core.Backend, s stage) {
 		}
 	case s.stuck(): // a batch is cancelled as a whole
 		ways = ways[:2]
+		if s.want(b, false) == cancelled && slices.Contains([]string{decodeArgument, running, encodeResult}, s.stage) {
+			ways[1].name, ways[1].try = "idempotent, with a time limit", (*cell).limited
+		}
 	}
 	if testing.Short() {
 		ways = ways[:1]
@@ -401,6 +404,22 @@ func (c *cell) single() {
 	c.goesOn()
 }
 
+// limited submits the one that never ends with a time limit, among innocents that have
+// one as well. Nobody cancels it.
+func (c *cell) limited() {
+	in, _ := c.bad()
+	c.want = "*TimeoutError, DeadlineExceeded"
+	c.submit(10)
+	f := c.task.Timeout(20*time.Millisecond).Submit(c.ctx, c.ex, in)
+	c.submit(10)
+	if !c.done(f) {
+		c.stumble("the task that never ends is %v after its time limit; want %s", f.State(), c.want)
+		return
+	}
+	c.outcome("the future of the task that never ends", f.Err())
+	c.goesOn()
+}
+
 // unstick waits until the task stands, checks that this holds up nobody else,
 // and cancels it.
 func (c *cell) unstick(f executor.AnyFuture, mark string) {
@@ -511,6 +530,8 @@ func (c *cell) goesOn() {
 	case strings.Contains(c.want, quarantine):
 		lost = 3
 	case strings.Contains(c.want, "WorkerLost"):
+		lost = 1
+	case strings.Contains(c.want, "TimeoutError") && !c.backend.Shared:
 		lost = 1
 	case c.want == cancelled && !c.backend.Shared && c.stage.stage != encodeArgument && c.stage.stage != decodeResult:
 		lost = 1 // which was killed to end it
@@ -910,6 +931,8 @@ A call passes through stages, and a worker does: its argument is encoded, sent a
 is started, initialised, and idle between two tasks. Each row is a failure at one of them; each cell is what the future of that very call reports, or ` + "`Open`" + `.
 In a batch and in a ` + "`Map`" + ` it is what that very input reports. Whatever the row: no other task is blamed, before it, beside it or behind it; the pool goes on with all
 its workers; ` + "`Close`" + ` returns and leaves no process and no goroutine. An idempotent task whose worker is lost is tried three times in all.
+What hangs or stands still in a worker while the argument is decoded, the task runs or the result is encoded ends by Cancel, or, if the task has a time limit, with a
+` + "`*TimeoutError`" + ` after that; both cost a worker process that does not go on.
 ` + "`go test ./executor -run TestStages`" + ` provokes every row on every backend, alone, in a batch and in a Map.
 
 `

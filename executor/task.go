@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/wire"
@@ -57,6 +58,18 @@ func (t *Task[In, Out]) Submit(ctx context.Context, ex *Executor, in In) *Future
 // given to another, at most twice.
 func (t *Task[In, Out]) Idempotent() *Task[In, Out] {
 	return (*Task[In, Out])(t.core().Idempotent())
+}
+
+// Timeout returns the same task with a time limit, counted from when it starts to run:
+// what it waits in the queue, or behind other tasks, does not count. When the limit has
+// passed, the task's context ends with a *[TimeoutError] as its cause, which is what the
+// future reports then. A result that the task returns all the same counts. A worker process
+// whose task has not returned Config.CancelGrace after the limit is killed and replaced,
+// and the task is not run again, also if it is idempotent. Inside the process a task
+// cannot be killed: its future is done when it returns. [Map] and [Results] submit each
+// input of such a task by itself. Timeout panics if limit is not above 0.
+func (t *Task[In, Out]) Timeout(limit time.Duration) *Task[In, Out] {
+	return (*Task[In, Out])(t.core().Timeout(limit))
 }
 
 // With returns the task together with its argument.

@@ -180,7 +180,7 @@ func nestedError(task string, nested error) error {
 // It returns ErrNested instead if that cannot be.
 func await[F core.SealedFuture](ctx context.Context, futures []F, wait func()) error {
 	w := core.WorkerOf(ctx)
-	if w == nil || w.Crew == nil {
+	if w == nil || w.Waits == nil {
 		core.Blocking(ctx, wait)
 		return nil
 	}
@@ -191,9 +191,9 @@ func await[F core.SealedFuture](ctx context.Context, futures []F, wait func()) e
 			left = append(left, f)
 		}
 	}
-	return core.Await(ctx, w.Crew, func() bool {
+	return core.Await(ctx, w.Waits, func() bool {
 		for _, f := range left {
-			if core.CallOf(f).Crew() != w.Crew || isDone(core.CallOf(f)) {
+			if core.CallOf(f).Waits() != w.Waits || isDone(core.CallOf(f)) {
 				return false
 			}
 		}

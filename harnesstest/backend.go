@@ -22,7 +22,7 @@ import (
 // Tasks are the tasks that TestBackend submits.
 var Tasks = []executor.AnyTask{
 	double, echo, sends, fails, failsBadly, panics, exits, holds, untilCancelled, unencodable, takes, makes, encodes, produces, nap,
-	prepares, mixed, does, opens, fickle, refuses, mixes, takesLong, brackets, double.Idempotent(), consumes,
+	prepares, mixed, does, opens, fickle, refuses, mixes, takesLong, brackets, double.Idempotent(), consumes, untilStopped, stubborn, napsOrWaits,
 }
 
 var (
@@ -156,6 +156,10 @@ func TestBackend(t *testing.T, b *backend.Backend) {
 		{"context ends running", testContextEndsRunning},
 		{"wait gives up", testWaitGivesUp},
 		{"deadline", testDeadline},
+		{"time limit", testTimeLimit},
+		{"time limit and queue", testTimeLimitQueued},
+		{"time limit kills", testTimeLimitKills},
+		{"time limit and map", testTimeLimitMap},
 		{"callbacks", testCallbacks},
 		{"callback panics", testCallbackPanics},
 		{"callback always", testCallbackAlways},
@@ -186,6 +190,11 @@ func TestBackend(t *testing.T, b *backend.Backend) {
 		{"init stopped", testInitStopped},
 		{"max tasks per worker", testMaxTasksPerWorker},
 		{"idle timeout", testIdleTimeout},
+		{"on demand", testOnDemand},
+		{"on demand but unused", testOnDemandUnused},
+		{"warm", testWarm},
+		{"warm gives up", testWarmGivesUp},
+		{"init fails on demand", testInitFailsOnDemand},
 		{"resize", testResize},
 		{"resize down while busy", testResizeDownWhileBusy},
 		{"resize back and forth", testResizeFlaps},
@@ -208,20 +217,35 @@ func TestBackend(t *testing.T, b *backend.Backend) {
 		{"closed", testClosed},
 		{"many submitters", testManySubmitters},
 	}
-	for _, p := range promises {
-		t.Run(p.name, func(t *testing.T) {
-			s := &suite{b: b, before: ours()}
-			p.test(t, s)
+	run := func(name string, onDemand bool, test func(*testing.T, *suite)) {
+		t.Run(name, func(t *testing.T) {
+			s := &suite{b: b, onDemand: onDemand, before: ours()}
+			test(t, s)
 			s.finish(t)
 		})
 	}
+	for _, p := range promises {
+		run(p.name, false, p.test)
+		if slices.Contains(alsoOnDemand, p.name) {
+			run(p.name+", on demand", true, p.test)
+		}
+	}
+}
+
+// alsoOnDemand are the promises that are checked once more of an executor that starts
+// its workers on demand: those that depend on when workers are started.
+var alsoOnDemand = []string{
+	"order", "width", "init", "init fails later", "init stopped", "max tasks per worker", "idle timeout", "resize", "resize down while busy",
+	"resize back and forth", "stats", "stop", "stop with cause", "full queue rejects", "full queue blocks", "queue is bounded", "nested", "nested submit",
+	"nested allowed", "nested resize", "queue stands still", "close waits", "many submitters",
 }
 
 // A suite is what one test of a backend works with.
 type suite struct {
-	b      *core.Backend
-	ex     *executor.Executor
-	before []string
+	b        *core.Backend
+	onDemand bool // open has workers started on demand
+	ex       *executor.Executor
+	before   []string
 }
 
 // open opens the backend with up to n workers and returns how many it has.
@@ -232,7 +256,7 @@ func (s *suite) open(t *testing.T, n int, cfg core.Config) (context.Context, *ex
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
-	cfg.Workers = n
+	cfg.Workers, cfg.OnDemand = n, cfg.OnDemand || s.onDemand
 	ex, err := open(ctx, s.b, cfg)
 	if err != nil {
 		t.Fatalf("Open(%+v) = %v", cfg, err)

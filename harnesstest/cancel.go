@@ -220,6 +220,17 @@ func testWhoCancelled(t *testing.T, s *suite) {
 		}
 	}
 	own := errors.New("the submitter's reason")
+	limited := fickle.Timeout(time.Hour)
+	late := &executor.TimeoutError{Task: fickle.Name(), Limit: time.Hour}
+	// is reports whether err is the cause, and nothing beside; wraps, whether it is among what err wraps.
+	is := func(err, cause error) bool {
+		te, ok := err.(*executor.TimeoutError) //nolint:errorlint // this very one
+		return same(err, cause) || ok && same(cause, late) && *te == *late
+	}
+	wraps := func(err, cause error) bool {
+		var te *executor.TimeoutError
+		return errors.Is(err, cause) || errors.As(err, &te) && is(te, cause)
+	}
 	ways := []struct {
 		name  string
 		cause error
@@ -241,12 +252,15 @@ func testWhoCancelled(t *testing.T, s *suite) {
 			ctx := &passing{ctx, make(chan struct{})}
 			return ctx, func(executor.AnyFuture) { close(ctx.passed) }
 		}},
+		{"its time limit", late, executor.Done, func() (context.Context, func(executor.AnyFuture)) {
+			return ctx, func(f executor.AnyFuture) { core.CallOf(f).Expire() } // as if it had passed
+		}},
 	}
 	for _, way := range ways {
 		for _, how := range []string{"the context's error", "the cause", "somebody's cancellation", "an error", "a panic", "nothing"} {
 			started := executor.NewQueue[int64](1)
 			theirs, stop := way.ctx()
-			f := fickle.Submit(theirs, m, fickleness{how, started})
+			f := limited.Submit(theirs, m, fickleness{how, started})
 			if _, err := started.Get(ctx); err != nil {
 				t.Fatal(err)
 			}
@@ -268,11 +282,11 @@ func testWhoCancelled(t *testing.T, s *suite) {
 				}
 			case "somebody's cancellation", "an error":
 				with := map[string]error{"an error": errOwn, "somebody's cancellation": context.Canceled}[how]
-				if !errors.Is(err, way.cause) || !errors.Is(err, with) || !errors.As(err, &te) || !strings.HasPrefix(err.Error(), way.cause.Error()) || f.State() != way.state {
+				if !wraps(err, way.cause) || !errors.Is(err, with) || !errors.As(err, &te) || !strings.HasPrefix(err.Error(), way.cause.Error()) || f.State() != way.state {
 					fail(fmt.Sprintf("%v with the function's own error, %v", way.cause, way.state))
 				}
 			default:
-				if !same(err, way.cause) || f.State() != way.state {
+				if !is(err, way.cause) || f.State() != way.state {
 					fail(fmt.Sprintf("%v, %v", way.cause, way.state))
 				}
 			}
@@ -282,14 +296,14 @@ func testWhoCancelled(t *testing.T, s *suite) {
 
 			// The only argument of a batch, or the whole of it, reports the same.
 			theirs, stop = way.ctx()
-			of := submitBatch(fickle, theirs, m, []fickleness{{how, started}})
+			of := submitBatch(limited, theirs, m, []fickleness{{how, started}})
 			if _, err := started.Get(ctx); err != nil {
 				t.Fatal(err)
 			}
 			stop(of)
 			b, whole := of.Wait(ctx)
 			_ = started.Close(ctx)
-			if got := cmp.Or(whole, b.Errs[0]); !same(got, way.cause) && fmt.Sprint(got) != fmt.Sprint(err) {
+			if got := cmp.Or(whole, b.Errs[0]); !is(got, way.cause) && fmt.Sprint(got) != fmt.Sprint(err) {
 				t.Errorf("stopped by %s, the function gave %s in a batch: %v; want %v, or %v", way.name, how, got, err, way.cause)
 			}
 		}

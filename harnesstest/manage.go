@@ -190,8 +190,9 @@ func testMaxTasksPerWorker(t *testing.T, s *suite) {
 		}
 	}
 	s.finish(t)
-	if inits, started := len(drain(ctx, h.Started)), m.Stats().Started; started < tasks/3 || inits != started {
-		t.Errorf("%d tasks took %d workers, %d of them prepared; want at least %d, all prepared", tasks, started, inits, tasks/3)
+	// A worker that was not needed any more before it was prepared is none that ran tasks.
+	if inits, started := len(drain(ctx, h.Started)), m.Stats().Started; inits < tasks/3 || inits > started {
+		t.Errorf("%d tasks took %d workers, %d of them prepared; want at least %d prepared, each once", tasks, started, inits, tasks/3)
 	}
 	if n > 1 {
 		return

@@ -72,6 +72,8 @@ func testMisuse(t *testing.T, s *suite) {
 		{"SubmitBatch of no task", "nil task", func() { submitBatch(noTask, ctx, ex, []int64{1}) }},
 		{"With of no task", "nil task", func() { noTask.With(1) }},
 		{"Idempotent of no task", "nil task", func() { noTask.Idempotent() }},
+		{"Timeout of no task", "nil task", func() { noTask.Timeout(1) }},
+		{"Timeout of no time", "more than 0", func() { double.Timeout(0) }},
 		{"Wait without a context", "nil context", func() { _, _ = f.Wait(none) }},
 		{"executor.Wait without a context", "nil context", func() { _, _, _ = executor.Wait(none, executor.AllCompleted, f) }},
 		{"AsCompleted without a context", "nil context", func() { executor.AsCompleted(none, f) }},

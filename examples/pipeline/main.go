@@ -9,7 +9,7 @@ import (
 )
 
 var produce = executor.NewTask("produce", func(ctx context.Context, q *executor.Queue[int]) (n int, err error) {
-	defer q.Close(ctx)
+	defer func() { _ = q.Close(ctx) }()
 	for ; n < 10 && err == nil; n++ {
 		err = q.Put(ctx, n*n)
 	}

@@ -1,10 +1,11 @@
 // Package backend is for those who write a backend of their own: a way to execute
 // tasks. Programs that only run tasks need package executor alone.
 //
-// A backend is a [Backend] value. Its Open returns an [Executor], which is given
-// calls: submitted tasks, whatever their types. It runs each with Call.Run on some
-// goroutine, as some [Worker], and completes it otherwise if it cannot: with
-// Call.Fail. A [Site] holds what the calls of one executor have in common.
+// A backend is a [Backend] value. Its Open may be that of a [Pool], which has the
+// machinery of the built-in backends with other settings. Or it returns an [Executor] of
+// one's own, which is given calls: submitted tasks, whatever their types. It runs each
+// with Call.Run on some goroutine, as some [Worker], and completes it with Call.Fail if it
+// cannot. A [Site] holds what the calls of one executor have in common.
 //
 // The value is handed to executor.OpenBackend or, to be compared with the others, to
 // cli.Main. harnesstest.TestBackend checks every promise that a backend makes.

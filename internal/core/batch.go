@@ -106,6 +106,8 @@ type pendingBatch[In, Out any] struct {
 func (p *pendingBatch[In, Out]) name() string     { return p.task.name }
 func (p *pendingBatch[In, Out]) idempotent() bool { return p.task.again }
 
+func (p *pendingBatch[In, Out]) timeout() time.Duration { return p.task.limit }
+
 func (p *pendingBatch[In, Out]) origin() *TaskIdentity { return p.task.id }
 func (p *pendingBatch[In, Out]) release()              { p.in = nil }
 

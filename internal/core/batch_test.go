@@ -143,7 +143,7 @@ func TestCancelAfterALoss(t *testing.T) {
 				var c *Call
 				f := submit(submitFunc(func(call *Call) {
 					c = call
-					c.Enter(&Site{Carrier: takesBack{}})
+					c.Enter(&Site{Transport: takesBack{}})
 				}))
 				if _, err := c.AppendInput(nil); err != nil || !c.Claim() || !c.Lose(errors.New("lost"), begun) {
 					t.Fatalf("%s: AppendInput() = %v, or it could not be claimed, or is over", name, err)

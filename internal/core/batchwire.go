@@ -392,6 +392,7 @@ func (p *servedBatch[In, Out]) release()                       {}
 func (p *servedBatch[In, Out]) argument() (none reflect.Value) { return none }
 func (p *servedBatch[In, Out]) name() string                   { return p.task.name }
 func (p *servedBatch[In, Out]) idempotent() bool               { return p.task.again }
+func (p *servedBatch[In, Out]) timeout() time.Duration         { return 0 }
 func (p *servedBatch[In, Out]) inputSize() int                 { return 0 }
 func (p *servedBatch[In, Out]) outputSize() int                { return 0 }
 func (p *servedBatch[In, Out]) keepsOutput() bool              { return false }

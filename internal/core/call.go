@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/f3f4c0de/harness/internal/fault"
 	"github.com/f3f4c0de/harness/internal/wire"
@@ -30,7 +31,7 @@ type Call struct {
 
 	losses  uint8 // workers that were lost while they ran it, unless it is a batch
 	began   bool  // on a worker that was lost
-	carried bool  // by site.Carrier, who has claimed it
+	carried bool  // by site.Transport, who has claimed it
 	traits  callTraits
 	phase   atomic.Uint32
 	body    body
@@ -60,6 +61,7 @@ func (c *Call) failure() error {
 type body interface {
 	name() string
 	idempotent() bool
+	timeout() time.Duration // of a call that is limited
 	run(ctx context.Context) error
 	appendInput(b []byte) ([]byte, error)
 	decodeInput(b []byte) error
@@ -81,6 +83,7 @@ const (
 	batched       callTraits = 1 << iota // it is a batch
 	foreignInput                         // methods of the program's own encode its argument,
 	foreignOutput                        // and its result
+	limited                              // it has a time limit
 )
 
 // batch is what a call of several arguments has beside.
@@ -140,9 +143,9 @@ func (c *Call) Batch() bool { return c.traits&batched != 0 }
 // for anyone once the call is done.
 func (c *Call) Cancelled() bool { return c.failed != nil && c.failed.cancelled }
 
-// Crew returns the workers that the call was submitted to, or nil if they do not
+// Waits returns the tracker of the workers that the call was submitted to, or nil if they do not
 // wait for each other.
-func (c *Call) Crew() *Crew { return c.site.Crew }
+func (c *Call) Waits() *WaitTracker { return c.site.Waits }
 
 // Worker returns the worker of this process that runs the task, or has run it;
 // nil if none has. It is for the goroutine that drives the call.
@@ -198,7 +201,7 @@ func (c *Call) State() State {
 	case waiting, held:
 		return Pending
 	case running: // and who claims it has said so before
-		if c.carried && !c.site.Carrier.Started(c) && c.phase.Load() <= running {
+		if c.carried && !c.site.Transport.Started(c) && c.phase.Load() <= running {
 			return Pending
 		}
 	case settled:
@@ -221,9 +224,9 @@ func (c *Call) Err() error {
 // Done returns a channel that is closed when the call is done.
 func (c *Call) Done() <-chan struct{} { return c.completion().done }
 
-// A Carrier is a backend that takes calls to workers elsewhere. Its methods are
-// safe for concurrent use.
-type Carrier interface {
+// A Transport is a backend that takes calls to workers elsewhere, as a [Call] sees
+// it. Its methods are safe for concurrent use.
+type Transport interface {
 	// Abort is called, at most once per call, when a claimed call is to stop. It
 	// reports true if the task has not started and never will; otherwise it
 	// passes the wish on to the worker. It may wait until the call has been
@@ -250,7 +253,7 @@ func (c *Call) Cut() (left int, ok bool) {
 		return 0, false
 	}
 	if c.carried {
-		return c.site.Carrier.Cut(c)
+		return c.site.Transport.Cut(c)
 	}
 	return b.cut()
 }
@@ -260,7 +263,7 @@ func (c *Call) Cut() (left int, ok bool) {
 // which calls its callbacks: it is not to be asked with a lock held.
 func (c *Call) Wanted() bool { return !c.ended() && c.phase.Load() <= held }
 
-// Claim takes the call for a worker elsewhere, to which the site's Carrier
+// Claim takes the call for a worker elsewhere, to which the site's Transport
 // brings it. It reports false if the call was cancelled. From then on it is
 // for the backend to cancel the call if the context ends that it was submitted
 // with.
@@ -344,9 +347,48 @@ func (c *Call) Run(w *Worker) {
 		}
 		c.ran(err, false)
 	}()
-	err := c.body.run(ctx)
+	var err error
+	if c.traits&limited == 0 {
+		err = c.body.run(ctx)
+	} else {
+		err = c.runLimited(ctx)
+	}
 	ended = true
 	c.returned(err)
+}
+
+// runLimited runs a task that has a time limit.
+func (c *Call) runLimited(ctx context.Context) error {
+	defer time.AfterFunc(c.body.timeout(), c.Expire).Stop()
+	return c.body.run(ctx)
+}
+
+// TimeLimit returns how long the task may run, or 0 if it has no time limit. In a
+// worker process it has none: there the submitter sees to it.
+func (c *Call) TimeLimit() time.Duration {
+	if c.traits&limited == 0 {
+		return 0
+	}
+	return c.body.timeout()
+}
+
+// Expire tells a call that runs that its time limit has passed: it is to stop, with a
+// fault.TimeoutError as the cause. [Call.Run] sees to that itself; a backend that takes
+// calls to workers elsewhere calls Expire when a worker has run the task for its
+// TimeLimit. A call that is over, or was told to stop before, is left alone.
+func (c *Call) Expire() {
+	if c.phase.Load() != running {
+		return
+	}
+	cause := &fault.TimeoutError{Task: c.TaskName(), Limit: c.TimeLimit()}
+	if !c.completion().interrupt(c, cause, true) || !c.carried {
+		return
+	}
+	if c.site.Transport.Abort(c, cause) {
+		c.settle(running, cause)
+		return
+	}
+	c.settle(waiting, cause) // its worker was lost, and the claim taken back
 }
 
 // returned completes a call whose function has returned in this process.
@@ -384,7 +426,8 @@ func (c *Call) outcome(err error) (_ error, cancelled bool) {
 		}
 		return &cutShort{cause, e}, cancelled
 	case *wire.RemoteError: // a worker has put the cause, as it was told, in the place of the function's error
-		if e.Lists(context.Canceled) {
+		_, late := cause.(*fault.TimeoutError) //nolint:errorlint // this very one
+		if e.Lists(context.Canceled) || late && e.Lists(context.DeadlineExceeded) {
 			return cause, cancelled
 		}
 	default:
@@ -414,8 +457,12 @@ func (c *Call) cut() (cause error, cancelled bool) {
 }
 
 // cancels reports whether to end the call with that cause is a cancellation: it
-// is unless the cause is the deadline of the context it was submitted with.
+// is unless the cause is its time limit, or the deadline of the context it was
+// submitted with.
 func (c *Call) cancels(cause error) bool {
+	if m := c.waiters.Load(); m != nil && m.expired.Load() {
+		return false
+	}
 	return c.ctx.Done() == nil || !same(c.ctx.Err(), context.DeadlineExceeded) || !same(cause, context.Cause(c.ctx))
 }
 
@@ -518,10 +565,10 @@ func (c *Call) Cancel(cause error) bool {
 			return false
 		} // else its claim was taken back just now, or it is held
 	}
-	if !c.completion().interrupt(c, cause) || !c.carried {
+	if !c.completion().interrupt(c, cause, false) || !c.carried {
 		return false
 	}
-	if c.site.Carrier.Abort(c, cause) {
+	if c.site.Transport.Abort(c, cause) {
 		return c.settle(running, cause) && !c.began
 	}
 	c.settle(decoding, cause)

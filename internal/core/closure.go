@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"runtime"
+	"time"
 
 	"github.com/f3f4c0de/harness/internal/fault"
 )
@@ -43,6 +44,7 @@ func (c *closure[Out]) run(ctx context.Context) (err error) {
 type local struct{}
 
 func (local) idempotent() bool                    { return false }
+func (local) timeout() time.Duration              { return 0 }
 func (local) origin() *TaskIdentity               { return nil }
 func (local) release()                            {}
 func (local) argument() (none reflect.Value)      { return none }

@@ -23,9 +23,10 @@ type completion struct {
 	interrupted error       // why the task was told to stop
 	unwatch     func() bool // stops watching the submitter's context
 
-	told   atomic.Bool // interrupted is set
-	looked atomic.Bool // somebody may look at the argument, with mu held: see MayEnd
-	ending bool        // no notices and callbacks are added any more; guarded by mu
+	told    atomic.Bool // interrupted is set
+	expired atomic.Bool // it is, because the time limit has passed
+	looked  atomic.Bool // somebody may look at the argument, with mu held: see MayEnd
+	ending  bool        // no notices and callbacks are added any more; guarded by mu
 }
 
 // A few holds what most completions do not need.
@@ -78,7 +79,7 @@ func (c *Call) wait(ctx context.Context) error {
 		return nil
 	}
 	done := c.Done()
-	err := Await(ctx, c.site.Crew, c.unsettled, func() {
+	err := Await(ctx, c.site.Waits, c.unsettled, func() {
 		select {
 		case <-done:
 		case <-ctx.Done():
@@ -239,8 +240,9 @@ func (m *completion) context(c *Call) context.Context {
 	return m.ctx
 }
 
-// interrupt cancels the task's context and reports whether it was the first to.
-func (m *completion) interrupt(c *Call, cause error) bool {
+// interrupt cancels the task's context, because its time limit has passed or for
+// another cause, and reports whether it was the first to.
+func (m *completion) interrupt(c *Call, cause error, expired bool) bool {
 	if m == completed {
 		return false
 	}
@@ -249,6 +251,7 @@ func (m *completion) interrupt(c *Call, cause error) bool {
 	first := m.interrupted == nil
 	if first {
 		m.interrupted = cause
+		m.expired.Store(expired)
 		m.told.Store(true)
 	}
 	m.mu.Unlock()

@@ -131,7 +131,7 @@ func (b *Backend) Validate() error {
 	switch {
 	case b == nil:
 		return errors.New("the backend is nil")
-	case b.Name == "" || strings.ContainsFunc(b.Name, func(r rune) bool { return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-') }):
+	case b.Name == "" || strings.ContainsFunc(b.Name, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' }):
 		return fmt.Errorf("a backend is named %q; want lower-case letters, digits and hyphens", b.Name)
 	case b.Open == nil:
 		return fmt.Errorf("backend %s has no Open", b.Name)
@@ -303,15 +303,15 @@ type WorkerHooks struct {
 
 // A Worker is one worker of an executor as the task that runs on it sees it.
 type Worker struct {
-	Index  int    // from 0
-	PID    int    // of the process that it is, or is in
-	Thread int    // id of the OS thread that it has for itself; 0 if it has none
-	Header []byte // what the submitter's Observer sent along, in a worker process
-	Crew   *Crew  // the workers that it is one of; nil in a worker process
-	Gate   Gate   // what must be held while running; nil if nothing
-	Link   Link   // the way back to the submitter; nil inside its process
+	Index  int          // from 0
+	PID    int          // of the process that it is, or is in
+	Thread int          // id of the OS thread that it has for itself; 0 if it has none
+	Header []byte       // what the submitter's Observer sent along, in a worker process
+	Waits  *WaitTracker // of the workers that it is one of; nil in a worker process
+	Gate   Gate         // what must be held while running; nil if nothing
+	Queues QueueClient  // nil in the submitter's process, where the queues are
 
-	waits int // of its task, on the Crew and on queues; guarded by Crew.mu
+	waiting int // waits of its task, for tasks and on queues; guarded by Waits.mu
 }
 
 type workerKey struct{}

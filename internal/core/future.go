@@ -20,6 +20,7 @@ type Future[Out any] struct {
 //
 //   - *fault.TaskError: the function returned an error
 //   - *fault.PanicError: the function panicked
+//   - *fault.TimeoutError: the function had not returned when the task's time limit had passed
 //   - ErrCancelled: Cancel was called
 //   - the cause of the context that the task was submitted with, if that ended
 //   - *fault.WorkerLostError, *fault.InitError, fault.ErrClosed, fault.ErrFull, fault.ErrEncode,
@@ -101,7 +102,7 @@ func Then[Out, Next any](f *Future[Out], fn func(Out) (Next, error)) *Future[Nex
 		ctx = context.WithoutCancel(ctx)
 	}
 	d.call.init(ctx, d, 0)
-	d.call.site = &Site{Crew: f.call.site.Crew, of: f.call.site.home()}
+	d.call.site = &Site{Waits: f.call.site.Waits, of: f.call.site.home()}
 	f.OnDone(func(f *Future[Out]) {
 		if failed := f.call.failed; failed != nil {
 			if d.call.phase.CompareAndSwap(waiting, settling) {

@@ -32,9 +32,9 @@ import (
 // concurrent use. A Queue that was sent to a worker process is kept until it is
 // closed and drained, so close every queue.
 type Queue[T any] struct {
-	sealedQueue
-	store *store[T] // nil in another process
-	id    uint64    // names it there
+	sealedQueue           //nolint:unused // its method tells the codec what it is
+	store       *store[T] // nil in another process
+	id          uint64    // names it there
 }
 
 // NewQueue makes a queue that holds at most capacity values. It panics if
@@ -97,10 +97,10 @@ func (q *Queue[T]) Close(ctx context.Context) error {
 
 func (q *Queue[T]) ask(ctx context.Context, op QueueOp, payload []byte) ([]byte, error) {
 	w := WorkerOf(ctx)
-	if w == nil || w.Link == nil {
+	if w == nil || w.Queues == nil {
 		return nil, errors.New("executor: a queue from another process is reached with the context of the task that got it")
 	}
-	return w.Link.Ask(ctx, op, q.id, payload)
+	return w.Queues.Ask(ctx, op, q.id, payload)
 }
 
 // MarshalJSON makes the reference that a worker process gets.
@@ -141,14 +141,15 @@ const (
 	QueueClose
 )
 
-// A Link is a worker process's way to what stays with the submitter.
-type Link interface {
+// A QueueClient is the client with which a worker process uses the queues, which stay in
+// the submitter's process.
+type QueueClient interface {
 	// Ask does op on the submitter's queue with that id and blocks until it
 	// is done or ctx ends.
 	Ask(ctx context.Context, op QueueOp, id uint64, payload []byte) ([]byte, error)
 }
 
-// AnswerQueue does in the submitter's process what a worker's Link was asked.
+// AnswerQueue does in the submitter's process what a worker's QueueClient was asked.
 // It blocks as Put and Get do. A queue that is not known is one that was
 // closed and drained.
 func AnswerQueue(ctx context.Context, op QueueOp, id uint64, payload []byte) ([]byte, error) {
@@ -248,8 +249,8 @@ func (s *store[T]) do(ctx context.Context, c *sync.Cond, try func() bool) error 
 		return nil
 	}
 	refused := false // guarded by s.mu
-	if w := WorkerOf(ctx); w != nil && w.Crew != nil {
-		defer w.Crew.leave(w.Crew.enterQueue(w, s, func() {
+	if w := WorkerOf(ctx); w != nil && w.Waits != nil {
+		defer w.Waits.leave(w.Waits.enterQueue(w, s, func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			refused = true

@@ -129,7 +129,7 @@ func TestQueueAcrossProcesses(t *testing.T) {
 		t.Error("Put outside of the task that got the queue gave no error")
 	}
 	// What the worker's side of a backend would do.
-	inTask := context.WithValue(ctx, workerKey{}, &Worker{Link: directLink{}})
+	inTask := context.WithValue(ctx, workerKey{}, &Worker{Queues: directQueues{}})
 	if err := far.Put(inTask, "one"); err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func sent[T any](t *testing.T, capacity int) (here, there *Queue[T], ctx context
 	t.Helper()
 	here = NewQueue[T](capacity)
 	there = &Queue[T]{id: here.store.publish()}
-	return here, there, context.WithValue(t.Context(), workerKey{}, &Worker{Link: directLink{}})
+	return here, there, context.WithValue(t.Context(), workerKey{}, &Worker{Queues: directQueues{}})
 }
 
 // through checks that a value arrives from a queue as it was put there.
@@ -316,9 +316,9 @@ func TestQueueWaitsForALoan(t *testing.T) {
 	}
 }
 
-type directLink struct{}
+type directQueues struct{}
 
-func (directLink) Ask(ctx context.Context, op QueueOp, id uint64, payload []byte) ([]byte, error) {
+func (directQueues) Ask(ctx context.Context, op QueueOp, id uint64, payload []byte) ([]byte, error) {
 	return AnswerQueue(ctx, op, id, payload)
 }
 

@@ -10,7 +10,7 @@ import (
 // waits on that queue with fault.ErrNested. What has a lock or an atomic value is in use
 // by others and is not looked into, nor is a function. It is quick for small
 // arguments and looks at no more than some thousand values of a large one.
-func (c *Call) MayEnd(s *Standstill) (refuse func(), ok bool) {
+func (c *Call) MayEnd(s *WaitSnapshot) (refuse func(), ok bool) {
 	m := c.completion()
 	if m == completed {
 		return nil, false
@@ -23,7 +23,7 @@ func (c *Call) MayEnd(s *Standstill) (refuse func(), ok bool) {
 	if c.phase.Load() > running { // one that a worker was sent is claimed, and need not have begun
 		return nil, false
 	}
-	l := &look{waited: make(map[uintptr]*crewWait), seen: make(map[uintptr]bool)}
+	l := &look{waited: make(map[uintptr]*trackedWait), seen: make(map[uintptr]bool)}
 	for store, w := range s.queues {
 		l.waited[reflect.ValueOf(store).Pointer()] = w
 	}
@@ -35,7 +35,7 @@ func (c *Call) MayEnd(s *Standstill) (refuse func(), ok bool) {
 
 // A look goes through a value in search of queues.
 type look struct {
-	waited map[uintptr]*crewWait // by the address of their store
+	waited map[uintptr]*trackedWait // by the address of their store
 	seen   map[uintptr]bool
 	n      int
 }
@@ -43,7 +43,7 @@ type look struct {
 // maxLook bounds how many values are looked at.
 const maxLook = 5000
 
-func (l *look) at(v reflect.Value) *crewWait {
+func (l *look) at(v reflect.Value) *trackedWait {
 	if l.n++; l.n > maxLook || !v.IsValid() {
 		return nil
 	}

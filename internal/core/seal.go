@@ -46,4 +46,4 @@ func (s *sealedFuture) future() *Call { return &s.call }
 // CallOf returns the call behind a future.
 func CallOf(f SealedFuture) *Call { return f.future() }
 
-type sealedQueue = wire.Reference
+type sealedQueue = wire.Reference //nolint:unused // Queue embeds it

@@ -18,11 +18,11 @@ type Site struct {
 	// Timing has the calls timed even without an Observer.
 	Timing bool
 
-	// Crew are the workers that wait for each other, if they do.
-	Crew *Crew
+	// Waits tracks the waits of workers for each other, if they have such.
+	Waits *WaitTracker
 
-	// Carrier takes calls elsewhere; nil if they run in this process.
-	Carrier Carrier
+	// Transport takes calls to workers elsewhere; nil if they run in this process.
+	Transport Transport
 
 	callbacks tally // what runs the program's own code and has not ended: sets of callbacks, codings
 	of        *Site // whose calls these are derived from; nil if from none

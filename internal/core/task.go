@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"time"
 
 	"github.com/f3f4c0de/harness/internal/fault"
 	"github.com/f3f4c0de/harness/internal/wire"
@@ -30,6 +31,7 @@ type Task[In, Out any] struct {
 	in    wire.Codec[In]
 	out   wire.Codec[Out]
 	again bool
+	limit time.Duration // 0: none
 
 	traits callTraits // of its calls
 }
@@ -104,7 +106,7 @@ func submit(ctx context.Context, ex Executor, c *Call) {
 		return
 	}
 	err := errors.New("the executor is nil")
-	if w := WorkerOf(ctx); w != nil && w.Link != nil {
+	if w := WorkerOf(ctx); w != nil && w.Queues != nil {
 		err = fmt.Errorf("%w: the executor is nil, since it stayed in the submitter's process", fault.ErrNested)
 	}
 	c.Fail(fmt.Errorf("submitting task %s: %w", c.Task(), err), 0, 0)
@@ -120,6 +122,29 @@ func (t *Task[In, Out]) Idempotent() *Task[In, Out] {
 	again.machine = &again
 	return &again
 }
+
+// Timeout returns the same task with a time limit, counted from when it starts to run:
+// what it waits in the queue, and in a worker process behind other tasks, does not
+// count. When the limit has passed its context ends, with a [TimeoutError] as the
+// cause, which is what the future then reports. A worker process whose task has not
+// returned Config.CancelGrace later is killed, and the task is not run again. Inside the
+// process a task cannot be killed: its future is done when it returns. A result that it
+// returns all the same counts. The limit of a batch is one for all of its arguments.
+// Timeout panics if limit is not positive.
+func (t *Task[In, Out]) Timeout(limit time.Duration) *Task[In, Out] {
+	t.declared("Timeout")
+	if limit <= 0 {
+		panic(fmt.Sprintf("executor: task %s was given the time limit %v; want more than 0", t.name, limit))
+	}
+	within := *t
+	within.limit = limit
+	within.traits |= limited
+	within.machine = &within
+	return &within
+}
+
+// TimeLimit returns the time limit of the task, or 0 if it has none.
+func (t *Task[In, Out]) TimeLimit() time.Duration { return t.limit }
 
 // With returns the task together with its argument.
 func (t *Task[In, Out]) With(in In) Job {
@@ -174,7 +199,7 @@ func (t *Task[In, Out]) Incoming(ctx context.Context, batch bool) *Call {
 		return &p.call
 	}
 	p := &pending[In, Out]{task: t}
-	p.call.init(ctx, p, t.traits)
+	p.call.init(ctx, p, t.traits&^limited) // which the submitter sees to
 	return &p.call
 }
 
@@ -206,6 +231,8 @@ type pending[In, Out any] struct {
 func (p *pending[In, Out]) name() string { return p.task.name }
 
 func (p *pending[In, Out]) idempotent() bool { return p.task.again }
+
+func (p *pending[In, Out]) timeout() time.Duration { return p.task.limit }
 
 func (p *pending[In, Out]) origin() *TaskIdentity { return p.task.id }
 

@@ -5,9 +5,11 @@
 package fault
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"time"
 )
 
 // Errors that a Future reports beside the task's own. All are compared with
@@ -53,6 +55,20 @@ func (e *TaskError) Error() string { return "task " + e.Task + ": " + Text(e.Err
 
 // Unwrap returns the function's error.
 func (e *TaskError) Unwrap() error { return e.Err }
+
+// A TimeoutError reports that a task had not returned when its time limit had passed. It
+// is context.DeadlineExceeded by errors.Is.
+type TimeoutError struct {
+	Task  string        // the task's name
+	Limit time.Duration // counted from when the task started
+}
+
+func (e *TimeoutError) Error() string {
+	return fmt.Sprintf("task %s: not done within its time limit of %v", e.Task, e.Limit)
+}
+
+// Unwrap returns context.DeadlineExceeded.
+func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }
 
 // A PanicError reports that a task's function panicked. The panic ends the
 // task, not the worker. It wraps the panic's value if that is an error.

@@ -53,7 +53,7 @@ execution trace (256 MiB), a system whose processes share no clock, so that enco
 
 **The error.** An amount of time that a task is known to spend (spinning, waiting for a reply, a lock or a channel, letting another goroutine run,
 encoding, decoding, a forced collection) is found in its part to 2 % and 0.2 ms, on every backend. The residual is below 0.2 ms a task. On a busy
-machine a task may be stopped between its clock and the trace's, by as much as the OS queue says. ` + "`go test . -run TestScripts/ledger`" + ` repeats it, and
+machine a task may be stopped between its clock and the trace's, by as much as the OS queue says. ` + "`go test . -run TestAcceptance/amounts`" + ` repeats it, and
 ` + "`go test ./internal/ledger -run GoToolTrace`" + ` compares with what ` + "`go tool trace`" + ` computes from the same file (1 %).
 
 The time for which tasks had to help the garbage collector is measured by the execution trace of their goroutines. In a program that allocates faster than its

@@ -16,7 +16,7 @@ import (
 var update = flag.Bool("update", false, "write the profiles of the canned run again")
 
 const (
-	canned    = "../../testdata/canned-run"
+	canned    = "../../testdata/runs/exact"
 	baseline  = "sum-sequential-w1"
 	processes = "sum-processes-w2"
 )

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/backends/inproc"
 	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/profile"
 	"github.com/f3f4c0de/harness/internal/results"
@@ -25,7 +25,7 @@ func TestLongWaitsKeepTheirReason(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "1.trace")
 	var number atomic.Uint64
 	obs := profile.MarkTasks(core.Observer{Submit: func(c *core.Call) { c.Number = number.Add(1) }}, 1)
-	ex, err := backends.Sequential.Open(t.Context(), core.Config{Workers: 1, Observer: obs})
+	ex, err := inproc.Sequential.Open(t.Context(), core.Config{Workers: 1, Observer: obs})
 	if err != nil {
 		t.Fatal(err)
 	}

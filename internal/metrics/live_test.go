@@ -35,7 +35,7 @@ func live(t *testing.T, to trace.Destination) (l *Live, published, said *[]strin
 	return l, published, said
 }
 
-const canned = "../../testdata/canned-run"
+const canned = "../../testdata/runs/exact"
 
 func TestLivePublishes(t *testing.T) {
 	l, published, said := live(t, trace.Destination{})

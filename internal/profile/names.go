@@ -28,7 +28,7 @@ var (
 	CallsTask = Code{module + "/internal/core.(*Call).Run", module + ".(*Call).Run"}
 	// WaitsAtGate is where a task waits for the lock of its execution model: the lock
 	// of an interpreter, or the turn of an event loop.
-	WaitsAtGate = Code{module + "/internal/backends.(*seat).enter", module + "/internal/backends.(*seat).Yield"}
+	WaitsAtGate = Code{module + "/internal/backends/inproc.(*waiter).enter", module + "/internal/backends/inproc.(*waiter).Yield"}
 
 	// WaitsForLock is where the standard library waits for a lock.
 	WaitsForLock = Code{"sync.*", "internal/sync.*", "internal/poll.*"}
@@ -49,7 +49,7 @@ var (
 
 // machinery lists the packages of this module, relative to its path, through which
 // programs submit tasks, run them and wait for them.
-var machinery = []string{"", "/executor", "/executor/pystyle", "/internal/core", "/internal/backends", "/internal/experiment/trial", "/internal/experiment", "/internal/profile", "/internal/trace"}
+var machinery = []string{"", "/executor", "/executor/pystyle", "/internal/core", "/internal/backends", "/internal/backends/admission", "/internal/backends/inproc", "/internal/backends/ipc", "/internal/experiment/trial", "/internal/experiment", "/internal/profile", "/internal/trace"}
 
 // Own reports whether a function, given by its name in stacks, belongs to the program or
 // to a library that it uses: neither to the standard library nor to the packages of

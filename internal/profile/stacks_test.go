@@ -13,6 +13,7 @@ import (
 
 	"github.com/f3f4c0de/harness/executor"
 	"github.com/f3f4c0de/harness/internal/backends"
+	"github.com/f3f4c0de/harness/internal/backends/inproc"
 	"github.com/f3f4c0de/harness/internal/core"
 	"github.com/f3f4c0de/harness/internal/profile"
 )
@@ -82,7 +83,7 @@ var stackTask = executor.NewTask("stack", func(context.Context, int) ([]string, 
 // If two tasks run alternately, one of them waits for the lock of their execution model, in
 // each of the functions of WaitsAtGate.
 func TestNamesAtTheGate(t *testing.T) {
-	ex, err := executor.Open(t.Context(), backends.GIL.Name, executor.Config{Workers: 2})
+	ex, err := executor.Open(t.Context(), inproc.GIL.Name, executor.Config{Workers: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ type far struct {
 }
 
 func (e far) Submit(_ context.Context, c *core.Call) {
-	c.Enter(&core.Site{Observer: e.obs, Carrier: e})
+	c.Enter(&core.Site{Observer: e.obs, Transport: e})
 	if !c.Claim() {
 		return
 	}

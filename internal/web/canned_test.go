@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	canned    = "../../testdata/canned-run"
+	canned    = "../../testdata/runs/exact"
 	published = "../../results/2026-11-21-two-cores"
 	baseline  = "sum-sequential-w1"
 	processes = "sum-processes-w2"

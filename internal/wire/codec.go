@@ -1,6 +1,7 @@
-// Package wire encodes the arguments, results and errors of tasks, which go to another
-// process of the same program and back. A [Codec] encodes the values of one type;
-// [AppendError] encodes an error.
+// Package wire turns values and errors into bytes and back, to cross a process boundary:
+// exactly, or refused with the path of the field. [For] returns the codec of a type;
+// arguments, results and the values of queues all go through it. [AppendError] does the
+// same for what a task failed with.
 package wire
 
 import (

@@ -40,7 +40,7 @@ var registry = func() *sync.Map {
 		reflect.TypeFor[fs.FileMode](), reflect.TypeFor[fs.PathError](), reflect.TypeFor[os.LinkError](), reflect.TypeFor[os.SyscallError](),
 		reflect.TypeFor[syscall.Errno](), reflect.TypeFor[syscall.Signal](), reflect.TypeFor[strconv.NumError](),
 		reflect.TypeFor[json.SyntaxError](), reflect.TypeFor[time.ParseError](),
-		reflect.TypeFor[fault.TaskError](), reflect.TypeFor[fault.PanicError](), reflect.TypeFor[fault.WorkerLostError](), reflect.TypeFor[fault.InitError](),
+		reflect.TypeFor[fault.TaskError](), reflect.TypeFor[fault.PanicError](), reflect.TypeFor[fault.WorkerLostError](), reflect.TypeFor[fault.InitError](), reflect.TypeFor[fault.TimeoutError](),
 	} {
 		m.Store(typeName(t), t)
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/f3f4c0de/harness/internal/fault"
 )
@@ -123,6 +124,10 @@ func TestRegisteredErrorsCross(t *testing.T) {
 			var e *codedError
 			return errors.As(err, &e) && e.Code == 12
 		}, []error{errCoded}},
+		{"a time limit", fmt.Errorf("inner task: %w", &fault.TimeoutError{Task: "t", Limit: time.Second}), func(err error) bool {
+			var e *fault.TimeoutError
+			return errors.As(err, &e) && e.Task == "t" && e.Limit == time.Second && errors.Is(err, context.DeadlineExceeded)
+		}, []error{context.DeadlineExceeded}},
 		{"a lost worker", fmt.Errorf("inner pool: %w", &fault.WorkerLostError{Worker: 3, Signal: "killed"}), func(err error) bool {
 			var e *fault.WorkerLostError
 			return errors.As(err, &e) && e.Worker == 3 && e.Signal == "killed"

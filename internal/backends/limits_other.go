@@ -1,6 +1,0 @@
-//go:build !linux
-
-package backends
-
-// systemLimits returns what the operating system bounds, which is not known here.
-func systemLimits() []limit { return nil }

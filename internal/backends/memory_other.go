@@ -1,8 +1,0 @@
-//go:build !linux
-
-package backends
-
-import "os"
-
-// memoryFile returns nil: a file that is only memory is not available here.
-func memoryFile() *os.File { return nil }

@@ -1,6 +1,0 @@
-//go:build !linux
-
-package backends
-
-// threadID returns 0: the id of an OS thread is not available here.
-func threadID() int { return 0 }
