@@ -79,7 +79,7 @@ func moves(stack string) bool {
 	case "chan receive", "select", "sync.Cond.Wait", "sync.WaitGroup.Wait", "IO wait":
 		return false
 	}
-	return !strings.Contains(stack, "os.(*Process)") && !strings.Contains(stack, "child.endsWell")
+	return !strings.Contains(stack, "os.(*Process)") && !strings.Contains(stack, "child.exitsCleanly")
 }
 
 func testQueueBlocks(t *testing.T, s *suite) {
