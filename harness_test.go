@@ -156,7 +156,7 @@ func knownRun(dir string) error {
 	files := map[string]func(*json.Decoder) error{
 		results.RunFile:                 known[results.Run],
 		results.TrialsFile:              known[results.Trial],
-		results.TimelinesFile:               known[results.Timeline],
+		results.TimelinesFile:           known[results.Timeline],
 		results.LedgerFile:              known[results.Ledger],
 		results.LedgerDir + "/*.ndjson": known[results.LedgerTask],
 	}
