@@ -17,13 +17,13 @@ func (c *Call) MayEnd(s *WaitSnapshot) (refuse func(), ok bool) {
 	}
 	// Whoever settles the call sees that it is looked at, or is seen here: see
 	// finish.
-	m.looked.Store(true)
+	m.argumentRead.Store(true)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if c.phase.Load() > running { // one that a worker was sent is claimed, and need not have begun
 		return nil, false
 	}
-	l := &look{waited: make(map[uintptr]*trackedWait), seen: make(map[uintptr]bool)}
+	l := &queueSearch{waited: make(map[uintptr]*trackedWait), seen: make(map[uintptr]bool)}
 	for store, w := range s.queues {
 		l.waited[reflect.ValueOf(store).Pointer()] = w
 	}
@@ -34,17 +34,17 @@ func (c *Call) MayEnd(s *WaitSnapshot) (refuse func(), ok bool) {
 }
 
 // A look goes through a value in search of queues.
-type look struct {
+type queueSearch struct {
 	waited map[uintptr]*trackedWait // by the address of their store
 	seen   map[uintptr]bool
 	n      int
 }
 
-// maxLook bounds how many values are looked at.
-const maxLook = 5000
+// maxSearch bounds how many values are looked at.
+const maxSearch = 5000
 
-func (l *look) at(v reflect.Value) *trackedWait {
-	if l.n++; l.n > maxLook || !v.IsValid() {
+func (l *queueSearch) at(v reflect.Value) *trackedWait {
+	if l.n++; l.n > maxSearch || !v.IsValid() {
 		return nil
 	}
 	switch v.Kind() {
@@ -73,13 +73,13 @@ func (l *look) at(v reflect.Value) *trackedWait {
 		if scalar(v.Type().Elem().Kind()) {
 			return nil
 		}
-		for i := 0; i < v.Len() && l.n <= maxLook; i++ {
+		for i := 0; i < v.Len() && l.n <= maxSearch; i++ {
 			if w := l.at(v.Index(i)); w != nil {
 				return w
 			}
 		}
 	case reflect.Map:
-		for it := v.MapRange(); l.n <= maxLook && it.Next(); {
+		for it := v.MapRange(); l.n <= maxSearch && it.Next(); {
 			if w := l.at(it.Key()); w != nil {
 				return w
 			}

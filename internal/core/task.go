@@ -25,13 +25,13 @@ import (
 // A Task is immutable and safe for concurrent use.
 type Task[In, Out any] struct {
 	sealedTask
-	id    *TaskIdentity
-	name  string
-	fn    func(context.Context, In) (Out, error)
-	in    wire.Codec[In]
-	out   wire.Codec[Out]
-	again bool
-	limit time.Duration // 0: none
+	id         *TaskIdentity
+	name       string
+	fn         func(context.Context, In) (Out, error)
+	in         wire.Codec[In]
+	out        wire.Codec[Out]
+	idempotent bool
+	limit      time.Duration // 0: none
 
 	traits callTraits // of its calls
 }
@@ -118,7 +118,7 @@ func submit(ctx context.Context, ex Executor, c *Call) {
 func (t *Task[In, Out]) Idempotent() *Task[In, Out] {
 	t.declared("Idempotent")
 	again := *t
-	again.again = true
+	again.idempotent = true
 	again.machine = &again
 	return &again
 }
@@ -230,7 +230,7 @@ type pending[In, Out any] struct {
 
 func (p *pending[In, Out]) name() string { return p.task.name }
 
-func (p *pending[In, Out]) idempotent() bool { return p.task.again }
+func (p *pending[In, Out]) idempotent() bool { return p.task.idempotent }
 
 func (p *pending[In, Out]) timeout() time.Duration { return p.task.limit }
 

@@ -16,11 +16,11 @@ import (
 // refused: when all workers wait, the executor is told by OnAllWaiting. The zero WaitTracker
 // is usable, and all methods are safe for concurrent use.
 type WaitTracker struct {
-	size     atomic.Int64  // 0: no bound, so that somebody can always be found
-	waiting  atomic.Int64  // waits for tasks
-	standing atomic.Int64  // workers that wait, for tasks or on queues
-	changes  atomic.Uint64 // how often a wait has begun or ended
-	still    func()        // see OnAllWaiting
+	size           atomic.Int64  // 0: no bound, so that somebody can always be found
+	taskWaits      atomic.Int64  // waits for tasks
+	workersWaiting atomic.Int64  // workers that wait, for tasks or on queues
+	changes        atomic.Uint64 // how often a wait has begun or ended
+	onAllWaiting   func()        // see OnAllWaiting
 
 	mu     sync.Mutex
 	waits  []*trackedWait // in no order
@@ -42,17 +42,17 @@ func (t *WaitTracker) Resize(workers int) { t.size.Store(int64(workers)) }
 // Waiting returns how many of the workers wait for each other, at most. An
 // executor that wants fewer workers must keep one that does not: it may be the
 // one that the others wait for.
-func (t *WaitTracker) Waiting() int { return int(t.waiting.Load()) }
+func (t *WaitTracker) Waiting() int { return int(t.taskWaits.Load()) }
 
 // OnAllWaiting sets what is called, without locks held, on a goroutine that is
 // about to wait, when all workers wait and not all of them for tasks. It is set
 // before the first wait and must not block.
-func (t *WaitTracker) OnAllWaiting(f func()) { t.still = f }
+func (t *WaitTracker) OnAllWaiting(f func()) { t.onAllWaiting = f }
 
 // AllWaiting reports whether all workers wait. It is cheap.
 func (t *WaitTracker) AllWaiting() bool {
 	size := t.size.Load()
-	return size > 0 && t.standing.Load() >= size
+	return size > 0 && t.workersWaiting.Load() >= size
 }
 
 // Changes returns how often a wait has begun or ended: if it is the same some time
@@ -73,7 +73,7 @@ func (s *WaitSnapshot) Queues() int { return len(s.queues) }
 func (t *WaitTracker) Snapshot() *WaitSnapshot {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := &WaitSnapshot{Workers: int(t.standing.Load()), Changes: t.changes.Load(), queues: make(map[any]*trackedWait)}
+	s := &WaitSnapshot{Workers: int(t.workersWaiting.Load()), Changes: t.changes.Load(), queues: make(map[any]*trackedWait)}
 	for _, w := range t.waits {
 		if w.store != nil {
 			s.queues[w.store] = w
@@ -92,10 +92,10 @@ func (t *WaitTracker) enter(w *Worker, stuck func() bool) (*trackedWait, bool) {
 		t.mu.Unlock()
 		return nil, false
 	}
-	still := t.queues > 0 && t.AllWaiting()
+	all := t.queues > 0 && t.AllWaiting()
 	t.mu.Unlock()
-	if still && t.still != nil {
-		t.still()
+	if all && t.onAllWaiting != nil {
+		t.onAllWaiting()
 	}
 	return wait, true
 }
@@ -122,10 +122,10 @@ func (t *WaitTracker) enterQueue(w *Worker, store any, refuse func()) *trackedWa
 	wait := &trackedWait{worker: w, store: store, refuse: refuse}
 	t.mu.Lock()
 	t.add(wait)
-	still := t.AllWaiting()
+	all := t.AllWaiting()
 	t.mu.Unlock()
-	if still && t.still != nil {
-		t.still()
+	if all && t.onAllWaiting != nil {
+		t.onAllWaiting()
 	}
 	return wait
 }
@@ -143,10 +143,10 @@ func (t *WaitTracker) add(wait *trackedWait) {
 	if wait.store != nil {
 		t.queues++
 	} else {
-		t.waiting.Add(1)
+		t.taskWaits.Add(1)
 	}
 	if wait.worker.waiting++; wait.worker.waiting == 1 {
-		t.standing.Add(1)
+		t.workersWaiting.Add(1)
 	}
 }
 
@@ -160,10 +160,10 @@ func (t *WaitTracker) remove(wait *trackedWait) {
 	if wait.store != nil {
 		t.queues--
 	} else {
-		t.waiting.Add(-1)
+		t.taskWaits.Add(-1)
 	}
 	if wait.worker.waiting--; wait.worker.waiting == 0 {
-		t.standing.Add(-1)
+		t.workersWaiting.Add(-1)
 	}
 }
 
