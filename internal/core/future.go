@@ -103,7 +103,7 @@ func Then[Out, Next any](f *Future[Out], fn func(Out) (Next, error)) *Future[Nex
 		ctx = context.WithoutCancel(ctx)
 	}
 	d.call.init(ctx, d, 0)
-	d.call.site = &Site{Waits: f.call.site.Waits, of: f.call.site.home()}
+	d.call.site = &Site{Waits: f.call.site.Waits, parent: f.call.site.home()}
 	f.OnDone(func(f *Future[Out]) {
 		if failed := f.call.failed; failed != nil {
 			if d.call.phase.CompareAndSwap(waiting, settling) {
