@@ -251,20 +251,21 @@ func kind(err error) string {
 
 const failuresIntro = `# Failures
 
-What a program is told when something goes wrong, the same on every backend. Each row is a failure; each cell is what the future of the task reports, as
-errors.Is and errors.As find it. "Not possible" is what a model cannot have: inside the process there is no worker that could be lost without the whole
-program. "No failure" is what is none there. This table was made by provoking every failure on every backend: ` + "`go test ./executor -run TestFailures -update`" + `
+This page lists what a program learns when something goes wrong. It is the same on every backend. Each row is a failure; each cell is the error that the
+future of the task reports, as errors.Is and errors.As find it. "Not possible" means that the failure cannot happen on that backend: inside the process, for
+example, no worker can be lost without the whole program. "No failure" means that the task succeeds there. A test makes this table by provoking every failure
+on every backend: ` + "`go test ./executor -run TestFailures -update`" + `
 rewrites it, and the same test without ` + "`-update`" + ` checks it.
 
 `
 
 const failuresMemory = `
-A worker process that is killed because memory ran out is a worker that is killed. ` + "`WorkerLostError.OutOfMemory`" + ` is set when the kernel's count of such kills,
-of the machine or of the control group, went up while the worker ran: a hint, since somebody else may have been killed at the same time. It is not in the table
-because a test must not use up the memory of the machine that it runs on.
+A worker process that is killed because memory ran out is reported as a worker that is killed. ` + "`WorkerLostError.OutOfMemory`" + ` is set when the kernel's count of
+such kills, of the machine or of the control group, has increased while the worker ran. It is a hint only, since another process may have been killed at the
+same time. The table does not have this failure because a test must not use up the memory of its machine.
 
-A worker that is lost while it runs nothing fails no task. It is replaced, and ` + "`Close`" + ` reports it, as it
-does of one that could not be replaced while others were left to do its work.
+If a worker is lost while it runs nothing, no task fails. The worker is replaced, and ` + "`Close`" + ` reports the loss. ` + "`Close`" + ` also reports a worker that could not be
+replaced while other workers could do its work.
 `
 
 func TestFailures(t *testing.T) {

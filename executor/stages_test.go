@@ -927,12 +927,12 @@ func stagesSection() string {
 const stagesIntro = `
 ## At every stage
 
-A call passes through stages, and a worker does: its argument is encoded, sent and decoded, its task runs, the result is encoded, sent back and decoded; a worker
-is started, initialised, and idle between two tasks. Each row is a failure at one of them; each cell is what the future of that very call reports, or ` + "`Open`" + `.
-In a batch and in a ` + "`Map`" + ` it is what that very input reports. Whatever the row: no other task is blamed, before it, beside it or behind it; the pool goes on with all
-its workers; ` + "`Close`" + ` returns and leaves no process and no goroutine. An idempotent task whose worker is lost is tried three times in all.
-What hangs or stands still in a worker while the argument is decoded, the task runs or the result is encoded ends by Cancel, or, if the task has a time limit, with a
-` + "`*TimeoutError`" + ` after that; both cost a worker process that does not go on.
+A call has stages: its argument is encoded, sent and decoded, its task runs, the result is encoded, sent back and decoded. A worker has stages, too: it is started,
+initialised, and idle between two tasks. Each row is a failure at one stage; each cell is what the future of the affected call reports, or ` + "`Open`" + `. In a batch and in
+a ` + "`Map`" + ` it is what the affected input reports. In every row, no failure is attributed to another task; the pool goes on with all its workers; ` + "`Close`" + ` returns and leaves no process and no
+goroutine. An idempotent task whose worker is lost is tried three times in all.
+If a worker hangs or is stopped while it decodes the argument, runs the task or encodes the result, the call ends by Cancel, or, if the task has a time limit, with a
+` + "`*TimeoutError`" + ` after that limit. In both cases a worker process that does not go on is killed.
 ` + "`go test ./executor -run TestStages`" + ` provokes every row on every backend, alone, in a batch and in a Map.
 
 `

@@ -201,7 +201,7 @@ type FullPolicy uint8
 const (
 	// Block waits until there is room, or the context of the submission ends.
 	Block FullPolicy = iota
-	// Reject fails the call with fault.ErrFull.
+	// Reject fails the call with [fault.ErrFull].
 	Reject
 )
 

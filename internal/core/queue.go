@@ -19,7 +19,7 @@ import (
 // of its argument: in the same process the queue itself, in a worker process a
 // reference through which Put, Get and Close operate on the queue of the submitter.
 // Values are encoded as the arguments of tasks are. For a value that cannot be
-// encoded or decoded the error wraps fault.ErrEncode, and a value that is in the queue
+// encoded or decoded the error wraps ErrEncode, and a value that is in the queue
 // stays there.
 //
 // A task that waits in Put or Get keeps its worker. If all workers wait for a second,
@@ -49,7 +49,7 @@ func NewQueue[T any](capacity int) *Queue[T] {
 }
 
 // Put appends v. It blocks while the queue is full, until ctx ends. On a
-// closed queue it returns fault.ErrQueueClosed.
+// closed queue it returns ErrQueueClosed.
 func (q *Queue[T]) Put(ctx context.Context, v T) error {
 	if q.store != nil {
 		return q.store.put(ctx, v)
@@ -63,7 +63,7 @@ func (q *Queue[T]) Put(ctx context.Context, v T) error {
 }
 
 // Get removes the oldest value. It blocks while the queue is empty, until ctx
-// ends. On a queue that is closed and empty it returns fault.ErrQueueClosed.
+// ends. On a queue that is closed and empty it returns ErrQueueClosed.
 func (q *Queue[T]) Get(ctx context.Context) (T, error) {
 	if q.store != nil {
 		return q.store.get(ctx)
@@ -82,7 +82,7 @@ func (q *Queue[T]) Get(ctx context.Context) (T, error) {
 }
 
 // Close makes the queue take no more values. The values in it can still be taken out,
-// and calls that wait in Put return fault.ErrQueueClosed. Closing twice is harmless. In
+// and calls that wait in Put return ErrQueueClosed. Closing twice is harmless. In
 // a worker process the error tells that the submitter could not be reached; elsewhere
 // it is nil.
 func (q *Queue[T]) Close(ctx context.Context) error {

@@ -128,7 +128,7 @@ func TestQueueAcrossProcesses(t *testing.T) {
 	if err := far.Put(ctx, "x"); err == nil {
 		t.Error("Put outside of the task that got the queue gave no error")
 	}
-	// What the worker's side of a backend would do.
+	// The worker's side of a backend would do this.
 	inTask := context.WithValue(ctx, workerKey{}, &Worker{Queues: directQueues{}})
 	if err := far.Put(inTask, "one"); err != nil {
 		t.Fatal(err)
@@ -248,7 +248,7 @@ func (f *fragile) UnmarshalText(b []byte) error {
 	return err
 }
 
-// What cannot be encoded, or decoded where it arrives, is not lost.
+// A value that cannot be encoded, or decoded by the receiver, is not lost.
 func TestQueueKeepsWhatCannotCross(t *testing.T) {
 	here, there, far := sent[fragile](t, 2)
 	ctx := t.Context()

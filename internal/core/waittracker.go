@@ -171,7 +171,7 @@ func (t *WaitTracker) remove(wait *trackedWait) {
 // Await calls wait, in [Blocking]. In wait the caller waits for a task of the executor
 // with that tracker, or for room in its queue. stuck reports whether the wait still has
 // to go on; it must not block. If the caller is a task of that executor, and the tasks
-// on all other workers wait as well, Await returns fault.ErrNested and does not call
+// on all other workers wait as well, Await returns ErrNested and does not call
 // wait. With a nil tracker it only calls wait.
 func Await(ctx context.Context, tracker *WaitTracker, stuck func() bool, wait func()) error {
 	w := WorkerOf(ctx)
