@@ -18,9 +18,9 @@ Each worker is a long-lived goroutine, and all share one processor
 (GOMAXPROCS=1), so one runs Go code at a time. The throughput of computation
 is as under a global interpreter lock. The latency of I/O beside computation
 is not: the Go scheduler lets a busy goroutine run for 10 ms, and a goroutine
-whose reply has come waits behind the others, where CPython hands the lock
-over after 5 ms. Blocking system calls and C code run outside of the limit, as
-they do outside of a GIL.
+whose reply has come waits behind the others, where CPython
+hands the lock over after 5 ms. Blocking system calls and C code run outside of
+the limit, as they do outside of a GIL.
 
 The setting belongs to the whole process and lasts until the executor is
 closed.`,
