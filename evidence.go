@@ -14,12 +14,12 @@ type Stamp = core.Stamp
 // and is safe for concurrent use.
 func Now() Stamp { return core.Now() }
 
-// MarkReady tells the evidence about a wait that is over: the task asked for something
-// at asked and it was there at ready, by stamps of this host; a server puts the second
-// into its reply. From asked until ready is the time of the one who was asked. What
-// passed since is time in which the task could have gone on and did not: on a busy
-// processor that is where I/O becomes slow.
+// MarkReady records when a reply that the task has waited for was ready: the task sent
+// its request at asked, and the reply was ready at ready. Both are stamps of this host; a
+// server puts ready into its reply. The time from asked to ready is that of the server.
+// In the time from ready until now the task could have run but did not, which is how a
+// busy processor makes I/O slow.
 //
-// It is called on the goroutine that waited, right after the wait. Unless an execution
-// trace is being made it costs a nanosecond.
+// It is called on the goroutine that waited, right after the wait. While no execution
+// trace is being recorded it costs a nanosecond.
 func MarkReady(ctx context.Context, asked, ready Stamp) { core.MarkReady(ctx, asked, ready) }

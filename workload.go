@@ -16,19 +16,19 @@ import (
 
 // A Workload is a program that can be run on any backend.
 type Workload struct {
-	// Name is what users type, lower case. Doc is a line for the list, then
-	// what the program does and what it is made to show.
+	// Name is what users type, in lower case. Doc is one line for the list of
+	// workloads, an empty line, and what the program does and what it shows.
 	Name, Doc string
 
 	// Params points to a struct with the default parameters, or is nil. Its
 	// exported fields are numbers, strings, booleans and time.Durations; a
 	// yaml tag names each, and a doc tag explains it with its unit. If the
-	// pointer has a method Validate() error, values that it refuses are
-	// refused before anything runs.
+	// pointer has a method Validate() error, parameters for which it returns an
+	// error are refused before anything runs.
 	Params any
 
-	// Axes are the quantities along which the program can be varied by a name
-	// that means the same for every program; none if it has no such.
+	// Axes are the quantities in which the program can be varied under a name that
+	// means the same for every program; it may have none.
 	Axes []Axis
 
 	// Tasks are all tasks that the program submits.
@@ -38,8 +38,8 @@ type Workload struct {
 	// that many cores; nil means as many as there are cores.
 	Workers func(cores int) int
 
-	// NeedsSharedMemory tells that the tasks share memory; the workload is
-	// not applicable on a backend that does not.
+	// NeedsSharedMemory says that the tasks share memory; the workload cannot run on
+	// a backend whose tasks do not.
 	NeedsSharedMemory bool
 
 	// Serve, if set, is a server that the program talks to. It runs in a
@@ -48,16 +48,17 @@ type Workload struct {
 	// when ctx ends.
 	Serve func(ctx context.Context, params any, ready func(addr string)) error
 
-	// Nominal returns about how long the program takes one task after the
-	// other. It is used for the time estimate before a run only; nil means
-	// that nobody knows.
+	// Nominal returns about how long the program takes if it runs one task after the
+	// other. Only the time estimate before a run uses it; nil means that the time is
+	// not known.
 	Nominal func(params any) time.Duration
 
 	// Open sets the program up. None of its time is measured.
 	Open func(ctx context.Context, env Env) (Session, error)
 }
 
-// Validate tells what is missing or wrong in the declaration, or returns nil.
+// Validate returns an error that tells what is missing or wrong in the declaration, or
+// nil.
 func (w *Workload) Validate() error {
 	switch {
 	case w == nil:
@@ -79,21 +80,22 @@ func (w *Workload) Validate() error {
 	return nil
 }
 
-// An Axis is a quantity along which a program can be varied whatever it calls its
-// parameters. Users know three: "size", how long a task lasts; "wait", what share
-// of that it waits; and "payload", the bytes that it takes and gives.
+// An Axis is a quantity in which every program can be varied, whatever the names of its
+// parameters. Users know three: "size", how long a task takes; "wait", the share of that
+// time in which it waits; and "payload", the bytes of its argument and its result.
 type Axis struct {
 	Name, Doc string
 
-	// Unit is that of the values: "ns", "B", or "1" for a share, at least 0 and
-	// below 1.
+	// Unit is that of the values: "ns", "B", or "1" for a share, which is at least 0
+	// and below 1.
 	Unit string
 
-	// Values are those that show what there is to be seen, in ascending order.
+	// Values are the values at which the program is run by default, in ascending
+	// order. They should show where the backends differ.
 	Values []float64
 
 	// Set gives params, a pointer like Workload.Params, that value of the
-	// quantity, and leaves all else as it is as far as it can.
+	// quantity, and changes other parameters as little as possible.
 	Set func(params any, value float64)
 }
 
@@ -105,32 +107,33 @@ type Env struct {
 	Dir     string // an empty directory for the program's files, removed afterwards
 }
 
-// A Session is one set-up program. Its methods are called in this order, once
-// each, except that Close is called whatever happened before. A session that
+// A Session is a program that Workload.Open has set up. Its methods are called in this
+// order, once each. Close is also called if another method has failed. A session that
 // also is a [Warmer] is warmed up before Run.
 type Session interface {
-	// Run does the work: it submits tasks to ex and waits for them. This is
+	// Run does the work: it submits tasks to ex and waits for them. Its time is
 	// what is measured. The output stays in the session.
 	Run(ctx context.Context, ex *executor.Executor) error
 
-	// Check holds the output of Run against an independent oracle, and tells
-	// what came out. An error means that the output is wrong.
+	// Check compares the output of Run with that of an independent oracle, and
+	// returns the outcome. An error means that the output is wrong.
 	Check() (Outcome, error)
 
 	// Close releases what Open made.
 	Close() error
 }
 
-// A Warmer is a Session with something to do before the measured part that
-// every worker should have done once, such as opening a connection.
+// A Warmer is a Session in which every worker should do something once before the
+// measured part, such as opening a connection.
 type Warmer interface {
+	// Warm is called before Run. Its time is not measured.
 	Warm(ctx context.Context, ex *executor.Executor) error
 }
 
 // An Outcome is what a checked run of a workload produced.
 type Outcome struct {
-	// Digest stands for the whole output: equal parameters must give equal
-	// digests on every backend. See [Digest].
+	// Digest represents the whole output: equal parameters must give equal
+	// digests on every backend. The function [Digest] makes one.
 	Digest string
 
 	// Tasks is how many tasks the program ran.
@@ -140,7 +143,7 @@ type Outcome struct {
 	Metrics []Metric
 }
 
-// A Metric is a measurement of a workload's own.
+// A Metric is a measurement that a workload makes itself.
 type Metric struct {
 	Name  string  `json:"name"` // lower case, words joined by _
 	Unit  string  `json:"unit"` // "ns", "1/s", "B", …

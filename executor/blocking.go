@@ -9,20 +9,19 @@ import (
 // Blocking calls wait, in which the task only waits: for a reply, a disk, a timer,
 // another task. Models with a lock let the next task run meanwhile: an emulated
 // interpreter lock is released, an event loop takes its next task. On the other
-// models, and outside of a task, Blocking just calls wait.
+// models, and outside of a task, Blocking only calls wait.
 func Blocking(ctx context.Context, wait func()) { core.Blocking(ctx, wait) }
 
-// Checkpoint is a place in a long computation where the task may be made to hand
-// over to another: call it about every 100 microseconds, as an interpreter does
-// between its instructions. On models without a lock, and outside of a task, it does
-// nothing.
+// Checkpoint lets another task of a model with a lock run if it is that task's turn. A
+// task that computes for long calls it about every 100 microseconds, as an interpreter
+// does between its instructions. On models without a lock, and outside of a task, it
+// does nothing.
 func Checkpoint(ctx context.Context) { core.Checkpoint(ctx) }
 
-// NoGIL calls compute, which does not need the interpreter: what an extension in C
-// or Cython does after it has released Python's lock. An emulated interpreter lock is
-// released meanwhile, so such sections run in parallel. An event loop has no such
-// thing, and on the models without a lock, and outside of a task, NoGIL just calls
-// compute, too.
+// NoGIL calls compute, which stands for code that does not need the interpreter, such as
+// an extension in C or Cython that has released Python's lock. An emulated interpreter
+// lock is released meanwhile, so such sections run in parallel. On an event loop, on
+// models without a lock, and outside of a task, NoGIL only calls compute.
 func NoGIL(ctx context.Context, compute func()) { core.NoGIL(ctx, compute) }
 
 // A WorkerInfo tells on which worker a task runs.

@@ -18,29 +18,29 @@ import (
 
 // A Config says how to open an executor. The zero Config is usable.
 type Config struct {
-	// Workers is how many tasks can be under way at once, those that wait
-	// included. Zero is as many as keep the processors busy: see Waits; for the
-	// backend spawn it is no bound. On sequential it is 1 in any case.
+	// Workers is how many tasks can run at once, including tasks that wait. Zero is
+	// as many as keep the processors busy (see Waits), and for the backend spawn no
+	// bound. The backend sequential always has 1.
 	Workers int
 
-	// Waits is the share of its time that a task waits, for a reply or a disk: at
+	// Waits is the share of its time in which a task waits, for a reply or a disk: at
 	// least 0 and below 1. If Workers is zero there are GOMAXPROCS / (1 − Waits)
-	// workers, rounded up: with 0.9 ten for each processor, of which one computes
+	// workers, rounded up. With 0.9 there are ten for each processor: one computes
 	// while nine wait (Goetz, Java Concurrency in Practice, 8.2).
 	Waits float64
 
-	// Require is what the backend must have: Open refuses one that has it not.
-	// Prefer is what it should have. With an empty name, Open picks the first of
-	// [Backends] that has all of Require and most of Prefer.
+	// Require are the traits that the backend must have: Open refuses a backend
+	// without them. Prefer are the traits that it should have. With an empty name,
+	// Open picks the first of [Backends] that has all of Require and most of Prefer.
 	Require, Prefer Traits
 
-	// Tasks are those that worker processes must know; nil is all that were given
-	// to [Main]. Backends that stay inside the process ignore it.
+	// Tasks are the tasks that worker processes must know; nil is all that were given
+	// to [Main]. Backends inside the process ignore it.
 	Tasks []AnyTask
 
-	// Queue bounds the tasks that wait for a worker; zero is no bound. What Submit
-	// does when the queue is full is for Full to say. A worker process is sent a few
-	// tasks ahead, which are not counted.
+	// Queue bounds the tasks that wait for a worker; zero is no bound. Full says what
+	// Submit does when the queue is full. A few tasks are sent ahead to each worker
+	// process; they do not count.
 	Queue int
 	Full  FullPolicy
 
@@ -48,7 +48,7 @@ type Config struct {
 	// [InitError] for what happens if it fails.
 	Init Job
 
-	// MaxTasksPerWorker is after how many tasks a worker is replaced by a fresh one;
+	// MaxTasksPerWorker is after how many tasks a worker is replaced by a new one;
 	// zero is never.
 	MaxTasksPerWorker int
 
@@ -66,15 +66,15 @@ type Config struct {
 	// ignore it.
 	SwitchInterval time.Duration
 
-	// Timing has the moments of every task stamped, for Future.Timing. It costs
+	// Timing has the moments of every task recorded, for Future.Timing. It costs
 	// about a tenth of a microsecond a task.
 	Timing bool
 
 	// Observer watches every task; nil watches none and costs nothing.
 	Observer *Observer
 
-	// Log gets a line for every task that is over, with its worker, its times and
-	// its error: of level Warn if it failed, else Debug. Nil writes none.
+	// Log gets a record for every task that is over, with its worker, its times and
+	// its error: of level Warn if it failed, else Debug. With nil nothing is logged.
 	Log *slog.Logger
 }
 
@@ -89,21 +89,21 @@ const (
 	Reject = FullPolicy(core.Reject)
 )
 
-// Traits are what a backend can have; see Config.Require.
+// Traits are properties that a backend can have; see Config.Require.
 type Traits uint8
 
 // The traits of backends.
 const (
-	// SharedMemory: tasks run in the memory of the program.
+	// SharedMemory says that tasks run in the memory of the program.
 	SharedMemory Traits = 1 << iota
-	// Isolation: what a task does to its process stays there, and a task that does
-	// not stop can be killed.
+	// Isolation says that tasks run in other processes: they cannot damage the
+	// program, and a task that does not stop can be killed.
 	Isolation
-	// Parallel: as many tasks compute at once as there are processors.
+	// Parallel says that as many tasks compute at once as there are processors.
 	Parallel
 )
 
-// String returns the names of the traits, as "shared memory, parallel".
+// String returns the names of the traits, such as "shared memory, parallel computing".
 func (t Traits) String() string {
 	var names []string
 	for i, name := range []string{"shared memory", "isolation", "parallel computing"} {
@@ -117,7 +117,7 @@ func (t Traits) String() string {
 	return strings.Join(names, ", ")
 }
 
-// traitsOf returns what a backend has.
+// traitsOf returns the traits of a backend.
 func traitsOf(b *core.Backend) Traits {
 	t := Isolation
 	if b.Shared {
@@ -129,7 +129,7 @@ func traitsOf(b *core.Backend) Traits {
 	return t
 }
 
-// core returns the Config as backends know it, after a check.
+// core checks the Config and returns it in the form that backends take.
 func (cfg Config) core() (core.Config, error) {
 	if err := cfg.check(); err != nil {
 		return core.Config{}, err
@@ -153,10 +153,10 @@ func (cfg Config) core() (core.Config, error) {
 
 // workersFor returns how many workers keep the processors busy.
 func workersFor(processors int, waits float64) int {
-	return int(math.Ceil(float64(processors)/(1-waits) - 1e-9)) // so that 1-0.9 is a tenth
+	return int(math.Ceil(float64(processors)/(1-waits) - 1e-9)) // 1-0.9 is a little less than a tenth
 }
 
-// check returns what is wrong with the Config.
+// check returns an error that says what is wrong with the Config, or nil.
 func (cfg Config) check() error {
 	switch {
 	case cfg.Workers < 0 || cfg.Queue < 0 || cfg.MaxTasksPerWorker < 0:
@@ -195,11 +195,11 @@ func fromEnv(cfg *Config) (backend string, err error) {
 	return backend, nil
 }
 
-// Flags defines flags with which the user of a program picks the model: -backend,
-// -workers and -queue. Their defaults are goroutines and what cfg says, or what the
-// variables of the environment say that [FromEnv] knows. After the flags are parsed,
-// open opens the executor; see [Open]. A flag that makes no sense is refused when it is
-// parsed, the environment by open.
+// Flags defines the flags -backend, -workers and -queue, with which the user of a
+// program picks the model. The default of -backend is goroutines, and the others have
+// their defaults from cfg; the environment variables of [FromEnv] have precedence. After
+// the flags are parsed, open opens the executor; see [Open]. A flag with an invalid value
+// is refused when it is parsed, and an invalid variable by open.
 //
 //	open := executor.Flags(flag.CommandLine, executor.Config{})
 //	flag.Parse()

@@ -8,46 +8,47 @@ import (
 	"github.com/f3f4c0de/harness/internal/wire"
 )
 
-// Errors that a future reports beside the task's own. All are compared with
+// Errors that a future reports besides those of the task itself. Compare them with
 // errors.Is.
 var (
-	// ErrCancelled: the task was cancelled, before it ran or while it did.
+	// ErrCancelled reports that the task was cancelled, before or while it ran.
 	ErrCancelled = fault.ErrCancelled
-	// ErrShutdown: the task was cancelled by Shutdown. It wraps ErrCancelled.
+	// ErrShutdown reports that Shutdown has cancelled the task. It wraps ErrCancelled.
 	ErrShutdown = core.ErrShutdown
-	// ErrClosed: the executor was closed before the task was submitted.
+	// ErrClosed reports that the executor was closed before the task was submitted.
 	ErrClosed = fault.ErrClosed
-	// ErrFull: the executor's queue is full, and it was told to reject then.
+	// ErrFull reports that the executor's queue is full and its policy is Reject.
 	ErrFull = fault.ErrFull
-	// ErrNested: a task waits for its own executor, all of whose workers wait
-	// likewise, or closes it, or a worker process was to start workers of its own.
+	// ErrNested reports that a task waits for its own executor while all other workers
+	// wait as well, that a task or a callback closes its own executor, or that a worker
+	// process would have to start workers of its own.
 	ErrNested = fault.ErrNested
-	// ErrQuarantined: three workers were lost, each while it ran this call of an
-	// idempotent task. It is not tried again.
+	// ErrQuarantined reports that three workers were lost, each while it ran this call
+	// of an idempotent task. The call is not tried again.
 	ErrQuarantined = fault.ErrQuarantined
-	// ErrBroken: no worker process can be started any more. What is submitted
-	// fails; resizing the executor has it try again.
+	// ErrBroken reports that no worker process can be started any more. All submitted
+	// tasks fail; the executor tries again when it is resized.
 	ErrBroken = fault.ErrBroken
-	// ErrOtherProgram: a worker process is not the program that has started it, or
-	// knows other tasks.
+	// ErrOtherProgram reports that a worker process is not the program that has started
+	// it, or knows other tasks.
 	ErrOtherProgram = fault.ErrOtherProgram
-	// ErrUnknownTask: the worker processes do not know the task: it was not given
-	// to Main.
+	// ErrUnknownTask reports that the worker processes do not know the task, because it
+	// was not given to Main.
 	ErrUnknownTask = fault.ErrUnknownTask
-	// ErrEncode: the input or the result cannot cross a process boundary, or its
-	// type's own encoding failed or panicked.
+	// ErrEncode reports that the input or the result cannot be encoded for another
+	// process, or that its type's own encoding failed or panicked.
 	ErrEncode = fault.ErrEncode
-	// ErrQueueClosed: the Queue is closed and, for Get, empty.
+	// ErrQueueClosed reports that the Queue is closed and, for Get, empty.
 	ErrQueueClosed = fault.ErrQueueClosed
-	// ErrUnsuitable: the backend lacks what Config.Require or Go needs of it, such
-	// as shared memory.
+	// ErrUnsuitable reports that the backend lacks a trait, such as shared memory, that
+	// Config.Require or Go needs.
 	ErrUnsuitable = errors.New("backend unsuitable")
 )
 
 // A TaskError is the error that a task's function returned, the same on every
 // backend: Task is the task's name and Err the function's error. It wraps Err, so
-// errors.Is and errors.As look through it. Where Err comes from another process it
-// is a *[RemoteError].
+// errors.Is and errors.As find Err in it. If Err comes from another process it is a
+// *[RemoteError].
 type TaskError = fault.TaskError
 
 // A PanicError reports that a task's function panicked: Task is the task's name,
@@ -56,9 +57,9 @@ type TaskError = fault.TaskError
 // ends the task, not the worker.
 type PanicError = fault.PanicError
 
-// A TimeoutError reports that a task had not returned when its time limit had passed, or
-// was stopped by that: Task is the task's name and Limit the limit. It counts as
-// context.DeadlineExceeded for errors.Is. See [Task.Timeout].
+// A TimeoutError reports that the time limit of a task has passed before the task
+// returned a result: Task is the task's name and Limit the limit. errors.Is finds
+// context.DeadlineExceeded in it. See [Task.Timeout].
 type TimeoutError = fault.TimeoutError
 
 // A WorkerLostError reports that a worker process ended while it ran a task. Its
@@ -71,8 +72,8 @@ type WorkerLostError = fault.WorkerLostError
 // Err, which it wraps. The executor then runs nothing.
 type InitError = fault.InitError
 
-// A RemoteError stands for an error value that stayed behind in another process. It
-// has the texts and types of the error and of what it wrapped (Chain). errors.Is
-// finds in it what it would have found in that process; errors.As finds errors whose
-// types both processes know by [Register].
+// A RemoteError represents an error of another process. It has the texts and types of
+// that error and of the errors that it wraps (Chain). errors.Is finds in it what it
+// would find in that process; errors.As finds errors whose types were given to
+// [Register] in both processes.
 type RemoteError = wire.RemoteError

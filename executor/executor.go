@@ -30,10 +30,10 @@ func Backends() []*backend.Backend { return slices.Clone(backends.All) }
 
 // Open opens the named backend, or, with an empty name, the one that fits
 // cfg.Require and cfg.Prefer best, which is goroutines if they are empty. A worker is
-// started when there is a task for it that no other takes; [Executor.Warm] starts
-// them all. ctx bounds the opening, not the life of the executor, which lasts until
-// Close. A name that is not known, a backend that has not what cfg requires (the error
-// wraps [ErrUnsuitable]) and a cfg that makes no sense are refused.
+// started when there is a task that no other worker takes; [Executor.Warm] starts them
+// all. ctx bounds the opening, not the life of the executor, which lasts until Close.
+// Open returns an error if the name is not known, if the backend lacks a trait that cfg
+// requires (the error wraps [ErrUnsuitable]), or if cfg is not valid.
 func Open(ctx context.Context, name string, cfg Config) (*Executor, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -68,8 +68,8 @@ func OpenBackend(ctx context.Context, b *backend.Backend, cfg Config) (*Executor
 }
 
 // FromEnv is [Open] with the backend that the environment variable HARNESS_BACKEND
-// names, or goroutines if it is not set, and with as many workers as HARNESS_WORKERS
-// says, if that is set, in the place of cfg.Workers.
+// names, or goroutines if it is not set. If HARNESS_WORKERS is set, it replaces
+// cfg.Workers.
 func FromEnv(ctx context.Context, cfg Config) (*Executor, error) {
 	name, err := fromEnv(&cfg)
 	if err != nil {
@@ -83,59 +83,59 @@ func FromEnv(ctx context.Context, cfg Config) (*Executor, error) {
 }
 
 // Main makes the program its own worker. In a process that was started as a worker it
-// serves the given tasks and never returns; in any other it returns at once. Call it
-// first thing in main, with every task that is submitted to worker processes, and in
-// the TestMain of tests that do so. A worker never comes to a second call, so one that
-// is given a task that the first was not panics. So does one with a nil task, or with
-// two different tasks of the same name; a task and its Idempotent are the same.
+// serves the given tasks and never returns; in any other process it returns at once.
+// Call it at the beginning of main, with every task that is submitted to worker
+// processes, and in the TestMain of tests that submit some. A worker process never
+// reaches a second call of Main, so a second call panics if it is given a task that the
+// first was not. Main also panics on a nil task, and on two different tasks of the same
+// name; a task and its Idempotent are the same task.
 func Main(tasks ...AnyTask) { ipc.Divert(core.TasksOf(tasks), nil) }
 
 // Backend returns the name of the backend.
 func (ex *Executor) Backend() string { return ex.core().Backend().Name }
 
-// Traits returns what the backend has.
+// Traits returns the traits of the backend.
 func (ex *Executor) Traits() Traits { return traitsOf(ex.core().Backend()) }
 
 // Close takes no more tasks, waits for those that were submitted and releases the
 // workers. Afterwards no goroutine and no process of the executor remains, and the
-// callbacks of its futures, and the methods that encode what crosses, have returned.
-// Closing twice is harmless. In a task or a callback of the executor itself, where
-// Close would wait for its caller, it does nothing and returns an error that wraps
-// [ErrNested]. Otherwise the error tells what went wrong on the way out, never what a
-// task returned.
+// callbacks of its futures and the program's own encoding methods have returned.
+// Closing twice is harmless. In a task or a callback of the executor itself, Close would
+// wait for its caller: there it does nothing and returns an error that wraps
+// [ErrNested]. Otherwise the error tells what failed while the workers ended, never what
+// a task returned.
 func (ex *Executor) Close() error { return ex.raw().Close() }
 
 // Shutdown is Close with a deadline: it takes no more tasks and waits for those that
-// were submitted until ctx ends. Then it cancels them: those that have not started
-// never run, and those that run are told to stop, which Shutdown does not wait for.
-// The error then wraps the cause of ctx and says how many were running. A task inside
-// the process that does not stop is left behind, since it cannot be killed; a worker
-// process is killed after Config.CancelGrace. In a task or a callback of the executor,
-// Shutdown is refused with an error that wraps [ErrNested].
+// were submitted until ctx ends. Then it cancels them: tasks that have not started
+// never run, and running tasks are told to stop. Shutdown does not wait for that; its
+// error wraps the cause of ctx and says how many were running. A task inside the process
+// that does not stop goes on, since it cannot be killed; a worker process is killed
+// after Config.CancelGrace. In a task or a callback of the executor, Shutdown does
+// nothing and returns an error that wraps [ErrNested].
 func (ex *Executor) Shutdown(ctx context.Context) error { return ex.core().Shutdown(ctx) }
 
-// Stop takes no more tasks and does not wait. With a cause, the tasks that have not
-// started are cancelled with it and those that run are told to stop; with nil, they are
-// left to be done. Close still has to be called. A task may stop its own executor.
+// Stop makes the executor take no more tasks. It does not block. With a cause, the tasks
+// that have not started are cancelled with it and those that run are told to stop; with
+// nil, all are still run. Close still has to be called. A task may stop its own executor.
 func (ex *Executor) Stop(cause error) { ex.raw().Stop(cause) }
 
-// Resize changes the number of workers. Workers that are too many end when their task
-// is done. It is an error to ask for fewer than 1, or for more than the backend can
-// have; one that wraps errors.ErrUnsupported if the backend cannot be resized.
+// Resize changes the number of workers. Surplus workers end when their task is done. It
+// is an error to ask for fewer than 1, or for more than the backend can have. If the
+// backend cannot be resized, the error wraps errors.ErrUnsupported.
 func (ex *Executor) Resize(workers int) error { return ex.core().Resize(workers) }
 
 // Warm starts the workers that were not needed yet and blocks until they are ready, one
-// cannot be started or prepared, or ctx ends. It is for those to whom the time of the
+// cannot be started or initialised, or ctx ends. Programs call it if the time of the
 // first tasks matters.
 func (ex *Executor) Warm(ctx context.Context) error { return ex.core().Warm(ctx) }
 
-// Stats tells what the workers are at. It does not block.
+// Stats returns the executor's figures. It does not block.
 func (ex *Executor) Stats() Stats { return Stats(ex.core().Stats()) }
 
-// Stats are an executor's figures. They are read one after another while work goes on:
-// a task that moves to a worker meanwhile may be counted at both places or at neither,
-// and a worker is busy until shortly after its task's future is done. When nothing
-// moves they are exact.
+// Stats are an executor's figures. They are not read at one moment: a task that moves to
+// a worker meanwhile may be counted twice or not at all. A worker counts as busy until
+// shortly after its task's future is done. When nothing changes, the figures are exact.
 type Stats struct {
 	Workers int // wanted; 0 if there is no bound
 	Alive   int // started and not ended
@@ -164,7 +164,7 @@ func find(name string) (*core.Backend, error) {
 	return nil, fmt.Errorf("executor: no backend is named %q; there are %q", name, names())
 }
 
-// pick returns the backend that Open is to open.
+// pick returns the backend that Open opens.
 func pick(name string, cfg Config) (*core.Backend, error) {
 	if name != "" {
 		return find(name)

@@ -75,12 +75,12 @@ var failures = []struct {
 		f.Cancel()
 		return c.fails(f)
 	}},
-	{"it is cancelled while running", "Its context ends, and it stops when it looks.", func(c *conform) error {
+	{"it is cancelled while running", "Its context ends, and the task stops when it checks its context.", func(c *conform) error {
 		f, _ := c.hold(c.open(executor.Config{Workers: 1}))
 		f.Cancel()
 		return c.fails(f)
 	}},
-	{"it is cancelled and does not care", "After Config.CancelGrace a worker process is killed and replaced. Inside the process nobody can stop it: its future ends when it does.", func(c *conform) error {
+	{"it is cancelled and does not care", "After Config.CancelGrace a worker process is killed and replaced. Inside the process nothing can stop the task: its future is done when the task returns.", func(c *conform) error {
 		if c.backend.Shared {
 			return errImpossible // to stop it
 		}
@@ -94,16 +94,16 @@ var failures = []struct {
 		f.Cancel()
 		return c.fails(f)
 	}},
-	{"its deadline passes", "Or whatever cause the context has that it was submitted with.", func(c *conform) error {
+	{"its deadline passes", "Or the cause of the context that it was submitted with.", func(c *conform) error {
 		ex := c.open(executor.Config{Workers: 1})
 		ctx, cancel := context.WithTimeout(c.ctx, 5*time.Millisecond)
 		defer cancel()
 		return c.fails(held.Submit(ctx, ex, c.holding(1)))
 	}},
-	{"its time limit passes", "Counted from when it starts. Its context ends, and it stops when it looks.", func(c *conform) error {
+	{"its time limit passes", "The limit counts from the start of the task. Its context ends, and the task stops when it checks its context.", func(c *conform) error {
 		return c.fails(held.Timeout(5*time.Millisecond).Submit(c.ctx, c.open(executor.Config{Workers: 1}), c.holding(1)))
 	}},
-	{"its time limit passes and it does not care", "After Config.CancelGrace a worker process is killed and replaced, and the task is not run again, also if it is idempotent. Inside the process nobody can stop it: its future ends when it does.", func(c *conform) error {
+	{"its time limit passes and it does not care", "After Config.CancelGrace a worker process is killed and replaced, and the task is not run again, also if it is idempotent. Inside the process nothing can stop the task: its future is done when the task returns.", func(c *conform) error {
 		if c.backend.Shared {
 			return errImpossible // to stop it
 		}
@@ -111,19 +111,19 @@ var failures = []struct {
 		defer started.Close(c.ctx)
 		return c.fails(deaf.Timeout(5*time.Millisecond).Idempotent().Submit(c.ctx, c.open(executor.Config{Workers: 1, CancelGrace: time.Millisecond}), started))
 	}},
-	{"its worker is killed", "By SIGKILL, say. Exit code, signal, task and the last lines of standard error are kept. Tasks behind it go to another worker. An idempotent task is tried three times. Inside the process, the whole program ends.", func(c *conform) error {
+	{"its worker is killed", "For example by SIGKILL. The error has the exit code, the signal, the task and the last lines of standard error. Tasks behind it go to another worker. An idempotent task is tried three times. Inside the process, the whole program ends.", func(c *conform) error {
 		if c.backend.Shared {
 			return errImpossible
 		}
 		return c.fails(dies.Submit(c.ctx, c.open(executor.Config{Workers: 1}), -int64(syscall.SIGKILL)))
 	}},
-	{"its worker exits", "Whatever the exit code.", func(c *conform) error {
+	{"its worker exits", "The exit code does not matter.", func(c *conform) error {
 		if c.backend.Shared {
 			return errImpossible
 		}
 		return c.fails(dies.Submit(c.ctx, c.open(executor.Config{Workers: 1}), 3))
 	}},
-	{"its worker ends each time it is tried", "If it is idempotent: then it is given up after three. Another call of it is tried again: no task is banned.", func(c *conform) error {
+	{"its worker ends each time it is tried", "If it is idempotent, its call is given up after three workers. Other calls of the task are still run.", func(c *conform) error {
 		if c.backend.Shared {
 			return errImpossible
 		}
@@ -137,7 +137,7 @@ var failures = []struct {
 		}
 		return err
 	}},
-	{"its input cannot be encoded", "A channel, say. Inside the process it is passed as it is.", func(c *conform) error {
+	{"its input cannot be encoded", "For example a channel. Inside the process it is passed as it is.", func(c *conform) error {
 		return c.fails(channels.Submit(c.ctx, c.open(executor.Config{Workers: 1}), make(chan int)))
 	}},
 	{"its result cannot be encoded", "", func(c *conform) error {
@@ -181,7 +181,7 @@ var failures = []struct {
 			return err
 		}))
 	}},
-	{"Config.Init fails", "From Open, or, where a worker is started later, from every task that has not started.", func(c *conform) error {
+	{"Config.Init fails", "Open reports it, or, if a worker is started later, every task that has not started.", func(c *conform) error {
 		ex, err := executor.Open(c.ctx, c.backend.Name, executor.Config{Workers: 1, Init: failing.With(0)})
 		if err != nil {
 			return err
@@ -251,20 +251,21 @@ func kind(err error) string {
 
 const failuresIntro = `# Failures
 
-What a program is told when something goes wrong, the same on every backend. Each row is a failure; each cell is what the future of the task reports, as
-errors.Is and errors.As find it. "Not possible" is what a model cannot have: inside the process there is no worker that could be lost without the whole
-program. "No failure" is what is none there. This table was made by provoking every failure on every backend: ` + "`go test ./executor -run TestFailures -update`" + `
+This page lists what a program learns when something goes wrong. It is the same on every backend. Each row is a failure; each cell is the error that the
+future of the task reports, as errors.Is and errors.As find it. "Not possible" means that the failure cannot happen on that backend: inside the process, for
+example, no worker can be lost without the whole program. "No failure" means that the task succeeds there. A test makes this table by provoking every failure
+on every backend: ` + "`go test ./executor -run TestFailures -update`" + `
 rewrites it, and the same test without ` + "`-update`" + ` checks it.
 
 `
 
 const failuresMemory = `
-A worker process that is killed because memory ran out is a worker that is killed. ` + "`WorkerLostError.OutOfMemory`" + ` is set when the kernel's count of such kills,
-of the machine or of the control group, went up while the worker ran: a hint, since somebody else may have been killed at the same time. It is not in the table
-because a test must not use up the memory of the machine that it runs on.
+A worker process that is killed because memory ran out is reported as a worker that is killed. ` + "`WorkerLostError.OutOfMemory`" + ` is set when the kernel's count of
+such kills, of the machine or of the control group, has increased while the worker ran. It is a hint only, since another process may have been killed at the
+same time. The table does not have this failure because a test must not use up the memory of its machine.
 
-A worker that is lost while it runs nothing fails no task. It is replaced, and ` + "`Close`" + ` reports it, as it
-does of one that could not be replaced while others were left to do its work.
+If a worker is lost while it runs nothing, no task fails. The worker is replaced, and ` + "`Close`" + ` reports the loss. ` + "`Close`" + ` also reports a worker that could not be
+replaced while other workers could do its work.
 `
 
 func TestFailures(t *testing.T) {

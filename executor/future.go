@@ -26,34 +26,35 @@ func (f *Future[Out]) core() *core.Future[Out] { return (*core.Future[Out])(f) }
 //     [ErrUnknownTask], [ErrQuarantined]: the backend could not run it
 //
 // If ctx ends first, Wait returns context.Cause(ctx) and the task goes on. A task
-// that waits for another passes its own context. If that can never be done, because
-// all workers wait likewise, Wait returns an error that wraps [ErrNested].
+// that waits for another passes its own context. If the other can never run, because
+// all workers wait in the same way, Wait returns an error that wraps [ErrNested].
 func (f *Future[Out]) Wait(ctx context.Context) (Out, error) { return f.core().Wait(ctx) }
 
 // Done returns a channel that is closed when the task is done. It may be used in a
-// select beside anything else. Within a task that belongs into [Blocking], and
-// nothing sees to it that the wait can end: prefer Wait.
+// select together with other channels. A task that waits for the channel does so in
+// [Blocking], but such a wait is not tracked, so a deadlock is not detected: prefer
+// Wait.
 func (f *Future[Out]) Done() <-chan struct{} { return f.core().Done() }
 
-// Cancel asks for the task not to run, or to stop. A task that has not started
-// never will, and Cancel reports true: its future is done, with ErrCancelled. Of a
-// task that is running, the context is cancelled and Cancel reports false: the
-// future is done when the function returns, or when its worker process has been
-// killed after Config.CancelGrace. A task that is done is left alone, and Cancel
-// reports false. While the task's argument is being encoded for a worker process,
-// Cancel waits for the end of that: an argument's own encoding must not call it.
+// Cancel tells the task not to run, or to stop. If the task has not started, it never
+// will, its future is done with ErrCancelled, and Cancel reports true. If the task is
+// running, its context is cancelled and Cancel reports false: the future is done when
+// the function returns, or when its worker process has been killed after
+// Config.CancelGrace. If the task is done, Cancel does nothing and reports false. While
+// the task's argument is being encoded for a worker process, Cancel waits for the end
+// of that, so the argument's own encoding methods must not call it.
 func (f *Future[Out]) Cancel() bool { return f.core().Cancel() }
 
-// State tells how far the task has come.
+// State returns how far the task has come. It does not block.
 func (f *Future[Out]) State() State { return State(f.core().State()) }
 
-// OnDone calls fn once when the task is done, on a goroutine of its own, or at
-// once, on the caller's, if it already is. Callbacks of one future are called one
-// after the other, in the order in which they were added, so one that takes long
-// delays those after it and nothing else. A panic of one is reported on the default
-// logger of log/slog; like a call of runtime.Goexit it does not keep the others from
-// being called. The executor's Close waits for the callbacks, so calling it in one
-// is refused.
+// OnDone calls fn once when the task is done, on a goroutine of its own. If the task is
+// already done, it calls fn at once on the caller's goroutine. The callbacks of one
+// future are called one after the other, in the order in which they were added, so a
+// slow callback delays only those after it. A panic of a callback is reported on the
+// default logger of log/slog. Neither a panic nor a call of runtime.Goexit keeps the
+// other callbacks from being called. The executor's Close waits for the callbacks, so a
+// callback that calls it gets an error.
 func (f *Future[Out]) OnDone(fn func(*Future[Out])) { f.core().Call().OnDone(func() { fn(f) }) }
 
 // Err returns the error of a task that is done, and nil before.
@@ -64,7 +65,7 @@ func (f *Future[Out]) Err() error { return f.core().Err() }
 // Config.Timing or an Observer.
 func (f *Future[Out]) Timing() Timing { return timingOf(f.core().Timing()) }
 
-// An AnyFuture is a *Future whatever its type. See there.
+// An AnyFuture is a *[Future] of any result type. Its methods are those of Future.
 type AnyFuture interface {
 	Done() <-chan struct{}
 	Cancel() bool
@@ -77,9 +78,9 @@ type AnyFuture interface {
 type sealedFuture = core.SealedFuture
 
 // Then returns the future of fn applied to f's result. fn is called once, when f is
-// done, as a callback of f. If f fails, so does what Then returns, with the same
-// error, and fn is not called. A panic of fn becomes a *PanicError. Cancelling what
-// Then returns does not cancel f.
+// done, as a callback of f. If f fails, the returned future fails with the same error
+// and fn is not called. A panic of fn becomes a *PanicError. Cancelling the returned
+// future does not cancel f.
 func Then[Out, Next any](f *Future[Out], fn func(Out) (Next, error)) *Future[Next] {
 	return (*Future[Next])(core.Then(f.core(), fn))
 }
@@ -92,10 +93,10 @@ const (
 	Pending   = State(core.Pending)   // not started
 	Running   = State(core.Running)   // started, not finished
 	Done      = State(core.Done)      // finished, with a result or an error
-	Cancelled = State(core.Cancelled) // ended because it was asked to
+	Cancelled = State(core.Cancelled) // ended because it was cancelled
 )
 
-// String returns the state in lower case, as "pending".
+// String returns the state in lower case, such as "pending".
 func (s State) String() string {
 	if s > Cancelled {
 		return fmt.Sprintf("State(%d)", uint8(s))
@@ -104,8 +105,8 @@ func (s State) String() string {
 }
 
 // A Timing holds the moments of one task's life; those that have not come are
-// zero. All are as this process sees them, also those that a worker process has
-// measured, to within some microseconds. Where no process is crossed Sent equals
+// zero. All are times of this process's clock, accurate to some microseconds if a
+// worker process has measured them. If the task runs in this process, Sent equals
 // Started and Received equals Ended.
 type Timing struct {
 	Submitted time.Time // Submit was called
@@ -137,6 +138,6 @@ func (t Timing) Queue() time.Duration { return t.Sent.Sub(t.Submitted) }
 // Run is the time inside the task's function.
 func (t Timing) Run() time.Duration { return t.Ended.Sub(t.Started) }
 
-// IPC is the time that the task and its result spent between processes, encoding
-// and decoding included; zero where no process was crossed.
+// IPC is the time that the task and its result spent between processes, including
+// encoding and decoding; zero if the task ran in this process.
 func (t Timing) IPC() time.Duration { return t.Received.Sub(t.Sent) - t.Run() }

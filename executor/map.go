@@ -11,29 +11,30 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// MapOptions say how [Results] deals its inputs out. The zero MapOptions suit most.
+// MapOptions say how [Results] distributes its inputs over the workers. The zero
+// MapOptions suit most programs.
 type MapOptions struct {
-	// Unordered has the results come in the order in which they are there, so that
-	// none waits for one before it.
+	// Unordered has results yielded in the order in which they arrive, so that no
+	// result waits for one before it.
 	Unordered bool
 
-	// Chunk is how many inputs make one submission. Zero is adapted to how long they
-	// take, so that short ones do not pay for a submission each; and those that wait
-	// behind long ones are given to a worker with nothing to do. A task with a time
-	// limit is given one input at a time in any case.
+	// Chunk is how many inputs make one submission. With zero the number is adapted
+	// to how long inputs take, so that many short inputs share the cost of one
+	// submission, and inputs that wait behind long ones are given to an idle worker. A
+	// task with a time limit always gets one input at a time.
 	Chunk int
 
-	// Ahead bounds how many inputs have been taken whose results have not; zero is
-	// what keeps all workers busy.
+	// Ahead bounds how many inputs have been taken whose results have not been
+	// yielded; zero is as many as keep all workers busy.
 	Ahead int
 
 	// Progress is called on the goroutine that ranges over the results, before each
-	// of them is yielded, with how many there are by then and how many of them are
-	// errors; nil is not called.
+	// result is yielded. done is the number of results including that one, and failed
+	// how many of them are errors. Progress may be nil.
 	Progress func(done, failed int)
 }
 
-// A Result is what came of one input.
+// A Result is the result of one input.
 type Result[In, Out any] struct {
 	Index int // of the input, from 0
 	In    In
@@ -42,9 +43,9 @@ type Result[In, Out any] struct {
 }
 
 // Map runs the task on every input and returns the results in the order of the
-// inputs. It blocks until all are done. The first error, in that order, ends it and
+// inputs. It blocks until all are done. The first error, in that order, ends Map and
 // cancels the rest. If ctx ends first, Map cancels what it has submitted and returns
-// the cause.
+// the cause of ctx.
 func Map[In, Out any](ctx context.Context, ex *Executor, task *Task[In, Out], in []In) ([]Out, error) {
 	out := make([]Out, 0, len(in))
 	var failed error
@@ -59,16 +60,16 @@ func Map[In, Out any](ctx context.Context, ex *Executor, task *Task[In, Out], in
 	return out, nil
 }
 
-// Results runs the task on every input and returns a result for each, in the order of
+// Results runs the task on every input and yields a result for each, in the order of
 // the inputs unless opt says otherwise. It takes inputs only as results are asked for,
-// a bounded number ahead, so endless inputs do not need endless memory. Where inputs
-// come slowly after fast ones, some wait for the next to come before they are run.
-// Leaving the loop, or an end of ctx, cancels what has been submitted; the latter is a
-// last result with the cause as its Err and the Index -1. An error of one input does not
-// end the loop.
+// a bounded number ahead, so endless inputs do not need endless memory. If inputs begin
+// to come slowly, a taken input may wait for the next one before it is run. Leaving the
+// loop, or an end of ctx, cancels what has been submitted. If ctx ends, the last result
+// has the cause of ctx as its Err and the Index -1. An error of one input does not end
+// the loop.
 //
-// Nothing runs until the results are ranged over, and each time that is done,
-// everything runs again. in is ranged over on the caller's goroutine.
+// Nothing runs until the results are ranged over, and each loop over them runs
+// everything again. in is ranged over on the caller's goroutine.
 func Results[In, Out any](ctx context.Context, ex *Executor, task *Task[In, Out], in iter.Seq[In], opt MapOptions) iter.Seq[Result[In, Out]] {
 	return func(yield func(Result[In, Out]) bool) {
 		done, failed := 0, 0
@@ -85,63 +86,63 @@ func Results[In, Out any](ctx context.Context, ex *Executor, task *Task[In, Out]
 	}
 }
 
-// A mapper deals inputs out in portions. It does not know beforehand how long
-// an input takes: short ones may be followed by long ones. When a worker has
-// nothing to do while a portion goes on for long, it takes back what has not
-// begun of that, and deals it out anew.
+// A mapper submits inputs in portions. It does not know beforehand how long an input
+// takes: long inputs may follow short ones. When a worker is idle while a portion runs
+// for long, the mapper takes back the inputs of that portion that have not begun, and
+// submits them in smaller portions.
 type mapper[In, Out any] struct {
-	ctx     context.Context
-	ex      core.Executor
-	task    *core.Task[In, Out]
-	taken   int // inputs that are in portions, or were
-	opt     MapOptions
-	grain   time.Duration
-	workers int
-	most    int                    // portions that may be submitted and not yielded
-	pending []*portion[In, Out]    // in the order of their inputs
-	arrived chan *portion[In, Out] // those that are done; nil if they are yielded in order
-	inputs  int                    // in pending
-	cut     int                    // portions that were taken back, and are not submitted
-	size    int                    // inputs of the next portion
-	filling time.Duration          // that an input takes to come, lately
-	freeIn  [][]In                 // memory for the inputs and the results of a portion
-	freeOut [][]Out                // likewise, all zero
-	late    *time.Timer
-	timed   bool // late is set
-	due     *time.Timer
-	isDue   atomic.Bool // it is time to look at the clock
+	ctx       context.Context
+	ex        core.Executor
+	task      *core.Task[In, Out]
+	taken     int // inputs that have been put into portions
+	opt       MapOptions
+	grain     time.Duration // how long a portion should take
+	workers   int
+	most      int                    // portions that may be submitted and not yielded
+	pending   []*portion[In, Out]    // in the order of their inputs
+	arrived   chan *portion[In, Out] // those that are done; nil if they are yielded in order
+	inputs    int                    // in pending
+	takenBack int                    // portions that were taken back and are not submitted again
+	size      int                    // inputs of the next portion
+	filling   time.Duration          // how long the next input takes to come, a recent estimate
+	freeIn    [][]In                 // memory for the inputs of a portion
+	freeOut   [][]Out                // memory for the results of a portion, all zero
+	late      *time.Timer
+	timed     bool // late is set
+	due       *time.Timer
+	isDue     atomic.Bool // it is time to read the clock
 }
 
-// A portion is what one call does.
+// A portion is the inputs of one call.
 type portion[In, Out any] struct {
 	in     []In
-	first  int                           // index of the first of them
-	future *core.Future[core.Batch[Out]] // nil until it is submitted
-	shares bool                          // the memory of in with other portions
-	slow   bool                          // it was running when somebody was idle
+	first  int                           // index of the first input
+	future *core.Future[core.Batch[Out]] // nil until the portion is submitted
+	shares bool                          // in shares memory with other portions
+	slow   bool                          // it was running when a worker was idle
 }
 
 const (
-	// A call should take so long, in this process and in another: long beside
-	// what a call costs, short beside what a worker may wait for another at
-	// the end.
+	// nearGrain and farGrain are how long a call should take, in this process and in
+	// another: much longer than the cost of a call, and short, because at the end
+	// workers wait for the one with the last call.
 	nearGrain = 200 * time.Microsecond
 	farGrain  = time.Millisecond
 	maxChunk  = 8192
 
-	// supply is how much work each worker should have pending: enough for
-	// whoever takes the results to be scheduled late.
+	// supply is how much work each worker should have pending: enough to keep it busy
+	// while the goroutine that takes the results is scheduled late.
 	supply = 4 * time.Millisecond
 	// maxEach bounds the calls that each worker has pending.
 	maxEach = int(2 + supply/nearGrain)
 
-	// patience is how many grains to wait for a result until looking whether a
-	// portion has turned out too long, and lateness how many are too long.
+	// patience is how many grains the mapper waits for a result before it checks
+	// whether a portion takes too long. lateness is how many grains are too long.
 	patience = 5
 	lateness = 8
 
-	// dueAfter is how often it is looked how long a portion has been filling, and
-	// how long it may. To look for each input would take longer than a short task.
+	// dueAfter is how long a portion may be filled, and how often the mapper checks
+	// that. Reading the clock for each input would take longer than a short task.
 	dueAfter = 5 * time.Millisecond
 )
 
@@ -162,10 +163,10 @@ func newMapper[In, Out any](ctx context.Context, ex *Executor, task *Task[In, Ou
 		m.arrived = make(chan *portion[In, Out], m.workers*maxEach+1)
 	}
 	if m.task.TimeLimit() > 0 {
-		m.opt.Chunk = 1 // the limit is that of one input
+		m.opt.Chunk = 1 // the limit holds for each input, but a batch has one for all
 	}
 	m.due = time.AfterFunc(dueAfter, func() { m.isDue.Store(true) })
-	m.most = 2*m.workers + 2 // until it is known how long they take
+	m.most = 2*m.workers + 2 // until it is known how long inputs take
 	m.setSize(max(1, m.opt.Chunk))
 	return m
 }
@@ -182,11 +183,10 @@ func (m *mapper[In, Out]) room() bool {
 	if m.opt.Ahead > 0 && m.inputs+m.size > m.opt.Ahead && m.inputs > 0 {
 		return false
 	}
-	return m.cut == 0 && len(m.pending) < m.most
+	return m.takenBack == 0 && len(m.pending) < m.most
 }
 
-// run takes inputs and yields results until there are none or nobody wants
-// them.
+// run takes inputs and yields results until there are no more or yield returns false.
 func (m *mapper[In, Out]) run(in iter.Seq[In], yield func(int, In, Out, error) bool) {
 	defer m.end()
 	chunk := m.memory()
@@ -224,7 +224,7 @@ func (m *mapper[In, Out]) run(in iter.Seq[In], yield func(int, In, Out, error) b
 			}
 		}
 		chunk = m.memory()
-		if m.ctx.Err() != nil { // whatever came now would fail with it
+		if m.ctx.Err() != nil { // a call that is submitted now would fail with it
 			ended, chunk = context.Cause(m.ctx), nil
 			break
 		}
@@ -243,8 +243,8 @@ func (m *mapper[In, Out]) run(in iter.Seq[In], yield func(int, In, Out, error) b
 	}
 }
 
-// overdue reports whether a portion that began to be filled then is to be submitted
-// as it is: its inputs come slowly.
+// overdue reports whether a portion whose filling began then should be submitted before
+// it is full, because its inputs come slowly.
 func (m *mapper[In, Out]) overdue(began core.Stamp) bool {
 	if !m.isDue.Load() {
 		return false
@@ -261,7 +261,7 @@ func (m *mapper[In, Out]) submit(p *portion[In, Out]) {
 	}
 }
 
-// next returns the portion to be yielded, and blocks until it is done.
+// next returns the portion to be yielded next. It blocks until that portion is done.
 func (m *mapper[In, Out]) next() (*portion[In, Out], error) {
 	if m.arrived != nil {
 		select {
@@ -281,7 +281,8 @@ func (m *mapper[In, Out]) next() (*portion[In, Out], error) {
 	return p, nil
 }
 
-// comes returns what comes out of the channel when the next portion is done.
+// comes blocks until a value comes out of the channel, which is when the next portion is
+// done.
 func comes[T, In, Out any](m *mapper[In, Out], done <-chan T) (v T, err error) {
 	for late := true; late && err == nil; {
 		late = false
@@ -308,7 +309,7 @@ func comes[T, In, Out any](m *mapper[In, Out], done <-chan T) (v T, err error) {
 	return v, err
 }
 
-// awaited are the futures one of which is the next to be yielded.
+// awaited returns the futures of which one is the next to be yielded.
 func (m *mapper[In, Out]) awaited() (futures []core.SealedFuture) {
 	for _, p := range m.pending {
 		if p.future != nil {
@@ -321,8 +322,8 @@ func (m *mapper[In, Out]) awaited() (futures []core.SealedFuture) {
 	return futures
 }
 
-// look takes back what has not begun of the portions that have been running
-// since it looked last, if a worker is idle.
+// look takes back, if a worker is idle, the inputs that have not begun from the portions
+// that were running at its last call and still run.
 func (m *mapper[In, Out]) look() {
 	if m.opt.Chunk > 0 {
 		return
@@ -347,27 +348,27 @@ func (m *mapper[In, Out]) look() {
 		}
 		m.pending = slices.Insert(m.pending, i+1, &portion[In, Out]{in: p.in[left:], first: p.first + left, shares: true})
 		p.in, p.shares = p.in[:left], true
-		m.cut++
-		m.size = 1 // until it is known how long they take
+		m.takenBack++
+		m.size = 1 // until it is known how long inputs take
 	}
 	m.deal()
 }
 
-// deal submits what was taken back, as far as there is room, and always if it
-// is the next to be yielded.
+// deal submits the portions that were taken back, as far as there is room. A portion that
+// is the next to be yielded is always submitted.
 func (m *mapper[In, Out]) deal() {
-	if m.cut == 0 {
+	if m.takenBack == 0 {
 		return
 	}
-	room := m.most - (len(m.pending) - m.cut)
-	if m.arrived == nil { // those that are done wait for those that were taken back
+	room := m.most - (len(m.pending) - m.takenBack)
+	if m.arrived == nil { // results are yielded in order: portions that are done wait for those that were taken back
 		for _, p := range m.pending {
 			if p.future != nil && isDone(p.future.Call()) {
 				room++
 			}
 		}
 	}
-	for i := 0; m.cut > 0 && i < len(m.pending); i++ {
+	for i := 0; m.takenBack > 0 && i < len(m.pending); i++ {
 		p := m.pending[i]
 		switch {
 		case p.future != nil:
@@ -380,14 +381,14 @@ func (m *mapper[In, Out]) deal() {
 			rest.in, rest.first = rest.in[m.size:], rest.first+m.size
 			m.pending = slices.Insert(m.pending, i, p)
 		default:
-			m.cut--
+			m.takenBack--
 		}
 		m.submit(p)
 		room--
 	}
 }
 
-// fail yields an error that is not of one input.
+// fail yields an error that does not belong to one input.
 func (m *mapper[In, Out]) fail(err error, yield func(int, In, Out, error) bool) {
 	var in In
 	var out Out
@@ -405,7 +406,7 @@ func (m *mapper[In, Out]) emit(p *portion[In, Out], yield func(int, In, Out, err
 	m.inputs -= len(p.in)
 	batch, err := p.future.Wait(m.ctx)
 	if err != nil && m.ctx.Err() != nil {
-		m.fail(context.Cause(m.ctx), yield) // and so would the others
+		m.fail(context.Cause(m.ctx), yield) // the other portions would fail with it as well
 		return false
 	}
 	if err != nil {
@@ -445,7 +446,7 @@ func (m *mapper[In, Out]) memory() []In {
 	return make([]In, 0, n)
 }
 
-// take takes the last of some slices, and returns nil if there is none.
+// take removes the last of some slices and returns it, or nil if there is none.
 func take[T any](free *[][]T) []T {
 	n := len(*free)
 	if n == 0 {
@@ -456,9 +457,9 @@ func take[T any](free *[][]T) []T {
 	return last
 }
 
-// adapt sets the size of portions by how long one of n inputs took. It grows
-// step by step: the first few may not be like the rest. It shrinks at once: the
-// next may all be like the slowest of a portion that took too long.
+// adapt sets the size of portions by how long a portion of n inputs took. The size grows
+// step by step, because later inputs may take longer than the first. It shrinks at once,
+// because all of the next inputs may be like the slowest of a portion that took too long.
 func (m *mapper[In, Out]) adapt(n int, run time.Duration) {
 	m.most = max(2*m.workers+2, m.workers*min(maxEach, int(2+supply/max(run, 1))))
 	if m.opt.Chunk > 0 || n == 0 {
@@ -471,7 +472,7 @@ func (m *mapper[In, Out]) adapt(n int, run time.Duration) {
 	m.setSize(int(max(1, min(m.grain/each, 8*time.Duration(n), maxChunk))))
 }
 
-// end cancels what nobody will take.
+// end cancels the portions whose results will not be yielded.
 func (m *mapper[In, Out]) end() {
 	m.late.Stop()
 	m.due.Stop()

@@ -9,11 +9,11 @@ import (
 
 // An Observer watches the tasks of an executor; see Config.Observer. Its fields may
 // be nil. They are called without locks held and must be safe for concurrent use.
-// They should be quick, since they run beside the tasks. What a worker process does
-// is seen where its results arrive.
+// They should be quick, because their time adds to that of the tasks. All of them are
+// called in the submitter's process, also for tasks that run in worker processes.
 type Observer struct {
-	// Untimed spares the tasks their stamps: the Observer does not look at their
-	// Timing, which is zero then, unless Config.Timing is set.
+	// Untimed says that the Observer does not need TaskInfo.Timing, which is zero
+	// then, unless Config.Timing is set. It saves the time of recording.
 	Untimed bool
 
 	// Submit is called in [Task.Submit] before the task is queued.
@@ -21,7 +21,7 @@ type Observer struct {
 
 	// Start is called on the goroutine that is about to run the task, and returns
 	// the context that the task gets: ctx or one derived from it. It is not called
-	// for what runs in another process.
+	// for tasks that run in another process.
 	Start func(ctx context.Context, t TaskInfo) context.Context
 
 	// End is called when the task is over, with its error if it has one, before
@@ -29,28 +29,28 @@ type Observer struct {
 	End func(t TaskInfo, err error)
 }
 
-// A TaskInfo is what an [Observer] sees of a submitted task. It is a value that can
-// be compared and used as a key: that of one submission is always the same. It keeps
-// the task's future alive.
+// A TaskInfo describes a submitted task to an [Observer]. It can be compared and used
+// as a map key: all TaskInfos of one submission are equal. It keeps the task's future
+// in memory.
 type TaskInfo struct{ call *core.Call }
 
-// Name returns the name of the task. If [Map] or [Results] have put several inputs
-// into one submission, it ends with [].
+// Name returns the name of the task. If [Map] or [Results] has put several inputs
+// into one submission, the name ends with "[]".
 func (t TaskInfo) Name() string { return t.call.Task() }
 
 // Context returns the context that the task was submitted with.
 func (t TaskInfo) Context() context.Context { return t.call.Context() }
 
-// Timing returns the moments so far. It is for the goroutine that calls the
-// Observer, and for anyone once the task is done.
+// Timing returns the moments so far. The goroutine that calls the Observer may call it
+// at any time, everybody else once the task is done.
 func (t TaskInfo) Timing() Timing { return timingOf(t.call.Timing()) }
 
-// Cancelled reports whether a task that is over was cancelled: by Cancel, by the end
-// of the context that it was submitted with, unless that is a deadline that has
-// passed, or by Stop.
+// Cancelled reports whether a task that is over was cancelled: by Cancel, by Stop, or
+// because the context that it was submitted with was cancelled. A deadline that has
+// passed is not a cancellation.
 func (t TaskInfo) Cancelled() bool { return t.call.Cancelled() }
 
-// core returns the observer as backends know it, which also writes the log.
+// core returns the observer in the form that backends take. It also writes the log.
 func (o *Observer) core(log *slog.Logger) *core.Observer {
 	if o == nil {
 		if log == nil {
@@ -78,7 +78,7 @@ func (o *Observer) core(log *slog.Logger) *core.Observer {
 	return obs
 }
 
-// logEnd writes the line of a task that is over.
+// logEnd logs a task that is over.
 func logEnd(log *slog.Logger, c *core.Call, err error) {
 	level, msg := slog.LevelDebug, "task done"
 	switch {

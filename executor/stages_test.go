@@ -52,19 +52,19 @@ var stages = []stage{
 	{encodeArgument, panics, none, encode, "", "", nil},
 	{encodeArgument, goexits, none, encode, "", "", nil},
 	{encodeArgument, hangs, none, cancelled, "", "Nothing but Close waits for it.", nil},
-	{encodeArgument, formless, none, encode, "", "A channel, say.", nil},
+	{encodeArgument, formless, none, encode, "", "For example a channel.", nil},
 	{encodeArgument, deep, none, carried, "", "30,000 lists, each in another. A value is carried exactly or refused.", nil},
 	{encodeArgument, huge, none, encode, "", "A message holds 1 GiB.", nil},
-	{encodeArgument, exits, none, impossible, "", "It is the program itself that exits, is killed, stands still or runs out of memory.", nil},
+	{encodeArgument, exits, none, impossible, "", "The program itself exits, is killed, is stopped or runs out of memory.", nil},
 
-	{"send", fails, impossible, none, "", "The worker has closed its end. Another does the task.", (*cell).sendDeaf},
-	{"send", killed, impossible, none, "", "The worker is killed while it is written to. Another does the task.", (*cell).sendKilled},
-	{"send", stops, impossible, none, "", "The worker stands still while it is written to. Another does the task.", (*cell).sendStopped},
+	{"send", fails, impossible, none, "", "The worker has closed its end of the pipe. Another worker runs the task.", (*cell).sendDeaf},
+	{"send", killed, impossible, none, "", "The worker is killed while the task is sent to it. Another worker runs the task.", (*cell).sendKilled},
+	{"send", stops, impossible, none, "", "The worker is stopped while the task is sent to it. Another worker runs the task.", (*cell).sendStopped},
 
 	{decodeArgument, fails, none, encode, "", "", nil},
 	{decodeArgument, panics, none, encode, "", "", nil},
 	{decodeArgument, goexits, none, encode, "", "", nil},
-	{decodeArgument, exits, none, exited, exited + quarantine, "The call that is decoded is blamed.", nil},
+	{decodeArgument, exits, none, exited, exited + quarantine, "The call whose argument is decoded reports it.", nil},
 	{decodeArgument, killed, none, signalled, signalled + quarantine, "", nil},
 	{decodeArgument, stops, none, cancelled, "", "Until it is cancelled nothing happens to it; after Config.CancelGrace its worker is killed.", nil},
 	{decodeArgument, hangs, none, cancelled, "", "", nil},
@@ -94,7 +94,7 @@ var stages = []stage{
 	{encodeResult, deep, none, carried, "", "", nil},
 	{encodeResult, huge, none, encode, "", "", nil},
 
-	{"send back", fails, impossible, none, none, "The worker's end is closed: it ends. Its result was in memory that the submitter shares.", (*cell).sendBack},
+	{"send back", fails, impossible, none, none, "The worker's end of the pipe is closed, so the worker ends. The submitter reads the result from shared memory.", (*cell).sendBack},
 
 	{decodeResult, fails, none, encode, "", "", nil},
 	{decodeResult, panics, none, encode, "", "", nil},
@@ -113,12 +113,12 @@ var stages = []stage{
 
 	{"start", "once", impossible, none, "", "A replacement does not start: it is tried again.", (*cell).startOnce},
 	{"start", "always", impossible, "Open fails", "", "", (*cell).startNever},
-	{"start", "always, later", impossible, "ErrBroken", "", "No replacement starts any more. Resize, or opening another executor, helps once the cause is gone.", (*cell).startNoMore},
-	{"start", stops, impossible, none, "", "A replacement stands still: others do its work, and Close does not wait for it.", (*cell).startStopped},
+	{"start", "always, later", impossible, "ErrBroken", "", "No replacement starts any more. Once the cause is gone, Resize or another executor starts workers again.", (*cell).startNoMore},
+	{"start", stops, impossible, none, "", "A replacement is stopped by a signal: other workers run its tasks, and Close does not wait for it.", (*cell).startStopped},
 
 	{"idle", exits, impossible, none, "", "The worker is replaced.", (*cell).idleExits},
 	{"idle", killed, impossible, none, "", "", (*cell).idleKilled},
-	{"idle", stops, impossible, none, "", "Others do what it was sent, and Close does not wait for it.", (*cell).idleStopped},
+	{"idle", stops, impossible, none, "", "Other workers run the tasks that it was sent, and Close does not wait for it.", (*cell).idleStopped},
 }
 
 func (s stage) name() string { return s.stage + "/" + s.what }
@@ -927,12 +927,12 @@ func stagesSection() string {
 const stagesIntro = `
 ## At every stage
 
-A call passes through stages, and a worker does: its argument is encoded, sent and decoded, its task runs, the result is encoded, sent back and decoded; a worker
-is started, initialised, and idle between two tasks. Each row is a failure at one of them; each cell is what the future of that very call reports, or ` + "`Open`" + `.
-In a batch and in a ` + "`Map`" + ` it is what that very input reports. Whatever the row: no other task is blamed, before it, beside it or behind it; the pool goes on with all
-its workers; ` + "`Close`" + ` returns and leaves no process and no goroutine. An idempotent task whose worker is lost is tried three times in all.
-What hangs or stands still in a worker while the argument is decoded, the task runs or the result is encoded ends by Cancel, or, if the task has a time limit, with a
-` + "`*TimeoutError`" + ` after that; both cost a worker process that does not go on.
+A call has stages: its argument is encoded, sent and decoded, its task runs, the result is encoded, sent back and decoded. A worker has stages, too: it is started,
+initialised, and idle between two tasks. Each row is a failure at one stage; each cell is what the future of the affected call reports, or ` + "`Open`" + `. In a batch and in
+a ` + "`Map`" + ` it is what the affected input reports. In every row, no failure is attributed to another task; the pool goes on with all its workers; ` + "`Close`" + ` returns and leaves no process and no
+goroutine. An idempotent task whose worker is lost is tried three times in all.
+If a worker hangs or is stopped while it decodes the argument, runs the task or encodes the result, the call ends by Cancel, or, if the task has a time limit, with a
+` + "`*TimeoutError`" + ` after that limit. In both cases a worker process that does not go on is killed.
 ` + "`go test ./executor -run TestStages`" + ` provokes every row on every backend, alone, in a batch and in a Map.
 
 `

@@ -19,10 +19,10 @@ const (
 	FirstError                  // one has failed, or all are done; a cancelled one has not failed
 )
 
-// Wait blocks until the futures, which may be of several executors, have come as
-// far as until says. It returns those that are done and those that are not,
-// each once and in the order given. If ctx ends first, it returns what is done
-// by then and the cause. How the tasks ended is for each future to say.
+// Wait blocks until the condition until holds for the futures, which may be of several
+// executors. It returns the futures that are done and those that are not, each once and
+// in the order given. If ctx ends first, it also returns the cause of ctx. The error of
+// a task is never the error of Wait: look at each future.
 func Wait[F AnyFuture](ctx context.Context, until Until, futures ...F) (done, pending []F, err error) {
 	checkContext(ctx, "Wait")
 	futures = distinct(futures)
@@ -51,15 +51,15 @@ func Wait[F AnyFuture](ctx context.Context, until Until, futures ...F) (done, pe
 	return done, pending, err
 }
 
-// met reports whether the future is one that Wait need not wait longer for.
+// met reports whether the future alone ends the wait.
 func (u Until) met(f AnyFuture) bool {
 	return u == FirstCompleted && isDone(core.CallOf(f)) || u == FirstError && f.State() == Done && f.Err() != nil
 }
 
-// AsCompleted returns the futures in the order in which they are done, those
-// that are done already when it is ranged over first, and each once. They may be
-// of several executors. The sequence ends early if ctx ends, so look at ctx after
-// the loop.
+// AsCompleted returns an iterator over the futures in the order in which they are done:
+// first those that are done when the loop begins. It yields each future once. They may
+// be of several executors. The sequence ends early if ctx ends, so look at ctx after the
+// loop.
 func AsCompleted[F AnyFuture](ctx context.Context, futures ...F) iter.Seq[F] {
 	checkContext(ctx, "AsCompleted")
 	futures = distinct(futures)
@@ -75,17 +75,16 @@ func AsCompleted[F AnyFuture](ctx context.Context, futures ...F) iter.Seq[F] {
 	}
 }
 
-// checkContext panics if there is no context, on the goroutine of whoever forgot
-// it.
+// checkContext panics if ctx is nil, with the name of the function that was given it.
 func checkContext(ctx context.Context, function string) {
 	if ctx == nil {
 		panic("executor: " + function + " was called with a nil context")
 	}
 }
 
-// All waits for all futures and returns their results in the order given. When
-// one fails, All cancels the others and returns its error. If ctx ends first,
-// All returns the cause, and the tasks go on.
+// All waits for all futures and returns their results in the order given. When one
+// fails, All cancels the others and returns its error. If ctx ends first, All returns
+// the cause of ctx, and the tasks go on.
 func All[Out any](ctx context.Context, futures ...*Future[Out]) ([]Out, error) {
 	for f := range AsCompleted(ctx, futures...) {
 		if err := f.Err(); err != nil {
@@ -105,7 +104,7 @@ func All[Out any](ctx context.Context, futures ...*Future[Out]) ([]Out, error) {
 	return results, nil
 }
 
-// distinct returns the futures without those that are there already.
+// distinct returns the futures, each once.
 func distinct[F AnyFuture](futures []F) []F {
 	seen := make(map[*core.Call]bool, len(futures))
 	for _, f := range futures {
@@ -129,7 +128,7 @@ func isDone(c *core.Call) bool {
 // arrivals tells which of several futures are done.
 type arrivals[F AnyFuture] struct {
 	futures []F
-	done    chan int // has room for all, so that whoever completes one does not wait
+	done    chan int // has room for all, so that completing a future never blocks
 	stops   []func()
 }
 
@@ -141,15 +140,15 @@ func watch[F AnyFuture](futures []F) *arrivals[F] {
 	return a
 }
 
-// stop leaves nothing behind in those that are not done.
+// stop removes the notifications from the futures that are not done.
 func (a *arrivals[F]) stop() {
 	for _, stop := range a.stops {
 		stop()
 	}
 }
 
-// next returns the index of the next future that is done. If none ever will be,
-// because they need the very worker that waits, they fail with ErrNested.
+// next returns the index of the next future that is done. If none can ever be done,
+// because all need the worker that waits, they fail with ErrNested.
 func (a *arrivals[F]) next(ctx context.Context) (i int, err error) {
 	select {
 	case i := <-a.done:
@@ -176,15 +175,15 @@ func nestedError(task string, nested error) error {
 	return fmt.Errorf("waiting for task %s: %w: every worker of the executor waits for a task that needs a worker", task, nested)
 }
 
-// await calls wait, in which the caller waits until any of the futures is done.
-// It returns ErrNested instead if that cannot be.
+// await calls wait, in which the caller waits until any of the futures is done. If that
+// is not possible, it returns ErrNested and does not call wait.
 func await[F core.SealedFuture](ctx context.Context, futures []F, wait func()) error {
 	w := core.WorkerOf(ctx)
 	if w == nil || w.Waits == nil {
 		core.Blocking(ctx, wait)
 		return nil
 	}
-	// Who waits for those that are left cannot be helped by those done before.
+	// Futures that are done already do not end the wait for the others.
 	var left []F
 	for _, f := range futures {
 		if !isDone(core.CallOf(f)) {

@@ -28,7 +28,7 @@ var Tasks = []executor.AnyTask{
 var (
 	double = executor.NewTask("harnesstest.double", func(_ context.Context, n int64) (int64, error) { return 2 * n, nil })
 	echo   = executor.NewTask("harnesstest.echo", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
-	sends  = executor.NewTask("harnesstest.sends", func(_ context.Context, p parcel) (parcel, error) { return p, nil })
+	sends  = executor.NewTask("harnesstest.sends", func(_ context.Context, m message) (message, error) { return m, nil })
 	fails  = executor.NewTask("harnesstest.fails", func(_ context.Context, text string) (int64, error) {
 		return 0, fmt.Errorf("%s: %w", text, errMine)
 	})
@@ -40,14 +40,14 @@ var (
 			<-ctx.Done()
 		}
 		var err *broken
-		return 0, err // which is not nil
+		return 0, err // not nil: an interface with a nil pointer
 	})
 	panics = executor.NewTask("harnesstest.panics", func(_ context.Context, v string) (int64, error) { panic(v) })
 	exits  = executor.NewTask("harnesstest.exits", func(context.Context, int64) (int64, error) {
 		runtime.Goexit()
 		return 0, nil
 	})
-	// holds tells that it has started, then keeps its worker until released.
+	// holds reports that it has started, then keeps its worker until it is released.
 	holds = executor.NewTask("harnesstest.holds", func(ctx context.Context, h hold) (int64, error) {
 		if err := h.Started.Put(ctx, h.N); err != nil {
 			return 0, err
@@ -98,13 +98,14 @@ var (
 
 var errMine = errors.New("an error of the task's own")
 
-// A broken error is no use as a nil pointer, which tasks return by mistake.
+// A broken error panics in Error if it is a nil pointer, which tasks return by mistake.
 type broken struct{ err error }
 
 func (b *broken) Error() string { return b.err.Error() }
 func (b *broken) Unwrap() error { return b.err }
 
-type parcel struct{ Content []byte }
+// A message is a struct with bytes, whose encoded size is not known beforehand.
+type message struct{ Content []byte }
 
 type hold struct {
 	N       int64
@@ -117,7 +118,7 @@ func newHold(n int64) hold {
 }
 
 func (h hold) close(ctx context.Context) {
-	_, _ = h.Started.Close(ctx), h.Release.Close(ctx) // here, in the process that made them, that cannot fail
+	_, _ = h.Started.Close(ctx), h.Release.Close(ctx) // no error in the process that made the queues
 }
 
 // TestBackend checks every promise that a backend makes, on b. The test's
@@ -232,18 +233,18 @@ func TestBackend(t *testing.T, b *backend.Backend) {
 	}
 }
 
-// alsoOnDemand are the promises that are checked once more of an executor that starts
-// its workers on demand: those that depend on when workers are started.
+// alsoOnDemand are the promises that are checked a second time on an executor that starts
+// its workers on demand, because they depend on when workers are started.
 var alsoOnDemand = []string{
 	"order", "width", "init", "init fails later", "init stopped", "max tasks per worker", "idle timeout", "resize", "resize down while busy",
 	"resize back and forth", "stats", "stop", "stop with cause", "full queue rejects", "full queue blocks", "queue is bounded", "nested", "nested submit",
 	"nested allowed", "nested resize", "queue stands still", "close waits", "many submitters",
 }
 
-// A suite is what one test of a backend works with.
+// A suite is the state of one test of a backend.
 type suite struct {
 	b        *core.Backend
-	onDemand bool // open has workers started on demand
+	onDemand bool // open opens executors that start workers on demand
 	ex       *executor.Executor
 	before   []string
 }
@@ -276,7 +277,7 @@ func (s *suite) finish(t *testing.T) {
 			t.Errorf("Close() = %v", err)
 		}
 	}
-	// A goroutine that has just done its last deed may still be on its way out.
+	// A goroutine that has done its work may not have exited yet.
 	deadline := time.Now().Add(time.Minute)
 	for {
 		left := remaining(s.before)
@@ -291,7 +292,7 @@ func (s *suite) finish(t *testing.T) {
 	}
 }
 
-// ours returns the stacks of the goroutines that run this module's code.
+// ours returns the stacks of the goroutines that run code of this module.
 func ours() []string {
 	buf := make([]byte, 1<<20)
 	buf = buf[:runtime.Stack(buf, true)]
@@ -304,7 +305,7 @@ func ours() []string {
 	return mine
 }
 
-// remaining returns those of ours that were not there before.
+// remaining returns the stacks of ours that were not there before.
 func remaining(before []string) []string {
 	id := func(g string) string { s, _, _ := strings.Cut(g, " ["); return s }
 	return slices.DeleteFunc(ours(), func(g string) bool {
@@ -356,10 +357,10 @@ func testPayloads(t *testing.T, s *suite) {
 			t.Errorf("%d bytes came back as %d bytes, %v", n, len(got), err)
 		}
 	}
-	for _, n := range []int{1, 40_000, 20 << 20} { // of which it is not known beforehand how large they are
-		in := parcel{bytes.Repeat([]byte{7}, n)}
+	for _, n := range []int{1, 40_000, 20 << 20} { // the encoded size of a struct is not known beforehand
+		in := message{bytes.Repeat([]byte{7}, n)}
 		if got, err := sends.Submit(ctx, ex, in).Wait(ctx); !bytes.Equal(got.Content, in.Content) || err != nil {
-			t.Errorf("a parcel of %d bytes came back with %d bytes, %v", n, len(got.Content), err)
+			t.Errorf("a struct with %d bytes came back with %d bytes, %v", n, len(got.Content), err)
 		}
 	}
 }
@@ -390,7 +391,7 @@ func testOrder(t *testing.T, s *suite) {
 
 func testWidth(t *testing.T, s *suite) {
 	ctx, ex, n := s.open(t, 5, core.Config{Timing: true})
-	occupy(ctx, t, ex, n)() // all must be inside their tasks at the same time
+	occupy(ctx, t, ex, n)() // fails unless all n tasks run at the same time
 	seen := make(map[int]bool)
 	release := occupy(ctx, t, ex, n-1)
 	defer release()
@@ -522,7 +523,7 @@ func testQueueCancelled(t *testing.T, s *suite) {
 	if _, err := f.Wait(ctx); !errors.Is(err, executor.ErrCancelled) {
 		t.Errorf("Wait() = %v; want ErrCancelled", err)
 	}
-	// What is put now must not go to the one that gave up.
+	// A value that is put now must not go to the task that was cancelled.
 	if err := h.Release.Put(ctx, 42); err != nil {
 		t.Fatal(err)
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// mixed doubles its argument, or goes wrong: it fails if that is negative,
-// panics if it is 13, and ends its goroutine if it is 26.
+// mixed doubles its argument, but fails if the argument is negative, panics if it is 13,
+// and ends its goroutine if it is 26.
 var mixed = executor.NewTask("harnesstest.mixed", func(_ context.Context, n int64) (int64, error) {
 	if n == 13 {
 		panic("thirteen")
@@ -84,7 +84,7 @@ func testBatchErrors(t *testing.T, s *suite) {
 			t.Errorf("value %d is %d; want %d, or 0 where there is an error", i, v, 2*in[i])
 		}
 	}
-	// A task that ends its goroutine is one that fails, as it is alone.
+	// In a batch, too, a task that ends its goroutine has failed.
 	b, err = submitBatch(exits, ctx, ex, []int64{1, 2, 3}).Wait(ctx)
 	for i := range 3 {
 		var pe *executor.PanicError
@@ -97,8 +97,7 @@ func testBatchErrors(t *testing.T, s *suite) {
 	}
 }
 
-// What is taken back of a batch has not begun and never will, and the rest is
-// done.
+// Arguments that Cut takes back have not begun and never will, and the others are done.
 func testBatchCut(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 1, core.Config{})
 	h := newHold(1)
@@ -149,7 +148,7 @@ func testBatchCut(t *testing.T, s *suite) {
 	}
 }
 
-// What cannot be encoded fails alone.
+// An argument or a result that cannot be encoded fails alone.
 func testBatchUnencodable(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 1, core.Config{})
 	in, errIn := submitBatch(encodes, ctx, ex, []any{true, make(chan int), true}).Wait(ctx)
@@ -190,7 +189,7 @@ func testBatchCancel(t *testing.T, s *suite) {
 	h.close(ctx)
 }
 
-// Cancelled during its last argument, a batch says so as any other.
+// A batch that is cancelled during its last argument reports that, as any other does.
 func testBatchCancelLast(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 1, core.Config{})
 	h := newHold(1)

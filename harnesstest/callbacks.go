@@ -20,8 +20,7 @@ func containsAll(s string, parts ...string) bool {
 	return !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(s, p) })
 }
 
-// captureLog has the default logger write to what is returned, until the test
-// ends.
+// captureLog has the default logger write to the returned buffer until the test ends.
 func captureLog(t *testing.T) *lockedBuffer {
 	t.Helper()
 	b := &lockedBuffer{}
@@ -48,8 +47,8 @@ func (b *lockedBuffer) String() string {
 	return b.buf.String()
 }
 
-// A callback that panics is reported and does not keep the others from being
-// called, nor the worker from going on.
+// The panic of a callback is reported, the other callbacks are called, and the worker
+// goes on.
 func testCallbackPanics(t *testing.T, s *suite) {
 	logged := captureLog(t)
 	ctx, ex, n := s.open(t, 1, core.Config{})
@@ -136,12 +135,12 @@ func testCallbackSubmits(t *testing.T, s *suite) {
 	}
 }
 
-// A lateContext has ended, and those who watch it have not heard of it yet.
+// A lateContext has ended, but its Done channel is not closed yet.
 type lateContext struct{ context.Context }
 
 func (lateContext) Err() error { return context.Canceled }
 
-// So may the callback of a task that is found to be no longer wanted.
+// A callback may also submit if its task is cancelled because its context has ended.
 func testCallbackSubmitsCancelled(t *testing.T, s *suite) {
 	ctx, ex, n := s.open(t, 1, core.Config{})
 	open, cancel := context.WithCancel(ctx) // its Done channel is watched
@@ -242,8 +241,7 @@ func testCallbacks(t *testing.T, s *suite) {
 	}
 }
 
-// A callback that takes long keeps nothing waiting but the callbacks that its
-// future has after it.
+// A slow callback delays only the later callbacks of the same future.
 func testCallbackBlocks(t *testing.T, s *suite) {
 	ctx, ex, n := s.open(t, 1, core.Config{})
 	release := occupy(ctx, t, ex, n)
@@ -272,8 +270,8 @@ func testCallbackBlocks(t *testing.T, s *suite) {
 	}
 }
 
-// One that ends its goroutine keeps neither the others from being called nor the
-// executor from going on.
+// After a callback that ends its goroutine, the other callbacks are called and the
+// executor goes on.
 func testCallbackGoexit(t *testing.T, s *suite) {
 	ctx, ex, n := s.open(t, 1, core.Config{})
 	release := occupy(ctx, t, ex, n)
@@ -307,7 +305,7 @@ func testCallbackGoexit(t *testing.T, s *suite) {
 	}
 }
 
-// refusedToClose checks what Close gave where it would wait for its caller.
+// refusedToClose checks the error of a Close that would wait for its caller.
 func refusedToClose(t *testing.T, what string, err error) {
 	t.Helper()
 	if !errors.Is(err, executor.ErrNested) || !containsAll(err.Error(), "Stop") {
@@ -368,7 +366,7 @@ func testCloseInTask(t *testing.T, s *suite) {
 		_, err := does.Submit(ctx, ex, f).Wait(ctx)
 		refusedToClose(t, what, err)
 	}
-	// Another executor is no matter of this one's.
+	// A task may close another executor.
 	_, err := does.Submit(ctx, ex, func(ctx context.Context) error {
 		other, err := open(ctx, s.b, core.Config{Workers: 1})
 		if err != nil {
@@ -387,7 +385,7 @@ func testCloseInTask(t *testing.T, s *suite) {
 	}
 }
 
-// Close returns when no callback is left, those included that are derived.
+// Close returns after all callbacks, including those of derived futures.
 func testCloseWaitsForCallbacks(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 2, core.Config{})
 	var called atomic.Int64
@@ -408,7 +406,7 @@ func testCloseWaitsForCallbacks(t *testing.T, s *suite) {
 	}
 }
 
-// A long chain takes neither a deep stack nor many goroutines at a time.
+// A long chain of Then needs neither a deep stack nor many goroutines at a time.
 func testThenDeep(t *testing.T, s *suite) {
 	ctx, ex, n := s.open(t, 1, core.Config{})
 	release := occupy(ctx, t, ex, n)

@@ -139,11 +139,11 @@ func testDeadline(t *testing.T, s *suite) {
 	}
 }
 
-// errOwn is what fickle fails with.
+// errOwn is the error with which fickle fails.
 var errOwn = errors.New("an error that was there before")
 
-// A fickleness says how fickle ends when it was told to, after it was stopped if
-// it is to wait for that.
+// A fickleness says how fickle ends, and whether it first waits until it is told to
+// stop.
 type fickleness struct {
 	How     string
 	Started *executor.Queue[int64]
@@ -177,7 +177,7 @@ var fickle = executor.NewTask("harnesstest.fickle", func(ctx context.Context, in
 	return 7, nil
 })
 
-// A passing is a context whose deadline passes when the test says so.
+// A passing is a context whose deadline passes when the test wants it.
 type passing struct {
 	context.Context
 	passed chan struct{}
@@ -194,13 +194,13 @@ func (p *passing) Err() error {
 	}
 }
 
-// Who cancelled decides, and not which error came back.
+// Whether a task counts as cancelled depends on who told it to stop, not on its error.
 func testWhoCancelled(t *testing.T, s *suite) {
 	ctx, m, _ := s.manager(t, 1, core.Config{CancelGrace: -1})
-	// Nobody has.
+	// Nobody has told the task to stop.
 	for _, tt := range []struct {
 		how  string
-		want error // beside a *TaskError
+		want error // that the *TaskError wraps
 	}{
 		{"somebody's cancellation", context.Canceled},
 		{"the very cancellation", context.Canceled},
@@ -222,9 +222,9 @@ func testWhoCancelled(t *testing.T, s *suite) {
 	own := errors.New("the submitter's reason")
 	limited := fickle.Timeout(time.Hour)
 	late := &executor.TimeoutError{Task: fickle.Name(), Limit: time.Hour}
-	// is reports whether err is the cause, and nothing beside; wraps, whether it is among what err wraps.
+	// is reports whether err is the cause itself; wraps, whether err wraps the cause.
 	is := func(err, cause error) bool {
-		te, ok := err.(*executor.TimeoutError) //nolint:errorlint // this very one
+		te, ok := err.(*executor.TimeoutError) //nolint:errorlint // it must not be wrapped
 		return same(err, cause) || ok && same(cause, late) && *te == *late
 	}
 	wraps := func(err, cause error) bool {
@@ -253,7 +253,7 @@ func testWhoCancelled(t *testing.T, s *suite) {
 			return ctx, func(executor.AnyFuture) { close(ctx.passed) }
 		}},
 		{"its time limit", late, executor.Done, func() (context.Context, func(executor.AnyFuture)) {
-			return ctx, func(f executor.AnyFuture) { core.CallOf(f).Expire() } // as if it had passed
+			return ctx, func(f executor.AnyFuture) { core.CallOf(f).Expire() } // as if the time limit had passed
 		}},
 	}
 	for _, way := range ways {
@@ -294,7 +294,7 @@ func testWhoCancelled(t *testing.T, s *suite) {
 				t.Errorf("Then of that is %v; want %v", d.State(), f.State())
 			}
 
-			// The only argument of a batch, or the whole of it, reports the same.
+			// The only argument of a batch, or the batch itself, reports the same.
 			theirs, stop = way.ctx()
 			of := submitBatch(limited, theirs, m, []fickleness{{how, started}})
 			if _, err := started.Get(ctx); err != nil {
@@ -324,7 +324,7 @@ func testWhoCancelled(t *testing.T, s *suite) {
 	}
 }
 
-// takesLong takes an argument whose collection can be seen.
+// takesLong takes an argument whose garbage collection can be observed.
 var takesLong = executor.NewTask("harnesstest.takesLong", func(_ context.Context, in large) (int64, error) {
 	return int64(len(in.Content)), nil
 })
@@ -347,7 +347,7 @@ func testArgumentsAreLetGo(t *testing.T, s *suite) {
 	for _, f := range futures {
 		<-f.Done()
 	}
-	if v, err := double.Submit(ctx, ex, 1).Wait(ctx); v != 2 || err != nil { // and the workers do something else
+	if v, err := double.Submit(ctx, ex, 1).Wait(ctx); v != 2 || err != nil { // so that the workers do not keep their last call
 		t.Error(v, err)
 	}
 	until(ctx, t, "the arguments of what is done to be collected", func() bool {

@@ -27,7 +27,7 @@ func testTaskError(t *testing.T, s *suite) {
 	}
 }
 
-// An error whose own methods panic is an error of the task, and no more.
+// If the methods of a task's error panic, only the task fails.
 func testErrorPanics(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 1, core.Config{CancelGrace: -1})
 	f := failsBadly.Submit(ctx, ex, nil)
@@ -79,7 +79,7 @@ func testGoexit(t *testing.T, s *suite) {
 	}
 }
 
-// A balky value panics, ends the goroutine or is refused when it is encoded or
+// A balky value panics, ends the goroutine or returns an error when it is encoded or
 // decoded.
 type balky struct{ When string }
 
@@ -122,7 +122,7 @@ func testEncodingPanics(t *testing.T, s *suite) {
 	}
 }
 
-// Of a batch it ends that argument, which has the zero value, and no other.
+// In a batch only that argument fails, and its result is the zero value.
 func testBatchEncoding(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 1, core.Config{})
 	for _, when := range []string{"encoding", "decoding", "goexit encoding", "goexit decoding", "refused encoding", "refused decoding"} {
@@ -169,7 +169,7 @@ func testUnencodable(t *testing.T, s *suite) {
 	}
 }
 
-// A refusal does not tell what it is: its method panics or ends the goroutine.
+// A refusal is an error whose Error panics or ends the goroutine.
 type refusal string
 
 func (r refusal) Error() string {
@@ -187,36 +187,37 @@ var refuses = executor.NewTask("harnesstest.refuses", func(_ context.Context, ho
 	panic(refusal(how))
 })
 
-// A mixture has errors that other processes know and one that refuses.
+// A mixture wraps errors that other processes know, and one of refusals.
 type mixture struct{ errs []error }
 
 func (m *mixture) Error() string   { return "a mixture" }
 func (m *mixture) Unwrap() []error { return m.errs }
 
-// A told error is known to other processes. Encoding it may end the goroutine.
-type told struct{ Text balky }
+// A registered error has a type that other processes know. Encoding it may end the
+// goroutine.
+type registered struct{ Text balky }
 
-func (e told) Error() string { return "told: " + e.Text.When }
+func (e registered) Error() string { return "told: " + e.Text.When }
 
-// A closed error does not tell what it wraps.
+// A closed error is one whose Unwrap ends the goroutine.
 type closed struct{}
 
 func (closed) Error() string { return "closed" }
 func (closed) Unwrap() error { runtime.Goexit(); return nil }
 
-func init() { executor.Register[told]() }
+func init() { executor.Register[registered]() }
 
 var refusals = map[string]error{
 	"Error panics":                    refusal("panic"),
 	"Error ends the goroutine":        refusal("goexit"),
 	"Unwrap ends the goroutine":       closed{},
-	"the encoding ends the goroutine": told{balky{"goexit encoding"}},
+	"the encoding ends the goroutine": registered{balky{"goexit encoding"}},
 }
 
 // mixes fails with a mixture, or panics with it.
 var mixes = executor.NewTask("harnesstest.mixes", func(_ context.Context, m mix) (int64, error) {
 	bad := refusals[m.Refusal]
-	err := &mixture{[]error{errMine, told{balky{"fine"}}, &executor.InitError{Worker: 7, Err: bad}, bad}}
+	err := &mixture{[]error{errMine, registered{balky{"fine"}}, &executor.InitError{Worker: 7, Err: bad}, bad}}
 	if m.Panics {
 		panic(err)
 	}
@@ -228,7 +229,7 @@ type mix struct {
 	Panics  bool
 }
 
-// Of an error only that is lost whose own methods do not tell it.
+// An error loses in another process only the parts whose own methods fail.
 func testErrorPartRefuses(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 1, core.Config{})
 	for refusal := range refusals {
@@ -242,19 +243,19 @@ func testErrorPartRefuses(t *testing.T, s *suite) {
 			for _, err := range []error{err, b.Errs[0], b.Errs[1]} {
 				var te *executor.TaskError
 				var pe *executor.PanicError
-				var known told
+				var known registered
 				var around *executor.InitError
 				if panics && !errors.As(err, &pe) || !panics && !errors.As(err, &te) || !strings.HasSuffix(err.Error(), "a mixture") {
 					t.Errorf("%v: the error is %#v; want a *TaskError or a *PanicError of a mixture", m, err)
 				} else if !errors.Is(err, errMine) || !errors.As(err, &known) || known.Text.When != "fine" || !errors.As(err, &around) || around.Worker != 7 {
-					t.Errorf("%v: the error is %#v; want it to wrap errMine, a told and an *InitError", m, err)
+					t.Errorf("%v: the error is %#v; want it to wrap errMine, a registered and an *InitError", m, err)
 				}
 			}
 		}
 	}
 }
 
-// Whatever the methods of a panic's value do, the task is over.
+// Whatever the methods of a panic's value do, the task ends.
 func testMethodsRefuse(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 1, core.Config{})
 	for _, how := range []string{"panic", "goexit", "told"} {

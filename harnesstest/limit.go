@@ -16,13 +16,13 @@ var (
 		executor.Blocking(ctx, func() { <-ctx.Done() })
 		return 0, context.Cause(ctx)
 	})
-	// stubborn tells that it runs, and never returns if it is in a worker process.
+	// stubborn reports that it runs, and never returns if it is in a worker process.
 	stubborn = executor.NewTask("harnesstest.stubborn", func(ctx context.Context, started *executor.Queue[int64]) (int64, error) {
 		if err := started.Put(context.WithoutCancel(ctx), 1); err != nil {
 			return 0, err
 		}
 		n := int64(1)
-		for n > 0 { // for centuries, and without a call
+		for n > 0 { // for centuries, and without a function call
 			n++
 		}
 		return n, nil
@@ -42,8 +42,8 @@ func checkTimeout(t *testing.T, what string, err error, task string, limit time.
 	}
 }
 
-// When its time limit has passed the context of a task ends, and its future reports
-// that. Nobody has cancelled it.
+// When the time limit of a task has passed, its context ends and its future reports a
+// TimeoutError. The task does not count as cancelled.
 func testTimeLimit(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 1, core.Config{})
 	const limit = 2 * time.Millisecond
@@ -71,7 +71,7 @@ func testTimeLimit(t *testing.T, s *suite) {
 	}
 }
 
-// What a task waits before it starts is none of its time.
+// The time that a task waits before it starts does not count.
 func testTimeLimitQueued(t *testing.T, s *suite) {
 	ctx, ex, n := s.open(t, 2, core.Config{})
 	const limit = 10 * time.Millisecond
@@ -96,7 +96,7 @@ func testTimeLimitQueued(t *testing.T, s *suite) {
 	}
 }
 
-// A task that does not return is killed with its worker process, and nobody else is.
+// If a task does not return, its worker process is killed, and no other.
 func testTimeLimitKills(t *testing.T, s *suite) {
 	if s.b.Shared {
 		t.Skip("a task inside the process cannot be killed")
@@ -129,7 +129,7 @@ func testTimeLimitKills(t *testing.T, s *suite) {
 	}
 }
 
-// Inputs of Map count one by one.
+// In Map the limit holds for each input.
 func testTimeLimitMap(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 2, core.Config{})
 	const limit = 2 * time.Millisecond

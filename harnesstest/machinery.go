@@ -7,7 +7,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// open opens the backend with a configuration of its machinery.
+// open opens the backend with a configuration of package core.
 func open(ctx context.Context, b *core.Backend, cfg core.Config) (*executor.Executor, error) {
 	if cfg.Tasks == nil {
 		cfg.Tasks = core.TasksOf(Tasks)
@@ -24,7 +24,7 @@ func submitBatch[In, Out any](task *executor.Task[In, Out], ctx context.Context,
 	return (*executor.Future[core.Batch[Out]])((*core.Task[In, Out])(task).SubmitBatch(ctx, (*core.Handle)(ex).Raw(), in))
 }
 
-// job returns the task with its argument as backends know it.
+// job returns the task with its argument in the form that backends take.
 func job[In, Out any](task *executor.Task[In, Out], in In) core.Job {
 	return (*core.Task[In, Out])(task).With(in)
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// prepares is for Config.Init. It tells that it runs, and fails when it has run
-// as often as there are values to be got.
+// prepares is for Config.Init. It reports that it runs, and fails when no value is left
+// in the queue Release.
 var prepares = executor.NewTask("harnesstest.prepares", func(ctx context.Context, h hold) (int64, error) {
 	if err := h.Started.Put(ctx, h.N); err != nil {
 		return 0, err
@@ -40,7 +40,7 @@ func allow(ctx context.Context, t *testing.T, times int) hold {
 
 // drain closes a queue and returns what was in it.
 func drain(ctx context.Context, q *executor.Queue[int64]) (values []int64) {
-	_ = q.Close(ctx) // here it cannot fail
+	_ = q.Close(ctx) // no error in the process that made the queue
 	for {
 		v, err := q.Get(ctx)
 		if err != nil {
@@ -65,7 +65,7 @@ func implements[I any](v any) bool {
 	return ok
 }
 
-// until waits until ok reports true, and fails the test if it does not.
+// until waits until ok reports true, and fails the test if ctx ends before.
 func until(ctx context.Context, t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(100 * time.Microsecond)
@@ -79,7 +79,7 @@ func until(ctx context.Context, t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// settle waits until nothing moves any more and Stats tells what is wanted.
+// settle waits until Stats returns what is wanted.
 func settle(ctx context.Context, t *testing.T, m *executor.Executor, want string, ok func(executor.Stats) bool) {
 	t.Helper()
 	var got executor.Stats
@@ -140,8 +140,7 @@ func testInitFailsLater(t *testing.T, s *suite) {
 	checkInitError(t, "a task that was submitted later", err)
 }
 
-// Stop reaches a worker that is being prepared, so that nobody waits for it for
-// ever.
+// Stop with a cause cancels an Init that is running, so that nobody waits for it for ever.
 func testInitStopped(t *testing.T, s *suite) {
 	ctx := t.Context()
 	h := newHold(0)
@@ -190,7 +189,7 @@ func testMaxTasksPerWorker(t *testing.T, s *suite) {
 		}
 	}
 	s.finish(t)
-	// A worker that was not needed any more before it was prepared is none that ran tasks.
+	// A worker that was not needed any more before it was initialised has run no task.
 	if inits, started := len(drain(ctx, h.Started)), m.Stats().Started; inits < tasks/3 || inits > started {
 		t.Errorf("%d tasks took %d workers, %d of them prepared; want at least %d prepared, each once", tasks, started, inits, tasks/3)
 	}
@@ -255,7 +254,7 @@ func testResize(t *testing.T, s *suite) {
 	}
 }
 
-// Workers that are too many end when their task is done, and not before.
+// Surplus workers end when their task is done, and not before.
 func testResizeDownWhileBusy(t *testing.T, s *suite) {
 	ctx, m, n := s.manager(t, 3, core.Config{})
 	release := occupy(ctx, t, m, n)
@@ -275,8 +274,8 @@ func testResizeDownWhileBusy(t *testing.T, s *suite) {
 	until(ctx, t, "workers that are too many to end", func() bool { return m.Stats().Alive <= 1 })
 }
 
-// However often the number of workers is changed while they are being prepared,
-// there are never more than were asked for.
+// However often the number of workers is changed while they are being initialised, there
+// are never more than were asked for.
 func testResizeFlaps(t *testing.T, s *suite) {
 	if s.b.MaxWorkers == 1 {
 		t.Skip("there is one worker")
@@ -317,8 +316,8 @@ func testResizeFlaps(t *testing.T, s *suite) {
 	h.close(ctx)
 }
 
-// More workers than anybody can have are refused at once, with a reason, and
-// nothing changes.
+// A number of workers beyond what the machine allows is refused at once, with a reason,
+// and nothing changes.
 func testResizeBeyondReason(t *testing.T, s *suite) {
 	ctx, m, n := s.manager(t, 1, core.Config{})
 	for _, n := range []int{1 << 40, math.MaxInt} {
@@ -326,7 +325,7 @@ func testResizeBeyondReason(t *testing.T, s *suite) {
 			t.Errorf("Resize(%d) = nil; want an error", n)
 		}
 		if s.b.MaxWorkers == 1 {
-			continue // is 1 whatever is asked for
+			continue // it has 1 worker, whatever is asked for
 		}
 		ex, err := open(ctx, s.b, core.Config{Workers: n})
 		if err == nil {
@@ -368,7 +367,7 @@ func testStats(t *testing.T, s *suite) {
 	}
 }
 
-// Stop without a cause leaves to be done what was submitted.
+// After Stop without a cause the submitted tasks are still run.
 func testStop(t *testing.T, s *suite) {
 	ctx, m, _ := s.manager(t, 1, core.Config{})
 	release := occupy(ctx, t, m, 1)
@@ -384,7 +383,7 @@ func testStop(t *testing.T, s *suite) {
 	}
 }
 
-// Stop with a cause cancels what was submitted.
+// Stop with a cause cancels the submitted tasks.
 func testStopWithCause(t *testing.T, s *suite) {
 	ctx, m, _ := s.manager(t, 1, core.Config{})
 	started := executor.NewQueue[int64](1)
@@ -405,7 +404,7 @@ func testStopWithCause(t *testing.T, s *suite) {
 			t.Errorf("task %d of 1 running and 10 queued: %v; want the cause of Stop", i, err)
 		}
 	}
-	m.Stop(errors.New("another cause")) // comes too late
+	m.Stop(errors.New("another cause")) // the first cause counts
 	s.finish(t)
 	if ran := drain(ctx, h.Started); len(ran) > 0 {
 		t.Errorf("%d tasks ran that were queued at Stop; want none", len(ran))

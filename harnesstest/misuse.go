@@ -11,10 +11,10 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// brackets is named as a batch of double is.
+// brackets has the name under which a batch of double is reported.
 var brackets = executor.NewTask(double.Name()+core.BatchSuffix, func(_ context.Context, n int64) (int64, error) { return -n, nil })
 
-// A task runs its own function or none, whichever others have its name.
+// A task runs its own function or none, even if another task has its name.
 func testNamesakes(t *testing.T, s *suite) {
 	ctx, ex, _ := s.open(t, 1, core.Config{})
 	negate := executor.NewTask(double.Name(), func(_ context.Context, n int64) (int64, error) { return -n, nil })
@@ -55,7 +55,7 @@ func testNamesakes(t *testing.T, s *suite) {
 	}
 }
 
-// A mistake is told to the one who makes it, on its goroutine.
+// Misuse panics on the goroutine of the caller.
 func testMisuse(t *testing.T, s *suite) {
 	ctx, ex, n := s.open(t, 1, core.Config{})
 	var none context.Context

@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	// does calls its argument, which cannot cross a process.
+	// does calls its argument, which cannot be encoded for another process.
 	does = executor.NewTask("harnesstest.does", func(ctx context.Context, f func(context.Context) error) (int64, error) {
 		return 0, f(ctx)
 	})
@@ -25,8 +25,8 @@ var (
 	})
 )
 
-// A task that waits for a task that needs its own worker is refused instead of
-// being left to wait for ever.
+// If a task waits for another that can only run on its own worker, the wait is refused
+// and does not last for ever.
 func testNested(t *testing.T, s *suite) {
 	if !s.b.Shared {
 		ctx, ex, _ := s.open(t, 1, core.Config{})
@@ -84,7 +84,7 @@ func testNested(t *testing.T, s *suite) {
 		}},
 	}
 	for _, way := range ways {
-		// All workers are inside before any begins to wait.
+		// All workers run a task before any of them begins to wait.
 		inside := make(chan struct{}, n)
 		begin := make(chan struct{})
 		var futures []*executor.Future[int64]
@@ -118,7 +118,7 @@ func testNested(t *testing.T, s *suite) {
 	}
 }
 
-// So is a task that waits for room in the queue of its own full executor.
+// A wait for room in the queue of a task's own full executor is refused, too.
 func testNestedSubmit(t *testing.T, s *suite) {
 	if !s.b.Shared {
 		t.Skip("a worker process has no way to its executor")
@@ -156,8 +156,7 @@ func testNestedAllowed(t *testing.T, s *suite) {
 	}
 }
 
-// A worker that is one too many stays as long as the others wait for what only
-// it can do.
+// A surplus worker stays as long as the others wait for what only it can run.
 func testNestedResize(t *testing.T, s *suite) {
 	if !s.b.Shared || s.b.MaxWorkers == 1 {
 		t.Skip("there is one worker, or it is in another process")

@@ -57,8 +57,7 @@ func (s *suite) perTask(t *testing.T) bool {
 	return ex.Stats().Started == 0
 }
 
-// Closing an executor none of whose workers has been started takes nothing, and
-// neither does stopping it or changing their number.
+// Close, Stop and Resize start no worker on an executor that has not started any.
 func testOnDemandUnused(t *testing.T, s *suite) {
 	_, m, n := s.manager(t, 2, core.Config{OnDemand: true})
 	for _, n := range []int{1, n} {
@@ -85,7 +84,7 @@ func testOnDemandUnused(t *testing.T, s *suite) {
 func testWarm(t *testing.T, s *suite) {
 	ctx, m, n := s.manager(t, 3, core.Config{OnDemand: true, Init: job(prepares, allow(t.Context(), t, 100))})
 	if s.perTask(t) {
-		n = 0 // there is none to be started beforehand
+		n = 0 // no worker is started before there is a task
 	}
 	for range 2 {
 		if err := m.Warm(ctx); err != nil {
@@ -107,7 +106,7 @@ func testWarm(t *testing.T, s *suite) {
 	}
 }
 
-// Warm respects its context. What it has begun goes on.
+// Warm returns when its context ends. The workers that it has started go on.
 func testWarmGivesUp(t *testing.T, s *suite) {
 	if s.perTask(t) {
 		t.Skip("there is no worker to be started beforehand")
@@ -141,7 +140,7 @@ func testWarmGivesUp(t *testing.T, s *suite) {
 	}
 }
 
-// An Init that fails is what Warm reports, or else the first task.
+// The failure of Init is reported by Warm, or else by the first task.
 func testInitFailsOnDemand(t *testing.T, s *suite) {
 	for _, first := range []string{"Warm", "task"} {
 		ctx := t.Context()

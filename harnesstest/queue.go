@@ -28,7 +28,7 @@ func testQueueRejects(t *testing.T, s *suite) {
 		}
 		futures = append(futures, f)
 	}
-	// A few calls more may have been sent ahead to a worker process.
+	// A few more calls may have been sent ahead to a worker process.
 	if accepted := len(futures); accepted < 3 || s.b.Shared && accepted != 3 || rejected < 20-3-2*n {
 		t.Errorf("of 20 tasks %d were accepted; the queue has room for 3", accepted)
 	}
@@ -62,16 +62,16 @@ func fill(ctx, lastCtx context.Context, t *testing.T, m *executor.Executor) (acc
 	}
 }
 
-// stuck reports whether a goroutine waits in Submit for room, and all others wait
-// too, so that nobody is about to make room.
+// stuck reports whether a goroutine waits in Submit for room and all other goroutines
+// wait as well, so that nobody will make room.
 func stuck() bool {
 	submits := func(g string) bool { return containsAll(g, ").Submit(", "sync.(*Cond).Wait") }
 	all := ours()
 	return slices.ContainsFunc(all, submits) && !slices.ContainsFunc(all, moves)
 }
 
-// moves reports whether a goroutine, of which this is the stack, does something
-// or is about to. One that waits for a process to end does not.
+// moves reports whether the goroutine with this stack runs or can run. A goroutine that
+// waits for a process to end does not.
 func moves(stack string) bool {
 	_, state, _ := strings.Cut(stack, " [")
 	state, _, _ = strings.Cut(state, "]")
@@ -121,7 +121,7 @@ func testQueueBlockStopped(t *testing.T, s *suite) {
 	release()
 }
 
-// However many wait for room, the queue is never longer than it may be.
+// However many submitters wait for room, the queue is never longer than its bound.
 func testQueueBound(t *testing.T, s *suite) {
 	if !s.b.Shared {
 		t.Skip("calls that were sent ahead to a worker process are not counted")

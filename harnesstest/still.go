@@ -11,8 +11,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// consumes adds up what comes out of a queue until that is closed and empty, or
-// as many values as it is told to.
+// consumes adds up the values from a queue until it is closed and empty, or as many
+// values as its argument says.
 var consumes = executor.NewTask("harnesstest.consumes", func(ctx context.Context, h hold) (sum int64, err error) {
 	for i := int64(0); h.N == 0 || i < h.N; i++ {
 		v, err := h.Started.Get(ctx)
@@ -27,8 +27,7 @@ var consumes = executor.NewTask("harnesstest.consumes", func(ctx context.Context
 	return sum, nil
 })
 
-// bubble runs f where time passes only while everybody waits, if the backend is
-// inside of the process.
+// bubble runs f in a synctest bubble if the backend runs inside the process.
 func (s *suite) bubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	if !s.b.Shared {
@@ -38,21 +37,21 @@ func (s *suite) bubble(t *testing.T, f func(t *testing.T)) {
 	synctest.Test(t, func(t *testing.T) {
 		f(t)
 		s.finish(t)
-		s.ex = nil // belongs to the bubble
+		s.ex = nil // the executor belongs to the bubble
 	})
 }
 
-// Producers that wait for room keep all workers, and the consumer waits for one:
-// it gets it, or, where there can be no more workers, a producer is told.
+// Producers that wait for room keep all workers, and the consumer waits for a worker: it
+// gets an extra one, or, where there can be no more workers, a producer's wait is refused.
 func testQueueStandsStill(t *testing.T, s *suite) {
 	s.bubble(t, func(t *testing.T) {
 		ctx, m, n := s.manager(t, 2, core.Config{})
-		ctx, cancel := context.WithTimeout(ctx, 20*time.Second) // what is right takes a second
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Second) // without a fault it takes a second
 		defer cancel()
 		h := hold{N: 10, Started: executor.NewQueue[int64](1)}
-		defer h.Started.Close(ctx) //nolint:errcheck // here it cannot fail
+		defer h.Started.Close(ctx) //nolint:errcheck // no error in the process that made the queue
 		var producers []*executor.Future[int64]
-		for range n + 1 { // of which one waits for a worker as well
+		for range n + 1 { // one of them waits for a worker as well
 			producers = append(producers, produces.Submit(ctx, m, h))
 		}
 		other := double.Submit(ctx, m, 4)
@@ -88,8 +87,7 @@ func testQueueStandsStill(t *testing.T, s *suite) {
 	})
 }
 
-// As long as no call in the queue could end the waits, no worker is started beside
-// those that there are to be.
+// As long as no queued call could end the waits, no extra worker is started.
 func testQueueWaitsForOthers(t *testing.T, s *suite) {
 	if !s.b.Shared {
 		t.Skip("time cannot be made to pass in other processes")

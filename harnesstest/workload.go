@@ -15,9 +15,9 @@ import (
 )
 
 // TestWorkload checks every promise that a workload makes: its description,
-// and that it runs, verifies and gives the same digest on every backend. params
-// is like w.Params, with values that keep the test short; nil takes the
-// defaults. The test's TestMain must call [Main] with w.Tasks.
+// and that on every backend it runs, its output is right and its digest is the same.
+// params is like w.Params, with values that keep the test short; nil stands for
+// w.Params. The test's TestMain must call [Main] with w.Tasks.
 func TestWorkload(t *testing.T, w *harness.Workload, params any) {
 	t.Helper()
 	t.Run("description", func(t *testing.T) { describe(t, w) })
@@ -78,8 +78,8 @@ func describe(t *testing.T, w *harness.Workload) {
 	}
 }
 
-// describeAxis checks that the program accepts its axis's values and is changed
-// by them.
+// describeAxis checks that the program accepts the values of its axis, and that they
+// change its parameters.
 func describeAxis(t *testing.T, w *harness.Workload, a harness.Axis) {
 	if a.Name != "size" && a.Name != "wait" && a.Name != "payload" || a.Doc == "" {
 		t.Errorf("axis %q, %q; want size, wait or payload, and a description", a.Name, a.Doc)
@@ -108,7 +108,7 @@ func describeAxis(t *testing.T, w *harness.Workload, a harness.Axis) {
 	}
 }
 
-// runOnce does with the workload what a trial does.
+// runOnce runs the workload as a trial does.
 func runOnce(t *testing.T, w *harness.Workload, b *core.Backend, params any) (out harness.Outcome, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

@@ -1,4 +1,4 @@
-// Package health reports the state of executors as OpenTelemetry metrics: their workers,
+// Package health exports figures of executors as OpenTelemetry metrics: their workers,
 // their queues, how long tasks wait and run, and how they end.
 //
 //	h, err := health.New(otel.GetMeterProvider(), "thumbnails")
@@ -6,9 +6,9 @@
 //	stop, err := h.Watch(ex)
 //	defer stop()
 //
-// The package uses OpenTelemetry's API and not its SDK: the program chooses the provider and
-// where metrics are sent. With a provider that does nothing, the package costs next to
-// nothing.
+// The package imports the API of OpenTelemetry, not its SDK: the program chooses the
+// provider, and so where the metrics go. With a provider that does nothing, the cost is
+// a fraction of a microsecond a task.
 //
 // To add a metric, add it to the list below and to docs/executor.md.
 package health
@@ -27,8 +27,8 @@ import (
 	"github.com/f3f4c0de/harness/executor"
 )
 
-// The attributes: the name of the executor, as it was given to New, the name of the task,
-// how the task ended, and the state of a worker.
+// The attributes: the executor's name as it was given to New, the task's name, how the
+// task ended, and whether a worker is busy or idle.
 const (
 	keyExecutor = attribute.Key("executor")
 	keyTask     = attribute.Key("task")
@@ -44,16 +44,16 @@ const (
 	failed            // its function returned an error
 	panicked          // it panicked
 	cancelled         // by Cancel, its context or a shutdown
-	lost              // with its worker process, or quarantined after that
-	rejected          // it never ran: the queue was full, the executor closed, or it could not be encoded
+	lost              // its worker process was lost, or it was quarantined after that
+	rejected          // it never ran: queue full, executor closed, cannot be encoded
 
 	outcomes = iota
 )
 
 var outcomeNames = [outcomes]string{"done", "failed", "panicked", "cancelled", "lost", "rejected"}
 
-// outcomeOf returns how the call ended. It looks at the outermost error, which the executor
-// has made, and not at the errors that it wraps, which are the program's.
+// outcomeOf returns how the task that has reported err ended. It looks only at errors
+// that the executor has made, and not at the user's errors that they wrap.
 func outcomeOf(t executor.TaskInfo, err error) outcome {
 	if err == nil {
 		return done
@@ -79,7 +79,7 @@ func outcomeOf(t executor.TaskInfo, err error) outcome {
 		errors.Is(err, executor.ErrUnknownTask), errors.Is(err, executor.ErrNested):
 		return rejected
 	}
-	return cancelled // by the end of its context, whose cause may be any error
+	return cancelled // a deadline has passed; its cause may be any error
 }
 
 // bounds are the upper bounds of the buckets, in seconds: a microsecond to ten
@@ -88,7 +88,7 @@ var bounds = []float64{
 	1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, .1, .2, .5, 1, 2, 5, 10,
 }
 
-// A Health makes the metrics of the executors of one name. All methods are safe for
+// A Health records the metrics of the executors with one name. All methods are safe for
 // concurrent use.
 type Health struct {
 	executor attribute.KeyValue
@@ -103,7 +103,7 @@ type Health struct {
 	tasks sync.Map // name -> *task
 }
 
-// A task holds what the tasks of one name have in common.
+// A task has the counts and the attributes of the tasks with one name.
 type task struct {
 	of    []metric.RecordOption // its attributes, made once
 	ended [outcomes]atomic.Int64
@@ -144,8 +144,8 @@ func New(provider metric.MeterProvider, name string) (*Health, error) {
 	return h, nil
 }
 
-// Observer returns an observer for Config.Observer. It records how long each task waited and
-// ran, and how it ended. If more is not nil, its functions are called as well.
+// Observer returns an observer for Config.Observer, which records how long each task
+// waited and ran and how it ended. If more is not nil, its functions are called as well.
 func (h *Health) Observer(more *executor.Observer) *executor.Observer {
 	var o executor.Observer
 	if more != nil {
@@ -195,10 +195,10 @@ func (h *Health) task(name string) *task {
 // Stats is implemented by every [executor.Executor] and by pystyle.Pool.
 type Stats interface{ Stats() executor.Stats }
 
-// Watch makes the provider read the executor's statistics whenever it collects metrics, until
-// stop is called: the states of the workers, the queue, and how tasks ended. A Health can
-// watch one executor at a time. When stop returns, nothing reads the statistics any more. It
-// may be called twice, and before or after the executor is closed.
+// Watch has the provider read the executor's figures and the counts of ended tasks
+// whenever it collects metrics, until stop is called. A Health watches one executor at a
+// time. After stop has returned, the executor is not read any more. stop may be called
+// twice, and before or after the executor is closed.
 func (h *Health) Watch(ex Stats) (stop func() error, err error) {
 	executor := metric.WithAttributeSet(attribute.NewSet(h.executor))
 	busy := metric.WithAttributeSet(attribute.NewSet(h.executor, keyState.String("busy")))

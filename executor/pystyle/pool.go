@@ -9,7 +9,7 @@ import (
 	"github.com/f3f4c0de/harness/executor"
 )
 
-// A Pool is an executor with the verbs of Python's multiprocessing.Pool. Its
+// A Pool is an executor with the methods of Python's multiprocessing.Pool. Its
 // initializer, recycling, idle timeout and bounded queue are fields of
 // [executor.Config]: Init, MaxTasksPerWorker, IdleTimeout, Queue and Full. All methods
 // are safe for concurrent use.
@@ -38,8 +38,8 @@ func NewPool(ctx context.Context, backend string, cfg executor.Config) (*Pool, e
 	return &Pool{ex: ex}, nil
 }
 
-// Executor returns the executor behind the pool, for executor.Map and Task.Submit.
-// The pool is closed through its own methods.
+// Executor returns the executor of the pool, for executor.Map and Task.Submit. It must be
+// closed by the methods of the pool.
 func (p *Pool) Executor() *executor.Executor { return p.ex }
 
 // Close takes no more tasks: later ones fail with [executor.ErrClosed]. It does
@@ -57,10 +57,11 @@ func (p *Pool) stop(cause error) {
 	p.ex.Stop(cause)
 }
 
-// Join waits until every task is done and every worker has ended. When ctx ends
-// first, what is left is cancelled, as by [executor.Executor.Shutdown]. It is an error to join
-// a pool that was neither closed nor terminated, or in a task or a callback of
-// the pool, where it wraps [executor.ErrNested]. Joining again is harmless.
+// Join waits until every task is done and every worker has ended. When ctx ends first,
+// the remaining tasks are cancelled, as by [executor.Executor.Shutdown]. It is an error
+// to join a pool that was neither closed nor terminated, or to join it in a task or a
+// callback of the pool; in the latter case the error wraps [executor.ErrNested]. Joining
+// again is harmless.
 func (p *Pool) Join(ctx context.Context) error {
 	p.mu.Lock()
 	closed := p.closed
@@ -74,7 +75,7 @@ func (p *Pool) Join(ctx context.Context) error {
 // Resize changes the number of workers; see [executor.Executor.Resize].
 func (p *Pool) Resize(workers int) error { return p.ex.Resize(workers) }
 
-// Stats tells what the workers are at.
+// Stats returns the figures of the pool; see [executor.Executor.Stats].
 func (p *Pool) Stats() executor.Stats { return p.ex.Stats() }
 
 // An Applier applies a task in a pool. It is a value, safe for concurrent use.
@@ -83,7 +84,7 @@ type Applier[In, Out any] struct {
 	task *executor.Task[In, Out]
 }
 
-// For returns what applies the task in the pool. It starts nothing.
+// For returns an Applier for the task in the pool. It starts nothing.
 func For[In, Out any](p *Pool, task *executor.Task[In, Out]) Applier[In, Out] {
 	return Applier[In, Out]{p, task}
 }
@@ -110,14 +111,14 @@ func (a Applier[In, Out]) ApplyAsync(ctx context.Context, in In, done func(Out),
 	return f
 }
 
-// Map runs the task on every input, waits, and returns the results in their
-// order. The first error, in that order, ends it and cancels the rest.
+// Map runs the task on every input, waits, and returns the results in the order of the
+// inputs. The first error, in that order, ends Map and cancels the rest.
 func (a Applier[In, Out]) Map(ctx context.Context, in []In) ([]Out, error) {
 	return executor.Map(ctx, a.pool.ex, a.task, in)
 }
 
-// Imap runs the task on every input and yields the results in their order; see
-// [executor.Results].
+// Imap runs the task on every input and yields the results in the order of the inputs;
+// see [executor.Results].
 func (a Applier[In, Out]) Imap(ctx context.Context, in iter.Seq[In], opt executor.MapOptions) iter.Seq2[Out, error] {
 	return func(yield func(Out, error) bool) {
 		for r := range executor.Results(ctx, a.pool.ex, a.task, in, opt) {
@@ -128,20 +129,20 @@ func (a Applier[In, Out]) Imap(ctx context.Context, in iter.Seq[In], opt executo
 	}
 }
 
-// ImapUnordered is Imap with the results in the order in which they are there.
+// ImapUnordered is Imap, but yields the results in the order in which they arrive.
 func (a Applier[In, Out]) ImapUnordered(ctx context.Context, in iter.Seq[In], opt executor.MapOptions) iter.Seq2[Out, error] {
 	opt.Unordered = true
 	return a.Imap(ctx, in, opt)
 }
 
-// A Pair is two arguments in one.
+// A Pair is the argument of a task that takes two values.
 type Pair[A, B any] struct {
 	First  A
 	Second B
 }
 
-// Starmap runs a task of two arguments on every pair of them, waits, and
-// returns the results in their order. Errors are as with [Applier.Map].
+// Starmap runs a task that takes a Pair on every pair of values, waits, and returns the
+// results in the order of the pairs. Errors are as with [Applier.Map].
 func Starmap[A, B, Out any](ctx context.Context, p *Pool, task *executor.Task[Pair[A, B], Out], in iter.Seq2[A, B]) ([]Out, error) {
 	var pairs []Pair[A, B]
 	for a, b := range in {

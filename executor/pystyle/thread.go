@@ -15,8 +15,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// ThreadConfig says what a [Thread] is to be like. The zero ThreadConfig is
-// usable.
+// A ThreadConfig has the settings of a [Thread]. The zero ThreadConfig is usable.
 type ThreadConfig struct {
 	// Name is for people; empty is "Thread-1" and so on.
 	Name string
@@ -24,20 +23,20 @@ type ThreadConfig struct {
 	// Daemon threads are not waited for when the program ends: see [Finish].
 	Daemon bool
 
-	// Backend is what the thread is: "goroutines", which is the default,
-	// "threads" for an OS thread, "processes" for a process, or any other. On
-	// gil and eventloop a thread has the lock or the loop for itself; tasks
-	// that are to share one are submitted to one executor.
+	// Backend is the backend that runs the thread: "goroutines", which is the default,
+	// "threads" for an OS thread, "processes" for a process, or any other. On gil
+	// and eventloop a thread has the lock or the loop for itself; to share one, submit
+	// tasks to one executor.
 	Backend string
 
 	// Group is reserved, as in Python, and must be nil.
 	Group any
 }
 
-// A Thread runs one task, once, on a worker of its own. It is made with
-// [NewThread], runs from [Thread.Start] on, and can be joined. It is Python's
-// threading.Thread, with the task and its argument in the place of target and
-// args. All methods are safe for concurrent use.
+// A Thread runs one task, once, on a worker of its own. [NewThread] makes it,
+// [Thread.Start] starts it, and [Thread.Join] waits for it. It corresponds to Python's
+// threading.Thread, with a task and its argument instead of target and args. All methods
+// are safe for concurrent use.
 type Thread struct {
 	target executor.Job
 	cfg    ThreadConfig
@@ -51,11 +50,11 @@ type Thread struct {
 	worker  *core.Worker
 }
 
-// ErrThread is what misuse of a thread is reported with.
+// ErrThread reports a misuse of a thread; errors of methods wrap it.
 var ErrThread = errors.New("thread")
 
-// NewThread makes a thread that will run the target, a task with its argument
-// ([executor.Task.With]). It does not start it. A thread that is started need not
+// NewThread makes a thread that will run target, which is a task with its argument (see
+// [executor.Task.With]). It does not start the thread. A thread that is started need not
 // be joined: it releases its worker when its task is done.
 func NewThread(target executor.Job, cfg ThreadConfig) *Thread {
 	if cfg.Name == "" {
@@ -67,9 +66,9 @@ func NewThread(target executor.Job, cfg ThreadConfig) *Thread {
 	return &Thread{target: target, cfg: cfg, done: make(chan struct{})}
 }
 
-// Start starts the thread and returns when its worker is ready. ctx is the
-// task's, so its end is how to stop the thread. A thread can be started once;
-// a second time is an error that wraps ErrThread.
+// Start starts the thread and returns when its worker is ready. ctx is the context of
+// the task, so its end stops the thread. A thread can be started once; a second Start
+// returns an error that wraps ErrThread.
 func (t *Thread) Start(ctx context.Context) error {
 	if t.cfg.Group != nil {
 		return fmt.Errorf("%w %s: Group must be nil", ErrThread, t.cfg.Name)
@@ -80,7 +79,7 @@ func (t *Thread) Start(ctx context.Context) error {
 		return fmt.Errorf("%w %s: it can be started only once", ErrThread, t.cfg.Name)
 	}
 	ex, err := open(ctx, t.cfg.Backend, core.Config{Workers: 1, Observer: &core.Observer{
-		Start: func(ctx context.Context, _ *core.Call) context.Context { // not in a process of its own
+		Start: func(ctx context.Context, _ *core.Call) context.Context { // called if the task runs in this process
 			w := core.WorkerOf(ctx)
 			t.native.Store(int64(w.Thread))
 			t.mu.Lock()
@@ -88,7 +87,7 @@ func (t *Thread) Start(ctx context.Context) error {
 			t.worker = w
 			return ctx
 		},
-		Header: func(b []byte, c *core.Call) []byte { // in one
+		Header: func(b []byte, c *core.Call) []byte { // called if it runs in a worker process
 			t.native.Store(int64(c.Timing().PID))
 			return b
 		},
@@ -103,7 +102,8 @@ func (t *Thread) Start(ctx context.Context) error {
 	return nil
 }
 
-// open opens a backend with an observer of its machinery.
+// open opens a backend with a configuration of package core, which can have an observer
+// of workers.
 func open(ctx context.Context, name string, cfg core.Config) (*executor.Executor, error) {
 	var names []string
 	for _, b := range executor.Backends() {
@@ -125,7 +125,7 @@ func (t *Thread) watch(f executor.AnyFuture, ex *executor.Executor) {
 	if e := ex.Close(); err == nil && e != nil {
 		err = e
 	}
-	defer func() { // also if the hook ends this goroutine
+	defer func() { // deferred, because the hook may end this goroutine
 		t.mu.Lock()
 		t.err = err
 		t.mu.Unlock()
@@ -137,10 +137,10 @@ func (t *Thread) watch(f executor.AnyFuture, ex *executor.Executor) {
 	}
 }
 
-// Join waits until the thread has ended or ctx ends, and then returns its
-// cause. It may be called any number of times. Joining a thread that was not
-// started, or from within itself, is an error that wraps ErrThread. How the
-// task ended is for [Thread.Err].
+// Join blocks until the thread has ended, and returns nil, or until ctx ends, and returns
+// the cause of ctx. It may be called any number of times. Joining a thread that was not
+// started, or joining it in its own task, is an error that wraps ErrThread. [Thread.Err]
+// returns how the task ended.
 func (t *Thread) Join(ctx context.Context) error {
 	t.mu.Lock()
 	started, worker := t.started, t.worker
@@ -152,7 +152,7 @@ func (t *Thread) Join(ctx context.Context) error {
 		return fmt.Errorf("%w %s: it cannot join itself", ErrThread, t.cfg.Name)
 	}
 	select {
-	case <-t.done: // however little time there is
+	case <-t.done: // even if ctx has ended, too
 		return nil
 	default:
 	}
@@ -167,10 +167,9 @@ func (t *Thread) Join(ctx context.Context) error {
 	return err
 }
 
-// JoinTimeout is Join with a timeout in the place of a context. It reports
-// whether the thread has ended, and may be called any number of times. A task
-// that joins a thread calls Join with its own context instead, so that others
-// can run meanwhile.
+// JoinTimeout is Join with a timeout instead of a context. It reports whether the
+// thread has ended, and may be called any number of times. A task that joins a thread
+// should call Join with its own context, so that other tasks can run meanwhile.
 func (t *Thread) JoinTimeout(timeout time.Duration) (ended bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
@@ -189,8 +188,8 @@ func (t *Thread) IsAlive() bool {
 	}
 }
 
-// Err returns the error of the task once the thread has ended, and nil before.
-// Its result is not kept: a task whose result matters is submitted to an
+// Err returns the error of the task once the thread has ended, and nil before. A thread
+// does not keep the result of its task: if the result matters, submit the task to an
 // executor.
 func (t *Thread) Err() error {
 	t.mu.Lock()
@@ -201,7 +200,7 @@ func (t *Thread) Err() error {
 // Name returns the thread's name.
 func (t *Thread) Name() string { return t.cfg.Name }
 
-// Daemon reports whether the thread is abandoned when the program ends.
+// Daemon reports whether [Finish] does not wait for the thread.
 func (t *Thread) Daemon() bool { return t.cfg.Daemon }
 
 // ID returns a number that no other thread of the program has; 0 before Start.
@@ -211,10 +210,10 @@ func (t *Thread) ID() int {
 	return t.id
 }
 
-// NativeID returns the operating system's id of what the task runs on: of the
-// OS thread with the backend threads, of the process with processes. It is 0
-// where there is none, as a goroutine moves between threads, where the system
-// does not tell it, and before the task runs.
+// NativeID returns the operating system's id of the OS thread (with the backend threads)
+// or the process (with processes) that runs the task. It is 0 before the task runs, where
+// the system does not tell the id, and on the other backends, where a goroutine moves
+// between OS threads.
 func (t *Thread) NativeID() int { return int(t.native.Load()) }
 
 // A ThreadFailure is a task that failed in a thread, where nobody waits for its
@@ -224,10 +223,10 @@ type ThreadFailure struct {
 	Err    error
 }
 
-// OnThreadFailure sets what is called when the task of a thread fails, unless it
-// was cancelled. Without it, or with nil, the failure is printed on standard
-// error; so it is if the hook panics. The thread has not ended until the hook
-// returns, so the hook must not join it. It returns what was set before. Safe
+// OnThreadFailure sets the hook that is called when the task of a thread fails, unless it
+// was cancelled. Without a hook, or with nil, the failure is printed on standard error;
+// it is printed as well if the hook panics. The thread has not ended until the hook
+// returns, so the hook must not join it. OnThreadFailure returns the previous hook. Safe
 // for concurrent use.
 func OnThreadFailure(hook func(ThreadFailure)) (previous func(ThreadFailure)) {
 	threads.mu.Lock()
@@ -248,10 +247,10 @@ func Threads() []*Thread {
 	return alive
 }
 
-// Finish waits for all threads that are not daemons, those included that are
-// started meanwhile, or until ctx ends, and then returns its cause. Deferred in
-// main, it keeps the program from ending before they have. Daemons are
-// abandoned: they end with the process.
+// Finish blocks until all threads that are not daemons have ended, including threads that
+// are started meanwhile, and returns nil, or until ctx ends, and returns the cause of ctx.
+// Deferred in main, it keeps the program from ending before its threads have. Daemons end
+// with the process.
 func Finish(ctx context.Context) error {
 	for {
 		waiting := slices.DeleteFunc(Threads(), (*Thread).Daemon)
@@ -264,15 +263,14 @@ func Finish(ctx context.Context) error {
 	}
 }
 
-// Exit calls [Finish] without a limit and then os.Exit, which does not run
-// deferred functions. It is for main, not for a thread, which would wait for
-// itself.
+// Exit calls [Finish] without a time limit and then os.Exit, which does not run
+// deferred functions. It must not be called in a thread, which would wait for itself.
 func Exit(code int) {
-	_ = Finish(context.Background()) // which does not end
+	_ = Finish(context.Background()) // it returns nil: the context never ends
 	os.Exit(code)
 }
 
-// threads are all that are alive.
+// threads are all threads that are alive.
 var threads threadTable
 
 type threadTable struct {

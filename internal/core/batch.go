@@ -11,38 +11,39 @@ import (
 	"github.com/f3f4c0de/harness/internal/fault"
 )
 
-// BatchSuffix ends the name under which a call of [Task.SubmitBatch] goes: the
-// task's name and this.
+// BatchSuffix is appended to the task's name to make the name of a call of
+// [Task.SubmitBatch].
 const BatchSuffix = "[]"
 
 // A Batch is what a task returned for each of several arguments.
 type Batch[Out any] struct {
-	// Values has a result for each argument, in their order: the zero value
-	// where there is an error. Arguments that [Call.Cut] took back have none.
+	// Values has a result for each argument, in the order of the arguments: the
+	// zero value where there is an error. Arguments that [Call.Cut] took back have
+	// no result.
 	Values []Out
 
-	// Errs has the errors by the index of the argument; nil if there are
-	// none. They are what the future of a single call would report.
+	// Errs has the errors by the index of the argument; nil if there are none.
+	// Each is the error that the future of a single call would report.
 	Errs map[int]error
 
-	// Run is how long the whole took on its worker.
+	// Run is how long the whole batch took on its worker.
 	Run time.Duration
 }
 
-// SubmitBatch hands the task with several arguments to ex as one call, which a
-// worker runs one after the other, and returns its future as Submit does. So a
-// short task pays the price of a submission once for many. An argument that
-// fails, panics, or ends its goroutine does not keep the worker from the rest.
-// Cancelling stops between two arguments and fails the whole; see [Call.Cut] for
-// how to take back those that have not begun. in must not be changed until the
-// future is done. There can be no more than math.MaxUint32 arguments.
+// SubmitBatch hands the task with several arguments to ex as one call and returns
+// its future as Submit does. One worker runs the task on one argument after the
+// other, so many short tasks together pay the cost of one submission. If the task
+// fails, panics, or ends its goroutine on one argument, the worker still runs the
+// others. Cancelling takes effect between two arguments and fails the whole batch;
+// [Call.Cut] takes back the arguments that have not begun. The caller must not change
+// in until the future is done. There can be no more than math.MaxUint32 arguments.
 func (t *Task[In, Out]) SubmitBatch(ctx context.Context, ex Executor, in []In) *Future[Batch[Out]] {
 	return t.SubmitBatchInto(ctx, ex, in, nil)
 }
 
-// SubmitBatchInto is [Task.SubmitBatch] with memory for the Values of the batch,
-// which is used if it has the capacity for them. All of it must be zero, and must
-// be left alone until the future is done.
+// SubmitBatchInto is [Task.SubmitBatch] with memory for the Values of the batch. The
+// memory is used if its capacity suffices. All of it must be zero, and the caller
+// must not touch it until the future is done.
 func (t *Task[In, Out]) SubmitBatchInto(ctx context.Context, ex Executor, in []In, into []Out) *Future[Batch[Out]] {
 	t.declared("SubmitBatch")
 	p := &pendingBatch[In, Out]{task: t, in: in}
@@ -57,11 +58,11 @@ func (t *Task[In, Out]) SubmitBatchInto(ctx context.Context, ex Executor, in []I
 	return &p.Future
 }
 
-// A claim word says how many arguments of a batch have begun, in its lower half,
-// and how many are to be run at all, in its upper half. The worker claims an
-// argument before it touches it; who wants the rest back, or stopped, lowers the
-// upper half. All do so by compare-and-swap, so that an argument that was taken
-// back has not begun and never will.
+// A claim word says in its lower half how many arguments of a batch have begun, and
+// in its upper half how many will be run at all. The worker claims an argument
+// before it touches it. Whoever takes the rest back, or stops the batch, lowers the
+// upper half. All of them use compare-and-swap, so an argument that was taken back
+// has not begun and never will.
 func claim(begun, end uint32) uint64 { return uint64(end)<<32 | uint64(begun) }
 
 // claimNext claims the next argument of a batch, and reports false if there is
@@ -79,8 +80,8 @@ func claimNext(word *atomic.Uint64) (i int, ok bool) {
 	}
 }
 
-// claimBack takes back what has not begun, and reports false if there is
-// nothing. end says how many arguments there are then.
+// claimBack takes back the arguments that have not begun, and reports false if there
+// are none. end returns how many arguments the batch then has.
 func claimBack(word *atomic.Uint64, end func(begun uint32) uint32) (left int, ok bool) {
 	for {
 		w := word.Load()
@@ -99,12 +100,12 @@ type pendingBatch[In, Out any] struct {
 	Future[Batch[Out]]
 	task  *Task[In, Out]
 	in    []In
-	claim atomic.Uint64 // see there; of a batch that runs in this process
-	wire  crossing      // of one that is carried to another
+	claim atomic.Uint64 // the claim word of a batch that runs in this process
+	wire  transfer      // the state of a batch that is sent to another process
 }
 
 func (p *pendingBatch[In, Out]) name() string     { return p.task.name }
-func (p *pendingBatch[In, Out]) idempotent() bool { return p.task.again }
+func (p *pendingBatch[In, Out]) idempotent() bool { return p.task.idempotent }
 
 func (p *pendingBatch[In, Out]) timeout() time.Duration { return p.task.limit }
 
@@ -113,21 +114,21 @@ func (p *pendingBatch[In, Out]) release()              { p.in = nil }
 
 func (p *pendingBatch[In, Out]) argument() reflect.Value { return reflect.ValueOf(p.in) }
 
-// cut takes back the arguments that have not begun. The batch is then done with
-// those that have.
+// cut takes back the arguments that have not begun. The batch is then done when
+// those that have begun are done.
 func (p *pendingBatch[In, Out]) cut() (left int, ok bool) {
 	return claimBack(&p.claim, func(begun uint32) uint32 { return begun })
 }
 
-// stop keeps the worker from the arguments that have not begun. That none are
-// left tells it from cut.
+// stop keeps the worker from running the arguments that have not begun. Afterwards
+// the claim word says that 0 arguments are to be run, which cut never does.
 func (p *pendingBatch[In, Out]) stop() {
 	claimBack(&p.claim, func(uint32) uint32 { return 0 })
 }
 
 func (p *pendingBatch[In, Out]) run(ctx context.Context) error {
 	if len(p.in) > 1 && p.call.ctx.Done() != nil {
-		p.call.completion() // which sees to it that the end of the context stops the batch
+		p.call.completion() // it watches the context, whose end stops the batch
 	}
 	var gate Gate
 	if w := WorkerOf(ctx); w != nil {
@@ -142,22 +143,22 @@ func (p *pendingBatch[In, Out]) run(ctx context.Context) error {
 	return p.runRest(ctx, gate, start)
 }
 
-// runRest runs the arguments that have not begun, and tells how the batch ended.
+// runRest runs the arguments that have not begun, and returns how the batch ended.
 func (p *pendingBatch[In, Out]) runRest(ctx context.Context, gate Gate, start Stamp) error {
 	for p.runSome(ctx, gate, start) {
 	}
 	end := int(p.claim.Load() >> 32)
 	if end == 0 && p.call.stopped() {
-		return context.Canceled // Call.Run puts the reason in its place
+		return context.Canceled // Call.Run replaces it by the cause
 	}
 	p.out.Values = p.out.Values[:end]
 	p.out.Run = Now().Sub(start)
 	return nil
 }
 
-// runSome runs arguments until there are none, or one panics: then it reports
-// true. One that calls runtime.Goexit cannot be kept from ending the goroutine,
-// but the rest is run, and the call completed, before that happens.
+// runSome runs arguments until there are none left, or until one panics: then it
+// reports true. A task that calls runtime.Goexit ends the goroutine in any case, but
+// the other arguments are run, and the call is completed, before the goroutine ends.
 func (p *pendingBatch[In, Out]) runSome(ctx context.Context, gate Gate, start Stamp) (panicked bool) {
 	i, ok := 0, true
 	defer func() {
@@ -186,7 +187,7 @@ func (p *pendingBatch[In, Out]) runSome(ctx context.Context, gate Gate, start St
 		if err != nil {
 			p.failed(i, p.call.explain(&fault.TaskError{Task: p.task.name, Err: err}))
 			if p.call.stopped() {
-				p.stop() // it may have heard sooner of the end of its context
+				p.stop() // the function may have seen the end of the context before this process did
 			}
 			continue
 		}

@@ -23,7 +23,7 @@ var halve = NewTask("halve", func(_ context.Context, n int64) (int64, error) {
 })
 
 // far runs a batch as a worker process would, with room for so many bytes of
-// results, and returns the parts that it sends, the last of which is the final one.
+// results, and returns the parts that it sends. The last one is the final part.
 func far(t *testing.T, in []byte, room int) (parts [][]byte) {
 	t.Helper()
 	c := halve.Incoming(t.Context(), true)
@@ -44,7 +44,7 @@ func far(t *testing.T, in []byte, room int) (parts [][]byte) {
 	return append(parts, out)
 }
 
-// claimed returns a batch that was taken elsewhere, and its encoded input.
+// claimed returns a batch that was claimed for another process, and its encoded input.
 func claimed(t *testing.T, in []int64) (*Future[Batch[int64]], []byte) {
 	t.Helper()
 	var taken *Call
@@ -82,7 +82,7 @@ func TestBatchCrosses(t *testing.T) {
 	}
 }
 
-// Whatever comes back, it is a result or an error.
+// Whatever bytes a worker returns, the batch has a result or an error.
 func TestBatchRefusesWhatIsCutShort(t *testing.T) {
 	_, in := claimed(t, []int64{2, 4, 8})
 	whole := far(t, in, 1000)[0]
@@ -103,7 +103,7 @@ func TestBatchRefusesWhatIsCutShort(t *testing.T) {
 	}
 }
 
-// What a worker has not got to is still to be run, and nothing else.
+// After a worker was lost, exactly the arguments that it had not begun are run again.
 func TestBatchGoesOn(t *testing.T) {
 	f, in := claimed(t, []int64{2, 4, 8})
 	c := f.Call()
@@ -127,8 +127,8 @@ func TestBatchGoesOn(t *testing.T) {
 	}
 }
 
-// A call that has begun on a worker that was lost is not one that never ran, wherever
-// it is when it is cancelled.
+// Cancel reports false for a call that has begun on a worker that was lost, whatever
+// its phase is when it is cancelled.
 func TestCancelAfterALoss(t *testing.T) {
 	tests := map[string]func(ex Executor) AnyFuture{
 		"call":  func(ex Executor) AnyFuture { return halve.Idempotent().Submit(t.Context(), ex, 2) },
@@ -160,14 +160,14 @@ func TestCancelAfterALoss(t *testing.T) {
 	}
 }
 
-// takesBack carries calls that never start.
+// takesBack is a transport whose calls never start.
 type takesBack struct{}
 
 func (takesBack) Abort(*Call, error) bool { return true }
 func (takesBack) Started(*Call) bool      { return false }
 func (takesBack) Cut(*Call) (int, bool)   { return 0, false }
 
-// An argument of an idempotent task is tried three times, and then only it fails.
+// An argument of an idempotent task is tried three times; then only that argument fails.
 func TestBatchTriesAgain(t *testing.T) {
 	var taken *Call
 	f := halve.Idempotent().SubmitBatch(t.Context(), submitFunc(func(c *Call) { taken = c }), []int64{2, 4})
@@ -239,7 +239,7 @@ func TestBatchCutIsExact(t *testing.T) {
 	}
 }
 
-// Nothing begins after the argument that was told to stop.
+// No argument begins after the one that runs when the batch is told to stop.
 func TestBatchStops(t *testing.T) {
 	for _, how := range []string{"Cancel", "the context"} {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -267,7 +267,7 @@ func TestBatchStops(t *testing.T) {
 	}
 }
 
-// A spelled is encoded by methods of its own.
+// A spelled value is encoded by methods of its own.
 type spelled struct{ n int }
 
 func (s spelled) MarshalText() ([]byte, error) { return strconv.AppendInt(nil, int64(s.n), 10), nil }
@@ -279,8 +279,8 @@ func (s *spelled) UnmarshalText(b []byte) (err error) {
 
 var spell = NewTask("spell", func(_ context.Context, s spelled) (int, error) { return s.n, nil })
 
-// While the argument of a call is encoded apart, the call has not begun: there is
-// nothing to be cut, and to cancel it completes it.
+// While Encode encodes the argument of a call, the call has not begun: Cut takes
+// nothing back, and Cancel completes the call.
 func TestNothingBeginsWhileItIsEncoded(t *testing.T) {
 	for round := range 2000 {
 		var c *Call

@@ -14,26 +14,26 @@ import (
 	"github.com/f3f4c0de/harness/internal/wire"
 )
 
-// How a batch crosses to a worker process and back.
+// How a batch is sent to a worker process and back.
 //
-// The arguments follow each other, each with its length unless all are as long,
-// so that the worker decodes each when its turn comes. It claims an argument in a
-// word that it shares with the submitter before it decodes it, and puts its result
-// into memory that it shares with the submitter before it claims the next. So when
-// the worker is lost at any moment, it is known which one argument it was at, and
-// no result that was there before is lost.
+// The arguments follow each other, each with its length unless all have the same
+// length, so that the worker can decode each just before it runs it. The worker
+// claims an argument, in a word that it shares with the submitter, before it decodes
+// it. It puts the result into memory that it shares with the submitter before it
+// claims the next argument. So if the worker is lost, the submitter knows which
+// argument was running and still has all earlier results.
 //
 //	arguments  number of them (4 bytes), where skipped begins (4), the arguments, skipped
 //	skipped    the numbers of arguments that could not be encoded (4 each)
 //	part       number of the first (4), how many (4), kind (1), results
 //	final      nanoseconds that it took (8), a part
 //
-// The numbers of arguments count from the first that was sent: those that had a
+// Arguments are numbered from the first one that was sent: those that already had a
 // result when a worker was lost are not sent again.
 
 // The kinds of a part.
 const (
-	partValues  uint8 = iota // results, each with its length unless all are as long
+	partValues  uint8 = iota // results, each with its length unless all have the same length
 	partFailed               // one argument's error
 	partSkipped              // one argument that was not sent
 )
@@ -46,27 +46,27 @@ const (
 // Items returns a claim word for n items of which none has begun.
 func Items(n int) uint64 { return claim(0, uint32(n)) }
 
-// SplitItems returns what a claim word says: how many items have begun, of how
-// many.
+// SplitItems returns what a claim word says: how many items have begun, and how many
+// there are.
 func SplitItems(w uint64) (begun, end int) { return int(uint32(w)), int(w >> 32) }
 
 // CutItems takes back the items that have not begun, and returns how many are left.
-// ok is false if there were none to be taken back.
+// ok is false if there was none to take back.
 func CutItems(word *atomic.Uint64) (left int, ok bool) {
 	return claimBack(word, func(begun uint32) uint32 { return begun })
 }
 
-// A crossing is where a batch stands that is carried to another process. It is for
-// the goroutine that drives the call.
-type crossing struct {
-	base  int      // arguments that had a result when it was sent
-	got   int      // arguments that have one
-	at    int      // the argument that losses are counted of
-	lost  uint8    // workers that were lost with it
+// A transfer is the progress of a batch that is sent to another process. Only the
+// goroutine that drives the call uses it.
+type transfer struct {
+	base  int      // arguments that had a result when the batch was sent
+	got   int      // arguments that have a result now
+	at    int      // the argument whose lost workers are counted
+	lost  uint8    // workers that were lost while they ran that argument
 	parts [][]byte // results that methods of the program's own will decode
 
-	decoded int  // arguments whose results were decoded then
-	whole   bool // all were
+	decoded int  // arguments whose results those methods have decoded
+	whole   bool // all results are decoded
 }
 
 func (p *pendingBatch[In, Out]) answered() int { return p.wire.got - p.wire.base }
@@ -93,8 +93,8 @@ func (p *pendingBatch[In, Out]) appendInput(b []byte) ([]byte, error) {
 	return b, err
 }
 
-// appendItems appends arguments, those of them that can be encoded, and then sets
-// err to nil. It does so even if the goroutine is ended by one of them.
+// appendItems appends the arguments that can be encoded, and then sets err to nil. It
+// does so even if encoding one of them ends the goroutine.
 func (p *pendingBatch[In, Out]) appendItems(b *[]byte, err *error, in []In) {
 	start := len(*b)
 	*b = binary.LittleEndian.AppendUint32(*b, uint32(len(in)))
@@ -129,7 +129,8 @@ func (p *pendingBatch[In, Out]) appendItems(b *[]byte, err *error, in []In) {
 	from(0)
 }
 
-// endItems appends what comes after the arguments.
+// endItems completes the encoded arguments that begin at start: it sets where skipped
+// begins, and appends it.
 func endItems(b *[]byte, start int, skipped []byte) error {
 	n := len(*b) - start
 	if n > wire.MaxItem {
@@ -193,12 +194,12 @@ func (p *pendingBatch[In, Out]) takeRoom(end int, b []byte) error {
 	return p.takePart(append(part, b[:size]...))
 }
 
-// put puts results where they belong: those of n arguments, from number from on.
+// put stores the results of n arguments, from number from on.
 func (p *pendingBatch[In, Out]) put(from, n int, kind uint8, b []byte) error {
 	values := p.out.Values[:from+n]
 	p.out.Values = values
 	switch kind {
-	case partSkipped: // its error is there
+	case partSkipped: // its error is stored already
 		return nil
 	case partFailed:
 		p.failed(from, p.call.explain(wire.DecodeError(b)))
@@ -243,7 +244,7 @@ func (p *pendingBatch[In, Out]) takeFinal(b []byte) (rest bool, err error) {
 			return false, err
 		}
 		if p.left() > 0 && p.answered() == 0 {
-			return false, errBatch // and so it would go on for ever
+			return false, errBatch // no progress: the batch would be sent for ever
 		}
 	}
 	return p.left() > 0, nil
@@ -257,10 +258,10 @@ func (p *pendingBatch[In, Out]) lose(lost error, begun int) (rest bool) {
 			w.at, w.lost = w.got, 0
 		}
 		w.lost++
-		if p.task.again && w.lost < maxRuns {
+		if p.task.idempotent && w.lost < maxRuns {
 			return true
 		}
-		if p.task.again {
+		if p.task.idempotent {
 			lost = quarantined(lost)
 		}
 		skipped := binary.LittleEndian.AppendUint32(nil, uint32(p.answered()))
@@ -299,7 +300,8 @@ func (p *pendingBatch[In, Out]) decodeOutput([]byte) error {
 	return nil
 }
 
-// decodeItems decodes n results from number from on.
+// decodeItems decodes n results, from number from on. If a method ends the goroutine,
+// that argument fails and the others are decoded before the goroutine ends.
 func (p *pendingBatch[In, Out]) decodeItems(from, n int, b []byte) error {
 	ended := false
 	defer func() {
@@ -309,7 +311,7 @@ func (p *pendingBatch[In, Out]) decodeItems(from, n int, b []byte) error {
 		clear(p.out.Values[from : from+1])
 		p.failed(from, encodeError("result", p.task.name, wire.ErrGoexit))
 		if p.decodeItems(from+1, n-1, b) == nil {
-			_ = p.decodeOutput(nil) // whole tells
+			_ = p.decodeOutput(nil) // p.wire.whole says whether it succeeded
 		}
 	}()
 	for ; n > 0; from, n = from+1, n-1 {
@@ -342,22 +344,23 @@ func (p *pendingBatch[In, Out]) encoder() func(*[]byte, *error) {
 	return func(b *[]byte, err *error) { p.appendItems(b, err, in) }
 }
 
-// A BatchStream is how a batch that runs in a worker process hands over its
+// A BatchStream is the way on which a batch that runs in a worker process returns its
 // results. It is for those who write a backend.
 type BatchStream struct {
 	// Claim is the word in which the batch claims its arguments; see [Items].
 	Claim *atomic.Uint64
 
-	// Room is memory that the submitter finds after the process has ended. The
-	// results of the arguments that were claimed, but for the last, lie there,
-	// unless Send was given them.
+	// Room is memory that the submitter can still read after the process has ended.
+	// It holds the results of all claimed arguments except the last, unless they
+	// were given to Send.
 	Room []byte
 
-	// Send sends a part. Then what is in Room begins with the given number.
+	// Send sends a part. Afterwards the first result in Room is that of the argument
+	// with the number next.
 	Send func(part []byte, next int) error
 }
 
-// A coding is what is encoded or decoded.
+// A coding says what is being encoded or decoded.
 type coding uint8
 
 const (
@@ -374,24 +377,24 @@ type servedBatch[In, Out any] struct {
 	task    *Task[In, Out]
 	stream  BatchStream
 	n       int    // arguments
-	in      []byte // those that were not decoded
-	skipped []byte // numbers of those that are not among them
-	buf     []byte // results from number first on
+	in      []byte // the arguments that are not decoded yet
+	skipped []byte // the numbers of the arguments that were not sent
+	buf     []byte // the results from number first on
 	first   int
-	next    int // number of the next
+	next    int // number of the next argument
 	took    time.Duration
 	arg     In
 	result  Out
-	coding  coding // what methods of the program's own do now
-	short   bool   // it was cut short
-	broken  error  // the way to the submitter
+	coding  coding // what methods of the program's own are encoding or decoding
+	short   bool   // the batch ended before its last argument
+	broken  error  // why results cannot be sent to the submitter
 }
 
 func (p *servedBatch[In, Out]) origin() *TaskIdentity          { return p.task.id }
 func (p *servedBatch[In, Out]) release()                       {}
 func (p *servedBatch[In, Out]) argument() (none reflect.Value) { return none }
 func (p *servedBatch[In, Out]) name() string                   { return p.task.name }
-func (p *servedBatch[In, Out]) idempotent() bool               { return p.task.again }
+func (p *servedBatch[In, Out]) idempotent() bool               { return p.task.idempotent }
 func (p *servedBatch[In, Out]) timeout() time.Duration         { return 0 }
 func (p *servedBatch[In, Out]) inputSize() int                 { return 0 }
 func (p *servedBatch[In, Out]) outputSize() int                { return 0 }
@@ -422,7 +425,7 @@ func (p *servedBatch[In, Out]) run(ctx context.Context) error {
 	}
 	p.took = Now().Sub(began)
 	if p.next < p.n && p.call.stopped() {
-		return context.Canceled // Call.Run puts the reason in its place
+		return context.Canceled // Call.Run replaces it by the cause
 	}
 	return p.broken
 }
@@ -435,7 +438,7 @@ func (p *servedBatch[In, Out]) runSome(ctx context.Context) (more bool) {
 		if at < 0 {
 			return
 		}
-		p.short = true // if this goroutine ends, the rest is for another
+		p.short = true // if this goroutine ends, another process runs the rest
 		if failing {
 			return // a method of the error has ended it
 		}
@@ -481,7 +484,7 @@ func (p *servedBatch[In, Out]) runOne(ctx context.Context, i int) error {
 		return encodeError("input", p.task.name, err)
 	}
 	p.in = rest
-	in, out := &p.arg, &p.result // which take no memory for each
+	in, out := &p.arg, &p.result // no allocation for each argument
 	if p.task.in.Foreign {
 		in = new(In) // its methods may keep it
 	}
@@ -507,7 +510,7 @@ func (p *servedBatch[In, Out]) runOne(ctx context.Context, i int) error {
 		return encodeError("result", p.task.name, err)
 	}
 	if result := b[start:]; len(result) <= cap(p.buf)-start {
-		p.buf = append(p.buf, result...) // where it is already, but for an encoding that made a slice of its own
+		p.buf = append(p.buf, result...) // it is there already unless the encoding returned a slice of its own
 	} else {
 		p.flush(i)
 		p.send(i, partValues, result)
@@ -516,9 +519,9 @@ func (p *servedBatch[In, Out]) runOne(ctx context.Context, i int) error {
 	return nil
 }
 
-// runPlain is runOne for arguments and results that are carried as memory, of so many
-// bytes each. It moves no pointer: while the collector runs, that takes longer than
-// all else here.
+// runPlain is runOne for arguments and results that are copied as memory, of in and
+// out bytes each. It stores no pointer: while the garbage collector runs, a pointer
+// store takes longer than everything else here.
 func (p *servedBatch[In, Out]) runPlain(ctx context.Context, i, in, out int) (err error) {
 	if (i+1)*in > len(p.in) {
 		return encodeError("input", p.task.name, wire.ErrCut)
@@ -534,22 +537,22 @@ func (p *servedBatch[In, Out]) runPlain(ctx context.Context, i, in, out int) (er
 	return nil
 }
 
-// flushFull sends what is in the room if there is little left of it. i is the number
-// of the last.
+// flushFull sends the results in Room if little of it is left. i is the number of the
+// last result in it.
 func (p *servedBatch[In, Out]) flushFull(i int) {
 	if len(p.buf) > cap(p.buf)*3/4 {
 		p.flush(i + 1)
 	}
 }
 
-// flush sends what is in the room. next is the number of what comes after it.
+// flush sends the results in Room. next is the number of the argument after them.
 func (p *servedBatch[In, Out]) flush(next int) {
 	if next > p.first {
 		p.sendPart(p.first, next-p.first, partValues, p.buf)
 	}
 }
 
-// send sends a part of one argument, after what is in the room.
+// send sends a part for one argument, after the results in Room.
 func (p *servedBatch[In, Out]) send(i int, kind uint8, b []byte) {
 	p.flush(i)
 	p.sendPart(i, 1, kind, b)
@@ -577,7 +580,7 @@ func (p *servedBatch[In, Out]) fail(i int, err error) {
 	wire.TellError(err, func(b []byte) { p.send(i, partFailed, b) })
 }
 
-// appendOutput implements body: the end of a batch.
+// appendOutput implements body: it appends the final message of a batch.
 func (p *servedBatch[In, Out]) appendOutput(b []byte) ([]byte, error) {
 	b = binary.LittleEndian.AppendUint64(b, uint64(p.took))
 	start := len(b)

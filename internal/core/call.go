@@ -12,41 +12,42 @@ import (
 	"github.com/f3f4c0de/harness/internal/wire"
 )
 
-// A Call is one submitted task on its way through an executor, whatever the
-// task's types: what [Executor.Submit] is given. Programs hold the [Future]
-// instead; a Call is for those who write a backend.
+// A Call is one submission of a task, without the task's types. [Executor.Submit]
+// receives it. Programs hold the [Future] instead; a Call is for those who write a
+// backend.
 //
 // A backend either runs the call in its own process with [Call.Run], or claims
-// it with [Call.Claim], carries it elsewhere with [Call.AppendInput] and
+// it with [Call.Claim], encodes it for another process with [Call.AppendInput] and
 // completes it with [Call.Complete] or [Call.Fail]. The first completion
 // counts and later ones are ignored. Every call that was submitted must be
 // completed.
 //
-// Note: a Call holds the context that it was submitted with. A context is kept
-// out of structs because it should follow the flow of calls; here the flow
-// itself is handed from one goroutine to another, and the Call is the parcel.
+// Note: a Call holds the context that it was submitted with. Usually a context is an
+// argument and not a field, because it follows the calls of one goroutine. Here one
+// goroutine hands the work to another, and the context must go with it.
 type Call struct {
 	// Number tells the calls of one executor apart. The Observer sets it.
 	Number uint64
 
 	losses  uint8 // workers that were lost while they ran it, unless it is a batch
-	began   bool  // on a worker that was lost
-	carried bool  // by site.Transport, who has claimed it
+	began   bool  // it has begun on a worker that was lost
+	carried bool  // it was claimed for a worker in another process, see site.Transport
 	traits  callTraits
 	phase   atomic.Uint32
 	body    body
 	ctx     context.Context
-	site    *Site   // where it was submitted to
+	site    *Site   // of the executor that it was submitted to
 	worker  *Worker // set while it runs in this process
 	timing  *Timing // nil if nobody wants to know
 	waiters atomic.Pointer[completion]
 	failed  *failure // why it failed; written while settling, read once settled
 }
 
-// A failure is why a call failed, behind one pointer: few calls have one.
+// A failure is why a call failed. A Call has a pointer to it because most calls have
+// none.
 type failure struct {
 	error
-	cancelled bool // a cancellation has decided it
+	cancelled bool // the call failed because it was cancelled
 }
 
 // failure returns why a settled call failed, or nil.
@@ -57,53 +58,54 @@ func (c *Call) failure() error {
 	return c.failed.error
 }
 
-// body is what a call needs of its task's types.
+// body does for a call what depends on the types of its task.
 type body interface {
 	name() string
 	idempotent() bool
-	timeout() time.Duration // of a call that is limited
+	timeout() time.Duration // the time limit; only for a call with the trait limited
 	run(ctx context.Context) error
 	appendInput(b []byte) ([]byte, error)
 	decodeInput(b []byte) error
 	appendOutput(b []byte) ([]byte, error)
 	decodeOutput(b []byte) error
 	keepsOutput() bool
-	encoder() func(b *[]byte, err *error) // encodes the argument, and looks at no field of the call; err is set once it has
+	encoder() func(b *[]byte, err *error) // what it returns encodes the argument and sets err at its end; it reads no field of the call
 	inputSize() int
 	outputSize() int
-	origin() *TaskIdentity // nil if it is no task's
-	release()              // lets go of the argument
+	origin() *TaskIdentity // nil if the call is not one of a task
+	release()              // drops the argument, so that it can be collected
 	argument() reflect.Value
 }
 
-// callTraits are what is known of a call from its task.
+// callTraits are properties that a call has from its task.
 type callTraits uint8
 
 const (
 	batched       callTraits = 1 << iota // it is a batch
-	foreignInput                         // methods of the program's own encode its argument,
-	foreignOutput                        // and its result
+	foreignInput                         // methods of the program's own encode its argument
+	foreignOutput                        // methods of the program's own encode its result
 	limited                              // it has a time limit
 )
 
-// batch is what a call of several arguments has beside.
+// batch has the methods of a body that only a batch needs.
 type batch interface {
 	cut() (left int, ok bool)
-	stop() // run returns after the argument that it is at
+	stop() // run returns after the argument that it is running
 }
 
-// The phases of a call. Whoever moves it to settling, by compare-and-swap, is
-// the only one to write its outcome.
+// The phases of a call. Only the goroutine that moves it to settling, by
+// compare-and-swap, writes its outcome.
 const (
 	waiting uint32 = iota
-	held           // by Encode, for a moment: nobody may touch it
+	locked         // for a moment, by Encode: no other goroutine may change it
 	running
-	decoding // its result, by methods of the program's own
+	decoding // methods of the program's own decode its result
 	settling
 	settled
 )
 
-// completed stands in for the completion of a call that was done before anybody asked.
+// completed is the completion of every call that was done before its completion was
+// first needed.
 var completed = func() *completion {
 	m := &completion{done: make(chan struct{}), ending: true}
 	close(m.done)
@@ -114,7 +116,7 @@ func (c *Call) init(ctx context.Context, b body, t callTraits) {
 	c.ctx, c.body, c.traits, c.site = ctx, b, t, &nowhere
 }
 
-// Task returns the name of the task.
+// Task returns the name of the task, for a batch with [BatchSuffix].
 func (c *Call) Task() string {
 	if c.Batch() {
 		return c.body.name() + BatchSuffix
@@ -122,40 +124,40 @@ func (c *Call) Task() string {
 	return c.body.name()
 }
 
-// TaskName returns the name that the task was declared with.
+// TaskName returns the name that the task was declared with, also for a batch.
 func (c *Call) TaskName() string { return c.body.name() }
 
-// Idempotent reports whether the task may be run again after it was cut short.
+// Idempotent reports whether the task may be run again after its worker was lost.
 func (c *Call) Idempotent() bool { return c.body.idempotent() }
 
-// Origin returns which task it is, which tells it from another of the same name;
-// nil for what [Then] has made.
+// Origin returns the identity of the task, which distinguishes it from another task of
+// the same name. It is nil for a call that [Then] or [Go] has made.
 func (c *Call) Origin() *TaskIdentity { return c.body.origin() }
 
 // Batch reports whether the call is one of [Task.SubmitBatch]. The name that Task
-// returns ends with [BatchSuffix] then, but so may that of a single call's task.
+// returns does not tell: that of a single task may end with [BatchSuffix] as well.
 func (c *Call) Batch() bool { return c.traits&batched != 0 }
 
-// Cancelled reports whether a call that is done was cancelled: whether Cancel, a
-// Stop with a cause or a cancellation of the context that it was submitted with
-// has decided its outcome. A deadline that has passed is no cancellation, nor is
-// an error of the function's own, whichever that is. It is for Observer.End, and
-// for anyone once the call is done.
+// Cancelled reports whether a call that is done ended because it was cancelled: by
+// Cancel, by Stop with a cause, or because the context that it was submitted with was
+// cancelled. A deadline that has passed is not a cancellation, and neither is an error
+// that the function returned by itself, whichever error that is. Cancelled may be
+// called in Observer.End, and by anyone once the call is done.
 func (c *Call) Cancelled() bool { return c.failed != nil && c.failed.cancelled }
 
-// Waits returns the tracker of the workers that the call was submitted to, or nil if they do not
-// wait for each other.
+// Waits returns the wait tracker of the executor that the call was submitted to, or nil
+// if it has none.
 func (c *Call) Waits() *WaitTracker { return c.site.Waits }
 
 // Worker returns the worker of this process that runs the task, or has run it;
-// nil if none has. It is for the goroutine that drives the call.
+// nil if none has. Only the goroutine that drives the call may call it.
 func (c *Call) Worker() *Worker { return c.worker }
 
 // Context returns the context that the task was submitted with.
 func (c *Call) Context() context.Context { return c.ctx }
 
-// Enter tells the call where it was submitted to, and the observer there that
-// it was. An executor calls it first thing in Submit.
+// Enter tells the call to which executor it was submitted, and tells the observer of
+// that executor. An executor calls it at the beginning of Submit.
 func (c *Call) Enter(site *Site) {
 	c.site = site
 	obs := site.Observer
@@ -168,8 +170,8 @@ func (c *Call) Enter(site *Site) {
 	}
 }
 
-// timings are allocated many at a time, so that watching a call costs no
-// allocation. A call that is kept keeps those of its chunk.
+// timings are allocated 64 at a time, so that observing a call costs no allocation of
+// its own. A call that stays reachable keeps all 64 in memory.
 type timings struct {
 	all  [64]Timing
 	used int
@@ -186,8 +188,8 @@ func newTiming() *Timing {
 	return t
 }
 
-// Timing returns the moments stamped so far. It is for the goroutine that
-// drives the call, and for anyone once the call is done.
+// Timing returns the moments stamped so far. The goroutine that drives the call may
+// call it at any time, everybody else once the call is done.
 func (c *Call) Timing() Timing {
 	if c.timing == nil {
 		return Timing{}
@@ -198,9 +200,9 @@ func (c *Call) Timing() Timing {
 // State tells how far the call has come. Safe for concurrent use.
 func (c *Call) State() State {
 	switch c.phase.Load() {
-	case waiting, held:
+	case waiting, locked:
 		return Pending
-	case running: // and who claims it has said so before
+	case running: // carried was set before the phase, see Claim
 		if c.carried && !c.site.Transport.Started(c) && c.phase.Load() <= running {
 			return Pending
 		}
@@ -224,13 +226,13 @@ func (c *Call) Err() error {
 // Done returns a channel that is closed when the call is done.
 func (c *Call) Done() <-chan struct{} { return c.completion().done }
 
-// A Transport is a backend that takes calls to workers elsewhere, as a [Call] sees
-// it. Its methods are safe for concurrent use.
+// A Transport is what a [Call] needs of a backend whose workers are in other
+// processes. Its methods are safe for concurrent use.
 type Transport interface {
-	// Abort is called, at most once per call, when a claimed call is to stop. It
-	// reports true if the task has not started and never will; otherwise it
-	// passes the wish on to the worker. It may wait until the call has been
-	// encoded, so that it is at a worker.
+	// Abort is called when a claimed call is to stop, at most once for a call. It
+	// reports true if the task has not started and never will. Otherwise it tells
+	// the worker to stop the task. If the call is being encoded, Abort may wait
+	// for the end of that.
 	Abort(c *Call, cause error) (neverRan bool)
 
 	// Started reports whether a worker has begun to run the task.
@@ -241,12 +243,12 @@ type Transport interface {
 	Cut(c *Call) (left int, ok bool)
 }
 
-// Cut takes back the arguments of a running batch, see [Task.SubmitBatch], that
-// have not begun: they never will, and the batch is done with those before them.
-// It returns how many those are, which is how many Values the batch will have,
-// and whether there was anything to take back: there is nothing in a call that
-// is not a batch, waits in a queue, is done, or is told to stop. Cut does not
-// wait and is safe for concurrent use.
+// Cut takes back the arguments of a running batch (see [Task.SubmitBatch]) that have
+// not begun. They never will, and the batch is done when the arguments before them
+// are. left is the number of those, and so the number of Values that the batch will
+// have. ok is false if there was nothing to take back: the call is not a batch, waits
+// in a queue, is done, or was told to stop. Cut does not block and is safe for
+// concurrent use.
 func (c *Call) Cut() (left int, ok bool) {
 	b, ok := c.body.(batch)
 	if !ok || c.phase.Load() != running {
@@ -258,46 +260,45 @@ func (c *Call) Cut() (left int, ok bool) {
 	return b.cut()
 }
 
-// Wanted reports whether the call is still to run: it was not cancelled, and the
-// context it was submitted with has not ended. If that has, the call is completed,
-// which calls its callbacks: it is not to be asked with a lock held.
-func (c *Call) Wanted() bool { return !c.ended() && c.phase.Load() <= held }
+// Wanted reports whether the call is still to be run: it was not cancelled, and the
+// context that it was submitted with has not ended. If the context has ended, Wanted
+// completes the call, which calls callbacks. So the caller must hold no lock.
+func (c *Call) Wanted() bool { return !c.ended() && c.phase.Load() <= locked }
 
-// Claim takes the call for a worker elsewhere, to which the site's Transport
-// brings it. It reports false if the call was cancelled. From then on it is
-// for the backend to cancel the call if the context ends that it was submitted
-// with.
+// Claim takes the call for a worker in another process; see [Transport]. It reports
+// false if the call was cancelled. From then on the backend must cancel the call if
+// the context that it was submitted with ends.
 func (c *Call) Claim() bool {
 	if !c.carried {
-		c.carried = true // before anybody can see that it was claimed
+		c.carried = true // before others can see the new phase
 	}
 	return c.take(running)
 }
 
-// take moves a call that waits to another phase, and reports false if it does not
-// wait.
+// take moves a waiting call to another phase, and reports false if the call is not
+// waiting any more.
 func (c *Call) take(to uint32) bool {
 	for !c.phase.CompareAndSwap(waiting, to) {
-		if c.phase.Load() > held {
+		if c.phase.Load() > locked {
 			return false
 		}
 	}
 	return true
 }
 
-// Unclaim takes a claim back: the task has not started, or may be run again. From
-// then on Cancel completes the call.
+// Unclaim makes a claimed call wait again: its task has not started, or may be run
+// again. From then on Cancel completes the call.
 func (c *Call) Unclaim() { c.phase.CompareAndSwap(running, waiting) }
 
-// Sent stamps the moment at which a claimed call is given to a worker. It may
-// be given to another one later, as long as it has not started.
+// Sent stamps the moment at which a claimed call is given to a worker. The call may
+// be given to another worker later, as long as it has not started.
 func (c *Call) Sent(worker, pid int) {
 	if c.timing != nil {
 		c.timing.Worker, c.timing.PID, c.timing.Sent = worker, pid, Now()
 	}
 }
 
-// Interrupted returns why a call that has begun is to stop, or nil if it is not.
+// Interrupted returns why a call that has begun was told to stop, or nil if it was not.
 func (c *Call) Interrupted() error {
 	m := c.waiters.Load()
 	if m == nil {
@@ -308,7 +309,7 @@ func (c *Call) Interrupted() error {
 	return m.interrupted
 }
 
-// ended reports whether the context ended before the task started, and then
+// ended reports whether the context has ended before the task started. If so, it
 // completes the call.
 func (c *Call) ended() bool {
 	if c.ctx.Done() == nil || c.ctx.Err() == nil {
@@ -319,9 +320,9 @@ func (c *Call) ended() bool {
 }
 
 // Run claims the call, runs its task on the calling goroutine as worker w, and
-// completes it. A panic of the task is recovered and becomes a *fault.PanicError. If
-// the task calls runtime.Goexit, Run completes the call with a *fault.PanicError and
-// the goroutine ends.
+// completes it. A panic of the task is recovered and becomes a PanicError. If the task
+// calls runtime.Goexit, Run completes the call with a PanicError and the goroutine
+// ends.
 func (c *Call) Run(w *Worker) {
 	if c.ended() || !c.phase.CompareAndSwap(waiting, running) {
 		return
@@ -364,7 +365,7 @@ func (c *Call) runLimited(ctx context.Context) error {
 }
 
 // TimeLimit returns how long the task may run, or 0 if it has no time limit. In a
-// worker process it has none: there the submitter sees to it.
+// worker process it is always 0, because the submitter enforces the limit.
 func (c *Call) TimeLimit() time.Duration {
 	if c.traits&limited == 0 {
 		return 0
@@ -372,10 +373,10 @@ func (c *Call) TimeLimit() time.Duration {
 	return c.body.timeout()
 }
 
-// Expire tells a call that runs that its time limit has passed: it is to stop, with a
-// fault.TimeoutError as the cause. [Call.Run] sees to that itself; a backend that takes
-// calls to workers elsewhere calls Expire when a worker has run the task for its
-// TimeLimit. A call that is over, or was told to stop before, is left alone.
+// Expire tells a running call to stop because its time limit has passed; the cause is
+// a TimeoutError. [Call.Run] calls it by itself. A backend with workers in other
+// processes calls Expire when a worker has run the task for its TimeLimit. Expire does
+// nothing if the call is done or was told to stop before.
 func (c *Call) Expire() {
 	if c.phase.Load() != running {
 		return
@@ -406,16 +407,16 @@ func (c *Call) ran(err error, cancelled bool) {
 		t.Ended = Now()
 		t.Received = t.Ended
 	}
-	c.finish(err, cancelled) // nobody else completes a call that runs here
+	c.finish(err, cancelled) // no compare-and-swap: only Run completes a call that runs in this process
 }
 
-// outcome returns what a call reports whose function has ended with err, and
-// whether it was cancelled. Who cancelled decides, and not which error came back:
-// if nobody has told the call to stop, err is the task's failure even if it is a
-// context.Canceled. If somebody has, the outcome is why, beside what the function
-// had to say of its own. No method of an error that is the user's is called.
+// outcome returns the error that a call reports after its function has ended with err,
+// and whether the call counts as cancelled. That depends on whether the call was told
+// to stop, not on err: if it was not, err is the task's failure even if it is
+// context.Canceled. If it was, the outcome is the cause, together with the error of
+// the function if that is another one. outcome calls no method of the user's errors.
 func (c *Call) outcome(err error) (_ error, cancelled bool) {
-	cause, cancelled := c.cut()
+	cause, cancelled := c.stopCause()
 	if cause == nil {
 		return err, false
 	}
@@ -424,9 +425,9 @@ func (c *Call) outcome(err error) (_ error, cancelled bool) {
 		if same(e.Err, cause) || same(e.Err, context.Canceled) || same(e.Err, context.DeadlineExceeded) {
 			return cause, cancelled
 		}
-		return &cutShort{cause, e}, cancelled
-	case *wire.RemoteError: // a worker has put the cause, as it was told, in the place of the function's error
-		_, late := cause.(*fault.TimeoutError) //nolint:errorlint // this very one
+		return &stoppedError{cause, e}, cancelled
+	case *wire.RemoteError: // the worker has replaced the function's error by the cause that it was told
+		_, late := cause.(*fault.TimeoutError) //nolint:errorlint // it is never wrapped
 		if e.Lists(context.Canceled) || late && e.Lists(context.DeadlineExceeded) {
 			return cause, cancelled
 		}
@@ -438,15 +439,15 @@ func (c *Call) outcome(err error) (_ error, cancelled bool) {
 	return err, false
 }
 
-// explain returns the error of outcome.
+// explain returns the error that outcome returns.
 func (c *Call) explain(err error) error {
 	err, _ = c.outcome(err)
 	return err
 }
 
-// cut returns why the call was told to stop, or nil if it was not, and whether
+// stopCause returns why the call was told to stop, or nil if it was not, and whether
 // that is a cancellation and not a deadline.
-func (c *Call) cut() (cause error, cancelled bool) {
+func (c *Call) stopCause() (cause error, cancelled bool) {
 	if cause = c.Interrupted(); cause == nil {
 		if c.ctx.Done() == nil || c.ctx.Err() == nil {
 			return nil, false
@@ -456,8 +457,8 @@ func (c *Call) cut() (cause error, cancelled bool) {
 	return cause, c.cancels(cause)
 }
 
-// cancels reports whether to end the call with that cause is a cancellation: it
-// is unless the cause is its time limit, or the deadline of the context it was
+// cancels reports whether a call that ends with that cause counts as cancelled. It
+// does unless the cause is its time limit, or the deadline of the context that it was
 // submitted with.
 func (c *Call) cancels(cause error) bool {
 	if m := c.waiters.Load(); m != nil && m.expired.Load() {
@@ -466,39 +467,41 @@ func (c *Call) cancels(cause error) bool {
 	return c.ctx.Done() == nil || !same(c.ctx.Err(), context.DeadlineExceeded) || !same(cause, context.Cause(c.ctx))
 }
 
-// same reports whether a and b are one error, without asking them.
+// same reports whether a and b are the same error. It calls none of their methods, as
+// errors.Is would.
 func same(a, b error) (equal bool) {
-	defer func() { _ = recover() }() // their type may have no equality
+	defer func() { _ = recover() }() // their type may not be comparable
 	return a == b                    //nolint:errorlint // as above
 }
 
-// A cutShort is what a call reports that was told to stop and whose function then
-// returned an error of its own.
-type cutShort struct {
+// A stoppedError is the error of a call that was told to stop and whose function then
+// returned an error of its own. It has both.
+type stoppedError struct {
 	cause error
 	err   *fault.TaskError
 }
 
-func (e *cutShort) Error() string   { return fault.Text(e.cause) + ": " + e.err.Error() }
-func (e *cutShort) Unwrap() []error { return []error{e.cause, e.err} }
+func (e *stoppedError) Error() string   { return fault.Text(e.cause) + ": " + e.err.Error() }
+func (e *stoppedError) Unwrap() []error { return []error{e.cause, e.err} }
 
-// InputSize returns how many bytes AppendInput will append, if that is known
-// beforehand, or else 0.
+// InputSize returns how many bytes AppendInput will append if that is known
+// beforehand, and 0 if it is not.
 func (c *Call) InputSize() int { return c.body.inputSize() }
 
-// OutputSize returns the same of AppendOutput.
+// OutputSize returns how many bytes AppendOutput will append if that is known
+// beforehand, and 0 if it is not.
 func (c *Call) OutputSize() int { return c.body.outputSize() }
 
-// KeepsOutput reports whether Complete keeps the bytes that it is given. If not,
-// they may be used again afterwards.
+// KeepsOutput reports whether Complete keeps a reference to the bytes that it is
+// given. If not, the caller may reuse them afterwards.
 func (c *Call) KeepsOutput() bool { return c.body.keepsOutput() }
 
 // Fail completes a call, claimed or not, with an error. started and ended are
-// as for Complete, or zero if the function never ran. If the call was told to
-// stop, it is that which decides; see Cancelled.
+// as for Complete, or zero if the function never ran. If a claimed call was told to
+// stop, the future may report that cause and not err; see Cancelled.
 func (c *Call) Fail(err error, started, ended Stamp) {
 	if c.take(settling) {
-		cause, cancelled := c.cut()
+		cause, cancelled := c.stopCause()
 		c.finish(err, cancelled && same(err, cause))
 		return
 	}
@@ -524,14 +527,14 @@ func (c *Call) settle(from uint32, cause error) bool {
 	return true
 }
 
-// finish settles the call. Only one who has moved it to settling calls it, or
-// the only one who can. Nobody looks at the argument any more: who encodes it has
-// claimed the call, and a claimed call is settled only when that is over.
+// finish settles the call. Only the goroutine that has moved the call to settling, or
+// the only one that could, calls it. The argument is not needed any more: whoever
+// encodes it has claimed the call, and a claimed call is settled only after that.
 func (c *Call) finish(err error, cancelled bool) {
 	if err != nil {
 		c.failed = &failure{err, cancelled}
 	}
-	if m := c.waiters.Load(); m != nil && m.looked.Load() {
+	if m := c.waiters.Load(); m != nil && m.argumentRead.Load() {
 		m.mu.Lock()
 		c.body.release()
 		m.mu.Unlock()
@@ -542,17 +545,17 @@ func (c *Call) finish(err error, cancelled bool) {
 		obs.End(c, err)
 	}
 	c.phase.Store(settled)
-	// Who makes a completion looks at the phase afterwards. So one of the two
-	// sees what the other did, or both, and ending it twice is harmless.
+	// Whoever makes a completion looks at the phase afterwards. So at least one of
+	// the two sees what the other did and ends the completion; ending it twice is
+	// harmless.
 	if m := c.waiters.Load(); m != nil {
 		m.end(c)
 	}
 }
 
 // Cancel completes a call that has not started with cause, or cancels the
-// context of a running task with it. It reports whether the task never ran; if it
-// was on its way back from a worker and has been completed by whoever had it, it
-// may report false.
+// context of a running task with it. It reports whether the task never ran. It may
+// report false for a task that never ran if a worker was just giving the call back.
 func (c *Call) Cancel(cause error) bool {
 	for {
 		if c.settle(waiting, cause) {
@@ -561,9 +564,9 @@ func (c *Call) Cancel(cause error) bool {
 		if phase := c.phase.Load(); phase == running {
 			break
 		} else if phase > running {
-			c.settle(decoding, cause) // by methods that may never end
+			c.settle(decoding, cause) // the decoding methods may never return
 			return false
-		} // else its claim was taken back just now, or it is held
+		} // else the claim was taken back just now, or the call is locked: try again
 	}
 	if !c.completion().interrupt(c, cause, false) || !c.carried {
 		return false
@@ -575,11 +578,11 @@ func (c *Call) Cancel(cause error) bool {
 	return c.settle(waiting, cause) && !c.began
 }
 
-// AppendInput encodes the task's argument onto b. The error wraps fault.ErrEncode.
+// AppendInput appends the encoded argument to b. The error wraps ErrEncode.
 func (c *Call) AppendInput(b []byte) ([]byte, error) {
 	began := c.coding()
 	if began != 0 && c.Encoded() {
-		began = 0 // it was told before
+		began = 0 // the observer was told by Encode
 	}
 	b, err := c.body.appendInput(b)
 	c.coded(ArgumentEncoded, began)
@@ -589,8 +592,8 @@ func (c *Call) AppendInput(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// AppendOutput encodes the result of a call that Run has completed onto b. The
-// error wraps fault.ErrEncode.
+// AppendOutput appends the encoded result of a call that Run has completed to b. The
+// error wraps ErrEncode.
 func (c *Call) AppendOutput(b []byte) ([]byte, error) {
 	began := c.coding()
 	b, err := c.body.appendOutput(b)
@@ -601,8 +604,8 @@ func (c *Call) AppendOutput(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// coding returns the moment at which encoding or decoding begins, if anybody
-// wants to know.
+// coding returns the current moment, or 0 if no observer is told of encoding and
+// decoding.
 func (c *Call) coding() Stamp {
 	if obs := c.site.Observer; obs == nil || obs.Coded == nil {
 		return 0
@@ -616,8 +619,8 @@ func (c *Call) coded(what Coding, began Stamp) {
 	}
 }
 
-// encodeError is why what cannot be encoded, even if a method of err ends the
-// goroutine.
+// encodeError returns the error for an input or a result that cannot be encoded. It
+// returns one even if a method of err panics or ends the goroutine.
 func encodeError(what, task string, err error) error {
 	return fault.Apart(func() error { return fmt.Errorf("%s of task %s %w: %w", what, task, fault.ErrEncode, err) },
 		fmt.Errorf("%s of task %s %w: %s", what, task, fault.ErrEncode, fault.Undescribed(err)))

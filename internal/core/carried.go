@@ -9,20 +9,20 @@ import (
 	"github.com/f3f4c0de/harness/internal/wire"
 )
 
-// maxRuns is how many workers may be lost with an idempotent call, or with one
-// argument of a batch of an idempotent task.
+// maxRuns is how many workers may be lost while they run the same idempotent call, or
+// the same argument of a batch of an idempotent task.
 const maxRuns = 3
 
 // Foreign reports whether the argument, and whether the result, is encoded by
-// methods of the program's own. They may take long, or never end: nobody whom
-// others wait for may call them.
+// methods of the program's own. Those may take long or never return. So a goroutine
+// that others wait for must not call them.
 func (c *Call) Foreign() (input, output bool) {
 	return c.traits&foreignInput != 0, c.traits&foreignOutput != 0
 }
 
 // DecodeInput sets the argument of a call that AnyTask.Incoming made. The error
-// wraps fault.ErrEncode. It may call methods of the argument's type, so it is called by
-// whoever is about to run the call.
+// wraps ErrEncode. It may call methods of the argument's type, so the goroutine that
+// is about to run the call calls it.
 func (c *Call) DecodeInput(in []byte) error {
 	began := c.coding()
 	err := c.body.decodeInput(in)
@@ -36,9 +36,9 @@ func (c *Call) DecodeInput(in []byte) error {
 // Complete completes a claimed call with its encoded result. started and ended
 // are when its function began and returned, as the worker's process stamped
 // them. It reports true if the call is a batch of which a part is still to be run:
-// then its claim has been taken back, and it is for the backend to give it out
-// again. If methods of the program's own decode the result, they do so on a
-// goroutine of the call's own, and Complete does not wait for it.
+// then the call is not claimed any more, and the backend must give it to a worker
+// again. If methods of the program's own decode the result, they run on another
+// goroutine, and Complete does not wait for them.
 func (c *Call) Complete(out []byte, started, ended Stamp) (again bool) {
 	if c.Batch() {
 		rest, err := c.body.(batchBody).takeFinal(out)
@@ -77,7 +77,7 @@ func (c *Call) decode(from uint32, out []byte, started, ended Stamp) {
 		c.coded(ResultDecoded, began)
 		switch {
 		case c.Batch() && c.body.(batchBody).whole():
-			failure = nil // whatever ends the goroutine
+			failure = nil // all results are decoded, even if a method ended the goroutine
 		case failure == nil && err != nil:
 			failure = encodeError("result", c.Task(), wire.ErrGoexit)
 		}
@@ -85,12 +85,12 @@ func (c *Call) decode(from uint32, out []byte, started, ended Stamp) {
 		c.finish(failure, false)
 	}()
 	if err = c.body.decodeOutput(out); err != nil {
-		failure = encodeError("result", c.Task(), err) // before it is settled: a method of err may never return
+		failure = encodeError("result", c.Task(), err) // before the call is settling: a method of err may never return
 	}
 }
 
-// Part takes the results of some of a batch's arguments, which lie before those
-// that come next. The error tells that they cannot be such.
+// Part takes the results of the next arguments of a batch. It returns an error if b is
+// not a part that can come next.
 func (c *Call) Part(b []byte) error {
 	batch, ok := c.body.(batchBody)
 	if !ok {
@@ -115,9 +115,9 @@ func PartFirst(part []byte) int {
 	return int(binary.LittleEndian.Uint32(part))
 }
 
-// Room takes the results that lie in a BatchStream's Room after its process has
-// ended: those of the arguments, of the ones that were sent, up to number end. The
-// error tells that they do not.
+// Room takes the results that a worker process has left in the Room of its
+// [BatchStream] when it ended: those of the sent arguments with numbers below end. It
+// returns an error if room does not hold them.
 func (c *Call) Room(end int, room []byte) error {
 	batch, ok := c.body.(batchBody)
 	if !ok {
@@ -143,22 +143,22 @@ func (c *Call) Sending() int {
 	return 1
 }
 
-// Limit tells a batch that of the arguments that were sent only so many are to be
-// run: what has not begun was taken back.
+// Limit tells a batch that only the first sent arguments of those that were sent will
+// be run, because the others were taken back.
 func (c *Call) Limit(sent int) {
 	if batch, ok := c.body.(batchBody); ok {
 		batch.limit(sent)
 	}
 }
 
-// Lose tells a claimed call that its worker was lost with the given error. Of a
-// batch, begun says how many of the arguments that were sent the worker had begun.
-// The call, or the one argument that was running, fails with the error, unless the
-// task is idempotent and this was not the third time. Lose reports true if the
-// call is to be given to another worker: then its claim has been taken back.
+// Lose tells a claimed call that its worker was lost with the given error. For a
+// batch, begun is how many of the sent arguments the worker had begun. The call, or
+// the one argument that was running, fails with the error, unless the task is
+// idempotent and this was not the third time. Lose reports true if the backend must
+// give the call to another worker: then the call is not claimed any more.
 func (c *Call) Lose(lost error, begun int) (again bool) {
 	if cause := c.Interrupted(); cause != nil {
-		c.Fail(cause, 0, 0) // it may well have been lost for that
+		c.Fail(cause, 0, 0) // the worker may have been killed for that
 		return false
 	}
 	if b, ok := c.body.(batchBody); ok {
@@ -179,15 +179,15 @@ func (c *Call) Lose(lost error, begun int) (again bool) {
 	return false
 }
 
-// giveBack takes back the claim of a call that is to be given to another worker,
-// unless it was cancelled.
+// giveBack makes a claimed call wait again, so that another worker can run it, and
+// reports whether it did. It does not if the call was cancelled.
 func (c *Call) giveBack() (again bool) {
 	if cause := c.Interrupted(); cause != nil {
 		c.Fail(cause, 0, 0)
 		return false
 	}
 	if c.Batch() && c.Encoded() {
-		c.keep(nil) // it holds arguments that have a result now
+		c.keep(nil) // what Encode has encoded includes arguments that have a result now
 	}
 	return c.phase.CompareAndSwap(running, waiting)
 }
@@ -196,15 +196,15 @@ func quarantined(lost error) error {
 	return fmt.Errorf("%w: it was running when each of %d workers was lost: %w", fault.ErrQuarantined, maxRuns, lost)
 }
 
-// Encode encodes the argument of a call on a goroutine of its own, for later
-// calls of AppendInput, or fails the call if that cannot be; then it calls done.
-// It is for calls whose argument is Foreign. Encode reports false if the call was
-// cancelled before, and does nothing then.
+// Encode encodes the argument of a call on another goroutine, for later calls of
+// AppendInput. It fails the call if the argument cannot be encoded. In either case it
+// then calls done. It is for calls whose argument is Foreign. If the call was
+// cancelled before, Encode does nothing and reports false.
 func (c *Call) Encode(done func()) bool {
-	if !c.phase.CompareAndSwap(waiting, held) {
+	if !c.phase.CompareAndSwap(waiting, locked) {
 		return false
 	}
-	encode := c.body.encoder() // while nobody can complete the call, and so let go of its argument
+	encode := c.body.encoder() // while the call is locked nobody can complete it and so release its argument
 	c.phase.Store(waiting)
 	c.site.Go(func() {
 		began := c.coding()
@@ -218,7 +218,7 @@ func (c *Call) Encode(done func()) bool {
 			}
 			if failure != nil {
 				c.Fail(failure, 0, 0)
-			} else if b = append([]byte{}, b...); c.phase.CompareAndSwap(waiting, held) {
+			} else if b = append([]byte{}, b...); c.phase.CompareAndSwap(waiting, locked) {
 				c.keep(b) // not nil
 				c.phase.Store(waiting)
 			}
@@ -242,33 +242,33 @@ func (c *Call) encoded() []byte {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.few == nil {
+	if m.extras == nil {
 		return nil
 	}
-	return m.few.encoded
+	return m.extras.encoded
 }
 
-// keep keeps the encoded argument of a call that is not settled until it is.
+// keep stores the encoded argument until the call is settled.
 func (c *Call) keep(b []byte) {
 	m := c.completion()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.some().encoded = b
+	m.extra().encoded = b
 }
 
-// OwnErr returns what the function of a call that is done failed with, also if the
-// call was told to stop and reports why. It is what a worker process answers: who
-// cancelled is for the submitter to say.
+// OwnErr returns the error that the function of a call that is done has returned, also
+// if the call was told to stop and reports the cause. A worker process answers with
+// it: the submitter knows why the call was told to stop.
 func (c *Call) OwnErr() error { return ownErr(c.Err()) }
 
 func ownErr(err error) error {
-	if short, ok := err.(*cutShort); ok { //nolint:errorlint // it is never wrapped
+	if short, ok := err.(*stoppedError); ok { //nolint:errorlint // it is never wrapped
 		return short.err
 	}
 	return err
 }
 
-// A batchBody is the body of a batch that is carried to another process.
+// A batchBody is the body of a batch that is sent to another process.
 type batchBody interface {
 	takePart(b []byte) error
 	takeRoom(end int, b []byte) error
@@ -287,16 +287,17 @@ type servedBody interface {
 	cutShort() bool
 }
 
-// Stream says how a batch that AnyTask.Incoming made hands over its results.
+// Stream sets how a batch that AnyTask.Incoming made returns its results. It does
+// nothing for other calls.
 func (c *Call) Stream(s BatchStream) {
 	if b, ok := c.body.(servedBody); ok {
 		b.setStream(s)
 	}
 }
 
-// CutShort reports whether a batch that was run in a worker process has ended
-// before its last argument, because a task has called runtime.Goexit. What it has
-// done is to be answered all the same.
+// CutShort reports whether a batch that was run in a worker process has ended before
+// its last argument because the task has called runtime.Goexit. The worker must still
+// answer with the results that there are.
 func (c *Call) CutShort() bool {
 	if !c.Batch() {
 		return false

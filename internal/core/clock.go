@@ -12,9 +12,10 @@ type Stamp int64
 
 var clockBase, clockOffset = readClocks()
 
-// readClocks reads the runtime's clock and the host's at one moment. If the
-// process is made to wait between the two, its stamps are off by that time
-// compared with those of other processes, so it takes the closest of a few pairs.
+// readClocks reads the runtime's clock and the host's clock at almost the same
+// moment. If the process is suspended between the two readings, its stamps differ by
+// that time from those of other processes. So readClocks takes several pairs and
+// returns the one whose readings are closest together.
 func readClocks() (base time.Time, offset Stamp) {
 	const near, tries = 2 * time.Microsecond, 20
 	best := time.Duration(math.MaxInt64)

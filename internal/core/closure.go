@@ -9,8 +9,9 @@ import (
 	"github.com/f3f4c0de/harness/internal/fault"
 )
 
-// Go submits a function that needs no task, since it stays in this process, to ex.
-// If refused is not nil the future fails with it at once.
+// Go submits a function to ex. The function needs no task because it runs in this
+// process. If refused is not nil, nothing is submitted and the future fails with it
+// at once.
 func Go[Out any](ctx context.Context, ex Executor, fn func(context.Context) (Out, error), refused error) *Future[Out] {
 	c := &closure[Out]{fn: fn}
 	c.call.init(ctx, c, 0)
@@ -29,7 +30,8 @@ type closure[Out any] struct {
 	fn func(context.Context) (Out, error)
 }
 
-// name returns the name of the function, as "main.main.func1".
+// name returns the name that the compiler gave the function, such as
+// "main.main.func1".
 func (c *closure[Out]) name() string {
 	return runtime.FuncForPC(reflect.ValueOf(c.fn).Pointer()).Name()
 }
@@ -39,8 +41,8 @@ func (c *closure[Out]) run(ctx context.Context) (err error) {
 	return err
 }
 
-// local is what the bodies of calls have in common that stay in this process: they
-// have no argument and cannot be encoded.
+// local has the methods of bodies whose calls stay in this process: such calls have no
+// argument and cannot be encoded.
 type local struct{}
 
 func (local) idempotent() bool                    { return false }

@@ -10,43 +10,43 @@ import (
 	"time"
 )
 
-// A completion holds what is to happen when a call is done: whom to wake, what to call
-// back, which context to end. It is made when somebody first asks for any of that before
-// the call is done.
+// A completion holds what must happen when a call is done: the goroutines to wake, the
+// callbacks to call, the context to end. It is allocated only when one of these is
+// first needed before the call is done.
 type completion struct {
 	done chan struct{} // closed when the call is settled
 
 	mu          sync.Mutex
-	few         *few // nil if there is nothing of that
+	extras      *extras // nil if there is nothing of that
 	ctx         context.Context
 	cancel      context.CancelCauseFunc
 	interrupted error       // why the task was told to stop
 	unwatch     func() bool // stops watching the submitter's context
 
-	told    atomic.Bool // interrupted is set
-	expired atomic.Bool // it is, because the time limit has passed
-	looked  atomic.Bool // somebody may look at the argument, with mu held: see MayEnd
-	ending  bool        // no notices and callbacks are added any more; guarded by mu
+	isInterrupted atomic.Bool // interrupted is set
+	expired       atomic.Bool // interrupted is set because the time limit has passed
+	argumentRead  atomic.Bool // MayEnd may be reading the argument, with mu held
+	ending        bool        // no notices and callbacks are added any more; guarded by mu
 }
 
-// A few holds what most completions do not need.
-type few struct {
+// extras are the fields that most completions do not need.
+type extras struct {
 	notices   []*notice // in no order
 	callbacks []func()  // in order
-	home      *Site     // which waits for the callbacks; nil without one
-	encoded   []byte    // the argument, by Encode; for who drives the call
+	home      *Site     // the site that waits for the callbacks; nil if there are none
+	encoded   []byte    // the argument as Encode has encoded it; for the goroutine that drives the call
 }
 
-// some returns the few, and makes it if there is none. The caller holds mu.
-func (m *completion) some() *few {
-	if m.few == nil {
-		m.few = new(few)
+// extra returns the extras, and allocates them if there are none. The caller holds mu.
+func (m *completion) extra() *extras {
+	if m.extras == nil {
+		m.extras = new(extras)
 	}
-	return m.few
+	return m.extras
 }
 
-// completion returns the call's completion. If it makes it, it also watches the
-// submitter's context, whose end cancels the call.
+// completion returns the call's completion. If it has to make one, it also begins to
+// watch the submitter's context, whose end cancels the call.
 func (c *Call) completion() *completion {
 	if m := c.waiters.Load(); m != nil {
 		return m
@@ -99,14 +99,14 @@ func (c *Call) unsettled() bool { return c.phase.Load() != settled }
 // A notice is a function to be called when a call is done.
 type notice struct {
 	f  func()
-	at int // in the completion's notices
+	at int // its index in the completion's notices
 }
 
-// Notify has f called once when the call is done: by whoever completes it, or at
-// once if it already is. So f must not block and must not be the user's; it is for
-// those who wait for several calls. stop takes f back, so that nothing of it
-// remains with the call; it may be called at any time and any number of times, and
-// f may be called while it is. Safe for concurrent use.
+// Notify has f called once when the call is done, on the goroutine that completes it,
+// or at once if the call is already done. So f must not block and must not be the
+// user's code. Notify serves functions that wait for several calls. stop removes f
+// from the call; it may be called at any time and any number of times, and f may be
+// called while stop runs. Safe for concurrent use.
 func (c *Call) Notify(f func()) (stop func()) {
 	m := c.completion()
 	m.mu.Lock()
@@ -115,9 +115,9 @@ func (c *Call) Notify(f func()) (stop func()) {
 		f()
 		return func() {}
 	}
-	few := m.some()
-	n := &notice{f, len(few.notices)}
-	few.notices = append(few.notices, n)
+	x := m.extra()
+	n := &notice{f, len(x.notices)}
+	x.notices = append(x.notices, n)
 	m.mu.Unlock()
 	return func() { m.forget(n) }
 }
@@ -125,32 +125,32 @@ func (c *Call) Notify(f func()) (stop func()) {
 func (m *completion) forget(n *notice) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	all := m.few.notices
+	all := m.extras.notices
 	if n.at >= len(all) || all[n.at] != n {
-		return // it was called, or forgotten before
+		return // it was called or removed before
 	}
 	last := len(all) - 1
 	all[n.at] = all[last]
 	all[n.at].at = n.at
 	all[last] = nil
-	if m.few.notices = all[:last]; last == 0 {
-		m.few.notices = nil
+	if m.extras.notices = all[:last]; last == 0 {
+		m.extras.notices = nil
 	}
 }
 
-// OnDone has f called when the call is done, after what was added before; see
-// [Future.OnDone].
+// OnDone has f called when the call is done, after the callbacks that were added
+// before it; see [Future.OnDone].
 func (c *Call) OnDone(f func()) {
 	m := c.completion()
 	m.mu.Lock()
 	done := m.ending || c.phase.Load() == settled
 	if !done {
-		few := m.some()
-		if few.home == nil {
-			few.home = c.site.home()
-			few.home.callbacks.add()
+		x := m.extra()
+		if x.home == nil {
+			x.home = c.site.home()
+			x.home.callbacks.add()
 		}
-		few.callbacks = append(few.callbacks, f)
+		x.callbacks = append(x.callbacks, f)
 	}
 	m.mu.Unlock()
 	if done {
@@ -161,8 +161,8 @@ func (c *Call) OnDone(f func()) {
 	}
 }
 
-// callBackAll calls callbacks one after the other. If one ends the goroutine, the
-// rest goes on in a new one.
+// callBackAll calls callbacks one after the other. If one ends the goroutine, a new
+// goroutine calls the rest.
 func (c *Call) callBackAll(home *Site, callbacks []func()) {
 	defer func() {
 		if len(callbacks) > 0 {
@@ -178,14 +178,14 @@ func (c *Call) callBackAll(home *Site, callbacks []func()) {
 	}
 }
 
-// goCallBack calls callbacks on a goroutine of their own: they are the user's, so
-// they may take long, and end it. The site's Wait waits for it.
+// goCallBack calls callbacks on a goroutine of their own. They are the user's code, so
+// they may take long and may end the goroutine. Site.Wait waits for it.
 func (c *Call) goCallBack(home *Site, callbacks []func()) {
 	go home.Inside(func() { c.callBackAll(home, callbacks) })
 }
 
-// callBack calls a callback. If it panics, that is reported on the default
-// logger, and is neither the task's failure nor that of whoever comes next.
+// callBack calls a callback. If the callback panics, the panic is reported on the
+// default logger; it affects neither the task nor the other callbacks.
 func (c *Call) callBack(f func()) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -195,10 +195,10 @@ func (c *Call) callBack(f func()) {
 	f()
 }
 
-// end wakes everybody who waits, ends the task's context and has the callbacks
-// called. One that is added from then on is called by whoever adds it. A
-// second end does nothing but stop watching the context, which may have begun
-// in between.
+// end wakes all goroutines that wait, ends the task's context and has the callbacks
+// called. A callback that is added later is called by the goroutine that adds it. A
+// second call of end only stops watching the submitter's context: the watch may have
+// begun after the first.
 func (m *completion) end(c *Call) {
 	m.mu.Lock()
 	if m.unwatch != nil {
@@ -213,21 +213,21 @@ func (m *completion) end(c *Call) {
 	if m.cancel != nil {
 		m.cancel(nil)
 	}
-	var told few
-	if m.few != nil {
-		told, *m.few = *m.few, few{}
+	var ended extras
+	if m.extras != nil {
+		ended, *m.extras = *m.extras, extras{}
 	}
 	m.mu.Unlock()
-	for _, n := range told.notices {
+	for _, n := range ended.notices {
 		n.f()
 	}
-	if len(told.callbacks) > 0 {
-		c.goCallBack(told.home, told.callbacks)
+	if len(ended.callbacks) > 0 {
+		c.goCallBack(ended.home, ended.callbacks)
 	}
 }
 
-// context returns the context that can be cancelled apart from the
-// submitter's, made when it is first asked for.
+// context returns the context of the task that Cancel cancels, which is derived from
+// the submitter's. It is made when it is first needed.
 func (m *completion) context(c *Call) context.Context {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -240,8 +240,8 @@ func (m *completion) context(c *Call) context.Context {
 	return m.ctx
 }
 
-// interrupt cancels the task's context, because its time limit has passed or for
-// another cause, and reports whether it was the first to.
+// interrupt cancels the task's context with a cause and reports whether this was the
+// first interruption. expired says that the cause is the time limit.
 func (m *completion) interrupt(c *Call, cause error, expired bool) bool {
 	if m == completed {
 		return false
@@ -252,28 +252,29 @@ func (m *completion) interrupt(c *Call, cause error, expired bool) bool {
 	if first {
 		m.interrupted = cause
 		m.expired.Store(expired)
-		m.told.Store(true)
+		m.isInterrupted.Store(true)
 	}
 	m.mu.Unlock()
 	if first {
 		if b, ok := c.body.(batch); ok && !c.carried {
-			b.stop() // before the argument that it is at can return because of it
+			b.stop() // before cancel, which may make the running argument return
 		}
 		m.cancel(cause)
 	}
 	return first
 }
 
-// stopped reports whether a running task was told to stop, or is about to be.
+// stopped reports whether a running task was told to stop, or will be at once because
+// its context has ended.
 func (c *Call) stopped() bool {
 	m := c.waiters.Load()
-	return m != nil && m.told.Load() || c.ctx.Err() != nil
+	return m != nil && m.isInterrupted.Load() || c.ctx.Err() != nil
 }
 
-// A taskContext is the context that a task's function runs with: the
-// submitter's context, ended also by Cancel and by the function's return. It
-// is the Call itself, so that a task costs no second allocation; what can be
-// cancelled is made only if the task asks.
+// A taskContext is the context that a task's function runs with. It ends with the
+// submitter's context, by Cancel, and when the function returns. It is the Call
+// itself, so that a task costs no second allocation. A context that can be cancelled
+// is made only if the task asks for it.
 type taskContext Call
 
 func (t *taskContext) call() *Call { return (*Call)(t) }
@@ -314,14 +315,15 @@ func (t *taskContext) Value(key any) any {
 		if w := t.worker; w == nil || w.Gate == nil || t.phase.Load() != settled {
 			return w
 		}
-		return nil // a goroutine that was left behind is not on the worker
+		return nil // the task has returned: a goroutine that it left behind is not on the worker
 	}
 	if obs := t.site.Observer; obs != nil && obs.Value != nil {
 		if v := obs.Value(t.call(), key); v != nil {
 			return v
 		}
 	}
-	// The one that can be cancelled must be found by those derived from it.
+	// Contexts that are derived from this one look for the cancellable context by a
+	// key of package context.
 	if ctx := t.own(); ctx != nil {
 		return ctx.Value(key)
 	}

@@ -1,8 +1,8 @@
-// Package core is the machinery behind package executor: a submitted call from its
-// submission to its completion, the detection of executors whose workers all wait for
-// each other, the observers, and the clock. Backends run its calls; programs see what
-// package executor shows of it.
+// Package core is the implementation of package executor: the life of a call from its
+// submission to its completion, the detection of deadlocks among the workers of an
+// executor, the observers, and the clock. Backends run its calls. Programs use it
+// through package executor only.
 //
-// To add something that every task has, add it to [Call]; what backends do differently
-// belongs to them.
+// To add something that every task has, add it to [Call]. What differs between backends
+// belongs into the backends.
 package core

@@ -10,26 +10,24 @@ import (
 
 // An Executor runs submitted calls on the workers of one backend.
 type Executor interface {
-	// Submit takes the call. It does not wait for a free worker, since what
-	// the call waits in the queue is part of its time, unless the executor
-	// was opened with a bounded queue and that is full. Whatever goes wrong,
-	// the closing of the executor included, completes the call. Safe for
-	// concurrent use.
+	// Submit takes the call. It blocks only if the executor was opened with a
+	// bounded queue that is full, and with the policy Block; it never waits for a
+	// free worker. Every error, also that the executor is closed, completes the
+	// call. Safe for concurrent use.
 	Submit(ctx context.Context, c *Call)
 
-	// Stop takes no more calls and does not wait. With a cause, the calls
-	// that have not started are cancelled with it and those that run are
-	// told to stop; without, they are left to be done. Safe for concurrent use.
+	// Stop makes the executor take no more calls. It does not block. With a cause,
+	// the calls that have not started are cancelled with it and those that run are
+	// told to stop; with nil, all are still run. Safe for concurrent use.
 	Stop(cause error)
 
 	// Close takes no more calls, waits for those that were submitted and
 	// releases the workers. Afterwards no goroutine and no process of the
-	// executor remains, and its futures' callbacks, and the methods that encode
-	// what crosses, have returned. Closing twice
-	// is harmless. In a task or a callback of the executor itself, where Close
-	// would wait for its caller, it does nothing and returns an error that wraps
-	// fault.ErrNested. Otherwise the error tells what went wrong on the way out, never
-	// what a task returned.
+	// executor remains, and the callbacks of its futures and the user's encoding
+	// methods have returned. Closing twice is harmless. In a task or a callback of
+	// the executor itself, Close would wait for its caller: there it does nothing
+	// and returns an error that wraps ErrNested. Otherwise the error tells what
+	// failed while the workers ended, never what a task returned.
 	Close() error
 }
 
@@ -39,27 +37,27 @@ type Executor interface {
 type Manager interface {
 	Executor
 
-	// Resize changes the number of workers. Workers that are too many end
-	// when their task is done. It is an error to ask for fewer than 1, or for
-	// more than the backend can have.
+	// Resize changes the number of workers. Surplus workers end when their task
+	// is done. It is an error to ask for fewer than 1, or for more than the
+	// backend can have.
 	Resize(workers int) error
 
-	// Stats tells what the workers are at.
+	// Stats returns the executor's figures. It does not block.
 	Stats() Stats
 }
 
-// A Warmer is an Executor that starts its workers when they are needed, if it was
-// opened with Config.OnDemand.
+// A Warmer is an Executor that starts its workers when they are needed if it was
+// opened with Config.OnDemand, and can start them all before.
 type Warmer interface {
 	// Warm starts the workers that are missing and blocks until they are ready,
 	// one cannot be started or prepared, or ctx ends. Safe for concurrent use.
 	Warm(ctx context.Context) error
 }
 
-// Stats are an executor's figures. They are read one after another while work
-// goes on: a call that moves to a worker meanwhile may be counted at both places
-// or at neither, and a worker is busy until shortly after its task's future is done.
-// When nothing moves they are exact.
+// Stats are an executor's figures. They are not read at one moment: a call that
+// moves to a worker meanwhile may be counted twice or not at all. A worker
+// counts as busy until shortly after its task's future is done. When nothing changes,
+// the figures are exact.
 type Stats struct {
 	Workers int // wanted; 0 if there is no bound
 	Alive   int // started and not ended
@@ -77,8 +75,7 @@ type Controller interface {
 	// Control sends the request to every worker and returns one reply per
 	// worker, in order of their indexes. It blocks until all have answered
 	// or ctx ends; a worker that ends in good order meanwhile has no reply.
-	// What a request means is settled between the worker program's hooks and
-	// the caller.
+	// The worker program's [WorkerHooks] define what a request means.
 	Control(ctx context.Context, request string, payload []byte) ([]Reply, error)
 }
 
@@ -91,8 +88,8 @@ type Reply struct {
 
 // A Backend is a named way to execute tasks.
 type Backend struct {
-	// Name is what users type, lower case. Doc is a line for the list, then
-	// what the model does and what it shares.
+	// Name is what users type, in lower case. Doc is one line for the list of
+	// backends, an empty line, and what the model does and what it shares.
 	Name, Doc string
 
 	// Shared tells that tasks run in the submitter's memory.
@@ -102,16 +99,16 @@ type Backend struct {
 	// there are; what a task waits for may still overlap.
 	Serial bool
 
-	// Turn names what a task of a serial model waits for while the code of
-	// another one runs, such as "the interpreter lock"; it is said in findings.
+	// Turn names what a task of a serial model waits for while another task's code
+	// runs, such as "the interpreter lock". Findings use it.
 	Turn string
 
 	// Cooperative tells that a task of a serial model keeps its turn until it
 	// waits for something, as in an event loop.
 	Cooperative bool
 
-	// Variant tells that the model is close to another and is compared only
-	// when it is asked for.
+	// Variant tells that the model is similar to another and takes part in a
+	// comparison only if it is named.
 	Variant bool
 
 	// MaxWorkers bounds the workers; zero is no bound.
@@ -126,7 +123,8 @@ type Backend struct {
 	Open func(ctx context.Context, cfg Config) (Executor, error)
 }
 
-// Validate tells what is missing or wrong in the declaration, or returns nil.
+// Validate returns an error that tells what is missing or wrong in the declaration, or
+// nil.
 func (b *Backend) Validate() error {
 	switch {
 	case b == nil:
@@ -143,22 +141,22 @@ func (b *Backend) Validate() error {
 
 // A Config says how to open a backend. The zero Config is usable.
 type Config struct {
-	// Workers is how many tasks can be under way at once, those that wait
-	// included; zero is GOMAXPROCS, and for the backend spawn no bound. Tasks
-	// that mostly wait want many more. On sequential it is 1 in any case.
+	// Workers is how many tasks can run at once, including tasks that wait. Zero is
+	// GOMAXPROCS, and for the backend spawn no bound. Tasks that mostly wait need
+	// many more. The backend sequential always has 1.
 	Workers int
 
-	// OnDemand has workers started when there is work for them that nobody else
+	// OnDemand has a worker started when there is a task that no other worker
 	// takes, and not by Open.
 	OnDemand bool
 
-	// Tasks are those that worker processes must know; nil is all that the
-	// program can run in one. Backends that stay inside the process ignore it.
+	// Tasks are the tasks that worker processes must know; nil is all that the
+	// program can run in one. Backends inside the process ignore it.
 	Tasks []AnyTask
 
-	// Queue bounds the calls that wait for a worker; zero is no bound. What
-	// Submit does when the queue is full is for Full to say. A worker process
-	// is sent a few calls ahead, which are not counted.
+	// Queue bounds the calls that wait for a worker; zero is no bound. Full says
+	// what Submit does when the queue is full. A few calls are sent ahead to each
+	// worker process; they do not count.
 	Queue int
 	Full  FullPolicy
 
@@ -185,14 +183,14 @@ type Config struct {
 	// backends ignore it.
 	SwitchInterval time.Duration
 
-	// Timing has every call's moments stamped, and its worker noted. It costs
-	// about a tenth of a microsecond a task.
+	// Timing has the moments of every call stamped and its worker recorded. It
+	// costs about a tenth of a microsecond a task.
 	Timing bool
 
 	// Observer watches every call; nil watches none and costs nothing.
 	Observer *Observer
 
-	// Processes is told about worker processes; nil if nobody cares.
+	// Processes is told about worker processes; nil if nobody needs that.
 	Processes *ProcessObserver
 }
 
@@ -203,53 +201,52 @@ type FullPolicy uint8
 const (
 	// Block waits until there is room, or the context of the submission ends.
 	Block FullPolicy = iota
-	// Reject fails the call with fault.ErrFull.
+	// Reject fails the call with [fault.ErrFull].
 	Reject
 )
 
 // An Observer watches the calls of an executor. Its fields may be nil. They are
-// called without locks held and must be safe for concurrent use; they should be
-// quick, since they run beside what is measured.
+// called without locks held and must be safe for concurrent use. They should be
+// quick, because their time adds to what is measured.
 type Observer struct {
-	// Untimed spares the calls their stamps: the Observer does not look at
-	// their Timing, which is zero then, unless the executor was opened with
+	// Untimed says that the Observer does not need Call.Timing, so that calls are
+	// not stamped. Their Timing is zero then, unless the executor was opened with
 	// Config.Timing.
 	Untimed bool
 
 	// Submit is called in Executor.Submit before the call is queued.
 	Submit func(c *Call)
 
-	// Header appends what the message that carries the call to another
-	// process should say about it, such as a trace context.
+	// Header appends data, such as a trace context, to the message that takes the
+	// call to another process. The task there finds it in Worker.Header.
 	Header func(b []byte, c *Call) []byte
 
 	// Start is called on the goroutine that is about to run the task, and
-	// returns the context that the task gets. In a worker process it is the
-	// worker's own observer that is called; what Header sent along is in the
-	// task's Worker.
+	// returns the context that the task gets. If the task runs in a worker process,
+	// Start of the observer of that process is called; see WorkerHooks.
 	Start func(ctx context.Context, c *Call) context.Context
 
-	// Value answers what the context of a task that runs in this process is
-	// asked for; nil leaves the answer to the context it was submitted with. So
-	// Start need not make another context. It is called by whoever asks, also
-	// after the task has ended.
+	// Value returns the value for a key of the context of a task that runs in this
+	// process; if it returns nil, the context of the submission is asked. With it,
+	// Start need not make another context. It may be called by any goroutine that
+	// has the context, also after the task has ended.
 	Value func(c *Call, key any) any
 
 	// End is called when the call is over, with its timing complete and its
-	// error if it has one, before anybody who waits for it is woken: on the
-	// goroutine that ran it, or, for a task that ran in another process, where
-	// its result arrived.
+	// error if it has one, before anybody who waits for it is woken. It is called
+	// on the goroutine that ran the task, or, if that ran in another process, on
+	// the one that received the result.
 	End func(c *Call, err error)
 
-	// Coded is called when an argument or a result that crosses a process
-	// border has been encoded or decoded in this process, with the moment at
-	// which that began. A call that is sent to another worker once more is
-	// encoded once more. A result is encoded and decoded after End was called
-	// in the worker and before it is called in the submitter's process.
+	// Coded is called when an argument or a result that goes to another process, or
+	// comes from one, has been encoded or decoded in this process. began is the
+	// moment at which that began. A call that is sent to a second worker is encoded
+	// again. A result is encoded and decoded after End was called in the worker and
+	// before End is called in the submitter's process.
 	Coded func(c *Call, what Coding, began Stamp)
 }
 
-// A Coding is one of the four times that a call's data is encoded or decoded
+// A Coding is one of the four steps in which a call's data is encoded or decoded
 // on its way to another process and back.
 type Coding uint8
 
@@ -279,37 +276,37 @@ type ProcessObserver struct {
 type ProcessExit struct {
 	Worker  int
 	PID     int
-	Started Stamp // before it was started
-	Ready   Stamp // it could take tasks
-	Ended   Stamp // it had been reaped
-	Code    int   // exit code, -1 if a signal ended it
-	Cause   string
+	Started Stamp  // just before it was started
+	Ready   Stamp  // when it could take tasks
+	Ended   Stamp  // when it had been reaped
+	Code    int    // exit code, -1 if a signal ended it
+	Cause   string // how it ended, in words
 }
 
-// WorkerHooks let the program that a worker process belongs to take part in
-// it. The fields may be nil.
+// WorkerHooks are functions of the program that are called in its worker processes.
+// The fields may be nil.
 type WorkerHooks struct {
 	// Observer watches the tasks that the worker runs.
 	Observer *Observer
 
-	// Control answers what Controller.Control sends. It runs beside the
-	// worker's task, if there is one.
+	// Control answers what Controller.Control sends. It may be called while the
+	// worker runs a task.
 	Control func(request string, payload []byte) ([]byte, error)
 
-	// Exit is called when the worker ends in good order. What it sends gets
+	// Exit is called when the worker ends in good order. What it sends is given
 	// to ProcessObserver.Message.
 	Exit func(send func(topic string, payload []byte) error) error
 }
 
 // A Worker is one worker of an executor as the task that runs on it sees it.
 type Worker struct {
-	Index  int          // from 0
-	PID    int          // of the process that it is, or is in
-	Thread int          // id of the OS thread that it has for itself; 0 if it has none
-	Header []byte       // what the submitter's Observer sent along, in a worker process
-	Waits  *WaitTracker // of the workers that it is one of; nil in a worker process
-	Gate   Gate         // what must be held while running; nil if nothing
-	Queues QueueClient  // nil in the submitter's process, where the queues are
+	Index  int          // of the worker in its executor, from 0
+	PID    int          // of the process that the worker is, or is in
+	Thread int          // id of the OS thread that the worker has for itself; 0 if it has none
+	Header []byte       // in a worker process, what Observer.Header of the submitter has appended
+	Waits  *WaitTracker // of the executor that the worker belongs to; nil in a worker process
+	Gate   Gate         // what a task holds while it runs; nil if nothing
+	Queues QueueClient  // in a worker process, the way to the submitter's queues; else nil
 
 	waiting int // waits of its task, for tasks and on queues; guarded by Waits.mu
 }

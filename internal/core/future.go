@@ -18,18 +18,19 @@ type Future[Out any] struct {
 // Wait blocks until the task is done or ctx ends. Then it returns the task's
 // result, or the error that tells why there is none:
 //
-//   - *fault.TaskError: the function returned an error
-//   - *fault.PanicError: the function panicked
-//   - *fault.TimeoutError: the function had not returned when the task's time limit had passed
-//   - ErrCancelled: Cancel was called
+//   - *[fault.TaskError]: the function returned an error
+//   - *[fault.PanicError]: the function panicked
+//   - *[fault.TimeoutError]: the time limit of the task has passed
+//   - [fault.ErrCancelled]: Cancel was called
 //   - the cause of the context that the task was submitted with, if that ended
-//   - *fault.WorkerLostError, *fault.InitError, fault.ErrClosed, fault.ErrFull, fault.ErrEncode,
-//     fault.ErrUnknownTask, ErrQuarantined: the backend could not run it
+//   - *[fault.WorkerLostError], *[fault.InitError], [fault.ErrClosed], [fault.ErrFull],
+//     [fault.ErrEncode], [fault.ErrUnknownTask], [fault.ErrQuarantined]: the backend
+//     could not run the task
 //
 // If ctx ends first, Wait returns context.Cause(ctx) and the task goes on. A
-// task that waits for another passes its own context; if that can never be
-// done, because all workers wait likewise, Wait returns an error that wraps
-// fault.ErrNested.
+// task that waits for another passes its own context. If the other can never run,
+// because all workers wait in the same way, Wait returns an error that wraps
+// [fault.ErrNested].
 func (f *Future[Out]) Wait(ctx context.Context) (Out, error) {
 	if err := f.call.wait(ctx); err != nil {
 		var zero Out
@@ -43,30 +44,30 @@ func (f *Future[Out]) Wait(ctx context.Context) (Out, error) {
 }
 
 // Done returns a channel that is closed when the task is done. It may be used
-// in a select beside anything else. Within a task that belongs into [Blocking],
-// and nothing sees to it that the wait can end: prefer Wait.
+// in a select together with other channels. A task that waits for the channel does so
+// in [Blocking], but such a wait is not tracked, so a deadlock is not detected: prefer
+// Wait.
 func (f *Future[Out]) Done() <-chan struct{} { return f.call.Done() }
 
-// Cancel asks for the task not to run, or to stop. A task that has not started
-// never will, and Cancel reports true: its future is done, with fault.ErrCancelled.
-// Of a task that is running, the context is cancelled and Cancel reports
-// false: the future is done when the function returns, or when its worker
-// process has been killed after Config.CancelGrace. A task that is done is left
-// alone, and Cancel reports false. While the task's argument is being encoded for
-// a worker process, Cancel waits for the end of that: an argument's own encoding
-// must not call it.
+// Cancel tells the task not to run, or to stop. If the task has not started, it
+// never will, its future is done with ErrCancelled, and Cancel reports true. If the
+// task is running, its context is cancelled and Cancel reports false: the future is
+// done when the function returns, or when its worker process has been killed after
+// Config.CancelGrace. If the task is done, Cancel does nothing and reports false.
+// While the task's argument is being encoded for a worker process, Cancel waits for
+// the end of that, so the argument's own encoding methods must not call it.
 func (f *Future[Out]) Cancel() bool { return f.call.Cancel(fault.ErrCancelled) }
 
-// State tells how far the task has come.
+// State returns how far the task has come. It does not block.
 func (f *Future[Out]) State() State { return f.call.State() }
 
-// OnDone calls fn once when the task is done, on a goroutine of its own, or at
-// once, on the caller's, if it already is. Callbacks of one future are called one
-// after the other, in the order in which they were added, so one that takes long
-// delays those after it and nothing else. A panic of one is reported on the
-// default logger of log/slog; like a call of runtime.Goexit it does not keep the
-// others from being called. The executor's Close waits for the callbacks, so
-// calling it in one is refused.
+// OnDone calls fn once when the task is done, on a goroutine of its own. If the task
+// is already done, it calls fn at once on the caller's goroutine. The callbacks of one
+// future are called one after the other, in the order in which they were added, so a
+// slow callback delays only those after it. A panic of a callback is reported on the
+// default logger of log/slog. Neither a panic nor a call of runtime.Goexit keeps the
+// other callbacks from being called. The executor's Close waits for the callbacks, so
+// a callback that calls it gets an error.
 func (f *Future[Out]) OnDone(fn func(*Future[Out])) { f.call.OnDone(func() { fn(f) }) }
 
 // Err returns the error of a task that is done, and nil before.
@@ -81,7 +82,7 @@ func (f *Future[Out]) Timing() Timing { return f.call.Timing() }
 // backends only.
 func (f *Future[Out]) Call() *Call { return &f.call }
 
-// An AnyFuture is a *Future whatever its type. See there.
+// An AnyFuture is a *[Future] of any result type. Its methods are those of Future.
 type AnyFuture interface {
 	Done() <-chan struct{}
 	Cancel() bool
@@ -92,9 +93,9 @@ type AnyFuture interface {
 }
 
 // Then returns the future of fn applied to f's result. fn is called once, when
-// f is done, as a callback of f; if f fails, so does what Then returns, with
-// the same error, and fn is not called. A panic of fn becomes a *fault.PanicError.
-// Cancelling what Then returns does not cancel f.
+// f is done, as a callback of f. If f fails, the returned future fails with the same
+// error and fn is not called. A panic of fn becomes a PanicError. Cancelling the
+// returned future does not cancel f.
 func Then[Out, Next any](f *Future[Out], fn func(Out) (Next, error)) *Future[Next] {
 	d := &derived[Next]{task: f.call.Task()}
 	ctx := f.call.ctx
@@ -102,7 +103,7 @@ func Then[Out, Next any](f *Future[Out], fn func(Out) (Next, error)) *Future[Nex
 		ctx = context.WithoutCancel(ctx)
 	}
 	d.call.init(ctx, d, 0)
-	d.call.site = &Site{Waits: f.call.site.Waits, of: f.call.site.home()}
+	d.call.site = &Site{Waits: f.call.site.Waits, parent: f.call.site.home()}
 	f.OnDone(func(f *Future[Out]) {
 		if failed := f.call.failed; failed != nil {
 			if d.call.phase.CompareAndSwap(waiting, settling) {
@@ -120,7 +121,7 @@ func Then[Out, Next any](f *Future[Out], fn func(Out) (Next, error)) *Future[Nex
 type derived[Out any] struct {
 	Future[Out]
 	local
-	task string // whose result it is derived from
+	task string // the name of the task whose result it is derived from
 	fn   func() (Out, error)
 }
 
@@ -141,7 +142,7 @@ const (
 	Pending   State = iota // not started
 	Running                // started, not finished
 	Done                   // finished, with a result or an error
-	Cancelled              // ended because it was asked to
+	Cancelled              // ended because it was cancelled
 )
 
 func (s State) String() string {
@@ -171,7 +172,7 @@ func (t Timing) Queue() time.Duration { return t.Sent.Sub(t.Submitted) }
 func (t Timing) Run() time.Duration { return t.Ended.Sub(t.Started) }
 
 // IPC is the time that the task and its result spent between processes,
-// encoding and decoding included; zero where no process was crossed.
+// including encoding and decoding; zero if the task ran in the submitter's process.
 func (t Timing) IPC() time.Duration {
 	return t.Received.Sub(t.Sent) - t.Run()
 }

@@ -8,24 +8,23 @@ import (
 	"github.com/f3f4c0de/harness/internal/fault"
 )
 
-// ErrShutdown is what tasks are cancelled with that a shutdown did not wait for.
+// ErrShutdown is the error of tasks that Shutdown has cancelled.
 var ErrShutdown = fmt.Errorf("%w: the executor was shut down", fault.ErrCancelled)
 
-// A Handle is an executor together with the backend that has opened it. Package
-// executor shows it to programs as executor.Executor. All methods are safe for
-// concurrent use.
+// A Handle is an executor together with the backend that has opened it. It is the
+// underlying type of executor.Executor. All methods are safe for concurrent use.
 type Handle struct {
 	backend *Backend
 	raw     Executor
 }
 
-// NewHandle returns a handle of what the backend has opened.
+// NewHandle returns a handle of the executor raw, which the backend has opened.
 func NewHandle(b *Backend, raw Executor) *Handle { return &Handle{b, raw} }
 
 // Backend returns the backend that has opened the executor.
 func (h *Handle) Backend() *Backend { return h.backend }
 
-// Raw returns what the backend has opened, and nil if h is nil.
+// Raw returns the executor that the backend has opened, and nil if h is nil.
 func (h *Handle) Raw() Executor {
 	if h == nil {
 		return nil
@@ -33,7 +32,7 @@ func (h *Handle) Raw() Executor {
 	return h.raw
 }
 
-// Stats tells what the workers are at; all is zero if the backend does not tell.
+// Stats returns the executor's figures; all are zero if it is not a [Manager].
 func (h *Handle) Stats() Stats {
 	if m, ok := h.raw.(Manager); ok {
 		return m.Stats()
@@ -41,8 +40,8 @@ func (h *Handle) Stats() Stats {
 	return Stats{}
 }
 
-// Resize changes the number of workers; see [Manager]. The error of a backend that
-// cannot do it wraps errors.ErrUnsupported.
+// Resize changes the number of workers; see [Manager]. If the executor is not a
+// Manager, the error wraps errors.ErrUnsupported.
 func (h *Handle) Resize(workers int) error {
 	if m, ok := h.raw.(Manager); ok {
 		return m.Resize(workers)
@@ -51,8 +50,8 @@ func (h *Handle) Resize(workers int) error {
 }
 
 // Warm starts the workers that were not needed yet and blocks until they are
-// ready, one fails, or ctx ends; see [Warmer]. It does nothing if the backend
-// starts no workers beforehand.
+// ready, one fails, or ctx ends; see [Warmer]. It does nothing if the executor is not
+// a Warmer.
 func (h *Handle) Warm(ctx context.Context) error {
 	w, ok := h.raw.(Warmer)
 	if !ok {

@@ -10,9 +10,9 @@ import (
 	"unsafe"
 )
 
-// A TaskIdentity tells a task from another of the same name: what [NewTask] made
-// it of. The copies that [Task.Idempotent] makes have the identity of the task. It
-// is immutable and safe for concurrent use.
+// A TaskIdentity distinguishes a task from another task of the same name. It consists
+// of what [NewTask] was given. The copies that [Task.Idempotent] and [Task.Timeout]
+// make have the identity of the original. It is immutable and safe for concurrent use.
 type TaskIdentity struct {
 	name  string
 	types reflect.Type   // of the function
@@ -26,9 +26,9 @@ func identify[In, Out any](name string, fn func(context.Context, In) (Out, error
 // Name returns the name the task was declared with.
 func (id *TaskIdentity) Name() string { return id.name }
 
-// Is reports whether both are the same task: one declaration, or two that give
-// the same function the same name. Closures are the same only if they are one
-// value, since what they have captured may differ.
+// Is reports whether both are the same task: one declaration, or two declarations that
+// give the same function the same name. Two closures are the same function only if
+// they are the same value, since what they have captured may differ.
 func (id *TaskIdentity) Is(other *TaskIdentity) bool {
 	return id == other || id != nil && other != nil && *id == *other
 }

@@ -17,8 +17,7 @@ func (s site) Submit(_ context.Context, c *core.Call) {
 func (site) Close() error { return nil }
 func (site) Stop(error)   {}
 
-// An observer that does not look at the calls' times spares them their stamps,
-// and sees the calls all the same.
+// With an untimed observer calls are not stamped, and the observer still sees them.
 func TestUntimedObserver(t *testing.T) {
 	task := core.NewTask("untimed", func(context.Context, int) (int, error) { return 1, nil })
 	for _, timing := range []bool{false, true} {
@@ -39,8 +38,8 @@ func TestUntimedObserver(t *testing.T) {
 	}
 }
 
-// What an observer answers is in the task's context and in those derived from it;
-// what it does not answer is the submitter's.
+// A value that Observer.Value returns is in the task's context and in contexts derived
+// from it; for other keys the submitter's context is asked.
 func TestObserverValue(t *testing.T) {
 	type key string
 	task := core.NewTask("value", func(ctx context.Context, _ int) ([]any, error) {

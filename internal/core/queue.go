@@ -14,31 +14,30 @@ import (
 	"github.com/f3f4c0de/harness/internal/wire"
 )
 
-// A Queue hands values from some tasks to others, first in, first out, on
+// A Queue passes values from some tasks to others, first in, first out, on
 // every backend. It stays in the process that made it. A task gets it as part
-// of its argument: inside that process as it is, in a worker process as a
-// reference through which Put, Get and Close reach back to the submitter. The
-// values cross as the arguments of tasks do, exactly or not at all: one that
-// cannot be encoded or decoded is an error that wraps fault.ErrEncode, and stays in the
-// queue if it is in it.
+// of its argument: in the same process the queue itself, in a worker process a
+// reference through which Put, Get and Close operate on the queue of the submitter.
+// Values are encoded as the arguments of tasks are. For a value that cannot be
+// encoded or decoded the error wraps ErrEncode, and a value that is in the queue
+// stays there.
 //
-// A task that waits in Put or Get keeps its worker. If that leaves none for the
-// task that would end the wait, and nothing else does for a second, the executor
-// starts one more for it, as long as that is needed: for a task whose argument
-// holds the queue. An executor that can have no more workers, such as sequential,
-// refuses the wait with [fault.ErrNested].
+// A task that waits in Put or Get keeps its worker. If all workers wait for a second,
+// and a task that is not started has the queue in its argument, the executor starts an
+// extra worker for that task. An executor that can have no more workers, such as
+// sequential, refuses the wait with [fault.ErrNested].
 //
 // The zero Queue is not usable; [NewQueue] makes them. All methods are safe for
 // concurrent use. A Queue that was sent to a worker process is kept until it is
 // closed and drained, so close every queue.
 type Queue[T any] struct {
-	sealedQueue           //nolint:unused // its method tells the codec what it is
+	sealedQueue           //nolint:unused // the codec recognises a queue by its method
 	store       *store[T] // nil in another process
-	id          uint64    // names it there
+	id          uint64    // of the queue, in another process
 }
 
 // NewQueue makes a queue that holds at most capacity values. It panics if
-// capacity is less than 1: a queue without a bound hides a consumer that is
+// capacity is less than 1: with an unbounded queue nobody notices that a consumer is
 // too slow until memory runs out.
 func NewQueue[T any](capacity int) *Queue[T] {
 	if capacity < 1 {
@@ -50,7 +49,7 @@ func NewQueue[T any](capacity int) *Queue[T] {
 }
 
 // Put appends v. It blocks while the queue is full, until ctx ends. On a
-// closed queue it returns fault.ErrQueueClosed.
+// closed queue it returns ErrQueueClosed.
 func (q *Queue[T]) Put(ctx context.Context, v T) error {
 	if q.store != nil {
 		return q.store.put(ctx, v)
@@ -64,7 +63,7 @@ func (q *Queue[T]) Put(ctx context.Context, v T) error {
 }
 
 // Get removes the oldest value. It blocks while the queue is empty, until ctx
-// ends. On a queue that is closed and empty it returns fault.ErrQueueClosed.
+// ends. On a queue that is closed and empty it returns ErrQueueClosed.
 func (q *Queue[T]) Get(ctx context.Context) (T, error) {
 	if q.store != nil {
 		return q.store.get(ctx)
@@ -82,10 +81,10 @@ func (q *Queue[T]) Get(ctx context.Context) (T, error) {
 	return v, nil
 }
 
-// Close lets no more values in. Those that are in can still be taken out, and
-// whoever waits in Put is told fault.ErrQueueClosed. Closing twice is harmless. In a
-// worker process the error is that of the way to the submitter; elsewhere it is
-// nil.
+// Close makes the queue take no more values. The values in it can still be taken out,
+// and calls that wait in Put return ErrQueueClosed. Closing twice is harmless. In
+// a worker process the error tells that the submitter could not be reached; elsewhere
+// it is nil.
 func (q *Queue[T]) Close(ctx context.Context) error {
 	if q.store != nil {
 		q.store.close()
@@ -103,7 +102,7 @@ func (q *Queue[T]) ask(ctx context.Context, op QueueOp, payload []byte) ([]byte,
 	return w.Queues.Ask(ctx, op, q.id, payload)
 }
 
-// MarshalJSON makes the reference that a worker process gets.
+// MarshalJSON encodes the reference that a worker process gets.
 func (q *Queue[T]) MarshalJSON() ([]byte, error) {
 	id := q.id
 	if q.store != nil {
@@ -112,8 +111,8 @@ func (q *Queue[T]) MarshalJSON() ([]byte, error) {
 	return strconv.AppendUint(nil, id, 10), nil
 }
 
-// UnmarshalJSON makes q a reference to a queue of the submitter's process, or in
-// the process that made the queue the queue itself.
+// UnmarshalJSON makes q a reference to a queue of the submitter's process, or, in
+// the process that made the queue, the queue itself.
 func (q *Queue[T]) UnmarshalJSON(b []byte) (err error) {
 	q.store = nil
 	if q.id, err = strconv.ParseUint(string(b), 10, 64); err != nil || q.id>>32 != queueHome {
@@ -122,7 +121,7 @@ func (q *Queue[T]) UnmarshalJSON(b []byte) (err error) {
 	switch s := published.find(q.id).(type) {
 	case *store[T]:
 		q.store, q.id = s, 0
-	case nil: // it was closed and drained
+	case nil: // the queue was closed and drained
 		q.store, q.id = NewQueue[T](1).store, 0
 		q.store.close()
 	default:
@@ -131,27 +130,26 @@ func (q *Queue[T]) UnmarshalJSON(b []byte) (err error) {
 	return nil
 }
 
-// A QueueOp is what a worker process asks of a Queue.
+// A QueueOp is an operation on a Queue that a worker process requests.
 type QueueOp uint8
 
-// The operations on a queue that cross a process boundary.
+// The operations on a queue that a worker process can request.
 const (
 	QueuePut QueueOp = iota + 1
 	QueueGet
 	QueueClose
 )
 
-// A QueueClient is the client with which a worker process uses the queues, which stay in
-// the submitter's process.
+// A QueueClient gives a worker process access to the queues of the submitter's process.
 type QueueClient interface {
 	// Ask does op on the submitter's queue with that id and blocks until it
 	// is done or ctx ends.
 	Ask(ctx context.Context, op QueueOp, id uint64, payload []byte) ([]byte, error)
 }
 
-// AnswerQueue does in the submitter's process what a worker's QueueClient was asked.
-// It blocks as Put and Get do. A queue that is not known is one that was
-// closed and drained.
+// AnswerQueue performs in the submitter's process the operation that a worker's
+// QueueClient was asked for. It blocks as Put and Get do. An id that is not known is
+// that of a queue that was closed and drained.
 func AnswerQueue(ctx context.Context, op QueueOp, id uint64, payload []byte) ([]byte, error) {
 	q := published.find(id)
 	switch {
@@ -180,9 +178,9 @@ type store[T any] struct {
 	notEmpty sync.Cond
 	notFull  sync.Cond
 	values   []T
-	lent     int // taken out, and put back if they cannot be encoded
+	lent     int // values taken out that are put back if they cannot be encoded
 	closed   bool
-	id       uint64 // in the table of published queues; 0 while it is not
+	id       uint64 // in the table of published queues; 0 if it is not in the table
 }
 
 func (s *store[T]) put(ctx context.Context, v T) error {
@@ -203,7 +201,7 @@ func (s *store[T]) put(ctx context.Context, v T) error {
 
 func (s *store[T]) get(ctx context.Context) (v T, err error) { return s.take(ctx, 0) }
 
-// take takes the oldest value out. lend is 1 if giveBack follows, else 0.
+// take takes the oldest value out. lend is 1 if a call of giveBack follows, else 0.
 func (s *store[T]) take(ctx context.Context, lend int) (v T, err error) {
 	closed := false
 	err = s.do(ctx, &s.notEmpty, func() bool {
@@ -224,7 +222,8 @@ func (s *store[T]) take(ctx context.Context, lend int) (v T, err error) {
 	return v, err
 }
 
-// giveBack ends the loan of a value: it was sent, or becomes the oldest again.
+// giveBack ends what take began with lend 1: the value was sent, or it becomes the
+// oldest value again.
 func (s *store[T]) giveBack(v T, sent bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -234,13 +233,13 @@ func (s *store[T]) giveBack(v T, sent bool) {
 		s.notEmpty.Signal()
 	}
 	if s.closed {
-		s.notEmpty.Broadcast() // who waits may be told so now
+		s.notEmpty.Broadcast() // those who wait in get may now return ErrQueueClosed
 	}
 	s.retire()
 }
 
-// do tries, with the lock held, until try reports true or ctx ends. Between
-// tries it waits for c.
+// do calls try, with the lock held, until it reports true or ctx ends. Between
+// two calls it waits for c.
 func (s *store[T]) do(ctx context.Context, c *sync.Cond, try func() bool) error {
 	s.mu.Lock()
 	ok := try()
@@ -269,7 +268,7 @@ func (s *store[T]) do(ctx context.Context, c *sync.Cond, try func() bool) error 
 			c.Wait()
 		}
 		if !ok {
-			c.Signal() // the wake-up may have been meant for another
+			c.Signal() // the signal that woke this one may be needed by another
 		}
 	})
 	switch {
@@ -290,7 +289,7 @@ func (s *store[T]) close() {
 	s.retire()
 }
 
-// publish gives the queue a name that other processes can use.
+// publish gives the queue an id that other processes can use.
 func (s *store[T]) publish() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -300,7 +299,8 @@ func (s *store[T]) publish() uint64 {
 	return s.id
 }
 
-// retire forgets a queue that was published once nothing more can happen to it.
+// retire removes a published queue from the table once it is closed and drained. The
+// caller holds mu.
 func (s *store[T]) retire() {
 	if s.id != 0 && s.closed && len(s.values) == 0 && s.lent == 0 {
 		published.remove(s.id)
@@ -315,8 +315,9 @@ func (s *store[T]) putEncoded(ctx context.Context, b []byte) error {
 	return s.put(ctx, v)
 }
 
-// getEncoded takes a value out if it can be sent, and decoded where it arrives:
-// that can fail only where a type's own methods do it, and is tried before.
+// getEncoded takes a value out and encodes it. It leaves the value in the queue if the
+// value cannot be encoded here or decoded by the receiver. Decoding can fail only in a
+// type's own methods; then getEncoded tries it before.
 func (s *store[T]) getEncoded(ctx context.Context) (b []byte, err error) {
 	v, err := s.take(ctx, 1)
 	if err != nil {
@@ -340,7 +341,7 @@ func (s *store[T]) getEncoded(ctx context.Context) (b []byte, err error) {
 // published holds the queues that worker processes have references to.
 var published queueTable
 
-// queueHome tells the queues of this process from those of others.
+// queueHome is the upper half of the ids of this process's queues.
 var queueHome = uint64(rand.Uint32())
 
 type queueTable struct {

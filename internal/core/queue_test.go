@@ -64,7 +64,7 @@ func TestQueueGivesUpWithItsContext(t *testing.T) {
 		if _, err := q.Get(ctx); !errors.Is(err, cause) {
 			t.Errorf("Get() = %v; want the context's cause", err)
 		}
-		// A value that comes later is for whoever waits then.
+		// A later value goes to whoever waits then.
 		if err := q.Put(t.Context(), 7); err != nil {
 			t.Fatal(err)
 		}
@@ -77,7 +77,7 @@ func TestQueueGivesUpWithItsContext(t *testing.T) {
 	})
 }
 
-// The wake-up meant for one who gives up must reach another.
+// If a waiting Get or Put gives up, its wake-up reaches another.
 func TestQueuePassesWakeUpsOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := NewQueue[int](1)
@@ -128,7 +128,7 @@ func TestQueueAcrossProcesses(t *testing.T) {
 	if err := far.Put(ctx, "x"); err == nil {
 		t.Error("Put outside of the task that got the queue gave no error")
 	}
-	// What the worker's side of a backend would do.
+	// The worker's side of a backend would do this.
 	inTask := context.WithValue(ctx, workerKey{}, &Worker{Queues: directQueues{}})
 	if err := far.Put(inTask, "one"); err != nil {
 		t.Fatal(err)
@@ -248,7 +248,7 @@ func (f *fragile) UnmarshalText(b []byte) error {
 	return err
 }
 
-// What cannot be encoded, or decoded where it arrives, is not lost.
+// A value that cannot be encoded, or decoded by the receiver, is not lost.
 func TestQueueKeepsWhatCannotCross(t *testing.T) {
 	here, there, far := sent[fragile](t, 2)
 	ctx := t.Context()
@@ -285,8 +285,8 @@ func TestQueueKeepsWhatCannotCross(t *testing.T) {
 	}
 }
 
-// Who waits for a closed queue is told that it is empty once the last value has
-// been sent, and gets it if that failed.
+// A Get that waits on a closed queue returns ErrQueueClosed once the last value has
+// been sent, and the value if sending it failed.
 func TestQueueWaitsForALoan(t *testing.T) {
 	for _, ok := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {

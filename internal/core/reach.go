@@ -4,26 +4,26 @@ import (
 	"reflect"
 )
 
-// MayEnd reports whether the call, which has not begun, might end the standstill,
-// since its argument holds a queue that is waited on: as such, or in a struct, an
-// array, a slice, a map, an interface, or behind a pointer. refuse ends one of the
-// waits on that queue with fault.ErrNested. What has a lock or an atomic value is in use
-// by others and is not looked into, nor is a function. It is quick for small
-// arguments and looks at no more than some thousand values of a large one.
+// MayEnd reports whether the call, which has not begun, might resolve the deadlock
+// because its argument contains a queue that a worker waits on: directly, or in a
+// struct, an array, a slice, a map, an interface, or behind a pointer. refuse ends one
+// of the waits on that queue with ErrNested. MayEnd does not search functions, nor
+// structs with a lock or an atomic value, because other goroutines may use those. It is
+// quick for small arguments and looks at no more than 5,000 values of a large one.
 func (c *Call) MayEnd(s *WaitSnapshot) (refuse func(), ok bool) {
 	m := c.completion()
 	if m == completed {
 		return nil, false
 	}
-	// Whoever settles the call sees that it is looked at, or is seen here: see
-	// finish.
-	m.looked.Store(true)
+	// Either whoever settles the call sees argumentRead and waits for mu, or the new
+	// phase is seen here: see finish.
+	m.argumentRead.Store(true)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if c.phase.Load() > running { // one that a worker was sent is claimed, and need not have begun
+	if c.phase.Load() > running { // a running phase is allowed: a claimed call may not have begun
 		return nil, false
 	}
-	l := &look{waited: make(map[uintptr]*trackedWait), seen: make(map[uintptr]bool)}
+	l := &queueSearch{waited: make(map[uintptr]*trackedWait), seen: make(map[uintptr]bool)}
 	for store, w := range s.queues {
 		l.waited[reflect.ValueOf(store).Pointer()] = w
 	}
@@ -33,18 +33,18 @@ func (c *Call) MayEnd(s *WaitSnapshot) (refuse func(), ok bool) {
 	return nil, false
 }
 
-// A look goes through a value in search of queues.
-type look struct {
+// A queueSearch searches a value for queues.
+type queueSearch struct {
 	waited map[uintptr]*trackedWait // by the address of their store
 	seen   map[uintptr]bool
-	n      int
+	n      int // values looked at
 }
 
-// maxLook bounds how many values are looked at.
-const maxLook = 5000
+// maxSearch is how many values a search looks at.
+const maxSearch = 5000
 
-func (l *look) at(v reflect.Value) *trackedWait {
-	if l.n++; l.n > maxLook || !v.IsValid() {
+func (l *queueSearch) at(v reflect.Value) *trackedWait {
+	if l.n++; l.n > maxSearch || !v.IsValid() {
 		return nil
 	}
 	switch v.Kind() {
@@ -73,13 +73,13 @@ func (l *look) at(v reflect.Value) *trackedWait {
 		if scalar(v.Type().Elem().Kind()) {
 			return nil
 		}
-		for i := 0; i < v.Len() && l.n <= maxLook; i++ {
+		for i := 0; i < v.Len() && l.n <= maxSearch; i++ {
 			if w := l.at(v.Index(i)); w != nil {
 				return w
 			}
 		}
 	case reflect.Map:
-		for it := v.MapRange(); l.n <= maxLook && it.Next(); {
+		for it := v.MapRange(); l.n <= maxSearch && it.Next(); {
 			if w := l.at(it.Key()); w != nil {
 				return w
 			}
@@ -91,8 +91,8 @@ func (l *look) at(v reflect.Value) *trackedWait {
 	return nil
 }
 
-// inUse reports whether values of the struct type are made to be used by several
-// goroutines: whether it has a lock or something atomic.
+// inUse reports whether values of the struct type may be in use by other goroutines:
+// whether it has a lock or an atomic value.
 func inUse(t reflect.Type) bool {
 	for field := range t.Fields() {
 		switch f := field.Type; f.PkgPath() {

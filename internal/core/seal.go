@@ -6,11 +6,11 @@ import (
 	"github.com/f3f4c0de/harness/internal/wire"
 )
 
-// What programs hold are types of package executor whose underlying types are
-// those of this package, without their methods: executor.Task is declared as
-// core.Task. Each of them embeds one of the following, whose unexported method
-// comes along, so that this package finds the machinery behind what it is given
-// and nobody else can.
+// Programs hold types of package executor that are declared with the types of this
+// package, such as "type Task core.Task". A type that is declared so has the fields of
+// the other but not its methods, except those of embedded fields. Each of them embeds
+// one of the following types. So this package finds the machinery by the embedded
+// type's unexported method, which no other package can call.
 
 // A SealedTask is a *Task of this package or of package executor.
 type SealedTask interface{ task() AnyTask }
@@ -19,7 +19,7 @@ type sealedTask struct{ machine AnyTask }
 
 func (s *sealedTask) task() AnyTask { return s.machine }
 
-// TaskOf returns what is behind a task, and nil if that is a nil pointer.
+// TaskOf returns the task of this package that t is, and nil if t is a nil pointer.
 func TaskOf(t SealedTask) AnyTask {
 	if v := reflect.ValueOf(t); !v.IsValid() || v.IsNil() {
 		return nil
@@ -27,7 +27,7 @@ func TaskOf(t SealedTask) AnyTask {
 	return t.task()
 }
 
-// TasksOf returns what is behind the tasks: see [TaskOf].
+// TasksOf returns [TaskOf] for each of the tasks.
 func TasksOf[T SealedTask](tasks []T) []AnyTask {
 	all := make([]AnyTask, len(tasks))
 	for i, t := range tasks {
@@ -43,7 +43,7 @@ type sealedFuture struct{ call Call }
 
 func (s *sealedFuture) future() *Call { return &s.call }
 
-// CallOf returns the call behind a future.
+// CallOf returns the call of a future.
 func CallOf(f SealedFuture) *Call { return f.future() }
 
 type sealedQueue = wire.Reference //nolint:unused // Queue embeds it

@@ -9,59 +9,60 @@ import (
 	"github.com/f3f4c0de/harness/internal/fault"
 )
 
-// A Site is what the calls of an executor have in common. An executor makes one
-// and does not change it. It must not be copied after its first use.
+// A Site has what the calls of one executor have in common, and counts the goroutines
+// that run the user's code for it. An executor makes one and does not change it. It
+// must not be copied after its first use.
 type Site struct {
 	// Observer watches the calls; nil watches none.
 	Observer *Observer
 
-	// Timing has the calls timed even without an Observer.
+	// Timing has the calls stamped even without an Observer.
 	Timing bool
 
-	// Waits tracks the waits of workers for each other, if they have such.
+	// Waits tracks which workers wait for tasks and queues; nil tracks none.
 	Waits *WaitTracker
 
-	// Transport takes calls to workers elsewhere; nil if they run in this process.
+	// Transport takes calls to other processes; nil if they run in this process.
 	Transport Transport
 
-	callbacks tally // what runs the program's own code and has not ended: sets of callbacks, codings
-	of        *Site // whose calls these are derived from; nil if from none
+	callbacks tally // goroutines that run callbacks or the user's encoding methods
+	parent    *Site // the site of the call that these are derived from, see Then; else nil
 }
 
-// nowhere is the site of a call that was not submitted.
+// nowhere is the site of a call before it is submitted.
 var nowhere Site
 
-// home returns the site of the executor, which waits for the callbacks.
+// home returns the site of the executor, whose Close waits for the callbacks.
 func (s *Site) home() *Site {
-	if s.of != nil {
-		return s.of
+	if s.parent != nil {
+		return s.parent
 	}
 	return s
 }
 
-// Inside calls f and marks the goroutine, as long as f runs, as one of the
-// executor's, which [Site.Outside] recognises. An executor runs its workers in
-// it; callbacks run in it as well.
+// Inside calls f and, while f runs, marks the goroutine as one of the executor, which
+// [Site.Outside] recognises. An executor runs its workers in Inside. Callbacks run in
+// it, too.
 func (s *Site) Inside(f func()) { inside([2]*Site{s, s}, f) }
 
 // inside calls f.
 //
-// Note: this is how a goroutine is recognised. An array of more than one element
-// is passed on the stack and not in registers, and is therefore printed exactly
-// in a traceback: "core.inside({0xc000120000, 0xc000120000}, ...". A traceback
-// leaves frames out in the middle only, and this one is among the first that a
-// goroutine has. So it costs a call for each goroutine and nothing for a task. A
-// profiler label would be inherited by the goroutines that a task starts, which
-// may close the executor; a goroutine's number is only had from a traceback, one
-// for each goroutine that starts.
+// Note: Outside recognises a goroutine by this frame in its traceback. An array of
+// more than one element is passed on the stack and not in registers, so the traceback
+// shows its exact value: "core.inside({0xc000120000, 0xc000120000}, ...". A long
+// traceback omits only frames in the middle, and this frame is among the first of its
+// goroutine. The mark costs one function call for each goroutine and nothing for a
+// task. A profiler label does not serve: the goroutines that a task starts inherit it,
+// and they may close the executor. A goroutine's number does not serve: it can only be
+// read from a traceback, which every goroutine would have to make when it starts.
 //
 //go:noinline
 func inside(_ [2]*Site, f func()) { f() }
 
-// Outside returns nil, or, if the calling goroutine is a worker of the executor
-// or runs one of its callbacks, an error that wraps [fault.ErrNested]: the executor
-// would wait for its caller. what was called is for the error's text. It takes
-// some ten microseconds.
+// Outside returns an error that wraps [fault.ErrNested] if the calling goroutine is a
+// worker of the executor or runs one of its callbacks, and nil otherwise. An executor
+// calls it where it would wait for its caller. what names the called method in the
+// error's text. Outside takes about ten microseconds.
 func (s *Site) Outside(what string) error {
 	buf := make([]byte, 8<<10)
 	n := runtime.Stack(buf, false)
@@ -75,8 +76,8 @@ func (s *Site) Outside(what string) error {
 	return fmt.Errorf("%s in a task or a callback of the same executor: %w: it would wait for its caller; call Stop there, and Close outside", what, fault.ErrNested)
 }
 
-// Go runs f, which is code of the program's own, on a goroutine of its own, which
-// the executor waits for and recognises as one of its own.
+// Go runs f, which calls the user's code, on a new goroutine. [Site.Wait] waits for it
+// and [Site.Outside] recognises it.
 func (s *Site) Go(f func()) {
 	home := s.home()
 	home.callbacks.add()
@@ -86,12 +87,13 @@ func (s *Site) Go(f func()) {
 	}()
 }
 
-// Wait blocks until all callbacks of calls that were submitted here have
-// returned. An executor calls it last thing in Close, when all calls are done.
+// Wait blocks until all callbacks of calls that were submitted to the executor, and
+// all functions that were given to [Site.Go], have returned. An executor calls it at
+// the end of Close, when all calls are done.
 func (s *Site) Wait() { s.callbacks.wait() }
 
-// A tally counts what has begun and has not ended. Unlike a sync.WaitGroup it
-// may be added to while somebody waits for zero.
+// A tally counts goroutines that have not ended. Unlike with a sync.WaitGroup, add may
+// be called at zero while another goroutine waits.
 type tally struct {
 	mu   sync.Mutex
 	n    int

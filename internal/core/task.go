@@ -12,38 +12,38 @@ import (
 )
 
 // A Task is a named function that every backend can run. Inside a process its
-// argument and its result are passed as they are. A backend that crosses a
-// process boundary encodes them: a type with binary, gob, JSON or text methods of
-// its own by those, whatever else by what it consists of. What an interface holds
-// crosses if its type is built of predeclared types or was given to [Register].
-// Channels, functions, locks and structs with private fields that point somewhere
-// cannot cross, and are reported with [fault.ErrEncode].
+// argument and its result are passed as they are. For another process they are
+// encoded: a type that declares binary, gob, JSON or text methods by these methods,
+// any other type by its parts. A value in an interface can be encoded if its type is
+// built of predeclared types or was given to [wire.Register]. Channels, functions,
+// locks and structs with private fields that contain pointers cannot be encoded, and
+// are reported with [fault.ErrEncode].
 //
-// A closure cannot cross either, which is why a task that is to run in another
-// process is declared once, at package level, and uses nothing but its argument.
+// A closure cannot be encoded either. So a task that is to run in another process is
+// declared once, at package level, and uses only its argument.
 //
 // A Task is immutable and safe for concurrent use.
 type Task[In, Out any] struct {
 	sealedTask
-	id    *TaskIdentity
-	name  string
-	fn    func(context.Context, In) (Out, error)
-	in    wire.Codec[In]
-	out   wire.Codec[Out]
-	again bool
-	limit time.Duration // 0: none
+	id         *TaskIdentity
+	name       string
+	fn         func(context.Context, In) (Out, error)
+	in         wire.Codec[In]
+	out        wire.Codec[Out]
+	idempotent bool
+	limit      time.Duration // 0: none
 
 	traits callTraits // of its calls
 }
 
-// NewTask declares a task. The name identifies it to worker processes and in
-// every report, so it must be unique in the program; by convention it is the
-// workload's name, or starts with it and a dot.
+// NewTask declares a task. The name identifies it in worker processes and in
+// every report, so it must be unique in the program. By convention it is the
+// workload's name, or starts with that name and a dot.
 //
 // The context that fn receives ends when the task is cancelled, when the
 // context it was submitted with ends, and when fn returns. In a worker process
-// it has neither the values nor the deadline of the latter. It also tells
-// [Blocking] and [Checkpoint] which worker the task runs on.
+// it has neither the values nor the deadline of the submission's context. It also
+// tells [Blocking] and [Checkpoint] which worker the task runs on.
 //
 // NewTask panics if fn is nil or if the name is empty, longer than 1,024 bytes, not
 // valid UTF-8, or has a control character.
@@ -74,19 +74,19 @@ func (t *Task[In, Out]) Identity() *TaskIdentity {
 	return t.id
 }
 
-// declared panics if there is no task, on the goroutine of whoever uses it.
+// declared panics if the task is nil or zero. Every method that uses the task calls
+// it, so that the panic is on the goroutine of the caller.
 func (t *Task[In, Out]) declared(use string) {
 	if t == nil || t.id == nil {
 		panic(fmt.Sprintf("executor: %s of a nil task, a %T: NewTask makes tasks", use, t))
 	}
 }
 
-// Submit hands one call of the task to ex and returns its future. It does not
-// block, unless the executor has a bounded queue, which is full, and was not
-// told to reject. It never fails by itself: whatever goes wrong is what the
-// future reports. The end of ctx cancels the task, so it should live as long as
-// the result is wanted; Submit panics if it, or the task, is nil. The argument must not be
-// changed until the future is done.
+// Submit submits one call of the task to ex and returns its future. It blocks only if
+// the executor has a bounded queue that is full, and the policy Block. Every error is
+// reported by the future. The end of ctx cancels the task, so ctx should live as long
+// as the result is wanted. Submit panics if ctx or the task is nil. The caller must
+// not change the argument until the future is done.
 func (t *Task[In, Out]) Submit(ctx context.Context, ex Executor, in In) *Future[Out] {
 	t.declared("Submit")
 	p := &pending[In, Out]{task: t, in: in}
@@ -95,8 +95,8 @@ func (t *Task[In, Out]) Submit(ctx context.Context, ex Executor, in In) *Future[
 	return &p.Future
 }
 
-// submit hands a call to ex. That there is none is most often the mistake of a
-// task that uses a variable which is set in the submitter's process only.
+// submit submits a call to ex. ex is nil most often because a task in a worker process
+// uses a variable that is set in the submitter's process only.
 func submit(ctx context.Context, ex Executor, c *Call) {
 	if ctx == nil {
 		panic("executor: task " + c.Task() + " was submitted with a nil context")
@@ -112,25 +112,26 @@ func submit(ctx context.Context, ex Executor, c *Call) {
 	c.Fail(fmt.Errorf("submitting task %s: %w", c.Task(), err), 0, 0)
 }
 
-// Idempotent returns the same task, declared to do no harm if it is run again
-// after it was cut short: when a worker process is lost, the call that it ran
-// is given to another, at most twice.
+// Idempotent returns the same task, declared to do no harm if it is run again after
+// its worker was lost. When a worker process is lost, the call that it ran is given to
+// another worker, at most twice.
 func (t *Task[In, Out]) Idempotent() *Task[In, Out] {
 	t.declared("Idempotent")
 	again := *t
-	again.again = true
+	again.idempotent = true
 	again.machine = &again
 	return &again
 }
 
 // Timeout returns the same task with a time limit, counted from when it starts to run:
-// what it waits in the queue, and in a worker process behind other tasks, does not
-// count. When the limit has passed its context ends, with a [TimeoutError] as the
-// cause, which is what the future then reports. A worker process whose task has not
-// returned Config.CancelGrace later is killed, and the task is not run again. Inside the
-// process a task cannot be killed: its future is done when it returns. A result that it
-// returns all the same counts. The limit of a batch is one for all of its arguments.
-// Timeout panics if limit is not positive.
+// the time that it waits in the queue, or in a worker process behind other tasks, does
+// not count. When the limit has passed, the task's context ends with a
+// [fault.TimeoutError] as its cause, and the future reports that error. If the task
+// returns a result after that, the future has the result. A worker process whose task
+// has not returned Config.CancelGrace after the limit is killed, and the task is not
+// run again. Inside the process a task cannot be killed: its future is done when it
+// returns. A batch has one limit for all of its arguments. Timeout panics if limit is
+// not positive.
 func (t *Task[In, Out]) Timeout(limit time.Duration) *Task[In, Out] {
 	t.declared("Timeout")
 	if limit <= 0 {
@@ -152,15 +153,14 @@ func (t *Task[In, Out]) With(in In) Job {
 	return job[In, Out]{t, in}
 }
 
-// A Job is a task with its argument, whatever their types: something to be run
-// any number of times. It is immutable and safe for concurrent use.
+// A Job is a task with its argument, of any types. It can be run any number of times.
+// It is immutable and safe for concurrent use.
 type Job interface {
 	// Task returns the task.
 	Task() AnyTask
 	// Start submits the task and returns at once.
 	Start(ctx context.Context, ex Executor) AnyFuture
-	// Call makes a call that has not been submitted, for those who write a
-	// backend.
+	// Call makes a call without submitting it. It is for those who write a backend.
 	Call(ctx context.Context) *Call
 }
 
@@ -195,33 +195,34 @@ func (t *Task[In, Out]) KeepsInput(batch bool) bool {
 func (t *Task[In, Out]) Incoming(ctx context.Context, batch bool) *Call {
 	if batch {
 		p := &servedBatch[In, Out]{task: t}
-		p.call.init(ctx, p, batched) // when it is answered all is encoded
+		p.call.init(ctx, p, batched) // no foreign traits: the batch encodes and decodes while it runs
 		return &p.call
 	}
 	p := &pending[In, Out]{task: t}
-	p.call.init(ctx, p, t.traits&^limited) // which the submitter sees to
+	p.call.init(ctx, p, t.traits&^limited) // the submitter enforces the limit
 	return &p.call
 }
 
-// An AnyTask is a *Task whatever its types: what a list of tasks holds.
+// An AnyTask is a *[Task] of any types, so that tasks can be in one list.
 type AnyTask interface {
+	// Name returns the name that the task was declared with.
 	Name() string
-	// Identity tells the task from another of the same name. It is nil only if
-	// the task is a nil pointer, with which nothing else can be done.
+	// Identity distinguishes the task from another of the same name. It is nil only
+	// if the task is a nil pointer; then no other method may be called.
 	Identity() *TaskIdentity
-	// Wire describes how arguments and results are encoded. It is equal in two
-	// processes that understand each other.
+	// Wire describes how arguments and results are encoded. Two processes can
+	// exchange them if it is equal in both.
 	Wire() string
 	// Incoming makes the call that a worker process runs for a single call or
-	// for one of [Task.SubmitBatch]. Its argument is set by Call.DecodeInput.
+	// for one of [Task.SubmitBatch]. Call.DecodeInput sets its argument.
 	Incoming(ctx context.Context, batch bool) *Call
-	// KeepsInput reports whether such a call keeps the bytes that it decodes. If
-	// not, they may be used again once it has run.
+	// KeepsInput reports whether such a call keeps a reference to the bytes that
+	// it decodes. If not, they may be reused once the call has run.
 	KeepsInput(batch bool) bool
 }
 
-// pending is one call of one task: the future that the submitter holds, the
-// call that the backend holds and the argument, in one allocation.
+// pending is one call of one task: the submitter's future, the backend's call and the
+// argument, in one allocation.
 type pending[In, Out any] struct {
 	Future[Out]
 	task *Task[In, Out]
@@ -230,7 +231,7 @@ type pending[In, Out any] struct {
 
 func (p *pending[In, Out]) name() string { return p.task.name }
 
-func (p *pending[In, Out]) idempotent() bool { return p.task.again }
+func (p *pending[In, Out]) idempotent() bool { return p.task.idempotent }
 
 func (p *pending[In, Out]) timeout() time.Duration { return p.task.limit }
 

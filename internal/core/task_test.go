@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// Whoever forgets the context is told where, and not by a crash of the worker.
+// A nil context panics in the caller, with the name of the function, and not in the
+// worker.
 func TestSubmitWithoutContext(t *testing.T) {
 	task := NewTask("task", func(_ context.Context, n int) (int, error) { return n, nil })
 	var none context.Context
@@ -26,7 +27,7 @@ func TestSubmitWithoutContext(t *testing.T) {
 	}
 }
 
-// A name that no report can show is refused.
+// NewTask refuses a name that a report cannot show.
 func TestNames(t *testing.T) {
 	for _, tt := range []struct{ name, want string }{
 		{"naïve task / № 7", ""},

@@ -28,7 +28,7 @@ func TestCrewStandstill(t *testing.T) {
 		if told != 0 || tracker.AllWaiting() {
 			t.Errorf("one of two workers waits on a queue: told %d times, AllWaiting() = %v; want 0, false", told, tracker.AllWaiting())
 		}
-		// The second is not refused: somebody outside may take from the queue.
+		// The second wait is not refused: code outside may take from the queue.
 		release := make(chan struct{})
 		waited := make(chan error)
 		go func() { waited <- Await(on(t.Context(), second), &tracker, always, func() { <-release }) }()
@@ -66,7 +66,8 @@ func TestCrewStandstill(t *testing.T) {
 	})
 }
 
-// MayEnd finds a queue wherever an argument may hold it, and no call that is over.
+// MayEnd finds a queue in every part of an argument, and reports false for a call that
+// is done.
 func TestMayEnd(t *testing.T) {
 	type node struct {
 		Next *node
@@ -113,7 +114,7 @@ func TestMayEnd(t *testing.T) {
 	}
 }
 
-// Looking at an argument and letting go of it do not meet.
+// MayEnd does not read an argument while the call releases it.
 func TestMayEndWhileItIsCancelled(t *testing.T) {
 	q := NewQueue[int](1)
 	s := &WaitSnapshot{queues: map[any]*trackedWait{q.store: {refuse: func() {}}}}

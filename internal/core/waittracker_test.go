@@ -61,7 +61,7 @@ func TestCrewRefusesTheLastWait(t *testing.T) {
 				t.Errorf("%s: Await() = %v, and wait was called: %v; want %v, and that it is called unless refused", tt.name, err, called, tt.want)
 			}
 		}
-		isStuck.Store(false) // its wait is over, only it has not left
+		isStuck.Store(false) // the wait is over, but the goroutine has not called leave
 		if err := Await(on(t.Context(), second), &tracker, always, func() {}); err != nil {
 			t.Errorf("while another's wait is over: Await() = %v; want nil", err)
 		}

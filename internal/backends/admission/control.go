@@ -2,9 +2,9 @@
 // how many workers the machine can have, and what to do when all workers wait
 // while calls are queued.
 //
-// Both kinds of executors use it, those inside the process and the one with worker
-// processes. It knows neither workers nor processes, only the executor's lock and
-// what the executor tells by functions.
+// The executors inside the process and the one with worker processes use it. It knows
+// neither workers nor processes, only the executor's lock and the functions that the
+// executor gives it.
 package admission
 
 import (
@@ -27,7 +27,7 @@ type Control struct {
 	refused func() error // why the executor takes no calls
 	room    sync.Cond    // there is room, or the executor takes no more calls
 	blocked int          // submitters that wait for room
-	coming  int          // those of them that have got room and are on their way
+	granted int          // those of them that have got room and have not returned from Admit
 }
 
 // NewControl returns the admission control of an executor with the lock mu, for the
@@ -39,11 +39,11 @@ func NewControl(mu *sync.Mutex, cfg core.Config, waits *core.WaitTracker, queued
 	return Control{mu: mu, limit: cfg.Queue, policy: cfg.Full, waits: waits, queued: queued, refused: refused, room: sync.Cond{L: mu}}
 }
 
-func (c *Control) full() bool { return c.limit > 0 && c.queued()+c.coming >= c.limit }
+func (c *Control) full() bool { return c.limit > 0 && c.queued()+c.granted >= c.limit }
 
-// Admit returns nil when a call may be queued, and else why not: what refused
-// returns, fault.ErrFull, the cause of ctx, or fault.ErrNested. If the queue is full
-// and the policy is to block, it releases the lock and waits for room.
+// Admit returns nil when a call may be queued, and otherwise why not: the error that
+// refused returns, [fault.ErrFull], the cause of ctx, or [fault.ErrNested]. If the queue
+// is full and the policy is core.Block, it releases the lock while it waits for room.
 func (c *Control) Admit(ctx context.Context) error {
 	if err := c.refused(); err != nil || !c.full() {
 		return err
@@ -53,7 +53,7 @@ func (c *Control) Admit(ctx context.Context) error {
 	}
 	c.blocked++
 	c.mu.Unlock()
-	in := false // no longer stuck, whatever others do with the room
+	in := false // this submitter no longer waits, even if others fill the queue again
 	stuck := func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -73,15 +73,15 @@ func (c *Control) Admit(ctx context.Context) error {
 		}
 		if in = true; ctx.Err() != nil {
 			err = context.Cause(ctx)
-			c.room.Signal() // it may have been meant for another
+			c.room.Signal() // the signal that woke this one may be needed by another
 			return
 		}
-		c.coming++
+		c.granted++
 	})
 	c.mu.Lock()
 	c.blocked--
 	if in && err == nil {
-		c.coming--
+		c.granted--
 	}
 	switch {
 	case nested != nil:
@@ -92,14 +92,13 @@ func (c *Control) Admit(ctx context.Context) error {
 	return c.refused()
 }
 
-// Left is told that so many calls have left the queue: submitters that wait for room
-// are woken.
+// Left wakes as many submitters that wait for room as calls have left the queue.
 func (c *Control) Left(calls int) {
 	for range min(calls, c.blocked) {
 		c.room.Signal()
 	}
 }
 
-// Recheck wakes all submitters that wait for room, because what refused returns has
-// changed.
+// Recheck wakes all submitters that wait for room. It is called when the result of
+// refused has changed.
 func (c *Control) Recheck() { c.room.Broadcast() }

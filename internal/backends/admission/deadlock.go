@@ -7,36 +7,35 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// patience is how long all workers of an executor may wait, some of them on
-// queues, while calls are queued, until the watch asks whether one of these calls
-// would end a wait. Somebody outside of the executor may end it at any time.
+// patience is how long all workers of an executor wait, some of them on queues, while
+// calls are queued, before the watch looks for a call that would end a wait. It does
+// not look at once because code outside of the executor may end the wait.
 const patience = time.Second
 
 // A DeadlockWatch resolves deadlocks of an executor whose workers all wait, some of
 // them on queues, while calls are queued. It does nothing, and sets no timer, unless
 // all workers wait and calls are queued.
 type DeadlockWatch struct {
-	mu     *sync.Mutex // the executor's
-	waits  *core.WaitTracker
-	queued func() bool
-	mend   func(s *core.WaitSnapshot) (refuse func())
+	mu      *sync.Mutex // the executor's
+	waits   *core.WaitTracker
+	queued  func() bool
+	resolve func(s *core.WaitSnapshot) (refuse func())
 
-	timer   *time.Timer // nil before the first
+	timer   *time.Timer // nil until it is set for the first time
 	set     bool
-	changes uint64 // of waits, when the timer was set
+	changes uint64 // what waits.Changes returned when the timer was set
 }
 
-// NewDeadlockWatch returns a watch over the waits of an executor's workers with the lock mu.
-// queued reports whether there are calls and no worker is free. mend starts a worker
-// for a call that may end the deadlock, or returns what refuses a wait, or nil if it
-// can do neither. Both are called with mu held. The watch must not be copied after
-// Start.
-func NewDeadlockWatch(mu *sync.Mutex, waits *core.WaitTracker, queued func() bool, mend func(s *core.WaitSnapshot) (refuse func())) DeadlockWatch {
-	return DeadlockWatch{mu: mu, waits: waits, queued: queued, mend: mend}
+// NewDeadlockWatch returns a watch over the waits of the workers of an executor with the
+// lock mu. queued reports whether calls are queued that no idle worker will take.
+// resolve starts a worker for a call that may end the deadlock and returns nil, or
+// returns a function that refuses a wait, or nil if it can do neither. Both are called
+// with mu held. The watch must not be copied after Start.
+func NewDeadlockWatch(mu *sync.Mutex, waits *core.WaitTracker, queued func() bool, resolve func(s *core.WaitSnapshot) (refuse func())) DeadlockWatch {
+	return DeadlockWatch{mu: mu, waits: waits, queued: queued, resolve: resolve}
 }
 
-// Start has the tracker tell when all workers wait. It is called before the first
-// worker is started.
+// Start begins the watch. It must be called before the first worker is started.
 func (w *DeadlockWatch) Start() {
 	w.waits.OnAllWaiting(func() {
 		w.mu.Lock()
@@ -53,15 +52,15 @@ func (w *DeadlockWatch) Expect() {
 	}
 	w.set, w.changes = true, w.waits.Changes()
 	if w.timer == nil {
-		w.timer = time.AfterFunc(patience, w.look)
+		w.timer = time.AfterFunc(patience, w.check)
 	} else {
 		w.timer.Reset(patience)
 	}
 }
 
-// look resolves a deadlock if nothing has moved since the timer was set.
-func (w *DeadlockWatch) look() {
-	now := w.waits.Snapshot() // without mu, which is locked after the tracker's own lock
+// check resolves a deadlock if no wait has begun or ended since the timer was set.
+func (w *DeadlockWatch) check() {
+	now := w.waits.Snapshot() // before mu is locked: the tracker's own lock comes first
 	w.mu.Lock()
 	var refuse func()
 	w.set = false
@@ -69,7 +68,7 @@ func (w *DeadlockWatch) look() {
 	case now.Changes != w.changes:
 		w.Expect()
 	case now.Queues() > 0 && w.queued():
-		refuse = w.mend(now)
+		refuse = w.resolve(now)
 	}
 	w.mu.Unlock()
 	if refuse != nil {
@@ -77,7 +76,7 @@ func (w *DeadlockWatch) look() {
 	}
 }
 
-// Stop ends the watch. It is called when no call is left.
+// Stop ends the watch. It must be called when no call is left.
 func (w *DeadlockWatch) Stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -19,8 +19,8 @@ func Workers(cfg core.Config) int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// ResizeError is the error of Resize on the named backend, which can have up to most
-// workers, or, if most is 0, any number, when it is asked for n.
+// ResizeError returns the error of Resize(n) on the named backend, which can have up to
+// most workers, or, if most is 0, any number of at least 1.
 func ResizeError(backend string, n, most int) error {
 	if most > 0 {
 		return fmt.Errorf("cannot resize to %d workers: %s can have 1 to %d", n, backend, most)
@@ -28,26 +28,26 @@ func ResizeError(backend string, n, most int) error {
 	return fmt.Errorf("cannot resize to %d workers: %s needs at least 1", n, backend)
 }
 
-// A Need is what one worker takes, at least, of what is bounded.
+// A Need is how much one worker takes, at least, of each bounded resource.
 type Need struct {
 	memory  int64 // bytes
 	threads int64 // of this process
-	tasks   int64 // processes and threads, of whichever process
+	tasks   int64 // processes and threads of the system
 	files   int64 // descriptors of this process
 }
 
-// What the kinds of workers need.
+// The needs of the kinds of workers.
 var (
 	Goroutine = Need{memory: 4 << 10}
 	Thread    = Need{memory: 16 << 10, threads: 1, tasks: 1}
 	Process   = Need{memory: 10 << 20, tasks: 6, files: 6}
 )
 
-// A limit is what is left of something that is bounded.
+// A limit is how much is left of a bounded resource.
 type limit struct {
-	what string // as an error says it: "the Go runtime ends a program that has more than 10000 threads"
+	what string // for an error: "the Go runtime ends a program that has more than 10000 threads"
 	left int64
-	of   func(Need) int64 // what it bounds
+	of   func(Need) int64 // how much a worker needs of the resource
 }
 
 func ofMemory(n Need) int64  { return n.memory }
@@ -55,22 +55,21 @@ func ofThreads(n Need) int64 { return n.threads }
 func ofTasks(n Need) int64   { return n.tasks }
 func ofFiles(n Need) int64   { return n.files }
 
-// few is how many more workers Afford grants without looking at the limits, which
+// unchecked is how many more workers Afford grants without reading the limits, which
 // takes up to a millisecond.
-const few = 64
+const unchecked = 64
 
 // Afford returns an error that names the limit if an executor of the named backend
-// that has some workers cannot have as many as it is asked for, each of which has that
-// need. A limit that is not known is no limit, so starting workers may still fail.
+// that has have workers cannot have asked workers with the need each. Limits that
+// cannot be read are ignored, so starting workers may still fail.
 func Afford(backend string, have, asked int, each Need) error {
-	if asked-have <= few && each.files == 0 {
+	if asked-have <= unchecked && each.files == 0 {
 		return nil
 	}
 	return affordOf(limits(), backend, have, asked, each)
 }
 
-// AffordOne is Afford for one worker more than there are, and always looks at the
-// limits.
+// AffordOne is Afford for one worker more than there are, and always reads the limits.
 func AffordOne(backend string, have int, each Need) error {
 	return affordOf(limits(), backend, have, have+1, each)
 }
@@ -104,8 +103,8 @@ func limits() []limit {
 
 var settingThreads sync.Mutex
 
-// maxThreads returns with how many threads the runtime ends the program. That can
-// only be read by setting it.
+// maxThreads returns the number of threads above which the runtime ends the program.
+// The runtime returns it only when it is set.
 func maxThreads() int64 {
 	settingThreads.Lock()
 	defer settingThreads.Unlock()

@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// systemLimits returns what the operating system bounds, as far as it can be read.
+// systemLimits returns the limits of the operating system that can be read.
 func systemLimits() []limit {
 	var known []limit
 	add := func(ok bool, l limit) {
@@ -21,7 +21,7 @@ func systemLimits() []limit {
 	free, ok := field("/proc/meminfo", "MemAvailable:")
 	add(ok, limit{fmt.Sprintf("%d MiB of memory are available", free>>10), free << 10, ofMemory})
 
-	// All threads of all users count against these two.
+	// The threads of all users count against these two.
 	if there, ok := allTasks(); ok {
 		for _, f := range []string{"threads-max", "pid_max"} {
 			most, ok := number("/proc/sys/kernel/" + f)
@@ -54,15 +54,15 @@ func systemLimits() []limit {
 				continue
 			}
 			used, ok := number(dir + "/" + f[1])
-			cache, _ := field(dir+"/memory.stat", f[2]+" ") // is given up when memory is needed
+			cache, _ := field(dir+"/memory.stat", f[2]+" ") // the kernel frees it when memory is needed
 			add(ok, limit{fmt.Sprintf("the control group allows %d MiB of memory (%s/%s)", most>>20, dir, f[0]), most - used + cache, ofMemory})
 		}
 	}
 	return known
 }
 
-// groups returns the directories of a process's control group and of those that
-// it is in, as far as there are such. own is what the process's cgroup file says.
+// groups returns the directories in which a process's control group and its ancestors
+// are expected. own is the content of the process's cgroup file.
 func groups(own []byte, controller string) []string {
 	var dirs []string
 	for line := range strings.Lines(string(own)) {
@@ -87,17 +87,18 @@ func groups(own []byte, controller string) []string {
 	return dirs
 }
 
-// number reads a file that holds a number. One that says "max" holds none.
+// number reads a file that holds a number. It reports false if there is none, as in a
+// file that says "max".
 func number(name string) (int64, bool) {
 	b, err := os.ReadFile(name)
 	if err != nil {
 		return 0, false
 	}
 	n, err := strconv.ParseInt(string(bytes.TrimSpace(b)), 10, 64)
-	return n, err == nil && n < 1<<60 // version 1 says that there is no limit with a large number
+	return n, err == nil && n < 1<<60 // in version 1 a larger number stands for no limit
 }
 
-// field reads the number that follows key at the beginning of a line.
+// field reads the number after key, which begins a line.
 func field(name, key string) (int64, bool) {
 	b, err := os.ReadFile(name)
 	if err != nil {
@@ -114,7 +115,7 @@ func field(name, key string) (int64, bool) {
 	return 0, false
 }
 
-// allTasks returns how many processes and threads there are.
+// allTasks returns how many processes and threads the system has.
 func allTasks() (int64, bool) {
 	b, err := os.ReadFile("/proc/loadavg") // 0.20 0.18 0.12 1/80 11206
 	if err != nil {

@@ -2,5 +2,5 @@
 
 package admission
 
-// systemLimits returns what the operating system bounds, which is not known here.
+// systemLimits returns none: they cannot be read on this system.
 func systemLimits() []limit { return nil }

@@ -8,28 +8,28 @@ import (
 	"time"
 )
 
-// A gate is held by one task at a time while it runs: an interpreter's lock, or
+// A gate is a lock that one task at a time holds while it runs: an interpreter lock, or
 // the turn of an event loop.
 //
-// With an interval it is the lock of CPython since 3.2 (Python/ceval_gil.c).
-// Who waits and has seen no change of hands for an interval asks the holder to
-// let go, which it does when it next looks; it then stands back until somebody
-// else has taken the lock. Whoever is first takes it: the one that is woken
-// competes with those who happen to come by.
+// With an interval it is the lock of CPython since 3.2 (Python/ceval_gil.c). A worker
+// that waits, while the holder has not changed for an interval, requests the lock. The
+// holder releases it at its next Yield and then waits until another worker has taken
+// it. The lock is not handed over: the worker that is woken competes with workers that
+// have just arrived.
 //
-// Without an interval the turn is only ever given up, and goes to the one who
-// has waited longest: the ready queue of an event loop.
+// Without an interval no worker can request the lock. When it is released it is handed
+// to the worker that has waited longest, as from the ready queue of an event loop.
 type gate struct {
 	interval time.Duration
 
-	wanted atomic.Bool // somebody asks the holder to let go
+	requested atomic.Bool // a worker asks the holder to release the gate
 
 	mu      sync.Mutex
 	taken   sync.Cond // the holder has changed
 	held    bool
-	holder  *waiter // who has it, or had it last
-	changes uint64
-	waiters []*waiter // first come, first woken
+	holder  *waiter   // the worker that holds the gate, or held it last
+	changes uint64    // of the holder
+	waiters []*waiter // in the order in which they began to wait
 }
 
 func newGate(interval time.Duration) *gate {
@@ -38,17 +38,17 @@ func newGate(interval time.Duration) *gate {
 	return g
 }
 
-// A waiter is a worker as the gate sees it: it waits at the gate, is inside, or is
-// elsewhere. CPython has a thread state for it.
+// A waiter is the state that the gate has for a worker, which waits for the gate, holds
+// it, or does neither. It corresponds to CPython's thread state.
 type waiter struct {
 	gate  *gate
 	wake  chan struct{}
-	timer *time.Timer
+	timer *time.Timer // nil without an interval
 
 	mu      sync.Mutex
-	task    uint64 // counts those that have run here
-	runs    bool   // one does now
-	outside int    // goroutines of it that are in Block or Free
+	task    uint64 // number of tasks that have begun on the worker
+	runs    bool   // a task runs now
+	outside int    // goroutines of that task that are in Block or Free
 }
 
 func (g *gate) newWaiter() *waiter {
@@ -60,7 +60,7 @@ func (g *gate) newWaiter() *waiter {
 	return w
 }
 
-// begin blocks until the gate is w's, for a task that is about to run.
+// begin acquires the gate for a task that is about to run.
 func (w *waiter) begin() {
 	w.enter()
 	w.mu.Lock()
@@ -69,8 +69,9 @@ func (w *waiter) begin() {
 	w.runs, w.outside = true, 0
 }
 
-// finish gives the gate up after the task. A goroutine that the task has left
-// behind in Block has done so already, and does not take it again.
+// finish releases the gate after the task. If a goroutine that the task has left behind
+// is in Block, the gate is released already, and that goroutine does not acquire it
+// again.
 func (w *waiter) finish() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -79,7 +80,7 @@ func (w *waiter) finish() {
 	}
 }
 
-// enter blocks until the gate is w's.
+// enter blocks until w holds the gate.
 func (w *waiter) enter() {
 	g := w.gate
 	g.mu.Lock()
@@ -91,12 +92,12 @@ func (w *waiter) enter() {
 		late := w.sleep()
 		g.mu.Lock()
 		if g.interval == 0 {
-			return // it was handed over
+			return // release has made w the holder
 		}
 		if late {
 			g.forget(w)
 			if g.held && g.changes == changes {
-				g.wanted.Store(true)
+				g.requested.Store(true)
 			}
 		}
 	}
@@ -111,10 +112,10 @@ func (g *gate) give(w *waiter) {
 		g.changes++
 		g.taken.Broadcast()
 	}
-	g.wanted.Store(false)
+	g.requested.Store(false)
 }
 
-// sleep waits until w is woken, or reports that an interval has passed.
+// sleep blocks until w is woken, or until an interval has passed: then it reports true.
 func (w *waiter) sleep() (late bool) {
 	if w.timer == nil {
 		<-w.wake
@@ -130,8 +131,8 @@ func (w *waiter) sleep() (late bool) {
 	}
 }
 
-// forget removes w from those to be woken. It may have been woken meanwhile,
-// which then is for nothing: it looks at the gate anyway.
+// forget removes w from the waiters. If w was woken meanwhile, forget takes the wake-up
+// from its channel: the caller looks at the gate in any case.
 func (g *gate) forget(w *waiter) {
 	for i, other := range g.waiters {
 		if other == w {
@@ -142,7 +143,7 @@ func (g *gate) forget(w *waiter) {
 	<-w.wake
 }
 
-// leave gives the gate up.
+// leave releases the gate.
 func (w *waiter) leave() {
 	g := w.gate
 	g.mu.Lock()
@@ -150,6 +151,7 @@ func (w *waiter) leave() {
 	g.release()
 }
 
+// release releases the gate and wakes a waiter. The caller holds mu.
 func (g *gate) release() {
 	g.held = false
 	if len(g.waiters) == 0 {
@@ -171,13 +173,13 @@ func (g *gate) release() {
 // Yield implements [core.Gate].
 func (w *waiter) Yield() {
 	g := w.gate
-	if !g.wanted.Load() {
+	if !g.requested.Load() {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.runs || w.outside > 0 {
-		return // the gate is not the task's
+		return // the task does not hold the gate
 	}
 	g.mu.Lock()
 	g.release()
@@ -188,8 +190,8 @@ func (w *waiter) Yield() {
 	w.enter()
 }
 
-// Block implements [core.Gate]. If several goroutines of a task block at the
-// same time, the gate is given up by the first and taken again by the last.
+// Block implements [core.Gate]. If several goroutines of a task block at the same time,
+// the first releases the gate and the last to return acquires it again.
 func (w *waiter) Block(wait func()) {
 	w.mu.Lock()
 	if !w.runs {
@@ -206,7 +208,7 @@ func (w *waiter) Block(wait func()) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if !w.runs || w.task != task {
-			return // the task has left this goroutine behind
+			return // the task of this goroutine has ended
 		}
 		if w.outside--; w.outside == 0 {
 			w.enter()

@@ -15,12 +15,12 @@ var GOMAXPROCS1 = &core.Backend{
 	Doc: `goroutines on one processor: GIL-like for computing
 
 Each worker is a long-lived goroutine, and all share one processor
-(GOMAXPROCS=1), so one runs Go code at a time. For the throughput of
-computation that is what a global interpreter lock does. It is not what one
-does to the latency of I/O beside computation: the Go scheduler lets a busy
-goroutine run for 10 ms and then queues the one whose reply has come behind
-the others, where CPython hands the lock over after 5 ms. Blocking system
-calls and C code run outside of the limit, as they do outside of a GIL.
+(GOMAXPROCS=1), so one runs Go code at a time. The throughput of computation
+is as under a global interpreter lock. The latency of I/O beside computation
+is not: the Go scheduler lets a busy goroutine run for 10 ms, and a goroutine
+whose reply has come waits behind the others, where CPython
+hands the lock over after 5 ms. Blocking system calls and C code run outside of
+the limit, as they do outside of a GIL.
 
 The setting belongs to the whole process and lasts until the executor is
 closed.`,
@@ -29,7 +29,7 @@ closed.`,
 	Turn:       "the one processor",
 	GOMAXPROCS: 1,
 	Open: func(ctx context.Context, cfg core.Config) (core.Executor, error) {
-		n := admission.Workers(cfg) // before there is one processor only
+		n := admission.Workers(cfg) // before GOMAXPROCS, which is the default, becomes 1
 		oneProcessor.acquire()
 		cfg.Workers = n
 		p, err := openPool(ctx, cfg, model{name: "gomaxprocs1"})
@@ -41,7 +41,7 @@ closed.`,
 	},
 }
 
-// A limited is a pool during whose life the process has one processor.
+// A limited is a pool; until it is closed the process uses one processor.
 type limited struct {
 	*pool
 	release func()
@@ -49,13 +49,13 @@ type limited struct {
 
 func (l *limited) Close() error {
 	if err := l.pool.Close(); err != nil {
-		return err // it is still open
+		return err // the pool is still open
 	}
 	l.release()
 	return nil
 }
 
-// oneProcessor sets GOMAXPROCS to 1 while anybody needs it.
+// oneProcessor sets GOMAXPROCS to 1 while an executor that needs it is open.
 var oneProcessor processorLimit
 
 type processorLimit struct {

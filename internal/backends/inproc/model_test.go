@@ -13,7 +13,7 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// does calls its argument, which cannot cross a process.
+// does calls its argument, which cannot be encoded for another process.
 var does = core.NewTask("does", func(ctx context.Context, f func(context.Context)) (int, error) {
 	f(ctx)
 	return 0, nil
@@ -62,7 +62,7 @@ func TestGILHandsOver(t *testing.T) {
 					start = time.Now()
 					close(computing)
 					for got.Load() == 0 && time.Since(start) < time.Second {
-						pass(2 * time.Millisecond) // computes: the lock is held
+						pass(2 * time.Millisecond) // computes, with the lock held
 						core.Checkpoint(ctx)
 					}
 				})
@@ -78,7 +78,7 @@ func TestGILHandsOver(t *testing.T) {
 	}
 }
 
-// Without a Checkpoint nobody else runs, however long they wait.
+// Without a Checkpoint no other task runs, however long it waits.
 func TestGILIsHeldBetweenCheckpoints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ex := open(t, inproc.GIL, core.Config{Workers: 3})
@@ -99,8 +99,8 @@ func TestGILIsHeldBetweenCheckpoints(t *testing.T) {
 	})
 }
 
-// What runs outside of the lock overlaps: waiting on both models, computing in
-// NoGIL on the one that has such a thing.
+// Sections outside of the lock overlap: waiting on both models, and computing in NoGIL
+// on gil only.
 func TestWhatOverlaps(t *testing.T) {
 	second := func() { pass(time.Second) }
 	holding := func(_ context.Context, f func()) { f() }
@@ -164,7 +164,7 @@ func TestEventLoopTakesTurns(t *testing.T) {
 	})
 }
 
-// Whoever has waited longest is next.
+// On an event loop the task that has waited longest is next.
 func TestEventLoopIsFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ex := open(t, inproc.EventLoop, core.Config{Workers: 3})
@@ -190,8 +190,8 @@ func TestEventLoopIsFair(t *testing.T) {
 	})
 }
 
-// A task that waits in several goroutines gives the lock up once and takes it
-// again once, and a panic while it waits leaves it with the lock.
+// A task that waits in several goroutines releases the lock once and acquires it again
+// once. After a panic in the wait it holds the lock.
 func TestGateIsTakenAgain(t *testing.T) {
 	for _, b := range []*core.Backend{inproc.GIL, inproc.EventLoop} {
 		t.Run(b.Name, func(t *testing.T) {
@@ -230,8 +230,8 @@ func TestGateIsTakenAgain(t *testing.T) {
 	}
 }
 
-// A goroutine that a task has left behind does not take the lock from those who
-// run after it, and does not keep it.
+// A goroutine that a task has left behind does not acquire the lock while later tasks
+// run, and does not keep it.
 func TestLeftBehindHasNoLock(t *testing.T) {
 	tests := []struct {
 		name string
@@ -289,7 +289,7 @@ func TestLeftBehindHasNoLock(t *testing.T) {
 	}
 }
 
-// Workers that have been idle for the timeout end, and others do not.
+// Only workers that have been idle for the timeout end.
 func TestIdleTimeoutIsExact(t *testing.T) {
 	for _, b := range []*core.Backend{inproc.Sequential, inproc.EventLoop, inproc.GIL, inproc.GOMAXPROCS1, inproc.Goroutines, inproc.Spawn, inproc.Threads} {
 		if b == inproc.Spawn { // whose workers are never idle
@@ -319,8 +319,7 @@ func TestIdleTimeoutIsExact(t *testing.T) {
 	}
 }
 
-// The time of a task counts from when it starts, on its own worker, to the moment at
-// which its context ends.
+// The time limit of a task counts from its start; exactly then its context ends.
 func TestTimeLimitIsExact(t *testing.T) {
 	for _, b := range []*core.Backend{inproc.Sequential, inproc.EventLoop, inproc.GIL, inproc.Goroutines, inproc.Spawn} {
 		t.Run(b.Name, func(t *testing.T) {

@@ -16,16 +16,16 @@ import (
 	"github.com/f3f4c0de/harness/internal/fault"
 )
 
-// A model is what tells the backends that stay inside the process apart.
+// A model has the settings in which the backends inside the process differ.
 type model struct {
 	name       string
 	maxWorkers int   // 0: no bound
 	locked     bool  // each worker has an OS thread for itself
-	gate       *gate // held while a task runs; nil if none is
-	single     bool  // a worker is started for a task, and runs no other
+	gate       *gate // what a task holds while it runs; nil if nothing
+	single     bool  // each worker runs only one task
 }
 
-// need returns what a worker needs.
+// need returns the resources that a worker needs.
 func (m model) need() admission.Need {
 	if m.locked {
 		return admission.Thread
@@ -35,9 +35,9 @@ func (m model) need() admission.Need {
 
 // A pool runs calls on goroutines of this process.
 //
-// Note: the workers are long-lived, unless the configuration says otherwise. A
-// goroutine per task grows its stack inside the task, which doubles the time of
-// a short one.
+// Note: the workers are long-lived unless the configuration says otherwise. A new
+// goroutine for each task would grow its stack inside the task, which doubles the time
+// of a short task.
 type pool struct {
 	model   model
 	cfg     core.Config
@@ -49,8 +49,8 @@ type pool struct {
 	nonEmpty  sync.Cond
 	admission admission.Control
 	calls     admission.Queue
-	live      []*poolWorker // by index; nil where there is none
-	free      []int         // the indexes where there is none
+	live      []*poolWorker // by index; nil where there is no worker
+	free      []int         // the indexes without a worker
 	alive     int
 	size      int // workers wanted
 	idle      int // workers that wait in next
@@ -58,22 +58,22 @@ type pool struct {
 	starting  int       // workers that are not prepared yet
 	prepared  sync.Cond // starting is zero, or the pool is closed
 	closed    bool
-	stopped   error // with what Stop cancels
-	broken    error
+	stopped   error // the cause that was given to Stop
+	broken    error // why the pool runs no more calls
 	deadlock  admission.DeadlockWatch
 	reaper    *time.Timer // ends workers that are idle for too long
-	reaping   bool        // it is set
+	reaping   bool        // reaper is set
 }
 
 // A poolWorker is one worker of a pool.
 type poolWorker struct {
 	core.Worker
 	waiter *waiter    // nil without a gate
-	tasks  int        // that it has taken
-	call   *core.Call // the last of them
+	tasks  int        // how many tasks it has taken
+	call   *core.Call // the call that it runs; nil if it runs none
 	since  time.Time  // when it became idle; zero if it is not
 	leave  bool       // it has been idle for too long
-	extra  bool       // it was started although there are enough, for one task
+	extra  bool       // it was started beyond size to resolve a deadlock, and runs one task
 	gone   bool       // it is no longer counted as alive
 }
 
@@ -106,7 +106,7 @@ func openPool(ctx context.Context, cfg core.Config, m model) (*pool, error) {
 		return p, nil
 	case ctx.Err() != nil:
 		p.Stop(context.Cause(ctx))
-		return nil, err // whoever hangs in Init is left behind
+		return nil, err // a worker that hangs in Init is abandoned
 	}
 	return nil, errors.Join(err, p.Close())
 }
@@ -114,8 +114,8 @@ func openPool(ctx context.Context, cfg core.Config, m model) (*pool, error) {
 // onDemand reports whether workers are started when there are tasks for them.
 func (p *pool) onDemand() bool { return p.cfg.OnDemand || p.model.single }
 
-// Warm implements [core.Warmer]. Where each task has a worker of its own there is none
-// to be started before.
+// Warm implements [core.Warmer]. It does nothing where each task has a worker of its
+// own.
 func (p *pool) Warm(ctx context.Context) (err error) {
 	p.mu.Lock()
 	if err := p.refused(); err != nil || p.model.single {
@@ -144,8 +144,8 @@ func (p *pool) Warm(ctx context.Context) (err error) {
 	return err
 }
 
-// setSize sets how many workers there should be. The caller holds mu, or is
-// the only one who knows of p.
+// setSize sets how many workers there should be. The caller holds mu, unless p is not
+// shared yet.
 func (p *pool) setSize(n int) {
 	p.size = n
 	if n == math.MaxInt {
@@ -175,11 +175,11 @@ func (p *pool) start() *poolWorker {
 	return w
 }
 
-// work is the life of a worker.
+// work is what a worker's goroutine runs.
 func (p *pool) work(w *poolWorker) {
 	defer p.left(w) // also if a task ends the goroutine with runtime.Goexit
 	if p.model.locked {
-		runtime.LockOSThread() // and never unlocked, so that the thread ends with it
+		runtime.LockOSThread() // never unlocked, so that the thread ends with the goroutine
 		w.Thread = threadID()
 	}
 	if err := p.prepare(w); err != nil {
@@ -204,12 +204,12 @@ func (p *pool) run(w *poolWorker, c *core.Call) {
 	c.Run(&w.Worker)
 }
 
-// prepare runs Config.Init. If that fails, the pool is broken.
+// prepare runs Config.Init. If Init fails, the pool is broken.
 func (p *pool) prepare(w *poolWorker) (err error) {
 	ended := false
 	defer func() {
 		if !ended {
-			err = w.call.Err() // it ended its goroutine, and so this one
+			err = w.call.Err() // Init has called runtime.Goexit, which ends this goroutine
 		}
 		if err != nil {
 			err = &fault.InitError{Worker: w.Index, Err: err}
@@ -237,7 +237,7 @@ func (p *pool) prepare(w *poolWorker) (err error) {
 	return err
 }
 
-// fail breaks the pool: nothing more is run.
+// fail breaks the pool: the calls in the queue fail with err, and no more are run.
 func (p *pool) fail(err error) {
 	p.mu.Lock()
 	if p.broken == nil {
@@ -250,7 +250,7 @@ func (p *pool) fail(err error) {
 	}
 }
 
-// take empties the queue. The caller holds mu.
+// take removes all calls from the queue and returns them. The caller holds mu.
 func (p *pool) take() []*core.Call {
 	var calls []*core.Call
 	for p.calls.Len() > 0 {
@@ -260,7 +260,7 @@ func (p *pool) take() []*core.Call {
 	return calls
 }
 
-// left is told that a worker has ended, and replaces it if there is need.
+// left is called when a worker ends, and replaces the worker if it is needed.
 func (p *pool) left(w *poolWorker) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -276,8 +276,8 @@ func (p *pool) left(w *poolWorker) {
 	p.supply()
 }
 
-// supply starts workers for what is in the queue, as far as they are missing.
-// The caller holds mu.
+// supply starts workers for queued calls that no idle worker will take. The caller
+// holds mu.
 func (p *pool) supply() {
 	if p.broken != nil {
 		return
@@ -287,6 +287,7 @@ func (p *pool) supply() {
 	}
 }
 
+// Submit implements [core.Executor].
 func (p *pool) Submit(ctx context.Context, c *core.Call) {
 	c.Enter(&p.site)
 	p.mu.Lock()
@@ -310,6 +311,7 @@ func (p *pool) Submit(ctx context.Context, c *core.Call) {
 	}
 }
 
+// refused returns why the pool takes no calls, or nil. The caller holds mu.
 func (p *pool) refused() error {
 	if p.closed {
 		return fault.ErrClosed
@@ -318,7 +320,7 @@ func (p *pool) refused() error {
 }
 
 // next returns the next call for w. It blocks while there is none, and reports
-// false when w is to end.
+// false when w must end.
 func (p *pool) next(w *poolWorker) (*core.Call, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -330,7 +332,7 @@ func (p *pool) next(w *poolWorker) (*core.Call, bool) {
 	w.extra = false
 	for p.calls.Len() == 0 || p.surplus() && !extra {
 		if p.surplus() {
-			w.gone = true // before the next one asks
+			w.gone = true // before another worker calls surplus
 			p.alive--
 			return nil, false
 		}
@@ -356,15 +358,17 @@ func (p *pool) next(w *poolWorker) (*core.Call, bool) {
 	return c, true
 }
 
-// surplus reports whether there is a worker too many. As long as all others
-// wait for tasks of the pool, the last one is not. The caller holds mu.
+// surplus reports whether a worker must end because there are too many. The last
+// worker that does not wait for tasks of the pool must not: the others may wait for
+// what only it can run. The caller holds mu.
 func (p *pool) surplus() bool { return p.alive > p.size && p.alive-1 > p.waits.Waiting() }
 
-// resolveDeadlock is for [admission.DeadlockWatch]. It starts an extra worker, for
-// the first call that may end the standstill. The caller holds mu.
+// resolveDeadlock is for [admission.DeadlockWatch]. It starts an extra worker for the
+// first call that may end the deadlock. If there can be no more workers, it returns a
+// function that refuses a wait. The caller holds mu.
 func (p *pool) resolveDeadlock(s *core.WaitSnapshot) (refuse func()) {
 	if s.Workers < p.alive {
-		return nil // one that is more than there are to be is at work
+		return nil // a worker beyond size does not wait
 	}
 	for i := range p.calls.Len() {
 		refuse, ok := p.calls.At(i).MayEnd(s)
@@ -462,9 +466,11 @@ func (p *pool) Stats() core.Stats {
 	return s
 }
 
-// Outside implements what executor.Shutdown asks.
+// Outside returns an error if it is called in a task or a callback of the pool.
+// [core.Handle.Shutdown] calls it.
 func (p *pool) Outside(what string) error { return p.site.Outside(what) }
 
+// Close implements [core.Executor].
 func (p *pool) Close() error {
 	if err := p.Outside("Close"); err != nil {
 		return err
@@ -477,7 +483,8 @@ func (p *pool) Close() error {
 	return nil
 }
 
-// opened is for Open of a backend: a nil *pool in an Executor would not be nil.
+// opened returns the pool as an Executor, and a nil Executor, not a nil *pool in one, if
+// there is an error.
 func opened(p *pool, err error) (core.Executor, error) {
 	if err != nil {
 		return nil, err

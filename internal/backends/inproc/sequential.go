@@ -6,8 +6,8 @@ import (
 	"github.com/f3f4c0de/harness/internal/core"
 )
 
-// Sequential runs one task after the other, in the order of submission. It is
-// what every speed-up is measured against.
+// Sequential runs one task after the other, in the order of submission. Speed-ups are
+// relative to it.
 var Sequential = &core.Backend{
 	Name: "sequential",
 	Doc: `one task after the other, on one goroutine

@@ -13,8 +13,8 @@ var Threads = &core.Backend{
 
 Each worker is a goroutine that is locked to an OS thread (LockOSThread), so
 the kernel sees one thread a worker, as in C or Java. Tasks share memory and
-the processors, as goroutines do. What is added is the cost of waking a thread
-where a goroutine would only be switched to.`,
+the processors, as goroutines do. A switch to another worker costs more: a
+thread must be woken where otherwise only goroutines are switched.`,
 	Shared:  true,
 	Variant: true,
 	Open: func(ctx context.Context, cfg core.Config) (core.Executor, error) {
