@@ -252,15 +252,15 @@ A flag has precedence over a variable of the environment, which has it over a ke
 }
 
 func flagList(names []string, and string) string {
-	s := ""
+	var s strings.Builder
 	for i, n := range names {
 		switch {
 		case i > 0 && i == len(names)-1:
-			s += " " + and + " "
+			s.WriteString(" " + and + " ")
 		case i > 0:
-			s += ", "
+			s.WriteString(", ")
 		}
-		s += "`--" + n + "`"
+		s.WriteString("`--" + n + "`")
 	}
-	return s
+	return s.String()
 }

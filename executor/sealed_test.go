@@ -36,8 +36,8 @@ func TestSealed(t *testing.T) {
 		if s.Kind() == reflect.Pointer {
 			s = s.Elem()
 		}
-		for i := range s.NumField() {
-			f := s.Field(i)
+		for f := range s.Fields() {
+			f := f
 			if f.IsExported() && strings.Contains(f.Type.String(), "core.") {
 				t.Errorf("%v shows the field %s of type %v", typ, f.Name, f.Type)
 			}

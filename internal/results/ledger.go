@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 )
 
 // MinSamples is the least number of CPU samples from which shares of processor time
@@ -119,10 +120,8 @@ func (p Part) AtWorker() bool { return PartInfo[p].Colour != "" }
 // WaitingFor returns the part of a wait for one of the Go runtime's reasons.
 func WaitingFor(reason string) Part {
 	for p, info := range PartInfo {
-		for _, r := range info.Reasons {
-			if r == reason {
-				return Part(p)
-			}
+		if slices.Contains(info.Reasons, reason) {
+			return Part(p)
 		}
 	}
 	return PartOther
