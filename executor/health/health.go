@@ -1,14 +1,14 @@
-// Package health tells what executors are at, as OpenTelemetry metrics: their
-// workers, their queues, how long tasks wait and run and how they end.
+// Package health reports the state of executors as OpenTelemetry metrics: their workers,
+// their queues, how long tasks wait and run, and how they end.
 //
 //	h, err := health.New(otel.GetMeterProvider(), "thumbnails")
 //	ex, err := executor.Open(ctx, "processes", executor.Config{Workers: 4, Observer: h.Observer(nil)})
 //	stop, err := h.Watch(ex)
 //	defer stop()
 //
-// The package knows the API of OpenTelemetry, not its SDK: which provider there
-// is, and where it sends its metrics, is the program's affair. With a provider
-// that does nothing, or with no Observer, next to nothing is done.
+// The package uses OpenTelemetry's API and not its SDK: the program chooses the provider and
+// where metrics are sent. With a provider that does nothing, the package costs next to
+// nothing.
 //
 // To add a metric, add it to the list below and to docs/executor.md.
 package health
@@ -27,8 +27,8 @@ import (
 	"github.com/f3f4c0de/harness/executor"
 )
 
-// The attributes: the executor's name as it was given to New, the task's, how it
-// ended, and what a worker is at.
+// The attributes: the name of the executor, as it was given to New, the name of the task,
+// how the task ended, and the state of a worker.
 const (
 	keyExecutor = attribute.Key("executor")
 	keyTask     = attribute.Key("task")
@@ -44,16 +44,16 @@ const (
 	failed            // its function returned an error
 	panicked          // it panicked
 	cancelled         // by Cancel, its context or a shutdown
-	lost              // with its worker process, or it was quarantined after that
-	rejected          // it never ran: queue full, executor closed, cannot be encoded
+	lost              // with its worker process, or quarantined after that
+	rejected          // it never ran: the queue was full, the executor closed, or it could not be encoded
 
 	outcomes = iota
 )
 
 var outcomeNames = [outcomes]string{"done", "failed", "panicked", "cancelled", "lost", "rejected"}
 
-// outcomeOf tells how the call ended, with err. It looks at what the executor has
-// made and not at what that wraps, which is the user's.
+// outcomeOf returns how the call ended. It looks at the outermost error, which the executor
+// has made, and not at the errors that it wraps, which are the program's.
 func outcomeOf(t executor.TaskInfo, err error) outcome {
 	if err == nil {
 		return done
@@ -79,7 +79,7 @@ func outcomeOf(t executor.TaskInfo, err error) outcome {
 		errors.Is(err, executor.ErrUnknownTask), errors.Is(err, executor.ErrNested):
 		return rejected
 	}
-	return cancelled // by a deadline, whose cause may be any error
+	return cancelled // by the end of its context, whose cause may be any error
 }
 
 // bounds are the upper bounds of the buckets, in seconds: a microsecond to ten
@@ -88,8 +88,8 @@ var bounds = []float64{
 	1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, .1, .2, .5, 1, 2, 5, 10,
 }
 
-// A Health makes the metrics of executors that have one name. All methods are
-// safe for concurrent use.
+// A Health makes the metrics of the executors of one name. All methods are safe for
+// concurrent use.
 type Health struct {
 	executor attribute.KeyValue
 	meter    metric.Meter
@@ -103,7 +103,7 @@ type Health struct {
 	tasks sync.Map // name -> *task
 }
 
-// A task is what is known of the tasks of one name.
+// A task holds what the tasks of one name have in common.
 type task struct {
 	of    []metric.RecordOption // its attributes, made once
 	ended [outcomes]atomic.Int64
@@ -144,8 +144,8 @@ func New(provider metric.MeterProvider, name string) (*Health, error) {
 	return h, nil
 }
 
-// Observer returns what to put into Config.Observer: it records how long each
-// task waited and ran and how it ended. If more is not nil it is called as well.
+// Observer returns an observer for Config.Observer. It records how long each task waited and
+// ran, and how it ended. If more is not nil, its functions are called as well.
 func (h *Health) Observer(more *executor.Observer) *executor.Observer {
 	var o executor.Observer
 	if more != nil {
@@ -167,7 +167,7 @@ func (h *Health) end(info executor.TaskInfo, err error) {
 	t.ended[outcomeOf(info, err)].Add(1)
 	tm := info.Timing()
 	if tm.Started.IsZero() {
-		return // it never ran, or was lost while it did
+		return // it never ran, or its worker was lost
 	}
 	ctx := info.Context() // for exemplars
 	h.queue.Record(ctx, tm.Queue().Seconds(), t.of...)
@@ -195,10 +195,10 @@ func (h *Health) task(name string) *task {
 // Stats is implemented by every [executor.Executor] and by pystyle.Pool.
 type Stats interface{ Stats() executor.Stats }
 
-// Watch has the provider ask the executor what its workers are at whenever it
-// collects metrics, and with what end the tasks met, until stop is called. A
-// Health watches one executor at a time. Stop returns when nobody asks any more,
-// and may be called twice; the executor may be closed before or afterwards.
+// Watch makes the provider read the executor's statistics whenever it collects metrics, until
+// stop is called: the states of the workers, the queue, and how tasks ended. A Health can
+// watch one executor at a time. When stop returns, nothing reads the statistics any more. It
+// may be called twice, and before or after the executor is closed.
 func (h *Health) Watch(ex Stats) (stop func() error, err error) {
 	executor := metric.WithAttributeSet(attribute.NewSet(h.executor))
 	busy := metric.WithAttributeSet(attribute.NewSet(h.executor, keyState.String("busy")))
