@@ -37,7 +37,6 @@ func TestSealed(t *testing.T) {
 			s = s.Elem()
 		}
 		for f := range s.Fields() {
-			f := f
 			if f.IsExported() && strings.Contains(f.Type.String(), "core.") {
 				t.Errorf("%v shows the field %s of type %v", typ, f.Name, f.Type)
 			}
