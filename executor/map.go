@@ -42,6 +42,24 @@ type Result[In, Out any] struct {
 	Err   error // what the future of a single submission would report
 }
 
+// report returns yield, after Progress was called for each result of an input.
+func report[In, Out any](progress func(done, failed int), yield func(Result[In, Out]) bool) func(Result[In, Out]) bool {
+	if progress == nil {
+		return yield
+	}
+	done, failed := 0, 0
+	return func(r Result[In, Out]) bool {
+		if r.Index >= 0 {
+			done++
+			if r.Err != nil {
+				failed++
+			}
+			progress(done, failed)
+		}
+		return yield(r)
+	}
+}
+
 // Map runs the task on every input and returns the results in the order of the
 // inputs. It blocks until all are done. The first error, in that order, ends Map and
 // cancels the rest. If ctx ends first, Map cancels what it has submitted and returns
@@ -49,10 +67,10 @@ type Result[In, Out any] struct {
 func Map[In, Out any](ctx context.Context, ex *Executor, task *Task[In, Out], in []In) ([]Out, error) {
 	out := make([]Out, 0, len(in))
 	var failed error
-	newMapper(ctx, ex, task, MapOptions{}).run(slices.Values(in), func(_ int, _ In, v Out, err error) bool {
-		failed = err
-		out = append(out, v)
-		return err == nil
+	newMapper(ctx, ex, task, MapOptions{}).run(slices.Values(in), func(r Result[In, Out]) bool {
+		failed = r.Err
+		out = append(out, r.Out)
+		return r.Err == nil
 	})
 	if failed != nil {
 		return nil, failed
@@ -72,17 +90,7 @@ func Map[In, Out any](ctx context.Context, ex *Executor, task *Task[In, Out], in
 // everything again. in is ranged over on the caller's goroutine.
 func Results[In, Out any](ctx context.Context, ex *Executor, task *Task[In, Out], in iter.Seq[In], opt MapOptions) iter.Seq[Result[In, Out]] {
 	return func(yield func(Result[In, Out]) bool) {
-		done, failed := 0, 0
-		newMapper(ctx, ex, task, opt).run(in, func(i int, in In, out Out, err error) bool {
-			if opt.Progress != nil && i >= 0 {
-				done++
-				if err != nil {
-					failed++
-				}
-				opt.Progress(done, failed)
-			}
-			return yield(Result[In, Out]{i, in, out, err})
-		})
+		newMapper(ctx, ex, task, opt).run(in, report(opt.Progress, yield))
 	}
 }
 
@@ -187,7 +195,7 @@ func (m *mapper[In, Out]) room() bool {
 }
 
 // run takes inputs and yields results until there are no more or yield returns false.
-func (m *mapper[In, Out]) run(in iter.Seq[In], yield func(int, In, Out, error) bool) {
+func (m *mapper[In, Out]) run(in iter.Seq[In], yield func(Result[In, Out]) bool) {
 	defer m.end()
 	chunk := m.memory()
 	var ended error
@@ -389,14 +397,12 @@ func (m *mapper[In, Out]) deal() {
 }
 
 // fail yields an error that does not belong to one input.
-func (m *mapper[In, Out]) fail(err error, yield func(int, In, Out, error) bool) {
-	var in In
-	var out Out
-	yield(-1, in, out, err)
+func (m *mapper[In, Out]) fail(err error, yield func(Result[In, Out]) bool) {
+	yield(Result[In, Out]{Index: -1, Err: err})
 }
 
 // emit yields the results of a portion.
-func (m *mapper[In, Out]) emit(p *portion[In, Out], yield func(int, In, Out, error) bool) bool {
+func (m *mapper[In, Out]) emit(p *portion[In, Out], yield func(Result[In, Out]) bool) bool {
 	for i, q := range m.pending {
 		if q == p {
 			m.pending = append(m.pending[:i], m.pending[i+1:]...)
@@ -410,21 +416,21 @@ func (m *mapper[In, Out]) emit(p *portion[In, Out], yield func(int, In, Out, err
 		return false
 	}
 	if err != nil {
-		var none Out
 		for i, in := range p.in {
-			if !yield(p.first+i, in, none, err) {
+			if !yield(Result[In, Out]{Index: p.first + i, In: in, Err: err}) {
 				return false
 			}
 		}
 		return true
 	}
 	m.adapt(len(p.in), batch.Run)
+	in := p.in[:len(batch.Values)]
 	for i, v := range batch.Values {
-		var err error
+		r := Result[In, Out]{Index: p.first + i, In: in[i], Out: v}
 		if batch.Errs != nil {
-			err = batch.Errs[i]
+			r.Err = batch.Errs[i]
 		}
-		if !yield(p.first+i, p.in[i], v, err) {
+		if !yield(r) {
 			return false
 		}
 	}
