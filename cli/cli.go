@@ -36,7 +36,7 @@ func Main(more ...Kind) {
 	ctx := context.Background()
 	kinds, err := kindsWith(more)
 	if err == nil {
-		divert(ctx, kinds)
+		entryPoint(ctx, kinds)
 		err = Run(ctx, os.Stdout, os.Stderr, os.Args[1:], more...)
 	}
 	if err != nil {
@@ -60,12 +60,12 @@ func Run(ctx context.Context, stdout, stderr io.Writer, args []string, more ...K
 	return root.ExecuteContext(ctx)
 }
 
-// divert runs this process as a worker, a trial or a subject, if it was started as
+// entryPoint runs this process as a worker, a trial or a subject, if it was started as
 // one. It then never returns.
-func divert(ctx context.Context, kinds spec.Kinds) {
-	ipc.Divert(kinds.Tasks(), func() (core.WorkerHooks, error) { return trial.WorkerHooks(ctx) })
+func entryPoint(ctx context.Context, kinds spec.Kinds) {
+	ipc.EntryPoint(kinds.Tasks(), func() (core.WorkerHooks, error) { return trial.WorkerHooks(ctx) })
 	trial.EntryPoint(ctx, kinds)
-	calibrate.Divert(ctx, kinds.Backends)
+	calibrate.EntryPoint(ctx, kinds.Backends)
 }
 
 // An app has what all commands use.

@@ -89,7 +89,7 @@ func FromEnv(ctx context.Context, cfg Config) (*Executor, error) {
 // reaches a second call of Main, so a second call panics if it is given a task that the
 // first was not. Main also panics on a nil task, and on two different tasks of the same
 // name; a task and its Idempotent are the same task.
-func Main(tasks ...AnyTask) { ipc.Divert(core.TasksOf(tasks), nil) }
+func Main(tasks ...AnyTask) { ipc.EntryPoint(core.TasksOf(tasks), nil) }
 
 // Backend returns the name of the backend.
 func (ex *Executor) Backend() string { return ex.core().Backend().Name }

@@ -12,7 +12,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	Divert(context.Background(), executor.Backends())
+	EntryPoint(context.Background(), executor.Backends())
 	os.Exit(m.Run())
 }
 

@@ -23,9 +23,9 @@ var subjectPy string
 // role is the [child.Role] of a subject.
 const role = "calibrate"
 
-// Divert runs this process as a subject and never returns, if it was started as one.
+// EntryPoint runs this process as a subject and never returns, if it was started as one.
 // A program calls it at the beginning of main.
-func Divert(ctx context.Context, backends []*core.Backend) {
+func EntryPoint(ctx context.Context, backends []*core.Backend) {
 	if child.Role() != role {
 		return
 	}

@@ -20,7 +20,7 @@ import (
 
 // TestMain lets the test program start itself as a traced worker process.
 func TestMain(m *testing.M) {
-	ipc.Divert([]core.AnyTask{sayTask}, func() (core.WorkerHooks, error) { return trace.WorkerHooks(context.Background()) })
+	ipc.EntryPoint([]core.AnyTask{sayTask}, func() (core.WorkerHooks, error) { return trace.WorkerHooks(context.Background()) })
 	if os.Getenv("GORACE") == "" {
 		_ = os.Setenv("GORACE", "atexit_sleep_ms=0") // children end at once
 	}

@@ -20,8 +20,8 @@ import (
 )
 
 // helloTimeout bounds the start of a worker: the time in which it is not made to
-// wait for a processor. A worker needs milliseconds; a program that does not divert
-// its workers never answers.
+// wait for a processor. A worker needs milliseconds; a program that does not call
+// EntryPoint never answers.
 const helloTimeout = 30 * time.Second
 
 // start starts a process for the worker and waits until it is ready and

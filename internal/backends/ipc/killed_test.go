@@ -60,7 +60,7 @@ const parentEnv = "BACKENDS_TEST_PARENT"
 // beParent opens workers that wait, compute and do nothing, and prints their
 // processes. In a worker it serves.
 func beParent() {
-	ipc.Divert(tasks, nil)
+	ipc.EntryPoint(tasks, nil)
 	ctx := context.Background()
 	ex, err := ipc.Processes.Open(ctx, core.Config{Workers: 3, Tasks: tasks})
 	if err != nil {

@@ -26,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if os.Getenv("BACKENDS_TEST_DEAF") != "" {
-		select {} // a program that does not divert its workers
+		select {} // a program that does not serve as its own worker
 	}
 	if file := os.Getenv("BACKENDS_TEST_ENDED"); file != "" && os.Remove(file) == nil {
 		syscall.Kill(os.Getpid(), syscall.SIGTERM) // before it can survive that
@@ -752,10 +752,10 @@ func TestTwoTasksOfOneName(t *testing.T) {
 			defer func() {
 				v, _ := recover().(string)
 				if (v == "") != (tt.want == "") || !strings.Contains(v, tt.want) {
-					t.Errorf("Divert panicked with %q; want %q", v, tt.want)
+					t.Errorf("EntryPoint panicked with %q; want %q", v, tt.want)
 				}
 			}()
-			ipc.Divert(tt.tasks, nil)
+			ipc.EntryPoint(tt.tasks, nil)
 		})
 	}
 	for name, cfg := range map[string]core.Config{"Tasks": {Tasks: []core.AnyTask{other}}, "Init": {Init: other.With(1)}} {

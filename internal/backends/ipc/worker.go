@@ -27,17 +27,17 @@ const WorkerRole = "worker"
 // indexEnv tells a worker process which of the executor's workers it is.
 const indexEnv = "HARNESS_WORKER_INDEX"
 
-// diverted are the tasks that this program's workers know; nil until Divert was
+// servable are the tasks that this program's workers know; nil until EntryPoint was
 // called.
-var diverted atomic.Pointer[[]core.AnyTask]
+var servable atomic.Pointer[[]core.AnyTask]
 
-// Divert makes this process a worker that runs the given tasks, and never
+// EntryPoint makes this process a worker that runs the given tasks, and never
 // returns, if it was started as one. In any other process it notes that the
 // program can be a worker, and returns. A program calls it, through
 // executor.Main or cli.Main, first thing in main. hooks is called in a worker
-// only, and may be nil. Divert panics if two tasks have the same name, if one is
+// only, and may be nil. EntryPoint panics if two tasks have the same name, if one is
 // nil, and if it was called before without one of them.
-func Divert(tasks []core.AnyTask, hooks func() (core.WorkerHooks, error)) {
+func EntryPoint(tasks []core.AnyTask, hooks func() (core.WorkerHooks, error)) {
 	checkNames(tasks)
 	if child.Role() != WorkerRole {
 		note(tasks)
@@ -71,9 +71,9 @@ func checkNames(tasks []core.AnyTask) {
 
 // note notes that the program can be a worker for the tasks.
 func note(tasks []core.AnyTask) {
-	before := diverted.Load()
+	before := servable.Load()
 	if before == nil {
-		diverted.Store(&tasks)
+		servable.Store(&tasks)
 		return
 	}
 	first := newTaskSet(*before)
@@ -88,7 +88,7 @@ func note(tasks []core.AnyTask) {
 // knownTasks returns the tasks that an executor is to be opened with: those
 // given, which the workers must know, or else all that they know.
 func knownTasks(tasks []core.AnyTask) ([]core.AnyTask, error) {
-	known := diverted.Load()
+	known := servable.Load()
 	switch {
 	case child.Role() == WorkerRole:
 		return nil, fmt.Errorf("%w: a worker process cannot start workers of its own; if this program did not mean to be a worker, call executor.Main or cli.Main first thing in main", fault.ErrNested)
